@@ -1,0 +1,34 @@
+"""Errors that are meant for the person who gave the input.
+
+The message of every `InputError` names what was wrong (file, key or value), what was expected and
+what to do about it. The command line prints it as one line and exits with code 2; the dashboard
+shows it in place. Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class InputError(Exception):
+    """A file, flag, key or value that the user can correct."""
+
+
+class ConfigError(InputError):
+    """A training config, a flag or a path that cannot be used as it is."""
+
+
+class ImageError(InputError):
+    """An image list or an image file that cannot be used."""
+
+
+class CheckpointError(InputError):
+    """A weights file that cannot be read or does not fit the backbone."""
+
+
+class AdapterError(InputError):
+    """A head file whose adapter cannot be read or does not fit the backbone."""
+
+
+class PayloadError(InputError):
+    """A payload file that cannot be read, or does not hold what the specification says."""
+
+
+class DeviceError(InputError):
+    """A compute device that is not there, or too small for what was asked."""
