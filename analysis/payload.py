@@ -2,9 +2,11 @@
 
 Structure (the specification's, plus `meta["run"]` and the optional `extras`)::
 
-    {"meta": {"project_dir", "config", "backbone", "counts", "run"},
-     "layers": {layer: {representation: {role: {"count", "mean", "std", "max_abs"}}}},
-     "extras": {...}}
+    {
+        "meta": {"project_dir", "config", "backbone", "counts", "run"},
+        "layers": {layer: {representation: {role: {"count", "mean", "std", "max_abs"}}}},
+        "extras": {...},
+    }
 
 `count` is an int, the statistics are float32 CPU tensors ``[channels]``. Everything else is a
 plain type, so that `torch.load(weights_only=True)` reads the file anywhere.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,13 @@ import torch
 
 from analysis.errors import ConfigError, PayloadError
 from analysis.safe_load import load_torch_file
-from analysis.vocabulary import SCHEMA_VERSION, Representation, Statistic, TokenRole
+from analysis.vocabulary import (
+    PAYLOAD_NAME,
+    SCHEMA_VERSION,
+    Representation,
+    Statistic,
+    TokenRole,
+)
 
 COUNT_KEYS = ("num_images", "num_batches", "num_layers", "embedding_dim", "n_storage_tokens")
 BACKBONE_KEYS = (
@@ -60,6 +69,26 @@ def save_payload(payload: Mapping[str, Any], path: Path) -> None:
             f"{path}: cannot be written ({error.strerror or error}). "
             "Choose another --output or make room."
         ) from error
+
+
+def prepare_output(path: Path) -> Path:
+    """Make the folder of `path` and check, before hours of work, that it can be written to.
+
+    Raises:
+        ConfigError: If it cannot, or `path` is a folder or ends in .json (the sidecar's place).
+    """
+    if path.is_dir() or path.suffix == ".json":
+        raise ConfigError(f"--output {path}: must be a file name, such as {PAYLOAD_NAME}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"--output {path}: its folder cannot be written to ({error.strerror or error}). "
+            "Choose another path or change its permissions."
+        ) from error
+    return path
 
 
 def build_sidecar(payload: Mapping[str, Any], path: Path) -> dict[str, Any]:

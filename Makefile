@@ -1,0 +1,59 @@
+# make            print the targets
+# make run        everything from nothing to the dashboard on http://localhost:8501
+
+PYTHON ?= python3
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_LORA := outputs/demo-lora/train_all/feature_stats/dinov3_feature_stats.pt
+DEMO_FROZEN := outputs/demo-frozen/train_all/feature_stats/dinov3_feature_stats.pt
+
+.PHONY: help run payloads test lint format types check clean
+.DEFAULT_GOAL := help
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: payloads ## install, extract what is missing, serve the dashboard on port 8501
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+payloads: $(DEMO_LORA) $(DEMO_FROZEN) ## extract the payloads of the embedded default where missing
+
+$(DEMO_LORA): | $(VENV)/installed
+	$(BIN)/python -m demo
+	$(BIN)/python analyze_dinov3_features.py --config configs/train.yaml
+
+$(DEMO_FROZEN): | $(VENV)/installed
+	$(BIN)/python -m demo
+	$(BIN)/python analyze_dinov3_features.py --config configs/train_frozen.yaml
+
+test: $(VENV)/installed-dev ## install and run every test
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/installed-dev ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed-dev ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/installed-dev ## check the types
+	$(BIN)/pyright
+
+check: test lint types ## everything that must pass before a change lands
+
+clean: ## remove the environment and the caches (payloads stay)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@

@@ -1,0 +1,132 @@
+"""The command line: flags in, payload out, one-line errors.
+
+Exit codes: 0 done, 2 input that the user can correct (one line on stderr), 130 cancelled, 1 a bug
+(with its traceback).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import InputError
+from analysis.progress import ProgressReporter
+from analysis.request import PRECISIONS, SPLITS, ExtractionRequest, plan_extraction
+
+EXIT_INPUT_ERROR = 2
+EXIT_CANCELLED = 130
+
+log = logging.getLogger("analysis")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; the README documents every flag in it (held by a test)."""
+    parser = argparse.ArgumentParser(
+        prog="analyze_dinov3_features.py",
+        description="Collect layerwise channel statistics of a DINOv3 backbone over the training "
+        "images that a train.yaml names, and write them to one .pt payload.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        argument_default=None,
+    )
+    add = parser.add_argument
+    add("--project-dir", type=Path, default=Path(), help="project root, holds configs/")
+    add("--config", type=Path, help="training config (default: PROJECT_DIR/configs/train.yaml)")
+    add(
+        "--output",
+        type=Path,
+        help="payload to write (default: from version, logging.log_dir and train_all)",
+    )
+    add("--dino-weights-pt", type=Path, help="frozen backbone weights (default: searched for)")
+    add(
+        "--head-weights",
+        help="head file or folder to take the LoRA adapter from, or none "
+        "(default: PROJECT_DIR/weights/head if it exists)",
+    )
+    add("--max-images", type=int, help="measure the first N images only, 0 for all (default: 0)")
+    add("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--batch-size", type=int, help="images per forward pass (default: by image size)")
+    add("--num-workers", type=int, help="processes that decode images (default: by cores)")
+    add("--precision", choices=PRECISIONS, help="auto: bf16 on a GPU that has it, else fp32")
+    add("--split", choices=SPLITS, help="images to measure (default: as train_all says)")
+    add("--head-index", type=int, help="which of several heads (default: 0)")
+    add("--strict", action="store_true", help="stop at the first image that cannot be read")
+    add(
+        "--no-extras",
+        dest="extras",
+        action="store_false",
+        help="the specification's keys only",
+    )
+    add("--progress", type=Path, metavar="FILE", help="keep a small JSON file on the progress")
+    add("--quiet", action="store_true", help="no progress bar, only warnings and errors")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one extraction and return the exit code."""
+    flags = vars(build_parser().parse_args(arguments))
+    quiet, progress_file = flags.pop("quiet"), flags.pop("progress")
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = logging.StreamHandler()
+    console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    console.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.setLevel(logging.INFO)
+    log.addHandler(console)
+    try:
+        reporter = ProgressReporter(progress_file, quiet=quiet)
+        try:
+            return _extract(flags, reporter)
+        except InputError as error:
+            reporter.end("failed", error=str(error))
+            log.error("%s", error)
+            return EXIT_INPUT_ERROR
+        except KeyboardInterrupt:
+            reporter.end("cancelled")
+            log.warning("cancelled; no payload was written")
+            return EXIT_CANCELLED
+        except BaseException as error:
+            reporter.end("failed", error=f"{type(error).__name__}: {error}")
+            log.exception("stopped by a bug")
+            raise
+    finally:
+        for handler in log.handlers[:]:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def _extract(flags: dict[str, Any], reporter: ProgressReporter) -> int:
+    reporter.say("preparing", "reading the config")
+    plan = plan_extraction(ExtractionRequest(**flags))
+    reporter.progress.output = str(plan.output)
+    # torch is imported only now, so that a wrong config is reported at once
+    from analysis.collect import collect_payload
+    from analysis.payload import prepare_output, save_payload
+
+    log.addHandler(_log_file(prepare_output(plan.output)))
+    log.info("%d images, payload %s", len(plan.images.entries), plan.output)
+    payload = collect_payload(plan, reporter)
+    save_payload(payload, plan.output)
+    reporter.end("done")
+    run = payload["meta"]["run"]
+    log.info(
+        "done: %d images in %.1f s (%.1f images/s), %s",
+        payload["meta"]["counts"]["num_images"],
+        run["seconds"],
+        run["images_per_second"],
+        plan.output,
+    )
+    return 0
+
+
+def _log_file(output: Path) -> logging.Handler:
+    handler = logging.FileHandler(output.with_suffix(".log"), mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
