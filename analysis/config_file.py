@@ -1,0 +1,145 @@
+"""Read a YAML file into plain Python values, bounded in size, depth and expansion.
+
+A config may come from a stranger: aliases that multiply, nesting without end and tags that would
+build objects are refused before anything is built from them. What comes back holds only dict,
+list, str, int, float, bool and None, so that it can be stored in a payload as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.errors import ConfigError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 50
+MAX_VALUES = 100_000
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What one YAML file says."""
+
+    path: Path
+    values: dict[str, Any]
+    """The parsed mapping; dates are text."""
+    written: Mapping[str, str]
+    """Top-level scalars exactly as they stand in the file (`1.10`, where `values` has 1.1)."""
+
+
+def load_config_file(path: Path) -> ConfigFile:
+    """Parse the YAML file `path`, which must hold one mapping.
+
+    Raises:
+        ConfigError: If the file cannot be read, is larger than `MAX_BYTES`, is not YAML (the
+            message names the line), nests or expands without measure, or is not a mapping.
+    """
+    text = _read_text(path)
+    try:
+        loader = _BoundedLoader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            _measure(node, {}, set())
+        values = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = " ".join(f"{error.problem or error.context}".split())
+        raise ConfigError(f"{path}{where}: {reason}; correct the YAML there") from error
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML: {reason}") from error
+    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
+        found = "is empty" if values is None else f"holds a {type(values).__name__}"
+        raise ConfigError(f"{path} {found}; expected a mapping of keys such as data and model")
+    written = {
+        key.value: value.value
+        for key, value in node.value
+        if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+    }
+    return ConfigFile(path, _plain(values), written)
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which by itself recurses as deep as the file asks."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            problem = f"nested more than {MAX_DEPTH} levels deep"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise ConfigError(f"{path} {what}; expected a training config in YAML")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes; expected a training config")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8") from error
+
+
+def _measure(
+    node: yaml.Node, known: dict[int, tuple[int, int]], opened: set[int]
+) -> tuple[int, int]:
+    """Return (values, levels) of `node` with every alias written out.
+
+    Anchors stand before their aliases, so that walking in document order meets an alias either
+    measured (known) or still being measured (it contains itself).
+    """
+    if id(node) in known:
+        return known[id(node)]
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    opened.add(id(node))
+    values, levels = 1, 1
+    for child in children:
+        if id(child) in opened:
+            raise yaml.MarkedYAMLError(
+                problem="an alias refers to what contains it", problem_mark=child.start_mark
+            )
+        child_values, child_levels = _measure(child, known, opened)
+        values, levels = values + child_values, max(levels, child_levels + 1)
+    opened.discard(id(node))
+    if values > MAX_VALUES or levels > MAX_DEPTH:
+        problem = f"aliases expand to more than {MAX_VALUES} values or {MAX_DEPTH} levels"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    known[id(node)] = (values, levels)
+    return values, levels
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    if isinstance(value, date):
+        return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return value
