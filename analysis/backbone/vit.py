@@ -102,7 +102,7 @@ class KeyMaskedLinear(nn.Linear):
         return F.linear(input, self.weight, bias)
 
 
-def _rotate(x: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
+def rotate(x: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
     """Rotate the pairs (i, i + D/2) of ``[B, heads, T, D]`` in float32; keeps the dtype of x."""
     first, second = x.float().chunk(2, dim=-1)
     turned = torch.cat((-second, first), dim=-1)
@@ -122,7 +122,7 @@ class SelfAttention(nn.Module):
         """Mix the tokens ``[B, T, C]``; ``sin`` and ``cos`` are float32 ``[T, head_dim]``."""
         qkv = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)
-        mixed = F.scaled_dot_product_attention(_rotate(q, sin, cos), _rotate(k, sin, cos), v)
+        mixed = F.scaled_dot_product_attention(rotate(q, sin, cos), rotate(k, sin, cos), v)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
