@@ -15,7 +15,8 @@ from typing import Any
 
 from analysis.errors import InputError
 from analysis.progress import ProgressReporter
-from analysis.request import PRECISIONS, SPLITS, ExtractionRequest, plan_extraction
+from analysis.request import ExtractionRequest, plan_extraction
+from analysis.settings import PRECISIONS, SPLITS
 
 EXIT_INPUT_ERROR = 2
 EXIT_CANCELLED = 130

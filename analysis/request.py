@@ -16,11 +16,8 @@ from typing import Any
 
 from analysis.errors import ConfigError
 from analysis.image_list import ImageList, list_images
-from analysis.settings import Settings, load_settings
+from analysis.settings import PRECISIONS, SPLITS, Settings, load_settings
 from analysis.weight_files import HeadChoice, WeightsChoice, find_backbone_weights, find_heads
-
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
-SPLITS = ("train", "val", "all")
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
             "Give the folder that holds configs/."
         )
     settings = load_settings(project_dir, request.config)
-    filled = _check_values(_fill_defaults(request, settings.analysis, project_dir))
+    filled = _check_values(_fill_defaults(request, settings.analysis))
     weights = find_backbone_weights(settings, filled.dino_weights_pt)
     heads = find_heads(settings, filled.head_weights)
     head_index = filled.head_index or 0
@@ -132,12 +129,12 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
         heads=heads,
         images=images,
         output=output,
-        notices=(*settings.notices, *weights.notices, *images.notices),
+        notices=(*settings.notices, *weights.notices, *heads.notices, *images.notices),
     )
 
 
 def _fill_defaults(
-    request: ExtractionRequest, section: Mapping[str, Any], project_dir: Path
+    request: ExtractionRequest, section: Mapping[str, str | int]
 ) -> ExtractionRequest:
     defaults: dict[str, Any] = {
         "max_images": 0,
@@ -146,10 +143,6 @@ def _fill_defaults(
         "head_index": 0,
         **section,
     }
-    if (weights := defaults.get("dino_weights_pt")) is not None:
-        defaults["dino_weights_pt"] = project_dir / weights
-    if (head := defaults.get("head_weights")) not in (None, "none"):
-        defaults["head_weights"] = str(project_dir / str(head))
     missing = {key: value for key, value in defaults.items() if getattr(request, key) is None}
     return replace(request, **missing)
 
