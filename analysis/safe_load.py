@@ -8,6 +8,7 @@ more is refused, and the message says what it asked for. There is no way round i
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import warnings
 import zipfile
@@ -95,6 +96,28 @@ def load_safetensors(path: Path, *, kind: str, error: type[InputError]) -> dict[
             + (known or f"is damaged or not in the safetensors format ({_first_line(failure)})")
             + ". Expected a complete .safetensors file; copy or download it again."
         ) from failure
+
+
+def load_json_object(path: Path, *, kind: str, error: type[InputError]) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        InputError: As the class `error`, if the file is missing, cannot be read, is not JSON, or
+            holds something else than an object.
+    """
+    _peek(path, kind, error)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as failure:
+        raise error(
+            f"{path}: this {kind} file is not valid JSON ({_first_line(failure)}). "
+            "Copy or download it again."
+        ) from failure
+    if not isinstance(value, dict):
+        raise error(
+            f"{path}: this {kind} file holds a JSON {type(value).__name__}, expected an object."
+        )
+    return value
 
 
 def is_safetensors(path: Path) -> bool:
