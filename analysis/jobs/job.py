@@ -1,0 +1,164 @@
+"""One extraction job: the files of its folder, and what they say about its state.
+
+A job is a folder ``<project dir>/outputs/.jobs/<id>/``; ids sort by the time of asking::
+
+    job.json       what was asked: command, output, device, ...       written once, before the start
+    log.txt        all that the child printed
+    progress.json  `analysis.progress.Progress`                       replaced by the child
+    alive.lock     locked while any process of the job lives
+    pid            process id of the worker, leader of the job's process group
+    exit.json      how it ended                                       written once, by the worker
+
+The state is derived from these files whenever somebody looks, so that it is the same for every
+viewer and stays true after the server, the worker or the whole machine went down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from analysis.jobs.locks import is_locked
+
+JOBS_DIR = Path("outputs", ".jobs")
+"""Where a project dir keeps the jobs that were started for it."""
+
+JOB_FILE = "job.json"
+LOG_FILE = "log.txt"
+PROGRESS_FILE = "progress.json"
+ALIVE_FILE = "alive.lock"
+PID_FILE = "pid"
+EXIT_FILE = "exit.json"
+
+
+class JobState(StrEnum):
+    """Where a job is between being asked for and its end."""
+
+    WAITING = "waiting"
+    """For its device, behind earlier jobs."""
+    PREPARING = "preparing"
+    RUNNING = "running"
+    SAVING = "saving"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether the job has ended."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it was when somebody looked."""
+
+    id: str
+    folder: Path
+    title: str
+    """The version that is extracted, or the config's name."""
+    output: Path
+    device: str
+    state: JobState
+    done: int
+    """Images counted."""
+    total: int
+    """Images to count."""
+    images_per_second: float | None
+    seconds_left: float | None
+    message: str
+    error: str | None
+    """Why it failed."""
+    created: float
+    """Unix seconds."""
+    finished: float | None
+    """Unix seconds; None while the job lives, or when nothing could note its end."""
+    arguments: tuple[str, ...]
+    """Command-line arguments that ask for the same extraction."""
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether the job still waits or runs."""
+        return not self.state.is_final
+
+    def read_log(self, lines: int = 15) -> str:
+        """Return the last lines of the log (of at most its last 64 KiB)."""
+        try:
+            with (self.folder / LOG_FILE).open("rb") as file:
+                file.seek(0, 2)
+                file.seek(max(0, file.tell() - 65536))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        # a terminal's progress bar rewrites its line with carriage returns
+        rows = [row.rsplit("\r", 1)[-1].rstrip() for row in text.replace("\r\n", "\n").split("\n")]
+        return "\n".join([row for row in rows if row][-lines:])
+
+
+def read_job(folder: Path) -> Job | None:
+    """Return the job as its folder tells it now, None where the folder is no job's."""
+    asked = read_json(folder / JOB_FILE)
+    if asked is None:
+        return None
+    # The lock is asked first: a job that ends between the two looks has written its end by then.
+    alive = is_locked(folder / ALIVE_FILE)
+    progress = read_json(folder / PROGRESS_FILE) or {}
+    end = read_json(folder / EXIT_FILE)
+    state, error = _derive_state(alive, progress, end)
+    return Job(
+        id=folder.name,
+        folder=folder,
+        title=str(asked.get("title") or folder.name),
+        output=Path(str(asked.get("output"))),
+        device=str(asked.get("device")),
+        state=state,
+        done=int(progress.get("done") or 0),
+        total=int(progress.get("total") or asked.get("total") or 0),
+        images_per_second=progress.get("images_per_second"),
+        seconds_left=progress.get("seconds_left"),
+        message=str(progress.get("message") or ""),
+        error=error,
+        created=float(asked.get("created") or 0.0),
+        finished=float(end["finished"]) if end and end.get("finished") else None,
+        arguments=tuple(map(str, asked.get("arguments") or ())),
+    )
+
+
+def _derive_state(
+    alive: bool, progress: Mapping[str, Any], end: Mapping[str, Any] | None
+) -> tuple[JobState, str | None]:
+    if end is not None:
+        return _to_state(end.get("state"), JobState.FAILED), end.get("error")
+    reported = _to_state(progress.get("state"), JobState.WAITING)
+    if alive:
+        return (JobState.SAVING if reported.is_final else reported), None
+    if reported.is_final:
+        return reported, progress.get("error")
+    return JobState.FAILED, (
+        f"It ended while {reported.value} without saying why: killed, or the machine went down. "
+        "Start it again."
+    )
+
+
+def _to_state(value: Any, otherwise: JobState) -> JobState:
+    return JobState(value) if value in list(JobState) else otherwise
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file, None where it is missing or not (yet) readable."""
+    with contextlib.suppress(OSError, ValueError):
+        value = json.loads(path.read_text())
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object so that a reader sees the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=1))
+    temporary.replace(path)

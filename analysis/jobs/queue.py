@@ -1,0 +1,206 @@
+"""Start, list and cancel extraction jobs. The server keeps nothing: a job lives by its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from analysis.discovery import allowed_roots
+from analysis.errors import ConfigError
+from analysis.jobs.devices import PACKAGE_ROOT, list_devices, resolve_device
+from analysis.jobs.job import (
+    ALIVE_FILE,
+    JOB_FILE,
+    JOBS_DIR,
+    LOG_FILE,
+    PID_FILE,
+    PROGRESS_FILE,
+    Job,
+    read_job,
+    write_json,
+)
+from analysis.jobs.locks import acquire_lock, locked
+from analysis.jobs.preview import IfExists, choose_output, confine, preview_extraction
+from analysis.request import ExtractionRequest
+
+READ_ONLY_ENV = "DASHBOARD_READ_ONLY"
+QUEUE_ENV = "DASHBOARD_QUEUE"
+
+_children: dict[Path, subprocess.Popen[bytes]] = {}  # kept to be reaped
+_finished: dict[Path, Job] = {}  # a job that has ended does not change any more
+
+
+def is_read_only() -> bool:
+    """Return whether this server refuses to start and cancel jobs."""
+    return os.environ.get(READ_ONLY_ENV, "") not in ("", "0")
+
+
+def start_job(
+    request: ExtractionRequest,
+    if_exists: IfExists = IfExists.REFUSE,
+    *,
+    command: Sequence[str] = (sys.executable, "-m", "analysis"),
+) -> Job:
+    """Start an extraction as a process of its own, and return at once.
+
+    Args:
+        request: What to extract. Its `output` is chosen by the rule of the form, see
+            `choose_output`.
+        if_exists: What to do where a payload already stands at the output path.
+        command: What is run; the arguments of the request and `--progress FILE` follow.
+
+    Raises:
+        InputError: If the server is read-only, the request cannot be carried out, or a payload
+            stands at the output path and nothing was said about it.
+    """
+    _refuse_if_read_only()
+    request = confine(request)
+    preview = preview_extraction(request)
+    settings, images = preview.plan.settings, preview.plan.images
+    project_dir = request.project_dir
+    try:
+        (project_dir / JOBS_DIR).mkdir(parents=True, exist_ok=True)
+        # One start at a time, so that two users cannot be given the same output path.
+        with locked(project_dir / JOBS_DIR / "start.lock"):
+            live = [job for job in list_jobs([project_dir]) if job.is_live]
+            output = choose_output(preview.default_output, if_exists, live)
+            chosen = replace(request, output=output)
+            return _start(chosen, settings.version, len(images.entries), command)
+    except OSError as error:
+        raise ConfigError(
+            f"{project_dir / JOBS_DIR}: the job cannot be written down "
+            f"({error.strerror or error}). Make the folder writable."
+        ) from error
+
+
+def _start(
+    request: ExtractionRequest, version: str | None, total: int, command: Sequence[str]
+) -> Job:
+    assert request.output is not None
+    device = resolve_device(request.device, list_devices())
+    queue = _queue_dir(device.name)
+    now = time.time_ns()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now // 1_000_000_000))
+    folder = request.project_dir / JOBS_DIR / f"{stamp}-{now % 1_000_000_000:09d}"
+    folder.mkdir()
+    arguments = request.to_arguments()
+    progress = folder / PROGRESS_FILE
+    write_json(
+        folder / JOB_FILE,
+        {
+            "title": version or (request.config.stem if request.config else request.output.stem),
+            "arguments": arguments,
+            "command": [*command, *arguments, f"--progress={progress}"],
+            "output": str(request.output),
+            "replace": request.output.exists(),
+            "device": device.name,
+            "device_label": device.label,
+            "queue": str(queue),
+            "total": total,
+            "created": now / 1e9,
+        },
+    )
+    # Locked before the process exists and inherited by it: there is no moment at which a started
+    # job looks dead.
+    alive = acquire_lock(folder / ALIVE_FILE, wait=True)
+    assert alive is not None
+    (queue / folder.name).write_text(str(folder))
+    try:
+        with (folder / LOG_FILE).open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "analysis.jobs.worker", str(folder), str(alive)],
+                cwd=PACKAGE_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[alive],
+                # the log is no terminal: a line of the progress bar a minute is enough
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"},
+            )
+    finally:
+        os.close(alive)
+    (folder / PID_FILE).write_text(str(child.pid))
+    _children[folder] = child
+    job = read_job(folder)
+    assert job is not None
+    return job
+
+
+def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
+    """Return the jobs of the project dirs, latest first.
+
+    Args:
+        project_dirs: Default: the allowed roots and the folders directly below them.
+    """
+    _reap()
+    jobs: dict[Path, Job] = {}
+    for project_dir in _known_project_dirs() if project_dirs is None else project_dirs:
+        with contextlib.suppress(OSError):
+            for folder in (project_dir.expanduser().resolve() / JOBS_DIR).iterdir():
+                job = _finished.get(folder) or read_job(folder)
+                if job is not None:
+                    jobs[folder] = job
+                    if job.finished is not None:
+                        _finished[folder] = job
+    return sorted(jobs.values(), key=lambda job: job.id, reverse=True)
+
+
+def cancel_job(job: Job) -> None:
+    """Ask the job to stop; it is killed if it has not stopped after ten seconds.
+
+    Returns at once. A job that has ended already is left as it is.
+
+    Raises:
+        ConfigError: If the server is read-only.
+    """
+    _refuse_if_read_only()
+    _reap()
+    now = read_job(job.folder)
+    if now is None or not now.is_live:  # its process id may belong to a stranger by now
+        return
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((job.folder / PID_FILE).read_text())
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:  # the worker alone was killed: ask what it left behind
+            os.killpg(pid, signal.SIGTERM)
+
+
+def _refuse_if_read_only() -> None:
+    if is_read_only():
+        raise ConfigError(
+            f"This server is read-only ({READ_ONLY_ENV} is set): extractions can neither be "
+            "started nor cancelled here."
+        )
+
+
+def _reap() -> None:
+    for folder, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[folder]
+
+
+def _known_project_dirs() -> list[Path]:
+    found: list[Path] = []
+    for root in allowed_roots():
+        with contextlib.suppress(OSError):
+            found += [root, *(folder.parent.parent for folder in root.glob(f"*/{JOBS_DIR}"))]
+    return found
+
+
+def _queue_dir(device: str) -> Path:
+    """Return the folder where this machine's jobs for a device queue, whatever their project."""
+    base = os.environ.get(QUEUE_ENV) or Path(tempfile.gettempdir()) / f"dinov3-jobs-{os.getuid()}"
+    queue = Path(base) / re.sub(r"[^\w.-]", "-", device)
+    queue.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return queue
