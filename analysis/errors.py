@@ -32,3 +32,7 @@ class PayloadError(InputError):
 
 class DeviceError(InputError):
     """A compute device that is not there, or too small for what was asked."""
+
+
+class StatisticsError(InputError):
+    """Measurements from which no statistic can be made."""

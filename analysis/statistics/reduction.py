@@ -1,0 +1,178 @@
+"""One block output to the moments of its layer, in plain torch on any device.
+
+Per image and channel, float32 sums are taken of deviations from the image's own mean and turned
+into float64 moments; images are then pooled into cells. Nothing here waits for the device: tokens
+to leave out carry zero weight, except on the CPU, where looking first is free and the usual case,
+none, saves a pass.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from analysis.statistics.batch import PLACE_MASK, Batch, sample_stride
+from analysis.statistics.moments import pool_moments
+from analysis.statistics.state import THRESHOLDS
+from analysis.vocabulary import LAYER_NORM_EPS
+
+LARGEST_NORM = 1e15
+"""A token of a larger norm counts as non-finite: float32 sums of its squares could overflow."""
+
+
+def reduce_tokens(tokens: Tensor, layer: int, batch: Batch) -> None:
+    """Measure one block output into the batch.
+
+    Args:
+        tokens: ``(images, 1 + storage + patches, channels)``, any float dtype.
+        layer: Block index, or -1 for the tokens that enter block 0.
+        batch: Receives the layer's slot of everything.
+    """
+    slot = batch.enter(layer, tokens.shape[1], candidates=3)
+    state = batch.state
+    singles = state.low.shape[2] - 1
+    pre = tokens.float()
+    normalized, norms = normalize_rows(pre)
+    usable = batch.valid.unsqueeze(1) & (norms[0] < LARGEST_NORM)
+    batch.norms[slot] = norms.where(usable, torch.nan)
+    whole = tokens.device.type == "cpu" and bool(usable.all())
+    if not whole:
+        pre, normalized = (_replace_unusable(part, usable, singles) for part in (pre, normalized))
+    weights = None if whole else usable[:, singles:, None].float()
+    count = _by_role(usable[:, :singles].long(), usable[:, singles:].sum(1))
+
+    for representation, values in enumerate((pre, normalized)):
+        single, patch = values[:, :singles], values[:, singles:]
+        mean, m2 = _image_moments(patch, weights)
+        # A single token is its own mean and range.
+        means = _by_role(single.double(), mean)
+        squares = _by_role(torch.zeros_like(single, dtype=torch.float64), m2)
+        parts = count.flatten(), means.flatten(0, 1), squares.flatten(0, 1)
+        _, state.mean[slot, representation], state.m2[slot, representation] = pool_moments(
+            parts, batch.membership
+        )
+        low, high = _by_role(single, patch.amin(1)), _by_role(single, patch.amax(1))
+        if not whole:
+            seen = count.unsqueeze(-1) > 0
+            low, high = low.where(seen, torch.inf), high.where(seen, -torch.inf)
+        state.low[slot, representation] = low.amin(1)
+        state.high[slot, representation] = high.amax(1)
+
+    if batch.keys.shape[0]:
+        magnitudes = pre.abs()
+        if not whole:
+            magnitudes.masked_fill_(~usable.unsqueeze(-1), -1.0)
+        _measure_magnitudes(magnitudes, slot, batch)
+
+
+def normalize_rows(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply LayerNorm without affine parameters, and measure every token's norm.
+
+    Args:
+        tokens: float32 ``(..., channels)``.
+
+    Returns:
+        The normalised tokens, and their L2 norms ``(2, ...)`` before and after.
+    """
+    channels = tokens.shape[-1]
+    mean = tokens.mean(-1, keepdim=True)
+    # Centred first: the fused LayerNorm loses digits where a row's mean dwarfs its deviations.
+    normalized, residue, rstd = torch.native_layer_norm(
+        tokens - mean, (channels,), None, None, LAYER_NORM_EPS
+    )
+    precision = rstd.double().square()
+    variance = (1 / precision - LAYER_NORM_EPS).clamp(min=0)
+    squares = torch.stack((variance + (mean + residue).double().square(), variance * precision))
+    return normalized, (squares * channels).sqrt().float().squeeze(-1)
+
+
+def _by_role(single: Tensor, patch: Tensor) -> Tensor:
+    """Stack per-image parts ``(images, 1 + storage, ...)`` and ``(images, ...)`` by role.
+
+    Returns:
+        ``(roles, images, ...)`` in the order cls, patch, storage tokens.
+    """
+    return torch.cat((single[:, :1], patch.unsqueeze(1), single[:, 1:]), 1).transpose(0, 1)
+
+
+def _replace_unusable(values: Tensor, usable: Tensor, singles: int) -> Tensor:
+    """Put the image's first usable patch, or zeros, where a token is to be left out.
+
+    Such a stand-in changes no minimum or maximum and is finite under a zero weight.
+    """
+    first = usable[:, singles:].byte().argmax(1) + singles
+    images = torch.arange(len(values), device=values.device)
+    stand_in = values[images, first].where(usable[images, first].unsqueeze(-1), 0.0)
+    return torch.where(usable.unsqueeze(-1), values, stand_in.unsqueeze(1))
+
+
+def _image_moments(values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return mean and m2, float64 ``(images, channels)``, of values ``(images, n, channels)``.
+
+    Args:
+        values: float32, finite.
+        weights: One for a token that counts, else zero, ``(images, n, 1)``; None if all count.
+    """
+    if weights is None:
+        shift = values.mean(1, keepdim=True)
+        deviations = values - shift
+        n: int | Tensor = values.shape[1]
+    else:
+        n = weights.sum(1).clamp(min=1)
+        shift = (values * weights).sum(1, keepdim=True) / n.unsqueeze(1)
+        deviations = (values - shift) * weights
+    residue = deviations.sum(1).double()
+    squares = deviations.square_().sum(1).double()
+    mean = shift.squeeze(1).double() + residue / n
+    return mean, (squares - residue.square() / n).clamp(min=0)
+
+
+def _measure_magnitudes(magnitudes: Tensor, slot: int, batch: Batch) -> None:
+    """Measure what concerns ``|pre|``: exceedances, peaks, and candidates for the tops.
+
+    Args:
+        magnitudes: float32 ``(images, tokens, channels)``, -1 where a token is left out.
+        slot: Where to put the results.
+        batch: Receives them.
+    """
+    images, tokens, channels = magnitudes.shape
+    singles = batch.keys.shape[1] - 1
+    single, patch = magnitudes[:, :singles], magnitudes[:, singles:]
+
+    beyond = torch.empty_like(magnitudes)
+    for index, threshold in enumerate(THRESHOLDS):
+        torch.gt(magnitudes, threshold, out=beyond)
+        exceeding = _by_role(beyond[:, :singles], beyond[:, singles:].sum(1))
+        batch.state.exceed[slot, :, index] = exceeding.sum(1)
+
+    largest, place = _first_maximum(patch)
+    position = torch.arange(singles, device=place.device).view(1, -1, 1).expand_as(single)
+    places = _by_role(position, place + singles)
+    places = places + tokens * torch.arange(images, device=place.device).view(1, -1, 1)
+    bits = _by_role(single, largest).contiguous().view(torch.int32).long()
+    batch.keys[slot] = (bits * (PLACE_MASK + 1) + (PLACE_MASK - places)).amax(1).clamp(min=-1)
+
+    # The three largest of an image lie in the three channels of the largest maxima.
+    leading = torch.maximum(single.amax(1), largest).topk(3).indices
+    columns = magnitudes.gather(2, leading.unsqueeze(1).expand(-1, tokens, -1))
+    batch.largest[slot] = columns.flatten(1).topk(3).values.clamp(min=0)
+    samples = magnitudes.flatten(1)[:, :: sample_stride(tokens, channels)]
+    batch.samples[slot] = samples.where(samples >= 0, torch.nan)
+
+
+def _first_maximum(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return maximum and first index of it, ``(images, channels)``, over ``(images, n, channels)``.
+
+    In two steps, since argmax along a strided axis costs far more than amax: the first run of
+    tokens that holds the maximum, then the place in it.
+    """
+    n = values.shape[1]
+    length = next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
+    runs = values.unflatten(1, (-1, length))
+    maxima = runs.amax(2)
+    run = maxima.argmax(1)
+    index = run[:, None, None].expand(-1, 1, length, -1)
+    within = runs.gather(1, index).squeeze(1).argmax(1)
+    return maxima.amax(1), run * length + within
