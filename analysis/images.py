@@ -305,7 +305,7 @@ def _start(loader: DataLoader[ImageBatch]) -> Iterator[ImageBatch]:
     """
     handler = signal.getsignal(signal.SIGCHLD)
     batches = iter(loader)
-    if threading.current_thread() is threading.main_thread():
+    if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, handler)
     return batches
 
