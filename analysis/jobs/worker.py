@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,22 +123,22 @@ def _run_command(
 
 
 def _set_aside(output: Path) -> list[tuple[Path, Path]]:
-    """Give what stands at `output` a second name; it stays in place until the new one is complete.
+    """Copy what stands at `output`, which stays in place until the new one is complete.
 
     Returns:
-        Pairs of the second name and the `.bak` that it becomes if the job succeeds.
+        Pairs of the copy and the `.bak` that it becomes if the job succeeds.
     """
     pairs: list[tuple[Path, Path]] = []
     for file in (output, output.with_suffix(".json")):
         if file.exists():
             aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-            os.link(file, aside)
+            shutil.copy2(file, aside)
             pairs.append((aside, file.with_name(f"{file.name}.bak")))
     return pairs
 
 
 def _settle(pairs: list[tuple[Path, Path]], *, keep: bool) -> None:
-    """Turn what was set aside into `.bak` files, or drop the second names."""
+    """Turn what was set aside into `.bak` files, or drop the copies."""
     for aside, backup in pairs:
         if keep:
             aside.replace(backup)
