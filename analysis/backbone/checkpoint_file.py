@@ -19,9 +19,9 @@ from analysis.backbone.formats import (
     TIMM_WITHOUT_QKV_BIAS,
     WeightsFormat,
     detect_format,
-    name_some,
     strip_wrappers,
 )
+from analysis.backbone.names import name_some
 from analysis.errors import CheckpointError
 from analysis.safe_load import (
     is_safetensors,

@@ -26,8 +26,8 @@ from analysis.backbone.formats import (
     TRANSFORMERS,
     WeightsFormat,
     describe_sizes,
-    name_some,
 )
+from analysis.backbone.names import compare_tensors
 from analysis.backbone.variants import Variant, get_variant
 from analysis.backbone.vit import DinoVisionTransformer, key_bias_mask, rope_periods
 from analysis.errors import CheckpointError
@@ -114,35 +114,26 @@ def _check_config(path: Path, weights_format: WeightsFormat, variant: Variant) -
 
 
 def _check_names_and_shapes(contents: CheckpointContents, backbone: DinoVisionTransformer) -> None:
-    form, tensors = contents.format, contents.tensors
-    missing: list[str] = []
-    misshaped: list[str] = []
-    used: set[str] = set()
+    form, variant = contents.format, backbone.variant
+    wanted: dict[str, list[int]] = {}
     for official, target in backbone.state_dict().items():
         sources = form.sources(official)
         for source in filter(None, sources):
-            used.add(source)
-            expected = [len(target) // len(sources), *target.shape[1:]]
-            if source not in tensors:
-                missing.append(source)
-            elif list(tensors[source].shape) != expected:
-                misshaped.append(f"{source} {list(tensors[source].shape)} instead of {expected}")
-    unexpected = [name for name in tensors if name not in used and not form.is_dropped(name)]
-    if not (missing or misshaped or unexpected):
+            wanted[source] = [len(target) // len(sources), *target.shape[1:]]
+    found = {
+        name: tensor.shape for name, tensor in contents.tensors.items() if not form.is_dropped(name)
+    }
+    faults = compare_tensors(found, wanted)
+    if faults is None:
         return
-    variant = backbone.variant
-    looks = describe_sizes(form, tensors)
+    looks = describe_sizes(form, contents.tensors)
     if not looks.startswith(f"{variant.name} "):
         raise CheckpointError(
             f"{contents.path}: these weights are not those of {variant.name}, they look like "
             f"{looks}. Give other weights (--dino-weights-pt) or correct model.backbone."
         )
-    faults = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
-    text = "; ".join(
-        f"{len(names)} {fault}: {name_some(names)}" for fault, names in faults if names
-    )
     raise CheckpointError(
-        f"{contents.path}: these {form.name} weights do not fit {variant.name}. {text}. "
+        f"{contents.path}: these {form.name} weights do not fit {variant.name}. {faults}. "
         "Expected the complete backbone and nothing else."
     )
 

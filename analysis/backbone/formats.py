@@ -188,9 +188,3 @@ def describe_sizes(weights_format: WeightsFormat, tensors: Mapping[str, Tensor])
 
 def _sizes_of(variant: Variant) -> tuple[int, int, str, int]:
     return variant.embed_dim, variant.depth, variant.ffn, variant.ffn_hidden
-
-
-def name_some(names: Sequence[str], limit: int = 10) -> str:
-    """Join the first `limit` names with commas, and say how many there are if some are left."""
-    text = ", ".join(names[:limit])
-    return text if len(names) <= limit else f"{text}, ... ({len(names)} in all)"
