@@ -1,0 +1,298 @@
+"""Which payloads exist, told from the small JSON beside each one (no tensor is read, no torch).
+
+A payload is every `*.pt` file in a folder named `feature_stats` below one of the allowed roots:
+the project dir, and what the environment variable `DASHBOARD_ROOTS` adds. The JSON is written by
+others and may be old, cut off or hostile: each of its keys is taken only if it has the right
+type, and none of it when it describes another file than the one beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from analysis.errors import ConfigError, PayloadError
+from analysis.sidecar import Sidecar, read_sidecar
+from analysis.vocabulary import FEATURE_STATS_DIR
+
+ROOTS_ENV = "DASHBOARD_ROOTS"
+"""Folders besides the project dir that may be read, separated as in PATH."""
+
+LOG_DIR = "outputs"
+"""Default of `logging.log_dir`: below it, a payload's path tells its version."""
+
+MAX_DEPTH = 8
+"""Folders below a root that are entered."""
+
+MAX_FOLDERS = 20_000
+MAX_PAYLOADS = 1_000
+SKIPPED_FOLDERS = frozenset({"data", "node_modules", "__pycache__", "site-packages"})
+"""Folders that hold no payloads but many files; so do all whose name starts with a dot."""
+
+
+@dataclass(frozen=True)
+class PayloadRef:
+    """One payload file, and what is known of it without reading it."""
+
+    path: Path
+    """Absolute, symlinks resolved."""
+    size: int
+    mtime_ns: int
+    version: str | None
+    """From the JSON, else from the path `outputs/<version>/[train_all/]feature_stats`."""
+    train_all: bool | None
+    created: datetime
+    """UTC: when the extraction ran, or when the file was written where that is not recorded."""
+    facts: Sidecar
+    """The other facts of the JSON; all None where there is no usable JSON."""
+    label: str
+    """Plain text; no two refs of one `discover_payloads` share it."""
+
+    @property
+    def fingerprint(self) -> tuple[str, int, int]:
+        """What a cache of this file's content must be keyed by: (path, size, mtime_ns)."""
+        return str(self.path), self.size, self.mtime_ns
+
+    @property
+    def key(self) -> str:
+        """Twelve hex digits of the path's hash: a name for links that outlives a new extraction."""
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """The short name for legends; two files may share it (see `short_names`)."""
+        if self.version is None:
+            return self.path.stem
+        return f"{self.version} (train_all)" if self.train_all else self.version
+
+
+class PayloadList(list[PayloadRef]):
+    """The payloads found, newest first, and what the search had to leave out."""
+
+    def __init__(self, refs: Sequence[PayloadRef] = (), notices: Sequence[str] = ()) -> None:
+        super().__init__(refs)
+        self.notices: tuple[str, ...] = tuple(notices)
+        """One sentence each, for the screen."""
+
+
+def allowed_roots(project_dir: Path | None = None) -> tuple[Path, ...]:
+    """Return the folders that the dashboard may read, resolved; they need not exist.
+
+    Args:
+        project_dir: Comes first; the current folder where None.
+    """
+    added = [entry for entry in os.environ.get(ROOTS_ENV, "").split(os.pathsep) if entry.strip()]
+    roots = [project_dir or Path.cwd(), *(Path(entry.strip()).expanduser() for entry in added)]
+    return tuple(dict.fromkeys(root.resolve() for root in roots))
+
+
+def resolve_below_roots(path: str | Path, roots: Sequence[Path] | None = None) -> Path:
+    """Resolve a typed path, symlinks included, and refuse it outside the allowed roots.
+
+    Args:
+        path: Absolute, or relative to the current folder; need not exist.
+        roots: As from `allowed_roots`, which None stands for.
+
+    Raises:
+        ConfigError: If the path leads outside every root, or is no path at all.
+    """
+    roots = allowed_roots() if roots is None else roots
+    try:
+        resolved = Path(path).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{str(path)[:200]!r} is not a usable path ({error}).") from error
+    if not _is_below(resolved, roots):
+        places = ", ".join(map(str, roots))
+        raise ConfigError(
+            f"{path}: lies outside the folders that this dashboard may read ({places}). "
+            f"Choose a path below them, or start the dashboard with {ROOTS_ENV} naming more."
+        )
+    return resolved
+
+
+def load_ref(path: Path) -> PayloadRef:
+    """Describe one payload file, wherever it is.
+
+    Raises:
+        PayloadError: If there is no such file.
+    """
+    path = Path(path).resolve()
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    facts = read_sidecar(path, state) or Sidecar()
+    version, train_all = facts.version, facts.train_all
+    if not facts.known:
+        version, train_all = _infer_version(path)
+    written = datetime.fromtimestamp(state.st_mtime, UTC)
+    ref = PayloadRef(
+        path=path,
+        size=state.st_size,
+        mtime_ns=state.st_mtime_ns,
+        version=version,
+        train_all=train_all,
+        created=facts.created or written,
+        facts=facts,
+        label="",
+    )
+    return replace(ref, label=_describe(ref))
+
+
+def discover_payloads(roots: Sequence[Path] | None = None) -> PayloadList:
+    """Find every payload below the roots, newest first, with labels that tell them apart.
+
+    Links are followed as long as they stay below a root. The walk stops at `MAX_DEPTH` folders
+    below a root, `MAX_FOLDERS` folders and `MAX_PAYLOADS` files, and a notice says where it did.
+    """
+    roots = allowed_roots() if roots is None else [Path(root).resolve() for root in roots]
+    notices: list[str] = []
+    refs: dict[Path, PayloadRef] = {}
+    for path in _walk(roots, notices):
+        if len(refs) == MAX_PAYLOADS:
+            notices.append(f"More than {MAX_PAYLOADS} payloads: only the first are listed.")
+            break
+        try:
+            ref = load_ref(path)
+        except PayloadError:  # gone since the folder was listed
+            continue
+        refs[ref.path] = ref
+    newest_first = sorted(refs.values(), key=lambda ref: (ref.created, str(ref.path)), reverse=True)
+    return PayloadList(_tell_apart(newest_first, roots), notices)
+
+
+def short_names(refs: Sequence[PayloadRef]) -> list[str]:
+    """Return a legend name for each ref, unique among them: the version, then date, then path."""
+    names = [ref.name for ref in refs]
+    for more in (lambda ref: f"{ref.created:%Y-%m-%d %H:%M}", lambda ref: str(ref.path)):
+        shared = Counter(names)
+        names = [
+            f"{name}, {more(ref)}" if shared[name] > 1 else name
+            for name, ref in zip(names, refs, strict=True)
+        ]
+    return names
+
+
+def _walk(roots: Sequence[Path], notices: list[str]) -> Iterator[Path]:
+    """Yield payload paths breadth first, so that limits cut the deepest folders."""
+    queue = deque((root, 0) for root in roots)
+    seen: set[Path] = set()
+    while queue:
+        folder, depth = queue.popleft()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        if len(seen) > MAX_FOLDERS:
+            notices.append(f"Stopped looking for payloads after {MAX_FOLDERS} folders.")
+            return
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:  # not there, or not ours to read
+            continue
+        for entry in entries:
+            if _is_payload(entry, folder):
+                yield from _inside(entry, roots, notices)
+            elif depth < MAX_DEPTH and _is_entered(entry):
+                queue.extend((target, depth + 1) for target in _inside(entry, roots, notices))
+
+
+def _is_payload(entry: os.DirEntry[str], folder: Path) -> bool:
+    try:
+        return (
+            folder.name == FEATURE_STATS_DIR
+            and entry.name.endswith(".pt")
+            and not entry.name.startswith(".")
+            and entry.is_file()
+        )
+    except OSError:
+        return False
+
+
+def _is_entered(entry: os.DirEntry[str]) -> bool:
+    try:
+        hidden = entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS
+        return not hidden and entry.is_dir()
+    except OSError:
+        return False
+
+
+def _inside(entry: os.DirEntry[str], roots: Sequence[Path], notices: list[str]) -> Iterator[Path]:
+    """Yield the entry's resolved path, or a notice where a link leads out of the roots."""
+    path = Path(entry.path)
+    if entry.is_symlink():
+        try:
+            path = path.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return
+        if not _is_below(path, roots):
+            notices.append(
+                f"{entry.path} links to a place outside the folders that this dashboard may read; "
+                f"add {path} to {ROOTS_ENV} to see its payloads."
+            )
+            return
+    yield path
+
+
+def _is_below(path: Path, roots: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
+
+
+def _infer_version(path: Path) -> tuple[str | None, bool | None]:
+    """Read version and train_all from `outputs/[<version>/][train_all/]feature_stats/<file>`."""
+    folder = path.parent.parent
+    train_all = folder.name == "train_all"
+    if train_all:
+        folder = folder.parent
+    if folder.parent.name == LOG_DIR:
+        return folder.name, train_all
+    return None, train_all if folder.name == LOG_DIR else None
+
+
+def _describe(ref: PayloadRef) -> str:
+    """Join what is known; a file without JSON shows its path instead of what it cannot say."""
+    date = f"{ref.created:%Y-%m-%d %H:%M} UTC"
+    if not ref.facts.known:
+        return f"{ref.path} · {date}"
+    facts = ref.facts
+    parts = [
+        ref.version or "no version",
+        "train_all" if ref.train_all else None,
+        facts.backbone,
+        _describe_adapter(facts),
+        None if facts.num_images is None else f"{facts.num_images} images",
+        date,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _describe_adapter(facts: Sidecar) -> str | None:
+    if facts.lora_error:
+        return "LoRA failed"
+    return {True: "LoRA", False: "frozen", None: None}[facts.used_lora]
+
+
+def _tell_apart(refs: Sequence[PayloadRef], roots: Sequence[Path]) -> list[PayloadRef]:
+    shown = {ref.path: _relative(ref.path, roots) for ref in refs}
+    if len(set(shown.values())) < len(refs):
+        shown = {ref.path: str(ref.path) for ref in refs}
+    shared = Counter(ref.label for ref in refs)
+    result: list[PayloadRef] = []
+    for ref in refs:
+        label = ref.label
+        if not ref.facts.known:
+            label = label.replace(str(ref.path), shown[ref.path], 1)
+        elif shared[label] > 1:
+            label = f"{label} · {shown[ref.path]}"
+        result.append(replace(ref, label=label))
+    return result
+
+
+def _relative(path: Path, roots: Sequence[Path]) -> str:
+    return next(
+        (str(path.relative_to(root)) for root in roots if path.is_relative_to(root)), str(path)
+    )

@@ -1,0 +1,210 @@
+"""One channel among the others: through depth, in the histogram, in the mean-std plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.figures import theme
+from analysis.figures.theme import Mode
+from analysis.vocabulary import Representation, Statistic, TokenRole
+
+BINS = 60
+
+
+def build_channel_depth(
+    layers: NDArray[np.integer],
+    values: NDArray[np.floating],
+    cells: Sequence[tuple[Representation, TokenRole]],
+    *,
+    statistic: Statistic,
+    reference: NDArray[np.floating] | None = None,
+    tapped: Sequence[int] = (),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw one channel's statistic against depth, with the median channel behind it.
+
+    Args:
+        layers: ``[layers]``.
+        values: ``[lines, layers]``; the mean is drawn signed on a linear axis, others on a
+            logarithmic one.
+        cells: Representation and role of each line.
+        statistic: What the values are.
+        reference: ``[lines, layers]``: the median over all channels; drawn thin.
+        tapped: Layers to mark.
+        mode: Light or dark.
+    """
+    if not len(cells) or not len(layers):
+        return theme.empty_figure("Choose a representation and a token role to draw.", mode)
+    figure = go.Figure()
+    for index, (representation, role) in enumerate(cells):
+        color = theme.representation_color(representation, mode)
+        name = f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"
+        line = {"color": color, "dash": theme.role_dash(role), "width": 2}
+        figure.add_trace(
+            go.Scatter(
+                x=layers.astype(np.int32),
+                y=theme.as_float32(values[index]),
+                name=name,
+                legendgroup=name,
+                mode="lines+markers",
+                line=line,
+                marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
+                hovertemplate="%{y:.4g}",
+            )
+        )
+        if reference is not None:
+            figure.add_trace(
+                go.Scatter(
+                    x=layers.astype(np.int32),
+                    y=theme.as_float32(reference[index]),
+                    name=f"{name}: median channel",
+                    legendgroup=name,
+                    showlegend=False,
+                    mode="lines",
+                    line={**line, "width": 1},
+                    opacity=0.5,
+                    hovertemplate="%{y:.4g}",
+                )
+            )
+    figure = theme.apply_theme(figure, mode)
+    units = {theme.describe_unit(representation) for representation, _ in cells}
+    title = f"{theme.STATISTIC_LABELS[statistic]} ({', '.join(sorted(units, reverse=True))})"
+    signed = statistic is Statistic.MEAN
+    figure.update_yaxes({"title": {"text": title}} if signed else theme.log_axis(title))
+    figure.update_xaxes(theme.layer_axis(layers))
+    theme.mark_layers(figure, tapped, mode)
+    figure.update_layout(hovermode="x unified", uirevision=f"channel-depth-{statistic}")
+    return figure
+
+
+def build_value_histogram(
+    values: NDArray[np.floating],
+    *,
+    channel: int | None,
+    value_label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw how a statistic is spread over all channels, in logarithmic bins.
+
+    Args:
+        values: ``[channels]``; the sizes are counted, zeros are told in a note.
+        channel: The channel to mark.
+        value_label: Axis title, with unit.
+        mode: Light or dark.
+    """
+    sizes = np.abs(np.asarray(values, dtype=np.float64))
+    positive = sizes[sizes > 0]
+    if not len(positive):
+        return theme.empty_figure("Every channel is 0 here.", mode)
+    low, high = np.log10(positive.min()) - 0.01, np.log10(positive.max()) + 0.01
+    counts, edges = np.histogram(np.log10(positive), bins=BINS, range=(low, high))
+    middles = 10 ** ((edges[:-1] + edges[1:]) / 2)
+    figure = go.Figure(
+        go.Bar(
+            x=theme.as_float32(middles),
+            y=counts.astype(np.int32),
+            width=theme.as_float32(np.diff(10**edges)),
+            customdata=theme.as_float32(np.column_stack([10 ** edges[:-1], 10 ** edges[1:]])),
+            marker={"color": theme.muted_color(mode), "line": {"width": 0}},
+            name="channels",
+            hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: %{y:d} channels"
+            "<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure = theme.apply_theme(figure, mode)
+    if channel is not None and sizes[channel] > 0:
+        figure.add_vline(x=float(sizes[channel]), line={"color": theme.palette(mode)[1]})
+        figure.add_annotation(
+            x=float(np.log10(sizes[channel])),
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            text=f"channel {channel}",
+            showarrow=False,
+        )
+    zeros = len(sizes) - len(positive)
+    note = f"; {zeros} at 0 not drawn" if zeros else ""
+    figure.update_xaxes(theme.log_axis(value_label))
+    figure.update_yaxes(title={"text": f"number of channels{note}"}, rangemode="tozero")
+    figure.update_layout(bargap=0, hovermode="closest", uirevision=f"histogram-{value_label}")
+    return figure
+
+
+def build_mean_std_scatter(
+    statistics: NDArray[np.floating],
+    *,
+    channel: int | None = None,
+    unit: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw every channel by |mean| and std, coloured by max |x|; both axes logarithmic.
+
+    Args:
+        statistics: ``[3, channels]``: mean, std, max_abs.
+        channel: The channel to mark.
+        unit: Of all three, for the titles.
+        mode: Light or dark.
+    """
+    mean, std, max_abs = np.asarray(statistics, dtype=np.float64)
+    positive = np.concatenate([np.abs(mean)[mean != 0], std[std > 0]])
+    if not len(positive):
+        return theme.empty_figure("Every channel is 0 here.", mode)
+    floor = positive.min() / 2
+    channels = np.arange(len(mean), dtype=np.int32)
+    facts = np.column_stack([channels, mean, std, max_abs]).astype(np.float32)
+    x, y = (theme.as_float32(np.maximum(v, floor)) for v in (np.abs(mean), std))
+    color = np.log10(np.maximum(max_abs, floor)).astype(np.float32)
+    low, high = float(color.min()), float(color.max())
+    ticks = np.arange(np.floor(low), np.ceil(high) + 1)
+    figure = go.Figure(
+        go.Scattergl(
+            x=x,
+            y=y,
+            customdata=facts,
+            mode="markers",
+            name="channels",
+            showlegend=False,
+            marker={
+                "size": 6,
+                "color": color,
+                "colorscale": theme.magnitude_scale(mode),
+                "line": {"width": 0.5, "color": theme.muted_color(mode)},
+                "colorbar": {
+                    "title": {"text": f"max |x| ({unit})", "side": "right"},
+                    "tickvals": ticks.astype(np.float32),
+                    "ticktext": np.array([f"{10.0**tick:.3g}" for tick in ticks]),
+                    "thickness": 14,
+                    "outlinewidth": 0,
+                },
+            },
+            hovertemplate="channel %{customdata[0]:d}<br>mean %{customdata[1]:.4g}<br>"
+            "std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}<extra></extra>",
+        )
+    )
+    if channel is not None:
+        figure.add_trace(
+            go.Scatter(
+                x=x[[channel]],
+                y=y[[channel]],
+                customdata=facts[[channel]],
+                mode="markers",
+                name=f"channel {channel}",
+                marker={
+                    "symbol": "circle-open",
+                    "size": 16,
+                    "color": theme.palette(mode)[1],
+                    "line": {"width": 3},
+                },
+                hoverinfo="skip",
+            )
+        )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(theme.log_axis(f"|mean| over tokens ({unit})"))
+    figure.update_yaxes(theme.log_axis(f"std over tokens ({unit})"))
+    figure.update_layout(hovermode="closest", uirevision=f"mean-std-{unit}")
+    return figure

@@ -1,0 +1,264 @@
+"""Channels that stand out: in one layer, across layers, and how long they persist.
+
+A heatmap cell cannot be clicked in Streamlit, a mark can; hence two forms of the same map. The
+first entry of `customdata` is the channel number in every trace that can be clicked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.figures import theme
+from analysis.figures.theme import Mode
+
+_CELL_TEMPLATE = (
+    "channel %{customdata[0]:d}, layer %{customdata[1]:d}: %{customdata[2]:.4g}<extra></extra>"
+)
+_CHANNEL_TEMPLATE = (
+    "channel %{customdata[0]:d}<br>mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}"
+    "<br>max |x| %{customdata[3]:.4g}<extra></extra>"
+)
+
+
+def build_channel_scatter(
+    values: NDArray[np.floating],
+    *,
+    outlier_mask: NDArray[np.bool_],
+    statistics: NDArray[np.floating],
+    top: NDArray[np.integer],
+    value_label: str,
+    level: float | None = None,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw every channel of a layer, outliers marked and the top ones labelled.
+
+    Args:
+        values: ``[channels]``, what the channels are ranked by or rank the same: 0 or more. Zeros
+            are drawn at the lower edge; the hover tells the truth.
+        outlier_mask: ``[channels]``.
+        statistics: ``[3, channels]``: mean, std, max_abs, for the hover.
+        top: Channels to label.
+        value_label: Axis title, with unit.
+        level: From which value on a channel is an outlier; not drawn where None or infinite.
+        mode: Light or dark.
+    """
+    if not len(values):
+        return theme.empty_figure("This payload has no channels.", mode)
+    channels = np.arange(len(values), dtype=np.int32)
+    heights = _lift_zeros(values)
+    facts = np.column_stack([channels, statistics.T]).astype(np.float32)
+    figure = go.Figure()
+    accent = theme.palette(mode)[1]
+    for name, mask, style in (
+        ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": 4}),
+        ("outliers", outlier_mask, {"color": accent, "size": 7}),
+    ):
+        figure.add_trace(
+            go.Scattergl(
+                x=channels[mask],
+                y=heights[mask],
+                customdata=facts[mask],
+                mode="markers",
+                name=f"{name} ({int(mask.sum())})",
+                marker=style,
+                hovertemplate=_CHANNEL_TEMPLATE,
+            )
+        )
+    figure = theme.apply_theme(figure, mode)
+    for channel in top[:12]:
+        figure.add_annotation(
+            x=int(channel),
+            y=float(np.log10(heights[channel])),
+            text=str(int(channel)),
+            showarrow=False,
+            yshift=10,
+            font={"size": 11},
+        )
+    if level is not None and np.isfinite(level) and level > 0:
+        figure.add_hline(y=level, line={"color": accent, "width": 1, "dash": "dash"}, layer="below")
+    figure.update_xaxes(title={"text": "channel"}, tickformat="d")
+    figure.update_yaxes(theme.log_axis(value_label))
+    figure.update_layout(hovermode="closest", uirevision=f"channels-{value_label}")
+    return figure
+
+
+def build_channel_map(
+    values: NDArray[np.floating],
+    channels: NDArray[np.integer],
+    layers: NDArray[np.integer],
+    *,
+    value_label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw channels (rows) against layers as a heatmap with logarithmic colours.
+
+    Args:
+        values: ``[rows, layers]``, 0 or more; cells of 0 stay empty.
+        channels: ``[rows]``, drawn from the top down.
+        layers: ``[layers]``.
+        value_label: Title of the colour bar, with unit.
+        mode: Light or dark.
+    """
+    if not values.size:
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    logs = _log10(values)
+    figure = go.Figure(
+        go.Heatmap(
+            x=layers.astype(np.int32),
+            y=np.arange(len(channels), dtype=np.int32),
+            z=logs,
+            customdata=_cells(values, channels, layers).reshape(*values.shape, 3),
+            colorscale=theme.magnitude_scale(mode),
+            colorbar=_colorbar(logs, value_label),
+            hovertemplate=_CELL_TEMPLATE,
+            hoverongaps=False,
+        )
+    )
+    return _finish_map(figure, channels, layers, mode)
+
+
+def build_channel_marks(
+    values: NDArray[np.floating],
+    channels: NDArray[np.integer],
+    layers: NDArray[np.integer],
+    *,
+    value_label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw the map of `build_channel_map` as one square mark per cell, which can be clicked.
+
+    `customdata` of each mark is (channel, layer, value).
+    """
+    if not values.size:
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    logs = _log10(values)
+    rows, columns = np.indices(values.shape, dtype=np.int32)
+    figure = go.Figure(
+        go.Scattergl(
+            x=layers.astype(np.int32)[columns.ravel()],
+            y=rows.ravel(),
+            customdata=_cells(values, channels, layers),
+            mode="markers",
+            marker={
+                "symbol": "square",
+                "size": int(np.clip(560 / max(values.shape), 5, 16)),
+                "color": logs.ravel(),
+                "colorscale": theme.magnitude_scale(mode),
+                "colorbar": _colorbar(logs, value_label),
+                "line": {"width": 0},
+            },
+            hovertemplate=_CELL_TEMPLATE,
+            showlegend=False,
+        )
+    )
+    return _finish_map(figure, channels, layers, mode)
+
+
+def build_persistence_bars(
+    channels: NDArray[np.integer],
+    layers_in_top: NDArray[np.integer],
+    layers_outlier: NDArray[np.integer],
+    num_layers: int,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw in how many layers each channel is among the top, and in how many an outlier.
+
+    Args:
+        channels: ``[rows]``, drawn from the top down.
+        layers_in_top: ``[rows]``.
+        layers_outlier: ``[rows]``.
+        num_layers: Length of the axis.
+        mode: Light or dark.
+    """
+    if not len(channels):
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    rows = np.arange(len(channels), dtype=np.int32)
+    figure = go.Figure()
+    for name, counts, color in (
+        ("among the top", layers_in_top, theme.muted_color(mode)),
+        ("outlier", layers_outlier, theme.palette(mode)[1]),
+    ):
+        figure.add_trace(
+            go.Bar(
+                x=counts.astype(np.int32),
+                y=rows,
+                orientation="h",
+                name=name,
+                marker={"color": color},
+                customdata=channels.astype(np.int32)[:, None],
+                hovertemplate=f"channel %{{customdata[0]:d}}: {name} in %{{x:d}} of {num_layers} "
+                "layers<extra></extra>",
+            )
+        )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(
+        title={"text": "number of layers"},
+        range=[0, num_layers],
+        tickformat="d",
+        rangemode="tozero",
+    )
+    figure.update_yaxes(_channel_axis(channels))
+    figure.update_layout(barmode="group", hovermode="closest", uirevision="persistence")
+    return figure
+
+
+def _finish_map(
+    figure: go.Figure, channels: NDArray[np.integer], layers: NDArray[np.integer], mode: Mode
+) -> go.Figure:
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(theme.layer_axis(layers), showgrid=False)
+    figure.update_yaxes(_channel_axis(channels), showgrid=False)
+    figure.update_layout(hovermode="closest", uirevision=f"map-{len(channels)}-{len(layers)}")
+    return figure
+
+
+def _channel_axis(channels: NDArray[np.integer]) -> dict[str, object]:
+    """Rows labelled by channel, the first at the top; the names thin out before they overlap."""
+    step = -(-len(channels) // 40)
+    rows = np.arange(0, len(channels), step, dtype=np.int32)
+    return {
+        "title": {"text": "channel"},
+        "tickmode": "array",
+        "tickvals": rows,
+        "ticktext": channels[rows].astype(str),
+        "range": [len(channels) - 0.5, -0.5],
+    }
+
+
+def _cells(
+    values: NDArray[np.floating], channels: NDArray[np.integer], layers: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    rows, columns = np.indices(values.shape)
+    return np.column_stack(
+        [channels[rows.ravel()], layers[columns.ravel()], values.ravel()]
+    ).astype(np.float32)
+
+
+def _log10(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    positive = np.where(values > 0, values, np.nan).astype(np.float64)
+    return np.log10(positive).astype(np.float32)
+
+
+def _lift_zeros(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Put zeros below the smallest other value, since a logarithmic axis has no place for them."""
+    positive = values[values > 0]
+    floor = positive.min() / 2 if len(positive) else 1.0
+    return theme.as_float32(np.maximum(values, floor))
+
+
+def _colorbar(logs: NDArray[np.float32], title: str) -> dict[str, object]:
+    """Label the decades (and 2, 5 where there are few) with the numbers they stand for."""
+    finite = logs[np.isfinite(logs)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    decades = np.arange(np.floor(low), np.ceil(high) + 1)
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    ticks = np.array([decade + np.log10(step) for decade in decades for step in steps])
+    return {
+        "title": {"text": title, "side": "right"},
+        "tickvals": ticks.astype(np.float32),
+        "ticktext": np.array([f"{10.0**tick:.3g}" for tick in ticks]),
+        "thickness": 14,
+        "outlinewidth": 0,
+    }

@@ -1,0 +1,257 @@
+"""One look for every figure: colours by meaning, dashes by token role, light and dark.
+
+The ten colours of each mode were chosen for a lightness contrast of at least 3 against the page
+and for staying apart under the two common red-green deficiencies (a test measures both). The first
+three belong to the representations and to nothing else; the other seven to versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.vocabulary import Representation, Statistic, TokenRole
+
+Mode: TypeAlias = Literal["light", "dark"]
+
+LIGHT_COLORS = (
+    "#2667c9",
+    "#d9480f",
+    "#0f8a6c",
+    "#9c7efe",
+    "#5c2c38",
+    "#7997b8",
+    "#804489",
+    "#963502",
+    "#0c0dcd",
+    "#4f1883",
+)
+DARK_COLORS = (
+    "#6ea8fe",
+    "#ff9259",
+    "#3ecfa3",
+    "#f0e442",
+    "#b17ab1",
+    "#e9d7ff",
+    "#9749fb",
+    "#bc791b",
+    "#ad3e41",
+    "#ad11a1",
+)
+
+REPRESENTATION_LABELS: Mapping[Representation, str] = MappingProxyType(
+    {
+        Representation.PRE: "block output",
+        Representation.PER_LAYER_LN: "per-layer LN",
+        Representation.GLOBAL_LN: "global LN",
+    }
+)
+ROLE_LABELS: Mapping[TokenRole, str] = MappingProxyType(
+    {TokenRole.CLS: "CLS", TokenRole.PATCH: "patch"}
+)
+STATISTIC_LABELS: Mapping[Statistic, str] = MappingProxyType(
+    {Statistic.MEAN: "mean", Statistic.STD: "std", Statistic.MAX_ABS: "max |x|"}
+)
+
+_ROLE_DASHES: Mapping[TokenRole, str] = MappingProxyType(
+    {TokenRole.CLS: "dot", TokenRole.PATCH: "solid"}
+)
+_ROLE_SYMBOLS: Mapping[TokenRole, str] = MappingProxyType(
+    {TokenRole.CLS: "diamond", TokenRole.PATCH: "circle"}
+)
+
+
+@dataclass(frozen=True)
+class _Inks:
+    template: str
+    background: str
+    text: str
+    muted: str
+    """Points and lines that others stand out from."""
+    grid: str
+    scale: tuple[str, ...]
+    """Colours of a magnitude, small to large; perceptually even, the largest stands out most."""
+
+
+_INKS: Mapping[str, _Inks] = MappingProxyType(
+    {
+        "light": _Inks(
+            "plotly_white",
+            "#ffffff",
+            "#26303d",
+            "#98a2b0",
+            "#e4e8ee",
+            ("#f3f6fb", "#c5d5ee", "#8fb0e0", "#6b83cf", "#6a4fb0", "#7a1f7e", "#5c0b3a"),
+        ),
+        "dark": _Inks(
+            "plotly_dark",
+            "#0e1117",
+            "#dfe4ec",
+            "#667085",
+            "#2a313c",
+            ("#141a26", "#1f3358", "#2f5694", "#4f7fc4", "#8fa6e0", "#dcb9e6", "#fff2c9"),
+        ),
+    }
+)
+
+FONT = "'Source Sans', 'Source Sans Pro', 'Segoe UI', system-ui, sans-serif"
+
+
+def palette(mode: Mode) -> tuple[str, ...]:
+    """Return the ten colours of a mode."""
+    return DARK_COLORS if mode == "dark" else LIGHT_COLORS
+
+
+def representation_color(representation: Representation, mode: Mode) -> str:
+    """Return the colour that this representation has in every figure."""
+    return palette(mode)[list(Representation).index(representation)]
+
+
+def version_color(index: int, mode: Mode) -> str:
+    """Return the colour of the index-th version on the screen; seven differ, then they repeat."""
+    colors = palette(mode)[len(Representation) :]
+    return colors[index % len(colors)]
+
+
+def role_dash(role: TokenRole) -> str:
+    """Return the line style that this token role has in every figure."""
+    return _ROLE_DASHES[role]
+
+
+def role_symbol(role: TokenRole) -> str:
+    """Return the marker that this token role has in every figure."""
+    return _ROLE_SYMBOLS[role]
+
+
+def muted_color(mode: Mode) -> str:
+    """Return the colour of what others stand out from."""
+    return _INKS[mode].muted
+
+
+def text_color(mode: Mode) -> str:
+    """Return the colour of text and of marks that must be seen at once."""
+    return _INKS[mode].text
+
+
+def magnitude_scale(mode: Mode) -> list[list[float | str]]:
+    """Return the plotly colour scale of a magnitude, small (near the page) to large."""
+    colors = _INKS[mode].scale
+    return [[i / (len(colors) - 1), color] for i, color in enumerate(colors)]
+
+
+def describe_unit(representation: Representation) -> str:
+    """Return the unit of mean, std and max |x| in this representation, for axis titles."""
+    if representation is Representation.PRE:
+        return "residual-stream units"
+    return "normalised units"
+
+
+def apply_theme(figure: go.Figure, mode: Mode, *, background: bool = False) -> go.Figure:
+    """Give a figure the look of a mode, in place, and return it.
+
+    Args:
+        figure: Any figure of this package.
+        mode: Light or dark page.
+        background: Paint the page colour too: for exports, which bring their own page. On the
+            screen the figure is transparent.
+    """
+    inks = _INKS[mode]
+    paper = inks.background if background else "rgba(0,0,0,0)"
+    figure.update_layout(
+        template=inks.template,
+        colorway=list(palette(mode)),
+        paper_bgcolor=paper,
+        plot_bgcolor=paper,
+        font={"family": FONT, "size": 13, "color": inks.text},
+        margin={"l": 8, "r": 8, "t": 40, "b": 8},
+        hoverlabel={
+            "bgcolor": inks.background,
+            "bordercolor": inks.grid,
+            "font": {"family": FONT, "color": inks.text},
+        },
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": None},
+    )
+    axis = {
+        "gridcolor": inks.grid,
+        "linecolor": inks.grid,
+        "zeroline": False,
+        "automargin": True,
+        "title_standoff": 8,
+    }
+    figure.update_xaxes(axis)
+    figure.update_yaxes(axis)
+    return figure
+
+
+def empty_figure(message: str, mode: Mode) -> go.Figure:
+    """Return a figure without axes that says why there is nothing to see."""
+    figure = go.Figure()
+    figure.add_annotation(
+        text=message, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, align="center"
+    )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return apply_theme(figure, mode)
+
+
+def log_axis(title: str) -> dict[str, object]:
+    """Return the settings of a logarithmic axis with plain numbers at its decades."""
+    return {"type": "log", "exponentformat": "power", "title": {"text": title}}
+
+
+def layer_axis(layers: NDArray[np.integer]) -> dict[str, object]:
+    """Return the settings of an axis of layers, also for one layer."""
+    low, high = int(layers.min()), int(layers.max())
+    room = max(0.5, 0.02 * (high - low))
+    return {
+        "title": {"text": "layer (block index)"},
+        "range": [low - room, high + room],
+        "tickformat": "d",
+        "dtick": max(1, round((high - low) / 16)),
+        "tick0": low,
+    }
+
+
+def mark_layers(figure: go.Figure, tapped: Sequence[int], mode: Mode, *, panels: int = 1) -> None:
+    """Draw a thin line, in each of the panels, at the layers that the training config taps."""
+    axes = ["x", *(f"x{panel}" for panel in range(2, panels + 1))]
+    figure.update_layout(
+        shapes=[
+            {
+                "type": "line",
+                "xref": axis,
+                "yref": f"{axis.replace('x', 'y')} domain",
+                "x0": layer,
+                "x1": layer,
+                "y0": 0,
+                "y1": 1,
+                "layer": "below",
+                "line": {"color": muted_color(mode), "width": 1, "dash": "dash"},
+            }
+            for axis in axes
+            for layer in tapped
+        ]
+    )
+    if tapped:  # shapes have no place in the legend of their own
+        figure.add_trace(
+            go.Scatter(
+                x=np.array([], dtype=np.int32),
+                y=np.array([], dtype=np.float32),
+                mode="lines",
+                name="tapped by the config",
+                line={"color": muted_color(mode), "width": 1, "dash": "dash"},
+                hoverinfo="skip",
+            )
+        )
+
+
+def as_float32(values: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
+    """Return numbers in the type that plotly sends in half the bytes; beyond its range, inf."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, dtype=np.float32)

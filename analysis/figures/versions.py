@@ -1,0 +1,276 @@
+"""Two versions side by side: drift per layer, channels of one against the other, changed top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.figures import theme
+from analysis.figures.theme import Mode
+from analysis.vocabulary import Representation, TokenRole
+
+_STATUS_LABELS = {"kept": "in both", "new": "new", "gone": "gone"}
+_STATUS_SYMBOLS = {"kept": "circle", "new": "triangle-up", "gone": "triangle-down"}
+
+
+def build_drift_curves(
+    layers: NDArray[np.integer],
+    drift: NDArray[np.floating],
+    *,
+    representations: Sequence[Representation] = tuple(Representation),
+    roles: Sequence[TokenRole] = tuple(TokenRole),
+    noise: NDArray[np.floating] | None = None,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw the distance between two versions against depth.
+
+    Args:
+        layers: ``[layers]``.
+        drift: ``[layers, 3, 2]``, as `analysis.versions.compute_drift` returns it.
+        representations: Which to draw.
+        roles: Which to draw.
+        noise: ``[layers, 3, 2]``: the same formula between parts of one version; drawn thin.
+        mode: Light or dark.
+    """
+    return _build_depth_lines(
+        layers,
+        drift,
+        representations,
+        roles,
+        noise=noise,
+        title="drift (standard deviations, rms over channels)",
+        revision="drift",
+        mode=mode,
+    )
+
+
+def build_jaccard_curves(
+    layers: NDArray[np.integer],
+    jaccard: NDArray[np.floating],
+    *,
+    k: int,
+    representations: Sequence[Representation] = tuple(Representation),
+    roles: Sequence[TokenRole] = tuple(TokenRole),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw the overlap of the top k channels of two versions against depth, 0 to 1.
+
+    Args:
+        layers: ``[layers]``.
+        jaccard: ``[layers, 3, 2]``.
+        k: How many channels are the top.
+        representations: Which to draw.
+        roles: Which to draw.
+        mode: Light or dark.
+    """
+    figure = _build_depth_lines(
+        layers,
+        jaccard,
+        representations,
+        roles,
+        title=f"overlap of the top {k} channels (Jaccard, 0 to 1)",
+        revision=f"jaccard-{k}",
+        mode=mode,
+    )
+    if figure.data:
+        figure.update_yaxes(range=[-0.03, 1.03])
+    return figure
+
+
+def build_channel_comparison(
+    values_a: NDArray[np.floating],
+    values_b: NDArray[np.floating],
+    *,
+    names: tuple[str, str],
+    value_label: str,
+    status: Mapping[str, NDArray[np.integer]] | None = None,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw every channel, version A against version B, with the line where nothing changed.
+
+    Both axes are logarithmic and equally long. Channels of 0 in either version are drawn at the
+    lower edge; the hover tells the truth.
+
+    Args:
+        values_a: ``[channels]``, 0 or more.
+        values_b: ``[channels]``, 0 or more.
+        names: The versions, for the axes.
+        value_label: What the values are, with unit.
+        status: Channels to mark, by `new`, `gone`, `kept`.
+        mode: Light or dark.
+    """
+    positive = np.concatenate([values_a[values_a > 0], values_b[values_b > 0]])
+    if not len(positive):
+        return theme.empty_figure("There is no channel above 0 to compare.", mode)
+    floor, ceiling = float(positive.min()) / 2, float(positive.max()) * 1.5
+    channels = np.arange(len(values_a), dtype=np.int32)
+    facts = np.column_stack([channels, values_a, values_b]).astype(np.float32)
+    x, y = (theme.as_float32(np.maximum(values, floor)) for values in (values_a, values_b))
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scatter(
+            x=theme.as_float32([floor, ceiling]),
+            y=theme.as_float32([floor, ceiling]),
+            mode="lines",
+            name="no change",
+            line={"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
+            hoverinfo="skip",
+        )
+    )
+    marked = (
+        {key: np.asarray(status[key], np.int64) for key in _STATUS_LABELS if key in status}
+        if status
+        else {}
+    )
+    others = np.setdiff1d(channels, np.concatenate([*marked.values(), np.array([], np.int64)]))
+    colors = _status_colors(mode)
+    groups = [("other channels", others, theme.muted_color(mode), "circle", 4)]
+    groups += [
+        (_STATUS_LABELS[key], chosen, colors[key], _STATUS_SYMBOLS[key], 9)
+        for key, chosen in marked.items()
+    ]
+    for name, chosen, color, symbol, size in groups:
+        figure.add_trace(
+            go.Scattergl(
+                x=x[chosen],
+                y=y[chosen],
+                customdata=facts[chosen],
+                mode="markers",
+                name=f"{name} ({len(chosen)})",
+                marker={"color": color, "symbol": symbol, "size": size},
+                hovertemplate="channel %{customdata[0]:d}<br>%{customdata[1]:.4g} to "
+                "%{customdata[2]:.4g}<extra></extra>",
+            )
+        )
+    figure = theme.apply_theme(figure, mode)
+    bounds = [float(np.log10(floor)), float(np.log10(ceiling))]
+    figure.update_xaxes(theme.log_axis(f"{names[0]}: {value_label}"), range=bounds)
+    figure.update_yaxes(theme.log_axis(f"{names[1]}: {value_label}"), range=bounds)
+    figure.update_layout(hovermode="closest", uirevision=f"a-against-b-{value_label}")
+    return figure
+
+
+def build_top_changes(
+    frame: pd.DataFrame, *, names: tuple[str, str], value_label: str, mode: Mode = "light"
+) -> go.Figure:
+    """Draw the top channels of two versions, each as a line from its value in A to that in B.
+
+    Args:
+        frame: As `analysis.versions.compare_top_channels` makes it; drawn from the top down.
+        names: The versions, for the legend.
+        value_label: Axis title, with unit.
+        mode: Light or dark.
+    """
+    if not len(frame):
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    rows = np.arange(len(frame), dtype=np.int32)
+    ends = [theme.as_float32(frame[column].to_numpy()) for column in ("max_abs_a", "max_abs_b")]
+    facts = frame[["channel", "rank_a", "rank_b"]].to_numpy(dtype=np.int32)
+    figure = go.Figure()
+    gaps = np.full(len(frame), np.nan, dtype=np.float32)
+    figure.add_trace(
+        go.Scatter(
+            x=np.column_stack([*ends, gaps]).ravel(),
+            y=np.repeat(rows, 3).astype(np.float32),
+            mode="lines",
+            line={"color": theme.muted_color(mode), "width": 2},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+    for index, (name, values) in enumerate(zip(names, ends, strict=True)):
+        figure.add_trace(
+            go.Scatter(
+                x=values,
+                y=rows,
+                customdata=facts,
+                mode="markers",
+                name=name,
+                marker={"color": theme.version_color(index, mode), "size": 10},
+                hovertemplate=f"channel %{{customdata[0]:d}}: %{{x:.4g}}, rank "
+                f"%{{customdata[{index + 1}]:d}}<extra></extra>",
+            )
+        )
+    labels = frame["channel"].astype(str).to_numpy(dtype=str)
+    notes = frame["status"].map({"new": " (new)", "gone": " (gone)", "kept": ""})
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(theme.log_axis(value_label))
+    figure.update_yaxes(
+        title={"text": "channel"},
+        tickmode="array",
+        tickvals=rows,
+        ticktext=np.char.add(labels, notes.to_numpy(dtype=str)),
+        range=[len(frame) - 0.5, -0.5],
+    )
+    figure.update_layout(hovermode="closest", uirevision=f"top-changes-{value_label}")
+    return figure
+
+
+def _build_depth_lines(
+    layers: NDArray[np.integer],
+    values: NDArray[np.floating],
+    representations: Sequence[Representation],
+    roles: Sequence[TokenRole],
+    *,
+    title: str,
+    revision: str,
+    mode: Mode,
+    noise: NDArray[np.floating] | None = None,
+) -> go.Figure:
+    if not len(layers) or not representations or not roles:
+        return theme.empty_figure("The two versions share no layer that is selected.", mode)
+    figure = go.Figure()
+    for representation in representations:
+        for role in roles:
+            cell = (
+                slice(None),
+                list(Representation).index(representation),
+                list(TokenRole).index(role),
+            )
+            color = theme.representation_color(representation, mode)
+            name = f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"
+            line = {"color": color, "dash": theme.role_dash(role), "width": 2}
+            figure.add_trace(
+                go.Scatter(
+                    x=layers.astype(np.int32),
+                    y=theme.as_float32(values[cell]),
+                    name=name,
+                    legendgroup=name,
+                    mode="lines+markers",
+                    line=line,
+                    marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
+                    hovertemplate="%{y:.4g}",
+                )
+            )
+            if noise is not None:
+                figure.add_trace(
+                    go.Scatter(
+                        x=layers.astype(np.int32),
+                        y=theme.as_float32(noise[cell]),
+                        name=f"{name}: noise",
+                        legendgroup=name,
+                        showlegend=False,
+                        mode="lines",
+                        line={**line, "width": 1},
+                        opacity=0.5,
+                        hovertemplate="%{y:.4g}",
+                    )
+                )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(theme.layer_axis(layers))
+    figure.update_yaxes(title={"text": title}, rangemode="tozero")
+    figure.update_layout(hovermode="x unified", uirevision=revision)
+    return figure
+
+
+def _status_colors(mode: Mode) -> dict[str, str]:
+    """Gone is a matter of version A, new of version B."""
+    return {
+        "kept": theme.text_color(mode),
+        "gone": theme.version_color(0, mode),
+        "new": theme.version_color(1, mode),
+    }

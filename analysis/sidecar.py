@@ -1,0 +1,133 @@
+"""The facts in the JSON beside a payload, read as if a stranger had written it.
+
+Every fact is optional. One that is missing, of another type or absurdly long reads as None, and a
+JSON that belongs to another file than the `.pt` beside it is not read at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 256 * 1024
+"""A sidecar is about one kilobyte; more is not one."""
+
+MAX_TEXT = 300
+STALE_SECONDS = 60
+"""A copy may carry new file times, but writes the two files about together."""
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a payload says of itself in its JSON; None where it does not."""
+
+    known: bool = False
+    """Whether there is a JSON that describes this very file."""
+    version: str | None = None
+    train_all: bool | None = None
+    backbone: str | None = None
+    used_lora: bool | None = None
+    lora_error: str | None = None
+    num_images: int | None = None
+    num_layers: int | None = None
+    embedding_dim: int | None = None
+    created: datetime | None = None
+    config_name: str | None = None
+    device_name: str | None = None
+    precision: str | None = None
+    split: str | None = None
+    seconds: float | None = None
+    images_per_second: float | None = None
+    warnings: int | None = None
+    weights_sha256: str | None = None
+    adapter_sha256: str | None = None
+    dataset_fingerprint: str | None = None
+    request_fingerprint: str | None = None
+
+
+def read_sidecar(payload: Path, state: os.stat_result) -> Sidecar | None:
+    """Read `<stem>.json` beside the payload; None where there is none that describes this file.
+
+    Args:
+        payload: Path of the `.pt`.
+        state: Its `stat`, with which the JSON's `size` and `mtime_ns` must agree.
+    """
+    path = payload.with_suffix(".json")
+    try:
+        with path.open("rb") as file:
+            written = os.fstat(file.fileno()).st_mtime
+            content = file.read(MAX_BYTES + 1)
+        facts = json.loads(content) if len(content) <= MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(facts, dict) or _is_stale(facts, state, written):
+        return None
+    return Sidecar(
+        known=True,
+        version=_text(facts, "version"),
+        train_all=_flag(facts, "train_all"),
+        backbone=_text(facts, "backbone"),
+        used_lora=_flag(facts, "used_lora"),
+        lora_error=_text(facts, "lora_error"),
+        num_images=_number(facts, "num_images"),
+        num_layers=_number(facts, "num_layers"),
+        embedding_dim=_number(facts, "embedding_dim"),
+        created=_date(facts, "created"),
+        config_name=_text(facts, "config_name"),
+        device_name=_text(facts, "device_name"),
+        precision=_text(facts, "precision"),
+        split=_text(facts, "split"),
+        seconds=_amount(facts, "seconds"),
+        images_per_second=_amount(facts, "images_per_second"),
+        warnings=_number(facts, "warnings"),
+        weights_sha256=_text(facts, "weights_sha256"),
+        adapter_sha256=_text(facts, "adapter_sha256"),
+        dataset_fingerprint=_text(facts, "dataset_fingerprint"),
+        request_fingerprint=_text(facts, "request_fingerprint"),
+    )
+
+
+def _is_stale(facts: Mapping[str, Any], state: os.stat_result, written: float) -> bool:
+    """Tell a JSON left over from an earlier payload at the same path."""
+    if facts.get("size", state.st_size) != state.st_size:
+        return True
+    same_time = facts.get("mtime_ns", state.st_mtime_ns) == state.st_mtime_ns
+    return not same_time and written < state.st_mtime - STALE_SECONDS
+
+
+def _text(facts: Mapping[str, Any], key: str) -> str | None:
+    value = facts.get(key)
+    if not isinstance(value, str):
+        return None
+    printable = "".join(letter if letter.isprintable() else " " for letter in value[:MAX_TEXT])
+    return " ".join(printable.split()) or None
+
+
+def _flag(facts: Mapping[str, Any], key: str) -> bool | None:
+    value = facts.get(key)
+    return value if isinstance(value, bool) else None
+
+
+def _number(facts: Mapping[str, Any], key: str) -> int | None:
+    value = facts.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _amount(facts: Mapping[str, Any], key: str) -> float | None:
+    value = facts.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 1e15 else None
+
+
+def _date(facts: Mapping[str, Any], key: str) -> datetime | None:
+    try:
+        value = datetime.fromisoformat(facts[key])
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
