@@ -52,6 +52,8 @@ def load_config_file(path: Path) -> ConfigFile:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = " ".join(f"{error.problem or error.context}".split())
+        if mark and error.context_mark and error.context_mark.line != mark.line:
+            reason += f" (in what begins on line {error.context_mark.line + 1})"
         raise ConfigError(f"{path}{where}: {reason}; correct the YAML there") from error
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())
