@@ -55,6 +55,11 @@ def _shorten(value: Any) -> str:
     return str(value)[:12]
 
 
+def _normalization(value: Any) -> str:
+    parts = value.items() if isinstance(value, dict) else []
+    return ", ".join(f"{name} {shown}" for name, shown in parts) or str(value)
+
+
 def _size(value: Any) -> str:
     return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -118,6 +123,7 @@ _TOPICS = (
         _run("normalization"),
         Severity.AMBER,
         "the network saw differently scaled pixels",
+        _normalization,
     ),
     _Topic("split", _run("split"), Severity.AMBER, "they were measured on different images"),
     _Topic(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.compatibility import Reason, Severity, check_compatibility
 from analysis.errors import PayloadError
-from analysis.outliers import Score, score_channels
+from analysis.outliers import Score, find_top, score_channels
 from analysis.tables import StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
@@ -141,7 +141,7 @@ def jaccard_over_depth(
     """
     _require_same_channels(a, b)
     layers = np.intersect1d(a.layers, b.layers)
-    in_a, in_b = (_rank(score_channels(_layers_of(table, layers), score)) <= k for table in (a, b))
+    in_a, in_b = (find_top(score_channels(_layers_of(table, layers), score), k) for table in (a, b))
     both, either = (in_a & in_b).sum(axis=-1), (in_a | in_b).sum(axis=-1)
     return both / np.maximum(either, 1)
 

@@ -6,6 +6,7 @@ above the others), so every law that holds for a real payload holds for these to
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -104,7 +105,7 @@ def make_payload(
         },
     }
     if recorded:
-        meta["run"] = _make_run(layers, used_lora) | run
+        meta["run"] = _make_run(layers, str(version) if used_lora else None) | run
     return {"meta": meta, "layers": cells}
 
 
@@ -191,7 +192,8 @@ def _measure(tokens: NDArray[np.float64]) -> dict[str, Any]:
     }
 
 
-def _make_run(layers: int, used_lora: bool) -> dict[str, Any]:
+def _make_run(layers: int, adapter: str | None) -> dict[str, Any]:
+    used_lora = adapter is not None
     return {
         "schema_version": 1,
         "tool_version": "0.1.0",
@@ -212,7 +214,7 @@ def _make_run(layers: int, used_lora: bool) -> dict[str, Any]:
         "request_fingerprint": "r" * 64,
         "weights_sha256": "a" * 64,
         "weights_format": "official",
-        "adapter_sha256": "b" * 64 if used_lora else None,
+        "adapter_sha256": hashlib.sha256(adapter.encode()).hexdigest() if adapter else None,
         "heads": ["/project/weights/head/infer_head.pt"] if used_lora else [],
         "head_index": 0,
         "skipped_files": [],
