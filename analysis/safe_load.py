@@ -211,6 +211,6 @@ def _first_line(failure: Exception) -> str:
     """Shorten an exception to one line, without torch's advice to switch the safety off."""
     text = str(failure).split("WeightsUnpickler error:")[-1].strip()
     line = text.splitlines()[0] if text else ""
-    if line.startswith("Weights only load failed"):
-        line = "its pickle is malformed"
+    if "weights_only" in line or line.startswith("Weights only load failed"):
+        line = "malformed pickle"
     return f"{type(failure).__name__}: {line[:200]}" if line else type(failure).__name__
