@@ -122,7 +122,9 @@ def _run(
 def _fold(batch: ImageBatch, network: Network, collector: StatisticsCollector) -> None:
     collector.begin_batch(batch.indices, batch.valid)
     for layer, tokens in enumerate(network.block_outputs(batch.pixels), start=-1):
-        collector.observe(layer, tokens)
+        # the generator is suspended inside autocast, which must not reach the statistics
+        with torch.autocast(network.device.type, enabled=False):
+            collector.observe(layer, tokens)
     collector.commit_batch()
 
 
@@ -155,7 +157,7 @@ def _assemble(
             },
             "run": run,
         },
-        "layers": statistics.as_layers(),
+        "layers": _layers(statistics),
     }
     if statistics.extras is not None:
         width, height = run["network_size"]
@@ -166,3 +168,22 @@ def _assemble(
             }
         }
     return payload
+
+
+def _layers(statistics: CollectedStatistics) -> dict[int, Any]:
+    """Return the payload's `layers`: plain dicts, ints and float32 CPU tensors."""
+    return {
+        layer: {
+            representation: {
+                role: {
+                    "count": stats.count,
+                    "mean": stats.mean,
+                    "std": stats.std,
+                    "max_abs": stats.max_abs,
+                }
+                for role, stats in roles.items()
+            }
+            for representation, roles in representations.items()
+        }
+        for layer, representations in statistics.layers.items()
+    }
