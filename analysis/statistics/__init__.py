@@ -5,5 +5,6 @@
 - `reduction` - one block output to the moments of its layer in plain torch, on any device.
 - `batch` - `Batch`: what a batch has contributed so far, and is folded only when complete.
 - `collector` - `StatisticsCollector`: the protocol that the forward loop speaks.
-- `summary` - accumulators to the payload's ``layers`` and ``extras``.
+- `view`, `summary`, `extras` - accumulators to the payload's ``layers`` and ``extras``.
+- `norm` - `NormParameters`: what `global_ln` needs of the output LayerNorm.
 """

@@ -35,7 +35,7 @@ class CollectorState:
         mean, m2: float64 ``(slots, representations, cells, channels)``.
         low, high: float32 ``(slots, representations, roles, channels)``, signed range;
             ``+inf`` and ``-inf`` where nothing was seen.
-        nonfinite: int64 ``(slots,)`` tokens left out for a non-finite value.
+        nonfinite: int64 ``(depth,)`` tokens of a block output left out for a non-finite value.
         peak: int32 ``(slots, roles, channels, 2)`` image index and patch index (-1 for single
             tokens) of the largest magnitude of `pre`; equal magnitudes go to the lower index.
         exceed: int64 ``(slots, roles, thresholds, channels)`` tokens of `pre` beyond `THRESHOLDS`.
@@ -68,7 +68,7 @@ class CollectorState:
         self.m2 = torch.zeros_like(self.mean)
         self.low = zeros(slots, 2, roles, channels, dtype=torch.float32)
         self.high = torch.zeros_like(self.low)
-        self.nonfinite = zeros(slots, dtype=torch.int64)
+        self.nonfinite = zeros(depth, dtype=torch.int64)
         self.peak = zeros(extra_slots, roles, channels, 2, dtype=torch.int32)
         self.exceed = zeros(extra_slots, roles, len(THRESHOLDS), channels, dtype=torch.int64)
         self.norm_hist = zeros(extra_slots, 2, roles, NORM_BINS, dtype=torch.int64)
