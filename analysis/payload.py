@@ -14,17 +14,16 @@ plain type, so that `torch.load(weights_only=True)` reads the file anywhere.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from analysis.errors import ConfigError, PayloadError
+from analysis.files import replace_file
 from analysis.safe_load import load_torch_file
 from analysis.vocabulary import (
     PAYLOAD_NAME,
@@ -48,22 +47,19 @@ BACKBONE_KEYS = (
 def save_payload(payload: Mapping[str, Any], path: Path) -> None:
     """Write the payload and the small JSON beside it, each complete or not at all.
 
-    A reader sees the old file or the new one, never a part: both are written to a temporary file
-    in the same folder, flushed to disk and renamed. On failure the temporary file is removed and
-    what stood at `path` is untouched.
+    A reader sees the old files or the new ones, never a part; on failure what stood at `path` is
+    untouched.
 
     Raises:
         ConfigError: If the folder cannot be made or written to, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as temporary, temporary.open("wb") as file:
+        with replace_file(path) as file:
             torch.save(dict(payload), file)
-            _flush(file.fileno())
-        with _replacing(path.with_suffix(".json")) as temporary, temporary.open("w") as file:
-            json.dump(build_sidecar(payload, path), file, indent=1)
-            file.flush()
-            _flush(file.fileno())
+        sidecar = json.dumps(build_sidecar(payload, path), indent=1)
+        with replace_file(path.with_suffix(".json")) as file:
+            file.write(sidecar.encode())
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror or error}). "
@@ -221,22 +217,3 @@ def _fault(path: Path, key: str, expected: str, found: str) -> PayloadError:
 def _shorten(keys: Any) -> str:
     names = [repr(key)[:40] for key in list(keys)[:10]]
     return ", ".join(names) + (", ..." if len(keys) > 10 else "") if names else "nothing"
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _flush(descriptor: int) -> None:
-    os.fsync(descriptor)

@@ -197,7 +197,7 @@ def _make_run(layers: int, adapter: str | None) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "tool_version": "0.1.0",
-        "torch_version": torch.__version__,
+        "torch_version": str(torch.__version__),
         "peft_version": "0.21.0",
         "created": datetime(2026, 11, 20, 14, 3, tzinfo=UTC).isoformat(),
         "device": "cpu",

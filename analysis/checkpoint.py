@@ -1,0 +1,85 @@
+"""Accumulators on disk while a run goes on, so that a killed run resumes where it was.
+
+One file per rank beside the output, `<stem>.rank<R>of<W>.checkpoint`, replaced atomically. It
+holds whole batches only, and the identity of the run: a checkpoint of other weights, images or
+settings is refused by the name of what differs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analysis.errors import ConfigError
+from analysis.files import replace_file
+from analysis.ranks import Ranks
+from analysis.run_record import Tally
+from analysis.safe_load import load_torch_file
+from analysis.statistics.collector import StatisticsCollector
+
+
+class Checkpoint:
+    """Keep one rank's progress on disk.
+
+    Args:
+        output: Path of the payload to be.
+        identity: What must be equal for a run to be continued; plain types, compared by key.
+        ranks: Which rank this is.
+        every: Seconds between two writes; 0 writes after every batch.
+    """
+
+    def __init__(self, output: Path, identity: dict[str, Any], ranks: Ranks, every: float) -> None:
+        name = f"{output.stem}.rank{ranks.rank}of{ranks.world_size}.checkpoint"
+        self.path = output.with_name(name)
+        self._identity = identity
+        self._every = every
+        self._last = time.monotonic()
+
+    def save_if_due(self, collector: StatisticsCollector, tally: Tally) -> None:
+        """Write the committed batches if the last write is old enough; waits for the device."""
+        if time.monotonic() - self._last < self._every:
+            return
+        state = {name: tensor.cpu() for name, tensor in collector.state_dict().items()}
+        content = {"identity": self._identity, "tally": asdict(tally), "collector": state}
+        with replace_file(self.path) as file:
+            torch.save(content, file)
+        self._last = time.monotonic()
+
+    def resume(self, collector: StatisticsCollector) -> Tally | None:
+        """Load what was counted into `collector`; None where there is no checkpoint.
+
+        Raises:
+            ConfigError: If the file cannot be read, or is of another run; the message names what
+                differs.
+        """
+        if not self.path.exists():
+            return None
+        content = load_torch_file(self.path, kind="checkpoint", error=ConfigError)
+        try:
+            found, tally, state = content["identity"], content["tally"], content["collector"]
+            differing = [
+                f"{key} (was {found.get(key)}, is {value})"
+                for key, value in self._identity.items()
+                if found.get(key) != value
+            ]
+            if differing:
+                raise ConfigError(
+                    f"{self.path}: belongs to another run; what differs: {', '.join(differing)}. "
+                    "Run again without --resume to start anew."
+                )
+            collector.load_state_dict(state)
+            tally["skipped"] = [tuple(item) for item in tally["skipped"]]
+            return Tally(**tally)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{self.path}: not a checkpoint of this tool ({error}). "
+                "Run again without --resume to start anew."
+            ) from error
+
+    def remove(self) -> None:
+        """Delete the file; called once the payload is written."""
+        self.path.unlink(missing_ok=True)
