@@ -71,10 +71,10 @@ def build_channel_depth(
                 )
             )
     figure = theme.apply_theme(figure, mode)
-    units = {theme.describe_unit(representation) for representation, _ in cells}
-    title = f"{theme.STATISTIC_LABELS[statistic]} ({', '.join(sorted(units, reverse=True))})"
+    units = [theme.describe_unit(representation) for representation, _ in cells]
+    title = theme.label_with_unit(theme.STATISTIC_LABELS[statistic], *units)
     signed = statistic is Statistic.MEAN
-    figure.update_yaxes({"title": {"text": title}} if signed else theme.log_axis(title))
+    figure.update_yaxes({"title": {"text": title}} if signed else theme.log_axis(title, values))
     figure.update_xaxes(theme.layer_axis(layers))
     theme.mark_layers(figure, tapped, mode)
     figure.update_layout(hovermode="x unified", uirevision=f"channel-depth-{statistic}")
@@ -129,8 +129,10 @@ def build_value_histogram(
         )
     zeros = len(sizes) - len(positive)
     note = f"; {zeros} at 0 not drawn" if zeros else ""
-    figure.update_xaxes(theme.log_axis(value_label))
-    figure.update_yaxes(title={"text": f"number of channels{note}"}, rangemode="tozero")
+    figure.update_xaxes(theme.log_axis(value_label, positive))
+    # Logarithmic here too: an outlier is one channel among thousands.
+    top = np.log10(counts.max()) + 0.1
+    figure.update_yaxes(theme.log_axis(f"number of channels{note}", counts), range=[-0.3, top])
     figure.update_layout(bargap=0, hovermode="closest", uirevision=f"histogram-{value_label}")
     return figure
 
@@ -159,8 +161,6 @@ def build_mean_std_scatter(
     facts = np.column_stack([channels, mean, std, max_abs]).astype(np.float32)
     x, y = (theme.as_float32(np.maximum(v, floor)) for v in (np.abs(mean), std))
     color = np.log10(np.maximum(max_abs, floor)).astype(np.float32)
-    low, high = float(color.min()), float(color.max())
-    ticks = np.arange(np.floor(low), np.ceil(high) + 1)
     figure = go.Figure(
         go.Scattergl(
             x=x,
@@ -172,15 +172,8 @@ def build_mean_std_scatter(
             marker={
                 "size": 6,
                 "color": color,
-                "colorscale": theme.magnitude_scale(mode),
-                "line": {"width": 0.5, "color": theme.muted_color(mode)},
-                "colorbar": {
-                    "title": {"text": f"max |x| ({unit})", "side": "right"},
-                    "tickvals": ticks.astype(np.float32),
-                    "ticktext": np.array([f"{10.0**tick:.3g}" for tick in ticks]),
-                    "thickness": 14,
-                    "outlinewidth": 0,
-                },
+                "colorscale": theme.magnitude_scale(mode, points=True),
+                "colorbar": theme.magnitude_bar(color, f"max |x| ({unit})"),
             },
             hovertemplate="channel %{customdata[0]:d}<br>mean %{customdata[1]:.4g}<br>"
             "std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}<extra></extra>",
@@ -204,7 +197,7 @@ def build_mean_std_scatter(
             )
         )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(theme.log_axis(f"|mean| over tokens ({unit})"))
-    figure.update_yaxes(theme.log_axis(f"std over tokens ({unit})"))
+    figure.update_xaxes(theme.log_axis(f"|mean| over tokens ({unit})", x))
+    figure.update_yaxes(theme.log_axis(f"std over tokens ({unit})", y))
     figure.update_layout(hovermode="closest", uirevision=f"mean-std-{unit}")
     return figure

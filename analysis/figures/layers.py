@@ -79,11 +79,15 @@ def build_depth_curves(
     if facets:  # the unit stands above each panel
         figure.update_layout(margin={"t": 96}, legend={"y": 1.16})
     else:
-        title += f" ({', '.join(dict.fromkeys(map(theme.describe_unit, shown)))})"
+        title = theme.label_with_unit(title, *map(theme.describe_unit, shown))
     if log:
-        figure.update_yaxes(theme.log_axis(""))
+        for column, panel in enumerate(panels, start=1):
+            inside = [c.values for c in curves if not facets or c.representation is panel]
+            figure.update_yaxes(theme.log_axis("", *inside), row=1, col=column)
     figure.update_yaxes(title={"text": title}, row=1, col=1)
-    figure.update_xaxes(theme.layer_axis(np.concatenate([curve.layers for curve in curves])))
+    figure.update_xaxes(
+        theme.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
+    )
     theme.mark_layers(figure, tapped, mode, panels=len(panels))
     if log:
         _note_hidden_zeros(figure, curves)
@@ -95,7 +99,7 @@ def build_depth_curves(
 
 def _build_panels(panels: Sequence[Representation], facets: bool) -> go.Figure:
     titles = [
-        f"{theme.REPRESENTATION_LABELS[panel]}<br><sup>{theme.describe_unit(panel)}</sup>"
+        theme.label_with_unit(theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel))
         for panel in panels
     ]
     return make_subplots(

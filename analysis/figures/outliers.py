@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from analysis.figures import theme
 from analysis.figures.theme import Mode
 
+MAX_LABELS = 12
+
 _CELL_TEMPLATE = (
     "channel %{customdata[0]:d}, layer %{customdata[1]:d}: %{customdata[2]:.4g}<extra></extra>"
 )
@@ -32,14 +34,14 @@ def build_channel_scatter(
     level: float | None = None,
     mode: Mode = "light",
 ) -> go.Figure:
-    """Draw every channel of a layer, outliers marked and the top ones labelled.
+    """Draw every channel of a layer, outliers marked and the largest of them labelled.
 
     Args:
         values: ``[channels]``, what the channels are ranked by or rank the same: 0 or more. Zeros
             are drawn at the lower edge; the hover tells the truth.
         outlier_mask: ``[channels]``.
         statistics: ``[3, channels]``: mean, std, max_abs, for the hover.
-        top: Channels to label.
+        top: Channels to label, as far as they are outliers; the first `MAX_LABELS` are.
         value_label: Axis title, with unit.
         level: From which value on a channel is an outlier; not drawn where None or infinite.
         mode: Light or dark.
@@ -67,7 +69,7 @@ def build_channel_scatter(
             )
         )
     figure = theme.apply_theme(figure, mode)
-    for channel in top[:12]:
+    for channel in top[outlier_mask[top]][:MAX_LABELS]:
         figure.add_annotation(
             x=int(channel),
             y=float(np.log10(heights[channel])),
@@ -79,7 +81,7 @@ def build_channel_scatter(
     if level is not None and np.isfinite(level) and level > 0:
         figure.add_hline(y=level, line={"color": accent, "width": 1, "dash": "dash"}, layer="below")
     figure.update_xaxes(title={"text": "channel"}, tickformat="d")
-    figure.update_yaxes(theme.log_axis(value_label))
+    figure.update_yaxes(theme.log_axis(value_label, heights))
     figure.update_layout(hovermode="closest", uirevision=f"channels-{value_label}")
     return figure
 
@@ -111,7 +113,7 @@ def build_channel_map(
             z=logs,
             customdata=_cells(values, channels, layers).reshape(*values.shape, 3),
             colorscale=theme.magnitude_scale(mode),
-            colorbar=_colorbar(logs, value_label),
+            colorbar=theme.magnitude_bar(logs, value_label),
             hovertemplate=_CELL_TEMPLATE,
             hoverongaps=False,
         )
@@ -127,33 +129,36 @@ def build_channel_marks(
     value_label: str,
     mode: Mode = "light",
 ) -> go.Figure:
-    """Draw the map of `build_channel_map` as one square mark per cell, which can be clicked.
+    """Draw the map of `build_channel_map` with an unseen mark on each cell, which can be clicked.
 
-    `customdata` of each mark is (channel, layer, value).
+    `customdata` of each mark is (channel, layer, value). A selected mark shows as a ring.
     """
+    figure = build_channel_map(values, channels, layers, value_label=value_label, mode=mode)
     if not values.size:
-        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
-    logs = _log10(values)
+        return figure
+    figure.update_traces(customdata=None, hovertemplate=None, hoverinfo="skip")
     rows, columns = np.indices(values.shape, dtype=np.int32)
-    figure = go.Figure(
+    figure.add_trace(
         go.Scattergl(
             x=layers.astype(np.int32)[columns.ravel()],
             y=rows.ravel(),
             customdata=_cells(values, channels, layers),
             mode="markers",
             marker={
-                "symbol": "square",
-                "size": int(np.clip(560 / max(values.shape), 5, 16)),
-                "color": logs.ravel(),
-                "colorscale": theme.magnitude_scale(mode),
-                "colorbar": _colorbar(logs, value_label),
-                "line": {"width": 0},
+                "symbol": "square-open",
+                "size": 14,
+                "color": theme.text_color(mode),
+                "opacity": 0,
+                "line": {"width": 3},
             },
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 0}},
             hovertemplate=_CELL_TEMPLATE,
             showlegend=False,
         )
     )
-    return _finish_map(figure, channels, layers, mode)
+    figure.update_layout(hoverdistance=-1)  # the whole cell belongs to its mark
+    return figure
 
 
 def build_persistence_bars(
@@ -176,15 +181,16 @@ def build_persistence_bars(
         return theme.empty_figure("No channel to draw: ask for at least one.", mode)
     rows = np.arange(len(channels), dtype=np.int32)
     figure = go.Figure()
-    for name, counts, color in (
-        ("among the top", layers_in_top, theme.muted_color(mode)),
-        ("outlier", layers_outlier, theme.palette(mode)[1]),
+    for name, counts, color, width in (
+        ("among the top", layers_in_top, theme.muted_color(mode), 0.8),
+        ("outlier", layers_outlier, theme.palette(mode)[1], 0.4),
     ):
         figure.add_trace(
             go.Bar(
                 x=counts.astype(np.int32),
                 y=rows,
                 orientation="h",
+                width=width,
                 name=name,
                 marker={"color": color},
                 customdata=channels.astype(np.int32)[:, None],
@@ -200,7 +206,7 @@ def build_persistence_bars(
         rangemode="tozero",
     )
     figure.update_yaxes(_channel_axis(channels))
-    figure.update_layout(barmode="group", hovermode="closest", uirevision="persistence")
+    figure.update_layout(barmode="overlay", hovermode="closest", uirevision="persistence")
     return figure
 
 
@@ -246,19 +252,3 @@ def _lift_zeros(values: NDArray[np.floating]) -> NDArray[np.float32]:
     positive = values[values > 0]
     floor = positive.min() / 2 if len(positive) else 1.0
     return theme.as_float32(np.maximum(values, floor))
-
-
-def _colorbar(logs: NDArray[np.float32], title: str) -> dict[str, object]:
-    """Label the decades (and 2, 5 where there are few) with the numbers they stand for."""
-    finite = logs[np.isfinite(logs)]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
-    decades = np.arange(np.floor(low), np.ceil(high) + 1)
-    steps = (1, 2, 5) if high - low < 3 else (1,)
-    ticks = np.array([decade + np.log10(step) for decade in decades for step in steps])
-    return {
-        "title": {"text": title, "side": "right"},
-        "tickvals": ticks.astype(np.float32),
-        "ticktext": np.array([f"{10.0**tick:.3g}" for tick in ticks]),
-        "thickness": 14,
-        "outlinewidth": 0,
-    }

@@ -42,7 +42,8 @@ def build_lora_proof(
     figure = theme.apply_theme(figure, mode)
     figure.update_xaxes(theme.layer_axis(layers))
     figure.update_yaxes(
-        title={"text": "change of the block output by the adapter (%)"}, rangemode="tozero"
+        title={"text": theme.label_with_unit("change of the block output by the adapter", "%")},
+        rangemode="tozero",
     )
     theme.mark_layers(figure, tapped, mode)
     figure.update_layout(hovermode="closest", uirevision="lora-proof")

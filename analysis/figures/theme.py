@@ -139,9 +139,15 @@ def text_color(mode: Mode) -> str:
     return _INKS[mode].text
 
 
-def magnitude_scale(mode: Mode) -> list[list[float | str]]:
-    """Return the plotly colour scale of a magnitude, small (near the page) to large."""
-    colors = _INKS[mode].scale
+def magnitude_scale(mode: Mode, *, points: bool = False) -> list[list[float | str]]:
+    """Return the plotly colour scale of a magnitude, small to large.
+
+    Args:
+        mode: Light or dark.
+        points: For lone points, which need contrast to the page also where they are small; cells
+            of a map may fade into it.
+    """
+    colors = _INKS[mode].scale[2 if points else 0 :]
     return [[i / (len(colors) - 1), color] for i, color in enumerate(colors)]
 
 
@@ -152,23 +158,16 @@ def describe_unit(representation: Representation) -> str:
     return "normalised units"
 
 
-def apply_theme(figure: go.Figure, mode: Mode, *, background: bool = False) -> go.Figure:
-    """Give a figure the look of a mode, in place, and return it.
-
-    Args:
-        figure: Any figure of this package.
-        mode: Light or dark page.
-        background: Paint the page colour too: for exports, which bring their own page. On the
-            screen the figure is transparent.
-    """
+def apply_theme(figure: go.Figure, mode: Mode) -> go.Figure:
+    """Give a figure the look of a mode, in place, and return it; the page shines through."""
     inks = _INKS[mode]
-    paper = inks.background if background else "rgba(0,0,0,0)"
     figure.update_layout(
         template=inks.template,
         colorway=list(palette(mode)),
-        paper_bgcolor=paper,
-        plot_bgcolor=paper,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 13, "color": inks.text},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": inks.muted, "activecolor": inks.text},
         margin={"l": 8, "r": 8, "t": 40, "b": 8},
         hoverlabel={
             "bgcolor": inks.background,
@@ -189,6 +188,12 @@ def apply_theme(figure: go.Figure, mode: Mode, *, background: bool = False) -> g
     return figure
 
 
+def prepare_export(figure: go.Figure, mode: Mode) -> go.Figure:
+    """Return a copy that brings its own page colour, for files that are opened elsewhere."""
+    background = _INKS[mode].background
+    return go.Figure(figure).update_layout(paper_bgcolor=background, plot_bgcolor=background)
+
+
 def empty_figure(message: str, mode: Mode) -> go.Figure:
     """Return a figure without axes that says why there is nothing to see."""
     figure = go.Figure()
@@ -200,21 +205,63 @@ def empty_figure(message: str, mode: Mode) -> go.Figure:
     return apply_theme(figure, mode)
 
 
-def log_axis(title: str) -> dict[str, object]:
-    """Return the settings of a logarithmic axis with plain numbers at its decades."""
-    return {"type": "log", "exponentformat": "power", "title": {"text": title}}
+def log_axis(title: str, *drawn: NDArray[np.floating]) -> dict[str, object]:
+    """Return the settings of a logarithmic axis.
+
+    Args:
+        title: What is on it, with unit.
+        *drawn: What is drawn along it: over a few decades 1, 2 and 5 of each get a label, where
+            plotly would label all nine digits.
+    """
+    values = np.concatenate([np.ravel(part) for part in drawn]) if drawn else np.array([])
+    values = values[np.isfinite(values) & (values > 0)]
+    decades = float(np.log10(values.max() / values.min())) if len(values) else 0.0
+    return {
+        "type": "log",
+        "title": {"text": title},
+        "tickformat": "~g",
+        "dtick": "D2" if 0.7 < decades < 3.5 else None,
+    }
 
 
-def layer_axis(layers: NDArray[np.integer]) -> dict[str, object]:
-    """Return the settings of an axis of layers, also for one layer."""
+def label_with_unit(quantity: str, *units: str) -> str:
+    """Return an axis title: the quantity, and below it its unit or units, each once."""
+    return f"{quantity}<br><sup>{', '.join(dict.fromkeys(units))}</sup>"
+
+
+def magnitude_bar(logs: NDArray[np.floating], title: str) -> dict[str, object]:
+    """Return the settings of a colour bar over log10 values, labelled with the values themselves.
+
+    Args:
+        logs: What is coloured; NaN where there is nothing.
+        title: What the values are, with unit.
+    """
+    finite = logs[np.isfinite(logs)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    decades = np.arange(np.floor(low), np.ceil(high) + 1)
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    ticks = np.array([decade + np.log10(step) for decade in decades for step in steps])
+    return {
+        "title": {"text": title, "side": "right"},
+        "tickvals": ticks.astype(np.float32),
+        "ticktext": np.array([f"{10.0**tick:,.6g}" for tick in ticks]),
+        "thickness": 14,
+        "outlinewidth": 0,
+    }
+
+
+def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, object]:
+    """Return the settings of an axis of layers, also for one layer; panels share the width."""
     low, high = int(layers.min()), int(layers.max())
+    wanted = (high - low) * panels / 16
     room = max(0.5, 0.02 * (high - low))
     return {
         "title": {"text": "layer (block index)"},
         "range": [low - room, high + room],
         "tickformat": "d",
-        "dtick": max(1, round((high - low) / 16)),
-        "tick0": low,
+        "dtick": next(step for step in (1, 2, 5, 10, 20, 50, 10_000) if step >= wanted),
+        "tickangle": 0,
+        "tick0": 0,
     }
 
 
@@ -241,8 +288,8 @@ def mark_layers(figure: go.Figure, tapped: Sequence[int], mode: Mode, *, panels:
     if tapped:  # shapes have no place in the legend of their own
         figure.add_trace(
             go.Scatter(
-                x=np.array([], dtype=np.int32),
-                y=np.array([], dtype=np.float32),
+                x=np.array([np.nan], dtype=np.float32),
+                y=np.array([np.nan], dtype=np.float32),
                 mode="lines",
                 name="tapped by the config",
                 line={"color": muted_color(mode), "width": 1, "dash": "dash"},

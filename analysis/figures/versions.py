@@ -24,6 +24,7 @@ def build_drift_curves(
     representations: Sequence[Representation] = tuple(Representation),
     roles: Sequence[TokenRole] = tuple(TokenRole),
     noise: NDArray[np.floating] | None = None,
+    log: bool = False,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw the distance between two versions against depth.
@@ -34,18 +35,22 @@ def build_drift_curves(
         representations: Which to draw.
         roles: Which to draw.
         noise: ``[layers, 3, 2]``: the same formula between parts of one version; drawn thin.
+        log: Logarithmic y axis.
         mode: Light or dark.
     """
-    return _build_depth_lines(
+    figure = _build_depth_lines(
         layers,
         drift,
         representations,
         roles,
         noise=noise,
-        title="drift (standard deviations, rms over channels)",
-        revision="drift",
+        title=theme.label_with_unit("drift", "standard deviations, rms over channels"),
+        revision=f"drift-{log}",
         mode=mode,
     )
+    if log and figure.data:
+        figure.update_yaxes(type="log", tickformat="~g")
+    return figure
 
 
 def build_jaccard_curves(
@@ -72,7 +77,7 @@ def build_jaccard_curves(
         jaccard,
         representations,
         roles,
-        title=f"overlap of the top {k} channels (Jaccard, 0 to 1)",
+        title=theme.label_with_unit(f"overlap of the top {k} channels", "Jaccard, 0 to 1"),
         revision=f"jaccard-{k}",
         mode=mode,
     )
@@ -148,8 +153,8 @@ def build_channel_comparison(
         )
     figure = theme.apply_theme(figure, mode)
     bounds = [float(np.log10(floor)), float(np.log10(ceiling))]
-    figure.update_xaxes(theme.log_axis(f"{names[0]}: {value_label}"), range=bounds)
-    figure.update_yaxes(theme.log_axis(f"{names[1]}: {value_label}"), range=bounds)
+    figure.update_xaxes(theme.log_axis(f"{names[0]}: {value_label}", x, y), range=bounds)
+    figure.update_yaxes(theme.log_axis(f"{names[1]}: {value_label}", x, y), range=bounds)
     figure.update_layout(hovermode="closest", uirevision=f"a-against-b-{value_label}")
     return figure
 
@@ -198,7 +203,7 @@ def build_top_changes(
     labels = frame["channel"].astype(str).to_numpy(dtype=str)
     notes = frame["status"].map({"new": " (new)", "gone": " (gone)", "kept": ""})
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(theme.log_axis(value_label))
+    figure.update_xaxes(theme.log_axis(value_label, *ends))
     figure.update_yaxes(
         title={"text": "channel"},
         tickmode="array",
