@@ -126,15 +126,16 @@ def _check_names_and_shapes(contents: CheckpointContents, backbone: DinoVisionTr
     faults = compare_tensors(found, wanted)
     if faults is None:
         return
-    looks = describe_sizes(form, contents.tensors)
-    if not looks.startswith(f"{variant.name} "):
+    looks_like, facts = describe_sizes(form, contents.tensors)
+    if looks_like not in (None, variant.name):
         raise CheckpointError(
             f"{contents.path}: these weights are not those of {variant.name}, they look like "
-            f"{looks}. Give other weights (--dino-weights-pt) or correct model.backbone."
+            f"{looks_like} ({facts}). Give other weights (--dino-weights-pt) or correct "
+            "model.backbone."
         )
     raise CheckpointError(
-        f"{contents.path}: these {form.name} weights do not fit {variant.name}. {faults}. "
-        "Expected the complete backbone and nothing else."
+        f"{contents.path}: these {form.name} weights ({facts}) do not fit {variant.name}. "
+        f"{faults}. Expected the complete backbone and nothing else."
     )
 
 

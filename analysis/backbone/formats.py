@@ -164,8 +164,18 @@ def detect_format(names: Iterable[str]) -> list[tuple[WeightsFormat, str]]:
     ]
 
 
-def describe_sizes(weights_format: WeightsFormat, tensors: Mapping[str, Tensor]) -> str:
-    """Say which variant the tensors of a file (without prefix) look like, from their shapes."""
+def describe_sizes(
+    weights_format: WeightsFormat, tensors: Mapping[str, Tensor]
+) -> tuple[str | None, str]:
+    """Tell from the shapes in a file which variant it looks like.
+
+    Args:
+        weights_format: The format of the file.
+        tensors: Its tensors, without prefix.
+
+    Returns:
+        The variant's name, None if it is none that is known; and the sizes in words.
+    """
 
     def shape(official: str) -> Sequence[int]:
         tensor = tensors.get(weights_format.sources(official)[0])
@@ -180,10 +190,8 @@ def describe_sizes(weights_format: WeightsFormat, tensors: Mapping[str, Tensor])
     ffn, hidden = ("swiglu", gated) if gated else ("mlp", shape("blocks.0.mlp.fc1.weight"))
     sizes = (width, depth, ffn, next(iter(hidden), 0))
     facts = f"{width} channels, {depth} blocks, {ffn} of width {sizes[3]}"
-    for variant in VARIANTS.values():
-        if sizes == _sizes_of(variant):
-            return f"{variant.name} ({facts})"
-    return f"no known variant ({facts})"
+    known = (variant.name for variant in VARIANTS.values() if _sizes_of(variant) == sizes)
+    return next(known, None), facts
 
 
 def _sizes_of(variant: Variant) -> tuple[int, int, str, int]:
