@@ -1,0 +1,56 @@
+"""What is read from disk is kept by the file's fingerprint: a rewritten file is read anew."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import streamlit as st
+
+from analysis.checks import Check, run_checks
+from analysis.discovery import PayloadList, PayloadRef, discover_payloads
+from analysis.tables import StatsTable, load_table
+
+KEPT_TABLES = 16
+"""A table of the largest backbone takes 12 MB."""
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def find_payloads() -> PayloadList:
+    """Return the payloads below the allowed roots; the disk is walked every three seconds."""
+    return discover_payloads()
+
+
+def read_table(ref: PayloadRef) -> StatsTable:
+    """Return the payload's numbers as one array.
+
+    Raises:
+        PayloadError: If the file is not a payload; the message names the key at fault.
+    """
+    return _read_table(*ref.fingerprint)
+
+
+def check_table(ref: PayloadRef) -> list[Check]:
+    """Return the sanity laws of the payload and whether each holds.
+
+    Raises:
+        PayloadError: If the file is not a payload.
+    """
+    return _check_table(*ref.fingerprint)
+
+
+@st.cache_resource(show_spinner=False)
+def upload_folder() -> Path:
+    """Return the folder that keeps uploaded payloads while the server lives."""
+    return Path(tempfile.mkdtemp(prefix="dinov3-uploads-"))
+
+
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
+def _read_table(path: str, size: int, mtime_ns: int) -> StatsTable:
+    del size, mtime_ns  # part of the key only
+    return load_table(path)
+
+
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
+def _check_table(path: str, size: int, mtime_ns: int) -> list[Check]:
+    return run_checks(_read_table(path, size, mtime_ns))

@@ -1,0 +1,128 @@
+"""The choices that several pages share: layer, representation, token role, statistic, score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
+from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
+from analysis.tables import Aggregate, StatsTable
+from analysis.vocabulary import Representation, Statistic, TokenRole
+from pages.components import selection
+
+REPRESENTATION_HELP = (
+    "**Pre-norm** is the block output itself. **Per-layer LN** passes it through a fresh LayerNorm "
+    "without parameters. **Global LN** passes it through the model's one output LayerNorm, which "
+    "was trained for the last layer only."
+)
+ROLE_HELP = "The CLS token, or all patch tokens of all images pooled. Registers belong to neither."
+STATISTIC_HELP = (
+    "Per channel over all tokens: the mean, the standard deviation, or the largest absolute value. "
+    "The last grows with the number of tokens, so that patch and CLS are not comparable in it."
+)
+AGGREGATE_HELP = (
+    "How one number is made of all channels of a layer. Of the mean its size |mean| is taken."
+)
+
+
+def choose_layer(table: StatsTable, among: Iterable[int] | None = None) -> int:
+    """Show the choice of a layer, of all or of some; the last one at first."""
+    layers = [int(layer) for layer in (table.layers if among is None else among)]
+    return selection.choose_on_slider(
+        "layer", "Layer", layers, default=layers[-1], help="Index of the block, from 0."
+    )
+
+
+def choose_representation() -> Representation:
+    """Show the choice of a representation; the block output at first."""
+    return selection.choose(
+        "representation",
+        "Representation",
+        list(Representation),
+        default=Representation.PRE,
+        format_func=REPRESENTATION_LABELS.__getitem__,
+        help=REPRESENTATION_HELP,
+    )
+
+
+def choose_representations() -> list[Representation]:
+    """Show the choice of several representations; all at first."""
+    return selection.choose_some(
+        "representations",
+        "Representations",
+        list(Representation),
+        default=list(Representation),
+        format_func=REPRESENTATION_LABELS.__getitem__,
+        help=REPRESENTATION_HELP,
+    )
+
+
+def choose_role() -> TokenRole:
+    """Show the choice of a token role; patches at first."""
+    return selection.choose(
+        "role",
+        "Tokens",
+        list(TokenRole),
+        default=TokenRole.PATCH,
+        format_func=ROLE_LABELS.__getitem__,
+        help=ROLE_HELP,
+    )
+
+
+def choose_roles() -> list[TokenRole]:
+    """Show the choice of several token roles; all at first."""
+    return selection.choose_some(
+        "roles",
+        "Tokens",
+        list(TokenRole),
+        default=list(TokenRole),
+        format_func=ROLE_LABELS.__getitem__,
+        help=ROLE_HELP,
+    )
+
+
+def choose_statistic() -> Statistic:
+    """Show the choice of a statistic; the largest absolute value at first."""
+    return selection.choose(
+        "statistic",
+        "Statistic",
+        list(Statistic),
+        default=Statistic.MAX_ABS,
+        format_func=STATISTIC_LABELS.__getitem__,
+        help=STATISTIC_HELP,
+    )
+
+
+def choose_aggregate() -> Aggregate:
+    """Show the choice of an aggregate over channels; the median at first."""
+    return selection.choose(
+        "aggregate",
+        "Over channels",
+        list(Aggregate),
+        default=Aggregate.MEDIAN,
+        help=AGGREGATE_HELP,
+    )
+
+
+def choose_score() -> Score:
+    """Show the choice of what channels are ranked by."""
+    return selection.choose(
+        "score",
+        "Rank by",
+        list(Score),
+        default=Score.MAX_ABS,
+        format_func=SCORE_LABELS.__getitem__,
+        help="  \n".join(f"**{SCORE_LABELS[score]}**: {SCORE_HELP[score]}" for score in Score),
+    )
+
+
+def choose_k(most: int) -> int:
+    """Show the choice of how many channels are listed."""
+    options = [k for k in (10, 20, 50, 100) if k < most] or [most]
+    return selection.choose(
+        "k",
+        "List the top",
+        options,
+        default=options[min(1, len(options) - 1)],
+        help="How many channels are listed; how many outliers there are does not depend on it.",
+    )

@@ -1,0 +1,184 @@
+"""Tables on the screen: what each column is called, how its numbers look, what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from analysis.checks import Check
+from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
+from analysis.tables import StatsTable
+from analysis.versions import TopComparison
+from analysis.vocabulary import Representation, Statistic, TokenRole
+
+_NUMBER = "%.4g"
+_TIMES = "%.1f×"
+
+
+def show_ranking(
+    frame: pd.DataFrame,
+    table: StatsTable,
+    representation: Representation,
+    role: TokenRole,
+    score: Score,
+) -> None:
+    """Show ranked channels, each with its course of max |x| through the layers."""
+    channels = frame["channel"].to_numpy()
+    course = table.over_depth(representation, role, Statistic.MAX_ABS)[:, channels].T
+    shown = frame.assign(course=list(course))
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        shown,
+        hide_index=True,
+        key="ranking",
+        column_order=[
+            "rank",
+            "channel",
+            *([] if score is Score.MAX_ABS else ["score"]),
+            "max_abs",
+            "times_median",
+            "mean",
+            "std",
+            "flags",
+            "course",
+        ],
+        column_config={
+            "rank": number("Rank", width="small"),
+            "channel": number("Channel", format="%d", width="small"),
+            "score": number(SCORE_LABELS[score], format=_NUMBER, help=SCORE_HELP[score]),
+            "max_abs": number("max |x|", format=_NUMBER, help="Largest absolute value."),
+            "times_median": number(
+                "× median", format=_TIMES, help=SCORE_HELP[Score.TIMES_MEDIAN], width="small"
+            ),
+            "mean": number("mean", format=_NUMBER),
+            "std": number("std", format=_NUMBER),
+            "flags": st.column_config.TextColumn("Marks"),
+            "course": st.column_config.LineChartColumn(
+                "max |x| over depth", help="First to last layer; each row on its own scale."
+            ),
+        },
+    )
+
+
+def show_persistence(frame: pd.DataFrame, num_layers: int) -> None:
+    """Show in how many layers each channel stands out, and from where on."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="persistence",
+        placeholder="–",
+        column_config={
+            "channel": number("Channel", format="%d"),
+            "layers_in_top": st.column_config.ProgressColumn(
+                "Layers in the top", format="%d", min_value=0, max_value=num_layers
+            ),
+            "layers_outlier": st.column_config.ProgressColumn(
+                "Layers as an outlier", format="%d", min_value=0, max_value=num_layers
+            ),
+            "share": None,
+            "emergence_layer": number(
+                "Emerges at", format="%d", help="Where its longest run as an outlier begins."
+            ),
+            "last_layer": number("Last at", format="%d", help="Last layer as an outlier."),
+            "peak_layer": number("Peak at", format="%d", help="Where max |x| is largest."),
+            "peak": number("Peak max |x|", format=_NUMBER),
+        },
+    )
+
+
+def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score) -> None:
+    """Show the channels that are among the top of either version."""
+    number = st.column_config.NumberColumn
+    scores = [] if score is Score.MAX_ABS else ["score_a", "score_b"]
+    st.dataframe(
+        top.frame,
+        hide_index=True,
+        key="top comparison",
+        column_order=[
+            *("channel", "status", "rank_a", "rank_b"),
+            *scores,
+            *("max_abs_a", "max_abs_b", "ratio"),
+        ],
+        column_config={
+            "channel": number("Channel", format="%d"),
+            "status": st.column_config.TextColumn(
+                "Among the top", help=f"new: only of {names[1]}; gone: only of {names[0]}."
+            ),
+            "rank_a": number(f"Rank, {names[0]}", format="%d"),
+            "rank_b": number(f"Rank, {names[1]}", format="%d"),
+            "score_a": number(f"{SCORE_LABELS[score]}, {names[0]}", format=_NUMBER),
+            "score_b": number(f"{SCORE_LABELS[score]}, {names[1]}", format=_NUMBER),
+            "max_abs_a": number(f"max |x|, {names[0]}", format=_NUMBER),
+            "max_abs_b": number(f"max |x|, {names[1]}", format=_NUMBER),
+            "ratio": number("Ratio", format="%.3f", help=f"max |x| of {names[1]} / {names[0]}."),
+        },
+    )
+
+
+def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
+    """Show the settings in which two configs differ."""
+    text = st.column_config.TextColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="config diff",
+        column_config={
+            "key": text("Setting"),
+            "a": text(names[0]),
+            "b": text(names[1]),
+            "status": text("What"),
+        },
+    )
+
+
+def tabulate_cells(
+    layers: NDArray[np.integer], values: NDArray[np.floating], name: str
+) -> pd.DataFrame:
+    """Return values ``[layers, 3, 2]`` as one row per layer, representation and role."""
+    index = pd.MultiIndex.from_product(
+        [layers, [*map(str, Representation)], [*map(str, TokenRole)]],
+        names=["layer", "representation", "role"],
+    )
+    return pd.DataFrame({name: values.ravel()}, index=index).reset_index()
+
+
+def show_facts(frame: pd.DataFrame) -> None:
+    """Show what is known of the versions, one column each."""
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="facts",
+        height="content",
+        column_config={"Fact": st.column_config.TextColumn(width="medium", pinned=True)},
+    )
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Show the sanity laws, each with its number and whether it holds."""
+    marks = {True: "✓ holds", False: "✗ broken", None: "not checked"}
+    frame = pd.DataFrame(
+        {
+            "outcome": [marks[check.ok] for check in checks],
+            "name": [check.name for check in checks],
+            "number": [check.number for check in checks],
+            "expectation": [check.expectation for check in checks],
+            "sentence": [check.sentence for check in checks],
+        }
+    )
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="checks",
+        column_config={
+            "outcome": st.column_config.TextColumn("", width="small"),
+            "name": st.column_config.TextColumn("Law"),
+            "number": st.column_config.NumberColumn("Found", format="%.6g", width="small"),
+            "expectation": st.column_config.TextColumn("Expected"),
+            "sentence": st.column_config.TextColumn("In words", width="large"),
+        },
+    )

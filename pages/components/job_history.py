@@ -1,0 +1,79 @@
+"""The extractions that were asked for, as a table to pick one from, and the one that is picked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from analysis.jobs import Job, JobState
+from pages.components import picker
+from pages.components.text import format_duration, plain
+
+MARKS = {
+    JobState.WAITING: "◌ waiting",
+    JobState.PREPARING: "◔ preparing",
+    JobState.RUNNING: "◑ running",
+    JobState.SAVING: "◕ saving",
+    JobState.DONE: "✓ done",
+    JobState.FAILED: "✗ failed",
+    JobState.CANCELLED: "– cancelled",
+}
+
+
+def choose(jobs: Sequence[Job]) -> Job:
+    """Show the jobs, latest first, and return the one whose row is picked, or else the latest."""
+    frame = pd.DataFrame(
+        {
+            "state": [MARKS[job.state] for job in jobs],
+            "title": [job.title for job in jobs],
+            "images": [f"{job.done} of {job.total}" for job in jobs],
+            "device": [job.device for job in jobs],
+            "asked": [datetime.fromtimestamp(job.created, UTC) for job in jobs],
+            "took": [_took(job) for job in jobs],
+            "output": [str(job.output) for job in jobs],
+        }
+    )
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        key="jobs",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "state": st.column_config.TextColumn("State", width="small"),
+            "title": st.column_config.TextColumn("Version"),
+            "images": st.column_config.TextColumn("Images", width="small"),
+            "device": st.column_config.TextColumn("Device", width="small"),
+            "asked": st.column_config.DatetimeColumn("Asked for (UTC)", format="YYYY-MM-DD HH:mm"),
+            "took": st.column_config.TextColumn("Took", width="small"),
+            "output": st.column_config.TextColumn("Payload", width="large"),
+        },
+    )
+    rows = event["selection"]["rows"]
+    return jobs[rows[0]] if rows and rows[0] < len(jobs) else jobs[0]
+
+
+def show(job: Job) -> None:
+    """Show one job: why it failed, its command, the end of its log."""
+    st.subheader(f"{plain(job.title)}, {MARKS[job.state]}")
+    if job.error:
+        st.error(plain(job.error), icon=":material/error:")
+    if (
+        job.state is JobState.DONE
+        and job.output.exists()
+        and st.button("Show its payload", icon=":material/visibility:")
+    ):
+        picker.pick(job.output)
+        st.switch_page("pages/overview.py")
+    st.caption("The same from a terminal")
+    st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
+    st.caption("End of the log")
+    st.code(job.read_log(40) or "Nothing yet.", language=None, wrap_lines=True)
+
+
+def _took(job: Job) -> str:
+    return "" if job.finished is None else format_duration(job.finished - job.created)

@@ -1,0 +1,18 @@
+"""Words and numbers for the screen."""
+
+from __future__ import annotations
+
+_MARKDOWN = frozenset(r"\`*_{}[]()<>#+-.!|~:$")
+
+
+def plain(text: str) -> str:
+    """Return text from a file or a form so that Markdown shows it as it is, and nothing more."""
+    return "".join(f"\\{char}" if char in _MARKDOWN else char for char in text)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as people say it: 40 s, 3 min, 1 h 20 min."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,79 @@
+"""Channels that stand out: in one layer, and through all of them."""
+
+import streamlit as st
+
+from analysis.figures import outliers as figures
+from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from analysis.outliers import (
+    SCORE_HELP,
+    SCORE_LABELS,
+    Score,
+    find_persistent,
+    map_channels,
+    rank_channels,
+)
+from analysis.tables import channel_frame
+from pages.components import controls, downloads, frames, picker
+
+st.title("Outliers")
+version = picker.read_one()
+table = version.table
+
+with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+    representation = controls.choose_representation()
+    role = controls.choose_role()
+    score = controls.choose_score()
+    k = controls.choose_k(table.channels)
+layer = controls.choose_layer(table)
+mode = downloads.mode()
+
+ranking = rank_channels(table, layer, representation, role, score, k)
+with st.container(horizontal=True):
+    st.metric("Outliers", f"{ranking.outlier_count:,}", border=True, help=SCORE_HELP[score])
+    st.metric(
+        "Massive",
+        f"{ranking.massive_count:,}",
+        border=True,
+        help="Channels above 100 and above 1000 times the typical activation of the layer.",
+    )
+    st.metric("Channels", f"{table.channels:,}", border=True)
+    st.metric("Tokens measured", f"{table.count(layer, role):,}", border=True)
+
+st.subheader(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens")
+channels = channel_frame(table, layer, representation, role)
+downloads.show_figure(
+    figures.build_channel_scatter(
+        ranking.scores,
+        outlier_mask=ranking.outlier_mask,
+        statistics=channels[["mean", "std", "max_abs"]].to_numpy().T,
+        top=ranking.frame["channel"].to_numpy(),
+        value_label=SCORE_LABELS[score],
+        level=ranking.threshold,
+        mode=mode,
+    ),
+    "channels of the layer",
+    channels,
+)
+frames.show_ranking(ranking.frame, table, representation, role, score)
+downloads.show_csv(ranking.frame, "ranking")
+
+st.subheader("Through the network")
+course = map_channels(table, representation, role, score, k)
+downloads.show_figure(
+    figures.build_channel_map(
+        course.values,
+        course.channels,
+        course.layers,
+        value_label=SCORE_LABELS[score if score is Score.MEAN_OVER_STD else Score.MAX_ABS],
+        mode=mode,
+    ),
+    "channels over depth",
+)
+if course.total > len(course.channels):
+    st.caption(
+        f"The {len(course.channels)} most persistent of {course.total} channels that are among "
+        f"the top {k} of any layer."
+    )
+persistent = find_persistent(table, representation, role, score, k)
+frames.show_persistence(persistent, table.num_layers)
+downloads.show_csv(persistent, "persistence")

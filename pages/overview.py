@@ -1,0 +1,69 @@
+"""What was measured, with what, and whether the numbers can be trusted."""
+
+import numpy as np
+import streamlit as st
+
+from analysis.figures.overview import build_lora_proof
+from pages.components import cache, downloads, facts, frames, picker
+from pages.components.text import plain
+
+st.title("Overview")
+versions = picker.read_versions()
+version = versions[0]
+table = version.table
+
+error = facts.adapter_error(table)
+if error:
+    st.error(
+        "The LoRA adapter was not loaded; the frozen backbone was measured instead. "
+        f"{plain(error)}",
+        icon=":material/error:",
+    )
+nonfinite = sum(table.run.get("nonfinite_tokens") or [])
+if nonfinite:
+    st.error(
+        f"{nonfinite:,} token outputs were NaN or infinite and were left out of the statistics.",
+        icon=":material/error:",
+    )
+
+with st.container(horizontal=True):
+    st.metric("Version", version.name, border=True)
+    st.metric("Backbone", str(table.backbone.get("backbone_name")), border=True)
+    st.metric("Layers × channels", f"{table.num_layers} × {table.channels}", border=True)
+    st.metric("Images", f"{table.num_images:,}", border=True)
+    st.metric("Adapter", facts.describe_adapter(table), border=True)
+
+warnings = facts.list_warnings(table)
+for warning in warnings:
+    st.warning(plain(warning), icon=":material/warning:")
+
+st.subheader("Sanity of the numbers")
+checks = cache.check_table(version.ref)
+frames.show_checks(checks)
+
+proof = table.run.get("lora_proof")
+if proof:
+    st.subheader("What the adapter changes")
+    downloads.show_figure(
+        build_lora_proof(
+            table.layers,
+            np.asarray(proof, dtype=np.float64),
+            tapped=table.tapped_layers,
+            mode=downloads.mode(),
+        ),
+        "lora proof",
+    )
+    st.caption("Relative change of each layer's output on up to eight images, adapter on and off.")
+
+st.subheader("Provenance")
+known = facts.tabulate(versions)
+frames.show_facts(known)
+downloads.show_csv(known, "facts")
+
+skipped, count = facts.list_skipped(table)
+if count:
+    with st.expander(f"{count:,} images could not be read", icon=":material/broken_image:"):
+        st.dataframe(skipped, hide_index=True, key="skipped")
+with st.expander("Training config", on_change="rerun", key="config") as config:
+    if config.open:
+        st.json(table.config, expanded=2)
