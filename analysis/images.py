@@ -1,65 +1,32 @@
-"""Decode the images of a list into batches of uint8 pixels, in worker processes.
+"""The images of a list in batches of uint8 pixels, decoded by worker processes.
 
-Pillow decodes in full (no draft mode, EXIF orientation ignored, as training sees the files) and
-torch resizes on uint8, bicubic with antialias: within one 8-bit level of Pillow's BICUBIC and
-several times faster, which the float path is not. Pixels travel as uint8, shape
-``[batch, 3, height, width]``, RGB; `normalize` makes floats of them on the device that uses them.
-A file that cannot be decoded leaves an empty, invalid row, so that batches keep their image
-indices.
+Pixels travel as uint8, shape ``[batch, 3, height, width]``, RGB; `normalize` makes floats of them
+on the device that uses them. A file that cannot be decoded leaves an empty, invalid row, so that
+batches keep their image indices.
 """
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import os
-import shutil
-import signal
-import sys
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
-from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from analysis.backbone.variants import get_variant
 from analysis.errors import ImageError
+from analysis.image_files import decode_image, describe_failure, load_image
 from analysis.image_list import ImageList
+from analysis.loader_workers import (
+    PREFETCH,
+    choose_num_workers,
+    fit_shared_memory,
+    prepare_worker,
+    start_workers,
+    worker_context,
+)
 from analysis.settings import Settings
-
-# Formats of photographs only: Pillow also opens some that run an interpreter (EPS).
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-MAX_WORKERS = 16
-_BATCHES_PER_WORKER = 3  # two waiting (prefetch) and one in the making
-_SHARED_MEMORY = Path("/dev/shm")  # where torch passes tensors between processes
-
-
-def load_image(path: Path, size: tuple[int, int]) -> Tensor:
-    """Decode one image and resize it.
-
-    Args:
-        path: File of one of `FORMATS`.
-        size: Width and height in pixels.
-
-    Returns:
-        RGB pixels, uint8 of shape ``[3, height, width]`` on the CPU.
-
-    Raises:
-        ImageError: If the file is missing, not an image, truncated, or so large that Pillow
-            takes it for a decompression bomb.
-    """
-    try:
-        return _decode(str(path), size)
-    except Exception as error:
-        raise ImageError(f"{path}: {_describe(error)}") from error
 
 
 def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -155,6 +122,14 @@ class PastureDataModule:
         numbers = [k for k in range(start_batch, self.num_batches) if k % world_size == rank]
         return self._read(numbers)
 
+    def count_images(self, rank: int = 0, world_size: int = 1) -> int:
+        """Return how many images the batches of one rank hold."""
+        images = len(self.images.entries)
+        return sum(
+            min(self.batch_size, images - number * self.batch_size)
+            for number in range(rank, self.num_batches, world_size)
+        )
+
     def first_images(self, count: int) -> Tensor | None:
         """Return the first `count` readable images, uint8 ``[<= count, 3, height, width]``.
 
@@ -179,12 +154,12 @@ class PastureDataModule:
             sampler=numbers,
             num_workers=num_workers,
             pin_memory=self.pin_memory and torch.cuda.is_available(),
-            worker_init_fn=_start_worker if num_workers else None,
-            multiprocessing_context=_context() if num_workers else None,
-            prefetch_factor=_BATCHES_PER_WORKER - 1 if num_workers else None,
+            worker_init_fn=prepare_worker if num_workers else None,
+            multiprocessing_context=worker_context() if num_workers else None,
+            prefetch_factor=PREFETCH if num_workers else None,
         )
         try:
-            for batch in _start(loader):
+            for batch in start_workers(loader):
                 if self.strict and batch.failures:
                     index, reason = batch.failures[0]
                     raise ImageError(
@@ -192,12 +167,13 @@ class PastureDataModule:
                         "first image that cannot be read; leave it out to skip and count them"
                     )
                 yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, EOFError, OSError) as error:
+            # Which one depends on whether a batch of the dead process was on its way.
+            if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
                 raise
             raise ImageError(
                 "A process that decodes images died, often for want of memory; run again with "
-                f"fewer --num-workers than {num_workers}, or 0 ({' '.join(str(error).split())})"
+                f"fewer --num-workers than {num_workers}, or 0 ({describe_failure(error)})"
             ) from error
 
     def _find_network_size(self) -> tuple[int, int]:
@@ -212,29 +188,15 @@ class PastureDataModule:
         return seen
 
     def _fit_shared_memory(self, num_workers: int) -> int:
-        """Return how many workers the shared memory can feed: a container may have 64 MB of it."""
         width, height = self.settings.image_size
-        per_worker = _BATCHES_PER_WORKER * self.batch_size * 3 * width * height
-        if not _SHARED_MEMORY.is_dir() or not num_workers:
-            return num_workers
-        fitting = shutil.disk_usage(_SHARED_MEMORY).free // 2 // per_worker
+        fitting = fit_shared_memory(num_workers, self.batch_size * 3 * width * height)
         if fitting < num_workers:
             self.warnings.append(
-                f"{_SHARED_MEMORY} has room for {fitting} of {num_workers} decoding processes at "
+                f"Shared memory has room for {fitting} of {num_workers} decoding processes at "
                 f"batch size {self.batch_size}: {fitting} are used. A smaller --batch-size or more "
                 "shared memory (docker run --shm-size) lifts this"
             )
-        return min(fitting, num_workers)
-
-
-def choose_num_workers() -> int:
-    """Return how many decoding processes this machine's cores allow, shared between local ranks.
-
-    One core is left to the process that feeds the network.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(MAX_WORKERS, (cores or 1) // ranks - 1))
+        return fitting
 
 
 class _Batches(Dataset[ImageBatch]):
@@ -254,69 +216,8 @@ class _Batches(Dataset[ImageBatch]):
         failures: list[tuple[int, str]] = []
         for row, path in enumerate(paths):
             try:
-                pixels[row] = _decode(path, self.size)
+                pixels[row] = decode_image(path, self.size)
             except Exception as error:  # decoders raise anything on a broken file
                 valid[row] = False
-                failures.append((start + row, _describe(error)))
+                failures.append((start + row, describe_failure(error)))
         return ImageBatch(pixels, torch.arange(start, start + len(paths)), valid, failures)
-
-
-def _decode(path: str, size: tuple[int, int]) -> Tensor:
-    width, height = size
-    # Pillow's remarks about odd metadata and large pictures are not failures.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=FORMATS) as image:
-            rgb = image if image.mode == "RGB" else image.convert("RGB")
-            pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None]
-    if pixels.shape[-2:] != (height, width):
-        # The permuted view is channels-last, the layout in which uint8 resizing is fast.
-        pixels = F.interpolate(pixels, size=(height, width), mode="bicubic", antialias=True)
-    return pixels[0]
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"
-    if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than Pillow opens (taken for a decompression bomb)"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _context() -> BaseContext | None:
-    """Return how workers start: by fork on Linux.
-
-    A spawned worker imports torch anew, about two seconds each, which a job of a few hundred
-    images never earns back. Fork is safe here although the parent may have threads and a CUDA
-    context: a worker decodes with one thread (no OpenMP team to wait for) and never touches CUDA.
-    """
-    return multiprocessing.get_context("fork") if sys.platform == "linux" else None
-
-
-def _start(loader: DataLoader[ImageBatch]) -> Iterator[ImageBatch]:
-    """Start the workers without torch's SIGCHLD handler.
-
-    That handler raises a dead worker's error in whatever the main thread is doing at the moment;
-    without it the iterator raises it, a few seconds later, where it can be explained.
-    """
-    handler = signal.getsignal(signal.SIGCHLD)
-    batches = iter(loader)
-    if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, handler)
-    return batches
-
-
-def _start_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    # Signals sent to the job's process group are for the main process: it ends its workers
-    # itself, and one that dies first would turn a cancellation into an error.
-    os.setpgid(0, 0)
-    if sys.platform == "linux":
-        # torch looks for a dead parent every few seconds; until then a forked worker would hold
-        # the parent's GPU memory.
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
