@@ -7,9 +7,9 @@ from analysis.figures import layers as figures
 from analysis.figures.theme import STATISTIC_LABELS
 from analysis.tables import REPRESENTATIONS, ROLES, aggregate_channels, layer_frame
 from analysis.vocabulary import Statistic
-from pages.components import controls, downloads, picker, selection
+from pages.components import controls, downloads, picker, selection, shell
 
-st.title("Layers")
+shell.open_page("Layers")
 versions = picker.read_versions()
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):

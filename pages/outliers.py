@@ -13,9 +13,9 @@ from analysis.outliers import (
     rank_channels,
 )
 from analysis.tables import channel_frame
-from pages.components import controls, downloads, frames, picker
+from pages.components import controls, downloads, frames, picker, shell
 
-st.title("Outliers")
+shell.open_page("Outliers")
 version = picker.read_one()
 table = version.table
 
@@ -68,6 +68,7 @@ downloads.show_figure(
         mode=mode,
     ),
     "channels over depth",
+    rows=len(course.channels),
 )
 if course.total > len(course.channels):
     st.caption(

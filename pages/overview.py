@@ -4,10 +4,10 @@ import numpy as np
 import streamlit as st
 
 from analysis.figures.overview import build_lora_proof
-from pages.components import cache, downloads, facts, frames, picker
+from pages.components import cache, downloads, facts, frames, picker, shell
 from pages.components.text import plain
 
-st.title("Overview")
+shell.open_page("Overview")
 versions = picker.read_versions()
 version = versions[0]
 table = version.table

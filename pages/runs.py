@@ -3,9 +3,9 @@
 import streamlit as st
 
 from analysis.jobs import list_jobs
-from pages.components import job_history
+from pages.components import job_history, shell
 
-st.title("Runs")
+shell.open_page("Runs")
 jobs = list_jobs()
 if not jobs:
     st.info(

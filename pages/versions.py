@@ -12,9 +12,9 @@ from analysis.versions import (
     jaccard_over_depth,
 )
 from analysis.vocabulary import Statistic
-from pages.components import controls, downloads, frames, picker, reasons
+from pages.components import controls, downloads, frames, picker, reasons, shell
 
-st.title("Versions")
+shell.open_page("Versions")
 a, b = picker.read_two()
 names = (a.name, b.name)
 comparison = compare_tables(a.table, b.table, names=names)
@@ -65,6 +65,7 @@ downloads.show_figure(
     figures.build_top_changes(top.frame, names=names, value_label=f"max |x|, {where}", mode=mode),
     "top channels",
     top.frame,
+    rows=len(top.frame),
 )
 with st.expander("Table", on_change="rerun", key="top table") as table:
     if table.open:

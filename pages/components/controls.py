@@ -101,6 +101,7 @@ def choose_aggregate() -> Aggregate:
         list(Aggregate),
         default=Aggregate.MEDIAN,
         help=AGGREGATE_HELP,
+        menu_width=150,
     )
 
 
@@ -113,6 +114,7 @@ def choose_score() -> Score:
         default=Score.MAX_ABS,
         format_func=SCORE_LABELS.__getitem__,
         help="  \n".join(f"**{SCORE_LABELS[score]}**: {SCORE_HELP[score]}" for score in Score),
+        menu_width=170,
     )
 
 
@@ -125,4 +127,5 @@ def choose_k(most: int) -> int:
         options,
         default=options[min(1, len(options) - 1)],
         help="How many channels are listed; how many outliers there are does not depend on it.",
+        menu_width=130,
     )

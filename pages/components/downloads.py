@@ -11,20 +11,29 @@ import streamlit as st
 
 from analysis.figures import theme
 
+HEIGHT = 450
+ROW_HEIGHT = 17
+ROOM_AROUND = 120
+"""Pixels: the legend above the rows and the axis below."""
+
 
 def mode() -> theme.Mode:
     """Return whether the viewer looks at a light or a dark page."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def show_figure(figure: go.Figure, name: str, data: pd.DataFrame | None = None) -> None:
+def show_figure(
+    figure: go.Figure, name: str, data: pd.DataFrame | None = None, *, rows: int = 0
+) -> None:
     """Draw a figure, with buttons to take it (and the numbers behind it) away.
 
     Args:
         figure: Themed by `analysis.figures` for the present mode.
         name: Names the element and the files; unique on the page.
         data: What the figure shows, as a table.
+        rows: Labelled rows that must have room below each other.
     """
+    figure.update_layout(height=max(HEIGHT, ROOM_AROUND + rows * ROW_HEIGHT))
     st.plotly_chart(figure, key=f"figure {name}", theme=None, config={"displaylogo": False})
     with st.container(horizontal=True, gap="small"):
         st.download_button(
@@ -58,8 +67,7 @@ def show_csv(data: pd.DataFrame, name: str) -> None:
 
 
 def _to_html(figure: go.Figure) -> bytes:
-    # a file has no page behind it, so the figure brings its own background
-    exported = theme.apply_theme(go.Figure(figure), "light", background=True)
+    exported = theme.prepare_export(figure, mode())
     return exported.to_html(include_plotlyjs=True).encode()
 
 

@@ -52,7 +52,7 @@ def show() -> None:
         default=names[0],
         format_func=lambda key: refs[key].label,
         help="Every payload in a folder feature_stats below the project dir, newest first.",
-        as_menu=True,
+        menu_width="stretch",
     )
     others = [key for key in names if key != first]
     compared = []

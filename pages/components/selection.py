@@ -11,7 +11,7 @@ the payload's date) and drops a parameter on the pages that do not show its widg
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import streamlit as st
 
@@ -52,16 +52,18 @@ def choose(
     default: T,
     format_func: Callable[[T], str] = str,
     help: str | None = None,
-    as_menu: bool = False,
+    menu_width: int | Literal["stretch"] | None = None,
 ) -> T:
-    """Show one choice among options, as a row of buttons or as a menu.
+    """Show one choice among options, as a row of buttons or (given a width) as a menu.
 
     A remembered choice that is not among the options (another payload has other layers) shows the
     default and is kept until another is made.
     """
     key = _prepare(name, options, default)
-    if as_menu:
-        value = st.selectbox(label, options, key=key, format_func=format_func, help=help)
+    if menu_width is not None:
+        value = st.selectbox(
+            label, options, key=key, format_func=format_func, help=help, width=menu_width
+        )
     else:
         value = st.segmented_control(
             label, options, key=key, format_func=format_func, help=help, required=True

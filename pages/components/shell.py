@@ -1,0 +1,54 @@
+"""Which pages there are, and how each of them starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+ICON = Path(__file__).parent.parent / "icon.svg"
+"""A file: an icon by name would be fetched from the web."""
+
+_FRAMED = "framed"
+
+
+def navigate() -> Page:
+    """Show the list of pages and return the one that is asked for; for app.py only."""
+    page = _declare_pages()
+    st.session_state[_FRAMED] = True
+    return page
+
+
+def open_page(title: str) -> None:
+    """Start a page with its title, inside the frame of app.py.
+
+    Until app.py has run once, a server takes every file in pages/ for a page of its own and runs
+    it bare when its address is the first to be opened, as after a restart. Declaring the pages
+    ends that; the rerun then comes through app.py.
+    """
+    if _FRAMED not in st.session_state:
+        _declare_pages()
+        st.rerun()
+    st.title(title)
+
+
+def _declare_pages() -> Page:
+    st.set_page_config(
+        page_title="DINOv3 feature statistics",
+        page_icon=str(ICON),
+        layout="wide",
+        initial_sidebar_state=320,
+    )
+    return st.navigation(
+        [
+            st.Page(
+                "pages/overview.py", title="Overview", icon=":material/fact_check:", default=True
+            ),
+            st.Page("pages/layers.py", title="Layers", icon=":material/stacked_line_chart:"),
+            st.Page("pages/outliers.py", title="Outliers", icon=":material/scatter_plot:"),
+            st.Page("pages/versions.py", title="Versions", icon=":material/difference:"),
+            st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
+        ],
+        position="top",
+    )
