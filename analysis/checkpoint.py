@@ -7,6 +7,7 @@ settings is refused by the name of what differs.
 
 from __future__ import annotations
 
+import glob
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -80,6 +81,8 @@ class Checkpoint:
                 "Run again without --resume to start anew."
             ) from error
 
-    def remove(self) -> None:
-        """Delete the file; called once the payload is written."""
-        self.path.unlink(missing_ok=True)
+
+def remove_checkpoints(output: Path) -> None:
+    """Delete every rank's checkpoint beside `output`; called once the payload is written."""
+    for path in output.parent.glob(f"{glob.escape(output.stem)}.rank*of*.checkpoint"):
+        path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_false",
         help="the specification's keys only",
     )
+    add("--compile", choices=("auto", "on", "off"), help="compile the blocks (auto: if it pays)")
+    add("--checkpoint-every", type=float, metavar="SECONDS", help="0: every batch (default: 30)")
+    add("--resume", action="store_true", help="continue an interrupted run after its last image")
     add("--progress", type=Path, metavar="FILE", help="keep a small JSON file on the progress")
     add("--quiet", action="store_true", help="no progress bar, only warnings and errors")
     return parser
@@ -70,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one extraction and return the exit code."""
     flags = vars(build_parser().parse_args(arguments))
     quiet, progress_file = flags.pop("quiet"), flags.pop("progress")
+    first_rank = os.environ.get("RANK", "0") == "0"
     signal.signal(signal.SIGTERM, _interrupt)
     console = logging.StreamHandler()
     console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -77,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     log.addHandler(console)
     try:
-        reporter = ProgressReporter(progress_file, quiet=quiet)
+        reporter = ProgressReporter(
+            progress_file if first_rank else None, quiet=quiet or not first_rank
+        )
         try:
             return _extract(flags, reporter)
         except InputError as error:
@@ -103,13 +110,24 @@ def _extract(flags: dict[str, Any], reporter: ProgressReporter) -> int:
     plan = plan_extraction(ExtractionRequest(**flags))
     reporter.progress.output = str(plan.output)
     # torch is imported only now, so that a wrong config is reported at once
+    from analysis.checkpoint import remove_checkpoints
     from analysis.collect import collect_payload
     from analysis.payload import prepare_output, save_payload
+    from analysis.ranks import join_ranks, leave_ranks
 
-    log.addHandler(_log_file(prepare_output(plan.output)))
-    log.info("%d images, payload %s", len(plan.images.entries), plan.output)
-    payload = collect_payload(plan, reporter)
-    save_payload(payload, plan.output)
+    prepare_output(plan.output)
+    ranks = join_ranks()
+    try:
+        if ranks.is_first:
+            log.addHandler(_log_file(plan.output, append=bool(plan.request.resume)))
+        log.info("%d images, payload %s", len(plan.images.entries), plan.output)
+        payload = collect_payload(plan, reporter, ranks)
+        if payload is None:
+            return 0
+        save_payload(payload, plan.output)
+        remove_checkpoints(plan.output)
+    finally:
+        leave_ranks()
     reporter.end("done")
     run = payload["meta"]["run"]
     log.info(
@@ -122,8 +140,9 @@ def _extract(flags: dict[str, Any], reporter: ProgressReporter) -> int:
     return 0
 
 
-def _log_file(output: Path) -> logging.Handler:
-    handler = logging.FileHandler(output.with_suffix(".log"), mode="w", encoding="utf-8")
+def _log_file(output: Path, *, append: bool) -> logging.Handler:
+    mode = "a" if append else "w"
+    handler = logging.FileHandler(output.with_suffix(".log"), mode, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
 

@@ -3,7 +3,8 @@
     images -> backbone -> collector -> payload
 
 Block outputs are consumed one by one as the forward pass makes them; nothing but the running
-moments is kept, and nothing is copied to the host before the last batch.
+moments is kept, and nothing is copied to the host before the last batch. Under `torchrun` every
+rank measures its own batches and the first one merges them.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from typing import Any
 
 import torch
 
+from analysis.backbone.vit import DinoVisionTransformer
+from analysis.checkpoint import Checkpoint
 from analysis.devices import choose_batch_size, choose_device
 from analysis.errors import ImageError
-from analysis.images import ImageBatch, PastureDataModule
+from analysis.fold import BatchFolder
+from analysis.images import PastureDataModule
 from analysis.network import Network, load_network
 from analysis.progress import ProgressReporter
+from analysis.ranks import Ranks
 from analysis.request import ExtractionPlan
-from analysis.run_record import Tally, describe_run
+from analysis.run_record import Tally, describe_run, merge_tallies
 from analysis.statistics.collector import CollectedStatistics, StatisticsCollector
+from analysis.vocabulary import SCHEMA_VERSION
 
 PROOF_IMAGES = 8
 """Images on which the adapter's effect is measured."""
@@ -30,40 +36,60 @@ log = logging.getLogger("analysis")
 
 
 @torch.inference_mode()
-def collect_payload(plan: ExtractionPlan, reporter: ProgressReporter) -> dict[str, Any]:
+def collect_payload(
+    plan: ExtractionPlan, reporter: ProgressReporter, ranks: Ranks | None = None
+) -> dict[str, Any] | None:
     """Run one extraction and return its payload (CPU tensors and plain types).
+
+    Args:
+        plan: What to run.
+        reporter: Told about every step.
+        ranks: Which process this is; a lone one by default. All but the first return None.
 
     Raises:
         InputError: If the device, the weights, the images or (with ``strict``) a single image
             cannot be used. A broken adapter is not an error: the frozen backbone is measured, and
             the payload and the log say so.
     """
+    ranks = ranks or Ranks()
     for notice in plan.notices:
         log.warning("%s", notice)
-    device = choose_device(plan.request.device or "auto")
     reporter.say("preparing", "loading the backbone")
-    network = load_network(plan, device)
+    network = load_network(plan, choose_device(plan.request.device or "auto", ranks.local_rank))
     data = _open_images(plan, network)
-    proof = _prove_adapter(data, network, reporter)
-    backbone = network.backbone
-    collector = StatisticsCollector(
-        backbone.depth,
-        backbone.embed_dim,
-        backbone.n_storage_tokens,
-        device,
-        extras=plan.request.extras,
+    proof = _prove_adapter(data, network, reporter) if ranks.is_first else None
+    collector = _new_collector(plan, network.backbone, network.device)
+    checkpoint = Checkpoint(
+        plan.output,
+        _identify(plan, network, data),
+        ranks,
+        every=30.0 if plan.request.checkpoint_every is None else plan.request.checkpoint_every,
     )
-    tally = _run(data, network, collector, reporter)
+    tally = _run(plan, data, network, collector, checkpoint, reporter, ranks)
     reporter.say("saving", "finishing the statistics")
+    gathered = ranks.gather((collector.state_dict(), tally))
+    if gathered is None:
+        return None
+    for state, _ in gathered[1:]:
+        other = _new_collector(plan, network.backbone, network.device)
+        other.load_state_dict(state)
+        collector.merge(other)
+    tally = merge_tallies([tally for _, tally in gathered])
+    if tally.num_images == 0:
+        index, reason = tally.skipped[0]
+        raise ImageError(
+            f"{plan.images.entries[index].path}: {reason}. None of the {len(tally.skipped)} "
+            "images can be read; check data.root and the image files."
+        )
     statistics = collector.finalize(network.norm_parameters())
-    run = describe_run(plan, network, data, tally, statistics, proof)
+    run = describe_run(plan, network, data, tally, statistics, proof, ranks.world_size)
     return _assemble(plan, network, tally, statistics, run)
 
 
 def _open_images(plan: ExtractionPlan, network: Network) -> PastureDataModule:
     width, height = plan.settings.image_size
     rows, columns = network.backbone.patch_grid(height, width)
-    tokens = 1 + network.backbone.n_storage_tokens + rows * columns
+    tokens = network.backbone.n_prefix_tokens + rows * columns
     data = PastureDataModule(
         plan.settings,
         plan.images,
@@ -87,45 +113,71 @@ def _prove_adapter(
     return None if pixels is None else network.prove_adapter(pixels)
 
 
+def _new_collector(
+    plan: ExtractionPlan, backbone: DinoVisionTransformer, device: torch.device
+) -> StatisticsCollector:
+    return StatisticsCollector(
+        backbone.depth,
+        backbone.embed_dim,
+        backbone.n_storage_tokens,
+        device,
+        extras=plan.request.extras,
+    )
+
+
+def _identify(plan: ExtractionPlan, network: Network, data: PastureDataModule) -> dict[str, Any]:
+    """Return what must be equal for an interrupted run to be continued."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "backbone": plan.settings.backbone_name,
+        "weights_sha256": network.weights.sha256,
+        "adapter_sha256": network.adapter.sha256 if network.adapter.used_lora else None,
+        "images": plan.images.fingerprint,
+        "image_size": list(plan.settings.image_size),
+        "normalization": [list(plan.settings.mean), list(plan.settings.std)],
+        "precision": network.precision,
+        "batch_size": data.batch_size,
+        "extras": plan.request.extras,
+    }
+
+
 def _run(
+    plan: ExtractionPlan,
     data: PastureDataModule,
     network: Network,
     collector: StatisticsCollector,
+    checkpoint: Checkpoint,
     reporter: ProgressReporter,
+    ranks: Ranks,
 ) -> Tally:
-    tally = Tally()
-    entries = data.images.entries
-    reporter.begin(total=len(entries))
+    entries = plan.images.entries
+    tally = (checkpoint.resume(collector) if plan.request.resume else None) or Tally()
+    seen = tally.num_images + len(tally.skipped)
+    if seen:
+        log.info("resuming after %d images", seen)
+    share = data.count_images(ranks.rank, ranks.world_size)
+    folder = BatchFolder(network, collector, plan.request.compile or "auto")
+    reporter.begin(total=share, done=seen)
     start = time.perf_counter()
-    for batch in data.train_batches():
+    spent_before = tally.seconds
+    for batch in data.train_batches(tally.next_batch, ranks.rank, ranks.world_size):
         for index, reason in batch.failures:
             log.warning("skipped %s: %s", entries[index].path, reason)
-        tally.skipped += batch.failures
         counted = len(batch.indices) - len(batch.failures)
         if counted:
-            _fold(batch, network, collector)
+            folder.fold(batch, images_left=share - reporter.progress.done)
             tally.num_images += counted
             tally.num_batches += 1
+        tally.skipped += batch.failures
+        tally.next_batch = int(batch.indices[-1]) // data.batch_size + 1
+        tally.seconds = spent_before + time.perf_counter() - start
         reporter.advance(len(batch.indices))
+        checkpoint.save_if_due(collector, tally)
     if network.device.type == "cuda":
         torch.cuda.synchronize(network.device)
-    tally.seconds = time.perf_counter() - start
-    if tally.num_images == 0:
-        index, reason = tally.skipped[0]
-        raise ImageError(
-            f"{entries[index].path}: {reason} None of the {len(entries)} images can be read; "
-            "check data.root and the image files."
-        )
+    tally.seconds = spent_before + time.perf_counter() - start
+    tally.notices += folder.notices
     return tally
-
-
-def _fold(batch: ImageBatch, network: Network, collector: StatisticsCollector) -> None:
-    collector.begin_batch(batch.indices, batch.valid)
-    for layer, tokens in enumerate(network.block_outputs(batch.pixels), start=-1):
-        # the generator is suspended inside autocast, which must not reach the statistics
-        with torch.autocast(network.device.type, enabled=False):
-            collector.observe(layer, tokens)
-    collector.commit_batch()
 
 
 def _assemble(

@@ -14,10 +14,10 @@ import torch
 from analysis.errors import DeviceError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """Return the device that `name` asks for: auto, cpu, cuda or cuda:N.
 
-    ``auto`` takes the first GPU if there is one.
+    ``auto`` takes a GPU if there is one; ``auto`` and ``cuda`` take the one of `local_rank`.
 
     Raises:
         DeviceError: If a GPU is asked for that is not there, or the name is unknown.
@@ -30,12 +30,13 @@ def choose_device(name: str) -> torch.device:
     if kind != "cuda" or (":" in name and not index.isdecimal()):
         raise DeviceError(f"--device {name}: unknown. Choose auto, cpu, cuda or cuda:N.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(index or 0) >= count:
+    number = int(index or local_rank)
+    if number >= count:
         raise DeviceError(
             f"--device {name}: torch {torch.__version__} sees {count} CUDA GPU(s) here. "
             "Use --device auto or cpu, or install a CUDA build of torch and a driver."
         )
-    return torch.device("cuda", int(index or 0))
+    return torch.device("cuda", number)
 
 
 def device_name(device: torch.device) -> str:

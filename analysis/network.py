@@ -32,6 +32,13 @@ class Network:
     """fp32, tf32 or bf16."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    compiled: bool = False
+
+    def compile_blocks(self) -> None:
+        """Compile the blocks; they share one code object, so the first compilation serves all."""
+        for block in self.backbone.blocks:
+            block.compile(dynamic=False)
+        self.compiled = True
 
     def block_outputs(self, pixels: Tensor) -> Iterator[Tensor]:
         """Yield the tokens that enter block 0, then every block's output, one at a time.

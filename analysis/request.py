@@ -38,6 +38,9 @@ class ExtractionRequest:
     head_index: int | None = None
     strict: bool = False
     extras: bool = True
+    compile: str | None = None
+    checkpoint_every: float | None = None
+    resume: bool = False
 
     def to_arguments(self) -> list[str]:
         """Return the command-line arguments that ask for the same extraction."""

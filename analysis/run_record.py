@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -29,9 +30,23 @@ class Tally:
     num_batches: int = 0
     skipped: list[tuple[int, str]] = field(default_factory=list)
     """Image index and reason of every image that could not be read."""
+    next_batch: int = 0
+    """Number of the first batch not yet counted."""
     seconds: float = 0.0
     notices: list[str] = field(default_factory=list)
     """Sentences on what the loop had to do differently than asked."""
+
+
+def merge_tallies(tallies: Sequence[Tally]) -> Tally:
+    """Return what all ranks counted together; they ran side by side, so the longest counts."""
+    return Tally(
+        num_images=sum(tally.num_images for tally in tallies),
+        num_batches=sum(tally.num_batches for tally in tallies),
+        skipped=sorted(item for tally in tallies for item in tally.skipped),
+        next_batch=max(tally.next_batch for tally in tallies),
+        seconds=max(tally.seconds for tally in tallies),
+        notices=[notice for tally in tallies for notice in tally.notices],
+    )
 
 
 def describe_run(
@@ -41,6 +56,7 @@ def describe_run(
     tally: Tally,
     statistics: CollectedStatistics,
     proof: list[float] | None,
+    world_size: int,
 ) -> dict[str, Any]:
     """Return `meta["run"]`; `proof` is None where no adapter was used."""
     entries, settings, adapter = plan.images.entries, plan.settings, network.adapter
@@ -54,12 +70,13 @@ def describe_run(
         "device": str(network.device),
         "device_name": device_name(network.device),
         "precision": network.precision,
+        "compiled": network.compiled,
         "image_size": list(settings.image_size),
         "network_size": list(data.network_size),
         "split": plan.images.split,
         "max_images": plan.request.max_images or 0,
         "batch_size": data.batch_size,
-        "world_size": 1,
+        "world_size": world_size,
         "normalization": {"mean": list(settings.mean), "std": list(settings.std)},
         "dataset_fingerprint": plan.images.fingerprint,
         "request_fingerprint": plan.fingerprint,

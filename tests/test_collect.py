@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,30 @@ from PIL import Image
 from skimage import data as photographs
 
 from analysis.backbone.checkpoints import load_backbone
+from analysis.backbone.head_file import ALLOWED
 from analysis.collect import collect_payload
+from analysis.errors import AdapterError
 from analysis.images import PastureDataModule, normalize
 from analysis.payload import validate_payload
 from analysis.progress import ProgressReporter
 from analysis.request import ExtractionPlan, ExtractionRequest, plan_extraction
+from analysis.safe_load import load_torch_file
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import make_project
 
 Array = NDArray[np.float64]
 
 
-def collect(project: Path, **changes: Any) -> tuple[ExtractionPlan, dict[str, Any]]:
-    request = ExtractionRequest(project_dir=project, device="cpu", **changes)
+def collect(
+    project: Path, *, num_workers: int = 0, **changes: Any
+) -> tuple[ExtractionPlan, dict[str, Any]]:
+    request = ExtractionRequest(
+        project_dir=project, device="cpu", num_workers=num_workers, **changes
+    )
     plan = plan_extraction(request)
-    return plan, collect_payload(plan, ProgressReporter(quiet=True))
+    payload = collect_payload(plan, ProgressReporter(quiet=True))
+    assert payload is not None
+    return plan, payload
 
 
 def layer_norm(tokens: Array) -> Array:
@@ -36,33 +46,36 @@ def layer_norm(tokens: Array) -> Array:
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
 
 
-def reference(plan: ExtractionPlan) -> dict[tuple[int, str, str], Array]:
-    """All tokens of every cell in float64, `[tokens, channels]`, all images in one batch."""
+def reference(plan: ExtractionPlan, batch_size: int) -> dict[tuple[int, str, str], Array]:
+    """All tokens of every cell in float64, `[tokens, channels]`, from the same forward passes."""
     settings = plan.settings
     backbone, _ = load_backbone(settings.backbone_name, plan.weights.path)
-    images = PastureDataModule(settings, plan.images, batch_size=1, num_workers=0)
-    pixels = torch.cat([batch.pixels for batch in images.train_batches()])
+    images = PastureDataModule(settings, plan.images, batch_size=batch_size, num_workers=0)
     gamma, beta = (p.detach().double().numpy() for p in (backbone.norm.weight, backbone.norm.bias))
+    parts: dict[tuple[int, str], list[Array]] = {}
+    for batch in images.train_batches():
+        pixels = normalize(batch.pixels, settings.mean, settings.std)
+        patches = math.prod(backbone.patch_grid(*pixels.shape[-2:]))
+        with torch.inference_mode():
+            for layer, tokens in enumerate(backbone.forward_blocks(pixels), start=-1):
+                out = tokens.double().numpy()
+                for role, part in (("cls", out[:, :1]), ("patch", out[:, -patches:])):
+                    parts.setdefault((layer, role), []).append(part.reshape(-1, out.shape[-1]))
     cells = {}
-    with torch.inference_mode():
-        outputs = backbone.forward_blocks(normalize(pixels, settings.mean, settings.std))
-        for layer, tokens in enumerate(outputs, start=-1):
-            if layer < 0:
-                continue
-            out = tokens.double().numpy()
-            first_patch = out.shape[1] - np.prod(backbone.patch_grid(*pixels.shape[-2:]))
-            for role, part in (("cls", out[:, :1]), ("patch", out[:, first_patch:])):
-                pre = part.reshape(-1, out.shape[-1])
-                cells[layer, "pre", role] = pre
-                cells[layer, "per_layer_ln", role] = layer_norm(pre)
-                cells[layer, "global_ln", role] = layer_norm(pre) * gamma + beta
-    return cells
+    for (layer, role), arrays in parts.items():
+        pre = np.concatenate(arrays)
+        cells[layer, "pre", role] = pre
+        cells[layer, "per_layer_ln", role] = layer_norm(pre)
+        cells[layer, "global_ln", role] = layer_norm(pre) * gamma + beta
+    return {key: cell for key, cell in cells.items() if key[0] >= 0}
 
 
 def test_payload_equals_float64_statistics_of_the_block_outputs(tmp_path: Path) -> None:
     project = make_project(tmp_path, images=7, lora=False)
     plan, payload = collect(project, batch_size=3)
-    for (layer, representation, role), tokens in reference(plan).items():
+    cells = reference(plan, batch_size=3)
+    assert len(cells) == 3 * 2 * payload["meta"]["counts"]["num_layers"]
+    for (layer, representation, role), tokens in cells.items():
         cell = payload["layers"][layer][representation][role]
         assert cell["count"] == len(tokens)
         mean, std, peak = tokens.mean(0), tokens.std(0), np.abs(tokens).max(0)
@@ -98,7 +111,7 @@ def test_counts_follow_from_the_images(tmp_path: Path) -> None:
 def test_max_images_takes_the_first_of_the_sorted_list(tmp_path: Path) -> None:
     project = make_project(tmp_path, images=5)
     plan, payload = collect(project, max_images=2)
-    everything, _ = collect(project)
+    everything = plan_extraction(ExtractionRequest(project_dir=project))
     assert payload["meta"]["counts"]["num_images"] == 2
     assert plan.images.entries == everything.images.entries[:2]
 
@@ -123,12 +136,19 @@ def test_broken_adapter_measures_the_frozen_backbone_and_says_so(
 ) -> None:
     project = make_project(tmp_path)
     head = project / "weights" / "head" / "infer_head.pt"
-    head.write_bytes(head.read_bytes()[:100])
+    content = load_torch_file(head, kind="head", error=AdapterError, allowed=ALLOWED)
+    state = content["peft"]["state_dict"]
+    name = next(iter(state))
+    state[name] = state[name][:1]
+    # not in place: the tensors above are mapped from the file
+    torch.save(content, head.with_suffix(".new"))
+    head.with_suffix(".new").replace(head)
     _, payload = collect(project)
     _, frozen = collect(project, head_weights="none")
     backbone = payload["meta"]["backbone"]
     assert backbone["used_lora"] is False
     assert "infer_head.pt" in backbone["lora_error"]
+    assert name in backbone["lora_error"]
     assert any("NOT LOADED" in record.message for record in caplog.records)
     torch.testing.assert_close(
         payload["layers"][0]["pre"]["patch"]["mean"], frozen["layers"][0]["pre"]["patch"]["mean"]
