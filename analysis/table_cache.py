@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.files import replace_file
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
 CACHE_ENV = "DASHBOARD_CACHE"
@@ -82,19 +82,14 @@ def save_arrays(
     about = json.dumps({"format": FORMAT, "fingerprint": fingerprint, "meta": meta}).encode()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(
-                    file,
-                    values=values,
-                    counts=counts,
-                    layers=layers,
-                    about=np.frombuffer(about, dtype=np.uint8),
-                )
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with replace_file(path) as file:
+            np.savez(
+                file,
+                values=values,
+                counts=counts,
+                layers=layers,
+                about=np.frombuffer(about, dtype=np.uint8),
+            )
         _forget_old(path)
     except OSError as error:
         _logger.warning("Payloads are read anew each time, since nothing can be cached: %s", error)
