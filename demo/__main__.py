@@ -9,19 +9,26 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; without a name, make every file that is missing."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="project dir to write to")
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=("missing", "images"),
-        default="missing",
-        help="missing: images, weights and head where absent; images: draw the images again",
-    )
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("missing", help="images, weights and heads where absent (the default)")
+    commands.add_parser("images", help="paint the images and write train.csv again")
+    training = commands.add_parser("train", help="train the backbone and its adapters")
+    if arguments is None or "train" in arguments:
+        from demo.train import add_arguments
+
+        add_arguments(training)
     options = parser.parse_args(arguments)
-    make(options.root, images_again=options.what == "images")
+    if options.command == "train":
+        from demo.train import train
+
+        return train(options)
+    for path in make(options.root, images_again=options.command == "images"):
+        print(f"made {path}")
+    return 0
 
 
 def make(root: Path, *, images_again: bool = False) -> list[Path]:
@@ -44,16 +51,15 @@ def make(root: Path, *, images_again: bool = False) -> list[Path]:
 
         write_backbone(weights)
         written.append(weights)
-    head = root / "weights" / "head" / "infer_head.pt"
-    if not head.exists():
-        from demo.backbone import write_head
+    for number, folder in enumerate(("head", "head_winter")):
+        head = root / "weights" / folder / "infer_head.pt"
+        if not head.exists():
+            from demo.backbone import SEED, write_head
 
-        write_head(head)
-        written.append(head)
-    for path in written:
-        print(f"made {path}")
+            write_head(head, seed=SEED + number)
+            written.append(head)
     return written
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -84,7 +84,7 @@ def write_backbone(path: Path) -> None:
     save_backbone(random_backbone(), path)
 
 
-def write_head(path: Path, *, seed: int = SEED) -> None:
+def write_head(path: Path, *, seed: int) -> None:
     """Save a random regression head with a real adapter that changes the later layers most."""
     generator = torch.Generator().manual_seed(seed)
     adapted = add_lora(random_backbone())

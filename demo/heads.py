@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from analysis.backbone.variants import get_variant
 from analysis.backbone.vit import DinoVisionTransformer
+from analysis.files import replace_file
 from demo.biomass import TARGETS
 
 BACKBONE = "dinov3_vitt16_demo"
@@ -74,6 +75,5 @@ def save_head(
 
 def _save(contents: object, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    torch.save(contents, unfinished)
-    unfinished.replace(path)
+    with replace_file(path) as file:
+        torch.save(contents, file)

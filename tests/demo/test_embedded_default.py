@@ -68,15 +68,17 @@ def test_making_the_missing_keeps_what_is_there(project: Path) -> None:
 
 
 def test_the_configs_differ_in_version_and_head_only() -> None:
-    adapted, frozen = (
-        load_settings(ROOT, ROOT / "configs" / name) for name in ("train.yaml", "train_frozen.yaml")
-    )
-    assert (adapted.version, frozen.version) == ("demo-lora", "demo-frozen")
-    assert frozen.analysis["head_weights"] == "none"
+    names = ("train.yaml", "train_frozen.yaml", "train_winter.yaml")
+    adapted, frozen, winter = (load_settings(ROOT, ROOT / "configs" / name) for name in names)
+    versions = [settings.version for settings in (adapted, frozen, winter)]
+    assert versions == ["demo-lora", "demo-frozen", "demo-winter"]
     assert "head_weights" not in adapted.analysis
-    assert adapted.default_output != frozen.default_output
-    for field in ("backbone_name", "image_size", "mean", "std", "train_csv", "seed", "train_all"):
-        assert getattr(adapted, field) == getattr(frozen, field)
+    assert frozen.analysis["head_weights"] == "none"
+    assert Path(str(winter.analysis["head_weights"])) == ROOT / "weights" / "head_winter"
+    assert len({settings.default_output for settings in (adapted, frozen, winter)}) == 3
+    for other in (frozen, winter):
+        for field in ("backbone_name", "image_size", "mean", "std", "train_csv", "train_all"):
+            assert getattr(adapted, field) == getattr(other, field)
     assert adapted.image_size == (480, 240)
     assert adapted.target_order == TARGETS
     assert adapted.train_csv == DATA / "train.csv"
