@@ -81,18 +81,23 @@ def attach_adapter(
     warnings = compare_with_training(head, expected, backbone.depth)
     if head.peft_config is None and head.fault is None:
         return _freeze(backbone), AdapterState(head_path=head_path, warnings=warnings)
+    error: str | None = None
     try:
         warnings += _inject(backbone, head)
     except AdapterError as failure:
-        # The old one goes first: a large backbone fits only once.
-        del backbone
         error = f"{head_path}: the adapter does not fit: {failure}."
-        state = AdapterState(False, error, head_path, head.sha256, warnings=warnings)
-        return _freeze(build()), state
-    state = AdapterState(
-        True, None, head_path, head.sha256, summary=describe_adapter(head), warnings=warnings
+    if error:
+        # The old one must be gone, traceback included: a large backbone fits only once.
+        del backbone
+        backbone = build()
+    return _freeze(backbone), AdapterState(
+        used_lora=error is None,
+        lora_error=error,
+        head_path=head_path,
+        sha256=head.sha256,
+        summary={} if error else describe_adapter(head),
+        warnings=warnings,
     )
-    return _freeze(backbone), state
 
 
 def _freeze(backbone: DinoVisionTransformer) -> DinoVisionTransformer:
@@ -109,7 +114,9 @@ def _inject(backbone: DinoVisionTransformer, head: Head) -> list[str]:
     config, warnings = build_lora_config(head.peft_config)
     try:
         peft.inject_adapter_in_model(config, backbone)
-        wanted = peft.get_peft_model_state_dict(backbone, save_embedding_layers=False)
+        wanted = peft.get_peft_model_state_dict(
+            backbone, state_dict=backbone.state_dict(), save_embedding_layers=False
+        )
     except torch.OutOfMemoryError:
         raise
     except Exception as failure:  # settings from a file can make peft fail in any way
