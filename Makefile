@@ -28,7 +28,7 @@ $(DEMO_FROZEN): | $(VENV)/installed
 	$(BIN)/python analyze_dinov3_features.py --config configs/train_frozen.yaml
 
 test: $(VENV)/installed-dev ## install and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
 lint: $(VENV)/installed-dev ## check style and formatting
 	$(BIN)/ruff check .
