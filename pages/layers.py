@@ -12,7 +12,7 @@ from pages.components import controls, downloads, picker, selection, shell
 shell.open_page("Layers")
 versions = picker.read_versions()
 
-with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+with st.container(horizontal=True, gap="small", vertical_alignment="top"):
     statistic = controls.choose_statistic()
     aggregate = controls.choose_aggregate()
     representations = controls.choose_representations()

@@ -19,7 +19,7 @@ shell.open_page("Outliers")
 version = picker.read_one()
 table = version.table
 
-with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
     score = controls.choose_score()
@@ -58,7 +58,7 @@ frames.show_ranking(ranking.frame, table, representation, role, score)
 downloads.show_csv(ranking.frame, "ranking")
 
 st.subheader("Through the network")
-course = map_channels(table, representation, role, score, k)
+course = map_channels(table, representation, role, score, k, max_rows=30)
 downloads.show_figure(
     figures.build_channel_map(
         course.values,

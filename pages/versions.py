@@ -45,7 +45,7 @@ st.caption(
 )
 
 st.subheader("Top channels of a layer")
-with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
     score = controls.choose_score()
@@ -71,7 +71,7 @@ with st.expander("Table", on_change="rerun", key="top table") as table:
     if table.open:
         frames.show_top_comparison(top, names, score)
 
-st.subheader("Every channel, one version against the other")
+st.subheader(f"Every channel of {where}")
 values_a, values_b = (
     version.table.get(layer, representation, role, Statistic.MAX_ABS) for version in (a, b)
 )
@@ -80,7 +80,7 @@ downloads.show_figure(
         values_a,
         values_b,
         names=names,
-        value_label=f"max |x|, {where}",
+        value_label="max |x|",
         status={
             str(status): group["channel"].to_numpy()
             for status, group in top.frame.groupby("status")

@@ -29,17 +29,22 @@ from pages.components.text import format_duration, plain
 AUTOMATIC = "automatic"
 FROZEN = "none"
 
+_OPEN = "form"
+_STARTED = "form started"
+
 
 def show() -> None:
     """Show the form, folded in while there are payloads to look at."""
     if is_read_only():
         st.caption("Read-only server: payloads can be viewed, extractions cannot be started.")
         return
+    if st.session_state.pop(_STARTED, False):
+        st.session_state[_OPEN] = False
     expander = st.expander(
         "New extraction",
         icon=":material/add_chart:",
         expanded=not cache.find_payloads(),
-        key="form",
+        key=_OPEN,
         on_change="rerun",
     )
     if expander.open:
@@ -67,6 +72,7 @@ def _show_fields() -> None:
         except InputError as error:
             st.error(plain(str(error)), icon=":material/error:")
         else:
+            st.session_state[_STARTED] = True
             st.rerun()
 
 
@@ -89,7 +95,8 @@ def _read_fields() -> ExtractionRequest:
     head = _choose_file(
         "Head weights (LoRA)", "head", list_heads, project_dir, first=[AUTOMATIC, FROZEN]
     )
-    max_images = st.number_input(
+    left, right = st.columns(2)
+    max_images = left.number_input(
         "Max images",
         min_value=0,
         value=None,
@@ -98,22 +105,18 @@ def _read_fields() -> ExtractionRequest:
         key="form max_images",
         help="Measure only the first N images of the list; empty or 0 measures all of them.",
     )
-    device = _choose_device()
-    with st.container(horizontal=True):
-        batch_size = st.number_input(
-            "Batch size",
-            min_value=1,
-            value=None,
-            step=1,
-            placeholder="auto",
-            key="form batch_size",
-        )
-        precision = st.selectbox(
-            "Precision",
-            PRECISIONS,
-            key="form precision",
-            help="auto is bf16 on a GPU that has it, else fp32.",
-        )
+    batch_size = right.number_input(
+        "Batch size", min_value=1, value=None, step=1, placeholder="auto", key="form batch_size"
+    )
+    left, right = st.columns(2)
+    with left:
+        device = _choose_device()
+    precision = right.selectbox(
+        "Precision",
+        PRECISIONS,
+        key="form precision",
+        help="auto is bf16 on a GPU that has it, else fp32.",
+    )
     return ExtractionRequest(
         project_dir=project_dir,
         config=Path(config) if config else None,

@@ -10,6 +10,7 @@ import streamlit as st
 
 from analysis.discovery import PayloadRef, load_ref, short_names
 from analysis.errors import PayloadError
+from analysis.jobs import list_jobs
 from analysis.tables import StatsTable
 from analysis.vocabulary import FEATURE_STATS_DIR
 from pages.components import cache, selection
@@ -77,11 +78,14 @@ def read_versions() -> list[Version]:
     """
     refs: list[PayloadRef] = st.session_state.get(_PICKED, [])
     if not refs:
-        st.info(
-            "There is nothing to show yet. Start an extraction in the sidebar, or upload a "
-            "payload (.pt) that was made elsewhere.",
-            icon=":material/info:",
-        )
+        if any(job.is_live for job in list_jobs()):
+            sentence = "An extraction is running. What it measures is shown here once it is done."
+        else:
+            sentence = (
+                "There is nothing to show yet. Start an extraction in the sidebar, or upload a "
+                "payload (.pt) that was made elsewhere."
+            )
+        st.info(sentence, icon=":material/info:")
         st.stop()
     versions: list[Version] = []
     for ref, name in zip(refs, short_names(refs), strict=True):

@@ -27,7 +27,7 @@ def open_page(title: str) -> None:
     it bare when its address is the first to be opened, as after a restart. Declaring the pages
     ends that; the rerun then comes through app.py.
     """
-    if _FRAMED not in st.session_state:
+    if not st.session_state.pop(_FRAMED, False):
         _declare_pages()
         st.rerun()
     st.title(title)

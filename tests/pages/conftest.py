@@ -1,0 +1,69 @@
+"""The whole app as its users reach it: `app.py`, then a page, over a folder of payloads."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("overview", "layers", "outliers", "versions", "runs")
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty project dir that the app is opened in."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DASHBOARD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DASHBOARD_QUEUE", str(tmp_path / "queue"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    return folder
+
+
+@pytest.fixture
+def open_page(project: Path) -> Open:
+    """Open a page of the app in a new session, as from a link."""
+
+    def open_page(page: str, **query: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+        return app.switch_page(f"pages/{page}.py").run()
+
+    return open_page
+
+
+def payload_path(project: Path, version: str) -> Path:
+    """Return where the payload of a version stands."""
+    return project / "outputs" / version / "feature_stats" / "dinov3_feature_stats.pt"
+
+
+def figures(app: AppTest) -> list[dict[str, Any]]:
+    """Return the plotly figures on the page, as JSON."""
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]  # type: ignore[attr-defined]
+
+
+def decode(values: Any) -> np.ndarray:
+    """Return the numbers of a trace, which plotly sends in base64."""
+    if isinstance(values, dict):
+        return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
+    return np.asarray(values)
+
+
+def texts(app: AppTest) -> str:
+    """Return all sentences on the page."""
+    elements = [*app.error, *app.warning, *app.info, *app.success, *app.caption, *app.markdown]
+    return "\n".join(str(element.value) for element in elements)

@@ -1,0 +1,153 @@
+"""Every page in every state: it draws what there is, or says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.factories.payloads import make_payload, write_payload
+from tests.pages.conftest import PAGES, Open, figures, payload_path, texts
+
+WITH_NUMBERS = ("overview", "layers", "outliers")
+
+
+@pytest.mark.parametrize("page", [*WITH_NUMBERS, "versions"])
+def test_without_a_payload_the_page_says_what_to_do(open_page: Open, page: str) -> None:
+    app = open_page(page)
+    assert not app.exception
+    assert "Start an extraction in the sidebar, or upload" in texts(app)
+
+
+def test_without_a_job_the_history_says_how_to_start_one(open_page: Open) -> None:
+    app = open_page("runs")
+    assert not app.exception
+    assert "No extraction has been started from here yet" in texts(app)
+
+
+@pytest.mark.parametrize("page", WITH_NUMBERS)
+def test_one_payload_is_drawn(project: Path, open_page: Open, page: str) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page(page)
+    assert not app.exception
+    assert not app.error
+    assert figures(app)
+
+
+def test_one_payload_is_not_enough_to_compare(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("versions")
+    assert not app.exception
+    assert "Pick a second payload" in texts(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_two_payloads_are_drawn(project: Path, open_page: Open, page: str) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    write_payload(payload_path(project, "v2"), make_payload(version="v2", drift=1.0, seed=1))
+    app = open_page(page)
+    app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
+    assert not app.exception
+    if page != "runs":
+        assert figures(app)
+
+
+@pytest.mark.parametrize("page", [*WITH_NUMBERS, "versions"])
+def test_a_broken_payload_is_named_with_the_remedy(
+    project: Path, open_page: Open, page: str
+) -> None:
+    path = payload_path(project, "v1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a payload")
+    app = open_page(page)
+    assert not app.exception
+    assert str(path) in app.error[0].value
+    assert "Pick another version in the sidebar, or extract this one again" in texts(app)
+
+
+def test_a_broken_payload_does_not_hide_a_good_one(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "good"), make_payload(version="good"))
+    broken = payload_path(project, "broken")
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"")
+    app = open_page("layers")
+    first = app.sidebar.selectbox[0]
+    other = [key for key in _all_keys(app) if key != first.value]
+    app.sidebar.multiselect[0].set_value(other).run()
+    assert len(app.error) == 1
+    assert figures(app)
+
+
+@pytest.mark.parametrize("page", [*WITH_NUMBERS, "versions"])
+@pytest.mark.parametrize(
+    ("layers", "channels"),
+    [pytest.param(1, 1, id="one layer of one channel"), pytest.param(40, 4096, id="7B")],
+)
+def test_extreme_sizes_are_drawn(
+    project: Path, open_page: Open, page: str, layers: int, channels: int
+) -> None:
+    payload = make_payload(layers=layers, channels=channels, images=2, version="v1", tapped=(0,))
+    write_payload(payload_path(project, "v1"), payload)
+    write_payload(payload_path(project, "v2"), payload)
+    app = open_page(page)
+    app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
+    assert not app.exception
+    assert not app.error
+    assert figures(app)
+
+
+def test_payloads_of_different_backbones_are_not_compared_number_by_number(
+    project: Path, open_page: Open
+) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", channels=48))
+    write_payload(payload_path(project, "v2"), make_payload(version="v2", channels=64))
+    app = open_page("versions")
+    app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
+    assert not app.exception
+    assert "cannot be compared number by number" in texts(app)
+
+
+def test_a_payload_of_an_older_tool_opens_everywhere(project: Path, open_page: Open) -> None:
+    payload = make_payload(version="v1", recorded=False)
+    write_payload(payload_path(project, "v1"), payload)
+    for page in WITH_NUMBERS:
+        app = open_page(page)
+        assert not app.exception
+        assert not app.error
+
+
+def test_a_failed_adapter_is_an_error_on_the_overview(project: Path, open_page: Open) -> None:
+    payload = make_payload(version="v1", used_lora=False, lora_error="key *qkv* does not fit")
+    write_payload(payload_path(project, "v1"), payload)
+    app = open_page("overview")
+    assert "The LoRA adapter was not loaded" in app.error[0].value
+    assert r"key \*qkv\* does not fit" in app.error[0].value  # shown as written, not as Markdown
+
+
+def test_tokens_that_were_left_out_are_an_error_on_the_overview(
+    project: Path, open_page: Open
+) -> None:
+    payload = make_payload(version="v1", nonfinite_tokens=[0, 0, 3, 4])
+    write_payload(payload_path(project, "v1"), payload)
+    assert "7 token outputs were NaN or infinite" in open_page("overview").error[0].value
+
+
+def test_skipped_files_are_named_on_the_overview(project: Path, open_page: Open) -> None:
+    skipped = [{"path": "a/b.jpg", "reason": "truncated"}]
+    payload = make_payload(version="v1", skipped_files=skipped, skipped_count=1)
+    write_payload(payload_path(project, "v1"), payload)
+    app = open_page("overview")
+    tables = [table.value for table in app.dataframe]
+    assert any("a/b.jpg" in table.to_string() for table in tables)
+
+
+def _all_keys(app: object) -> list[str]:
+    from analysis.discovery import discover_payloads
+
+    return [ref.key for ref in discover_payloads()]
+
+
+def _keys(app: object) -> list[str]:
+    """Return the keys of the payloads besides the first one."""
+    first = app.sidebar.selectbox[0].value  # type: ignore[attr-defined]
+    return [key for key in _all_keys(app) if key != first]
