@@ -126,7 +126,7 @@ def train(options: argparse.Namespace) -> int:
     report = json.dumps(json.loads(json.dumps(metrics), parse_float=_rounded), indent=1)
     (options.out / "metrics.json").write_text(report + "\n", encoding="utf-8")
     print(report)
-    (options.out / "README.md").write_text(write_card(metrics), encoding="utf-8")
+    (options.out / "README.md").write_text(write_card(json.loads(report)), encoding="utf-8")
     return 3 if failures and not options.smoke else 0
 
 
