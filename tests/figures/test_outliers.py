@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from analysis.figures import theme
+from analysis.figures.outliers import (
+    build_channel_map,
+    build_channel_marks,
+    build_channel_scatter,
+    build_persistence_bars,
+)
+from tests.figures.reading import assert_lean, named, names, notes, title, traces
+
+STATISTICS = np.array([[0.1, -0.2, 0.3, 0.0], [1.0, 1.0, 1.0, 0.0], [2.0, 90.0, 40.0, 0.0]])
+MASK = np.array([False, True, True, False])
+VALUES = np.array([[1.0, 10.0, 100.0], [0.0, 2.0, 3.0]])
+CHANNELS, LAYERS = np.array([77, 5]), np.array([0, 1, 2])
+
+
+def _scatter(**changes: Any) -> go.Figure:
+    options: dict[str, Any] = {
+        "values": STATISTICS[2],
+        "outlier_mask": MASK,
+        "statistics": STATISTICS,
+        "top": np.array([1, 2, 0]),
+        "value_label": "max |x| (unit)",
+        "level": 30.0,
+    }
+    return build_channel_scatter(**{**options, **changes})
+
+
+def test_every_channel_is_drawn_and_the_outliers_are_marked() -> None:
+    figure = _scatter()
+    assert names(figure) == ["other channels (2)", "outliers (2)"]
+    outliers = named(figure, "outliers (2)")
+    np.testing.assert_array_equal(outliers.x, [1, 2])
+    np.testing.assert_array_equal(outliers.y, [90, 40])
+    np.testing.assert_allclose(outliers.customdata[0], [1, -0.2, 1.0, 90.0], rtol=1e-6)
+    others = named(figure, "other channels (2)")
+    np.testing.assert_array_equal(others.x, [0, 3])
+    assert title(figure.layout.xaxis) == "channel"
+    assert title(figure.layout.yaxis) == "max |x| (unit)"
+    assert figure.layout.yaxis.type == "log"
+    assert_lean(figure)
+
+
+def test_a_channel_of_zero_stays_visible_and_its_hover_true() -> None:
+    others = named(_scatter(), "other channels (2)")
+    assert 0 < others.y[1] < 2.0
+    assert others.customdata[1].tolist() == [3, 0, 0, 0]
+
+
+def test_only_outliers_among_the_top_are_labelled() -> None:
+    assert notes(_scatter()) == ["1", "2"]
+    annotation = _scatter().layout.annotations[0]
+    assert annotation.y == pytest.approx(np.log10(90))
+    assert notes(_scatter(outlier_mask=np.zeros(4, dtype=bool))) == []
+
+
+def test_the_level_is_drawn_where_there_is_one() -> None:
+    assert [shape.y0 for shape in _scatter().layout.shapes] == [30.0]
+    for level in (None, np.inf, 0.0):
+        assert not _scatter(level=level).layout.shapes
+
+
+def test_a_layer_without_outliers_shows_all_channels_and_says_none() -> None:
+    figure = _scatter(outlier_mask=np.zeros(4, dtype=bool))
+    assert names(figure) == ["other channels (4)", "outliers (0)"]
+
+
+def test_the_map_has_a_row_per_channel_and_logarithmic_colours() -> None:
+    figure = build_channel_map(VALUES, CHANNELS, LAYERS, value_label="max |x|")
+    (heatmap,) = traces(figure)
+    np.testing.assert_array_equal(heatmap.x, LAYERS)
+    np.testing.assert_allclose(heatmap.z[0], [0, 1, 2], atol=1e-6)
+    assert np.isnan(heatmap.z[1, 0])  # 0 has no logarithm
+    assert heatmap.customdata[0, 2].tolist() == [77, 2, 100]
+    assert figure.layout.yaxis.ticktext.tolist() == ["77", "5"]
+    assert figure.layout.yaxis.range == (1.5, -0.5)  # the first row on top
+    assert heatmap.colorbar.title.text == "max |x|"
+    assert title(figure.layout.xaxis) == "layer (block index)"
+    assert title(figure.layout.yaxis) == "channel"
+    assert_lean(figure)
+
+
+def test_every_cell_of_the_clickable_map_is_a_mark_that_knows_its_channel_and_layer() -> None:
+    figure = build_channel_marks(VALUES, CHANNELS, LAYERS, value_label="max |x|")
+    heatmap, marks = traces(figure)
+    assert heatmap.hoverinfo == "skip"  # else it takes the click and loses it
+    assert figure.layout.hoverdistance == -1
+    cells = {
+        (x, y): tuple(data) for x, y, data in zip(marks.x, marks.y, marks.customdata, strict=True)
+    }
+    assert len(cells) == 6
+    assert cells[(2, 0)] == (77, 2, 100)
+    assert cells[(0, 1)] == (5, 0, 0)
+    assert marks.marker.opacity == marks.unselected.marker.opacity == 0
+    assert marks.selected.marker.opacity == 1
+    assert_lean(figure)
+
+
+def test_a_map_of_many_rows_thins_out_its_labels() -> None:
+    rows = np.arange(100)
+    figure = build_channel_map(np.ones((100, 2)), rows, LAYERS[:2], value_label="x")
+    assert len(figure.layout.yaxis.ticktext) <= 40
+    assert figure.layout.yaxis.ticktext[1] == str(rows[figure.layout.yaxis.tickvals[1]])
+
+
+def test_a_map_of_one_cell_and_of_zeros_can_be_drawn() -> None:
+    for value in (0.0, 5.0):
+        cell = np.full((1, 1), value)
+        for build in (build_channel_map, build_channel_marks):
+            figure = build(cell, CHANNELS[:1], LAYERS[:1], value_label="x")
+            figure.to_json()
+            assert figure.layout.xaxis.range == (-0.5, 0.5)
+
+
+def test_persistence_bars_count_layers_for_each_channel() -> None:
+    figure = build_persistence_bars(CHANNELS, np.array([12, 3]), np.array([10, 0]), 12)
+    assert names(figure) == ["among the top", "outlier"]
+    np.testing.assert_array_equal(named(figure, "among the top").x, [12, 3])
+    np.testing.assert_array_equal(named(figure, "outlier").x, [10, 0])
+    assert named(figure, "outlier").customdata[0, 0] == 77
+    assert figure.layout.xaxis.range == (0, 12)
+    assert title(figure.layout.xaxis) == "number of layers"
+    assert_lean(figure)
+
+
+def test_nothing_to_draw_is_said() -> None:
+    none = np.array([], dtype=np.int32)
+    empty = np.zeros((0, 3))
+    for figure in (
+        build_channel_map(empty, none, LAYERS, value_label="x"),
+        build_channel_marks(empty, none, LAYERS, value_label="x"),
+        build_persistence_bars(none, none, none, 3),
+        _scatter(values=np.array([]), statistics=np.zeros((3, 0)), outlier_mask=MASK[:0]),
+    ):
+        assert len(notes(figure)) == 1
+        assert figure.layout.xaxis.visible is False
+
+
+def test_dark_figures_take_the_colours_of_the_dark_page() -> None:
+    light, dark = _scatter(), _scatter(mode="dark")
+    assert named(dark, "outliers (2)").marker.color == theme.DARK_COLORS[1]
+    assert named(light, "outliers (2)").marker.color == theme.LIGHT_COLORS[1]
