@@ -92,6 +92,10 @@ def student_and_teacher(state: State) -> Any:
     return {"model": student | {f"teacher.backbone.{key}": v for key, v in state.items()}}
 
 
+def teacher_beside_student(state: State) -> Any:
+    return {"model": {key: value + 1 for key, value in state.items()}, "teacher": state}
+
+
 def lightning(state: State) -> Any:
     model = {f"model.backbone.{key}": value for key, value in state.items()}
     return {
@@ -182,6 +186,7 @@ def as_timm(state: State) -> State:
         (in_state_dict, "official under state_dict."),
         (official_training, "official under teacher.backbone."),
         (student_and_teacher, "official under model.teacher.backbone."),
+        (teacher_beside_student, "official under teacher."),
         (lightning, "official under state_dict.model.backbone."),
         (compiled, "official under module."),
         (local_crops, "official"),
