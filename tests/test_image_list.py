@@ -144,6 +144,12 @@ def test_image_id_may_itself_contain_the_separator(tmp_path: Path) -> None:
     assert ids(list_project(tmp_path, "all", data__target_order=["Dry__Green"])) == ["a__b"]
 
 
+def test_sample_id_without_target_column_is_cut_at_its_last_separator(tmp_path: Path) -> None:
+    write_rows(tmp_path, ["sample_id", "image_path"], [["a__b__x", "x.jpg"], ["a__b__y", "x.jpg"]])
+    make_images(tmp_path, ["x.jpg"])
+    assert ids(list_project(tmp_path, "all")) == ["a__b"]
+
+
 def test_images_that_lack_a_target_are_dropped_before_the_split_and_counted(tmp_path: Path) -> None:
     names = [f"ID{i}" for i in range(12)]
     rows = [[f"{n}__{t}", f"train/{n}.jpg", t, 1.5] for n in names for t in TARGETS]

@@ -344,6 +344,8 @@ def test_worker_that_is_killed_is_an_error_with_a_remedy(tmp_path: Path) -> None
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
+    while is_running(worker.pid):  # the news of its death must not interrupt what is done meanwhile
+        time.sleep(0.01)
     with pytest.raises(ImageError, match=r"died.*--num-workers"):
         list(batches)
 
@@ -402,21 +404,26 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    reader = start_reader(make_images(tmp_path, 20))
-    workers = children_of(reader.pid)
+    project = make_images(tmp_path, 20)
+    image_path(project, 5).unlink()
+    os.mkfifo(image_path(project, 5))  # holds its worker, which cannot look for its parent then
+    with start_reader(project) as reader:
+        workers = children_of(reader.pid)
+        reader.kill()
     assert len(workers) == 2
-    reader.kill()
-    reader.communicate()
     deadline = time.monotonic() + 30
     while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(is_running, workers))
+    left = [worker for worker in workers if is_running(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert left == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals a process group")
 def test_signal_to_the_process_group_reaches_the_parent_only(tmp_path: Path) -> None:
-    reader = start_reader(make_images(tmp_path, 60))
-    os.killpg(reader.pid, signal.SIGTERM)
-    told, _ = reader.communicate("go on\n", timeout=60)
+    with start_reader(make_images(tmp_path, 60)) as reader:
+        os.killpg(reader.pid, signal.SIGTERM)
+        told, _ = reader.communicate("go on\n", timeout=60)
     assert told == "60 1\n"
     assert reader.returncode == 0
