@@ -26,12 +26,11 @@ KIND = "head"
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAMES = ("adapter_model.safetensors", "adapter_model.bin")
 
-# A LoraConfig as a dict holds two enums and a set. The enums are read as the strings that they
+# A LoraConfig as a dict holds two enums. They are read as the strings that they
 # stand for, so that reading a head neither imports peft nor depends on its version.
 ALLOWED: tuple[SafeGlobal, ...] = (
     (str, "peft.utils.peft_types.PeftType"),
     (str, "peft.utils.peft_types.TaskType"),
-    (set, "builtins.set"),
 )
 
 _NAMED_MODULES = ("target_modules", "exclude_modules", "rank_pattern", "alpha_pattern")
