@@ -7,6 +7,7 @@ A job is a folder ``<project dir>/outputs/.jobs/<id>/``; ids sort by the time of
     progress.json  `analysis.progress.Progress`                       replaced by the child
     alive.lock     locked while any process of the job lives
     pid            process id of the worker, leader of the job's process group
+    cancel         somebody asked it to stop
     exit.json      how it ended                                       written once, by the worker
 
 The state is derived from these files whenever somebody looks, so that it is the same for every
@@ -33,6 +34,7 @@ LOG_FILE = "log.txt"
 PROGRESS_FILE = "progress.json"
 ALIVE_FILE = "alive.lock"
 PID_FILE = "pid"
+CANCEL_FILE = "cancel"
 EXIT_FILE = "exit.json"
 
 
@@ -110,6 +112,8 @@ def read_job(folder: Path) -> Job | None:
     progress = read_json(folder / PROGRESS_FILE) or {}
     end = read_json(folder / EXIT_FILE)
     state, error = _derive_state(alive, progress, end)
+    if end is None and state is JobState.FAILED and (folder / CANCEL_FILE).exists():
+        state, error = JobState.CANCELLED, None  # stopped before it could note that itself
     return Job(
         id=folder.name,
         folder=folder,

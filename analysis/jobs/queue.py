@@ -19,6 +19,7 @@ from analysis.errors import ConfigError
 from analysis.jobs.devices import PACKAGE_ROOT, list_devices, resolve_device
 from analysis.jobs.job import (
     ALIVE_FILE,
+    CANCEL_FILE,
     JOB_FILE,
     JOBS_DIR,
     LOG_FILE,
@@ -169,6 +170,7 @@ def cancel_job(job: Job) -> None:
     if now is None or not now.is_live:  # its process id may belong to a stranger by now
         return
     with contextlib.suppress(OSError, ValueError):
+        (job.folder / CANCEL_FILE).touch()
         pid = int((job.folder / PID_FILE).read_text())
         try:
             os.kill(pid, signal.SIGTERM)

@@ -27,7 +27,7 @@ def read_table(ref: PayloadRef) -> StatsTable:
     Raises:
         PayloadError: If the file is not a payload; the message names the key at fault.
     """
-    return _read_table(*ref.fingerprint)
+    return _read_table(*_fingerprint(ref.path))
 
 
 def check_table(ref: PayloadRef) -> list[Check]:
@@ -36,7 +36,13 @@ def check_table(ref: PayloadRef) -> list[Check]:
     Raises:
         PayloadError: If the file is not a payload.
     """
-    return _check_table(*ref.fingerprint)
+    return _check_table(*_fingerprint(ref.path))
+
+
+def _fingerprint(path: Path) -> tuple[str, int, int]:
+    # asked anew each time: the list of payloads may be some seconds old
+    state = path.stat()
+    return str(path), state.st_size, state.st_mtime_ns
 
 
 @st.cache_resource(show_spinner=False)

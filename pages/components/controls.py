@@ -51,7 +51,6 @@ def choose_representations() -> list[Representation]:
         "representations",
         "Representations",
         list(Representation),
-        default=list(Representation),
         format_func=REPRESENTATION_LABELS.__getitem__,
         help=REPRESENTATION_HELP,
     )
@@ -75,7 +74,6 @@ def choose_roles() -> list[TokenRole]:
         "roles",
         "Tokens",
         list(TokenRole),
-        default=list(TokenRole),
         format_func=ROLE_LABELS.__getitem__,
         help=ROLE_HELP,
     )

@@ -33,8 +33,6 @@ def remember(name: str, value: str | None) -> None:
         choices.pop(name, None)
     else:
         choices[name] = value
-    # a widget that shows this choice is to start from the new value
-    st.session_state.pop(_widget_key(name), None)
 
 
 def write_address() -> None:
@@ -57,9 +55,9 @@ def choose(
     """Show one choice among options, as a row of buttons or (given a width) as a menu.
 
     A remembered choice that is not among the options (another payload has other layers) shows the
-    default and is kept until another is made.
+    default, and is kept for the payload that has it until another is made.
     """
-    key = _prepare(name, options, default)
+    key = _offer(name, _read_one(name, options, default), valid=options.__contains__)
     if menu_width is not None:
         value = st.selectbox(
             label, options, key=key, format_func=format_func, help=help, width=menu_width
@@ -68,7 +66,9 @@ def choose(
         value = st.segmented_control(
             label, options, key=key, format_func=format_func, help=help, required=True
         )
-    return _record(name, default if value is None else value, options, default)
+    value = default if value is None else value
+    _accept(name, value, str(value))
+    return value
 
 
 def choose_on_slider(
@@ -77,9 +77,10 @@ def choose_on_slider(
     """Show one choice among ordered options as a slider; a single option needs no widget."""
     if len(options) < 2:
         return options[0]
-    key = _prepare(name, options, default)
+    key = _offer(name, _read_one(name, options, default), valid=options.__contains__)
     value = st.select_slider(label, options, key=key, help=help)
-    return _record(name, value, options, default)
+    _accept(name, value, str(value))
+    return value
 
 
 def choose_some(
@@ -87,21 +88,16 @@ def choose_some(
     label: str,
     options: Sequence[T],
     *,
-    default: Sequence[T],
     format_func: Callable[[T], str] = str,
     help: str | None = None,
 ) -> list[T]:
-    """Show a choice of several options as a row of buttons; choosing none means the default."""
-    key = _widget_key(name)
-    if key not in st.session_state:
-        wanted = (recall(name) or "").split(_SEPARATOR)
-        st.session_state[key] = [o for o in options if str(o) in wanted] or list(default)
+    """Show a choice of several options, all at first, as a row of buttons; none means all."""
+    key = _offer(name, _read_several(name, options) or list(options))
     values = st.pills(
         label, options, key=key, selection_mode="multi", format_func=format_func, help=help
     )
-    chosen = [option for option in options if option in values] or list(default)
-    _keep(name, _SEPARATOR.join(map(str, chosen)), unless=chosen == list(default))
-    return chosen
+    _accept(name, values, _join(values))
+    return [option for option in options if option in values] or list(options)
 
 
 def choose_many(
@@ -114,54 +110,61 @@ def choose_many(
     help: str | None = None,
 ) -> list[T]:
     """Show a choice of any number of options, none at first, as a menu."""
-    key = _widget_key(name)
-    wanted = st.session_state.get(key)
-    if wanted is None:
-        remembered = (recall(name) or "").split(_SEPARATOR)
-        wanted = [option for option in options if str(option) in remembered]
-    st.session_state[key] = [option for option in wanted if option in options]
+    wanted = _read_several(name, options)[:limit]
+    key = _offer(name, wanted, valid=lambda values: all(value in options for value in values))
     chosen = st.multiselect(
         label, options, key=key, format_func=format_func, help=help, max_selections=limit
     )
-    _keep(name, _SEPARATOR.join(map(str, chosen)), unless=not chosen)
+    _accept(name, chosen, _join(chosen))
     return chosen
 
 
 def switch(name: str, label: str, *, default: bool, help: str | None = None) -> bool:
     """Show a choice between on and off."""
-    key = _widget_key(name)
-    if key not in st.session_state:
-        st.session_state[key] = {"on": True, "off": False}.get(recall(name) or "", default)
+    key = _offer(name, {"on": True, "off": False}.get(recall(name) or "", default))
     value = st.toggle(label, key=key, help=help)
-    _keep(name, "on" if value else "off", unless=value == default)
+    _accept(name, value, "on" if value else "off")
     return value
 
 
-def _prepare(name: str, options: Sequence[T], default: T) -> str:
-    """Give the widget its first value, and a valid one where the options have changed."""
-    key = _widget_key(name)
-    if st.session_state.get(key) not in options:
-        by_name = {str(option): option for option in options}
-        st.session_state[key] = by_name.get(recall(name) or "", default)
+def _read_one(name: str, options: Sequence[T], default: T) -> T:
+    return {str(option): option for option in options}.get(recall(name) or "", default)
+
+
+def _read_several(name: str, options: Sequence[T]) -> list[T]:
+    by_name = {str(option): option for option in options}
+    names = (recall(name) or "").split(_SEPARATOR)
+    return [by_name[name] for name in dict.fromkeys(names) if name in by_name]
+
+
+def _join(values: Sequence[object]) -> str:
+    return _SEPARATOR.join(map(str, values))
+
+
+def _offer(name: str, wanted: T, valid: Callable[[T], bool] = lambda _: True) -> str:
+    """Let the widget show what is wanted, unless the user has just changed it; return its key."""
+    key, shown = _widget_key(name), _shown_key(name)
+    state = st.session_state
+    changed = key in state and shown in state and state[key] != state[shown]
+    if not changed or not valid(state[key]):
+        state[key] = state[shown] = wanted
     return key
 
 
-def _record(name: str, value: T, options: Sequence[T], default: T) -> T:
-    # A remembered choice that these options do not have is kept for the payload that has it.
-    foreign = recall(name) not in (None, *map(str, options))
-    if not (foreign and value == default):
-        _keep(name, str(value), unless=value == default)
-    return value
-
-
-def _keep(name: str, value: str, *, unless: bool) -> None:
-    if recall(name) != value and not (unless and recall(name) is None):
-        _choices()[name] = value
+def _accept(name: str, value: object, text: str) -> None:
+    """Remember a value that the user has just chosen."""
+    if value != st.session_state[_shown_key(name)]:
+        st.session_state[_shown_key(name)] = value
+        _choices()[name] = text
         write_address()
 
 
 def _widget_key(name: str) -> str:
     return f"choose {name}"
+
+
+def _shown_key(name: str) -> str:
+    return f"shown {name}"
 
 
 def _choices() -> dict[str, str]:

@@ -57,6 +57,13 @@ def test_cancel_stops_the_running_job(start: Start) -> None:
     assert not job.output.exists()
 
 
+def test_cancel_is_not_called_a_failure_however_early_it_comes(start: Start) -> None:
+    job = start("long")
+    cancel_job(job)
+    job = wait_for(job, *ENDED)
+    assert (job.state, job.error) == (JobState.CANCELLED, None)
+
+
 def test_cancel_kills_a_job_that_does_not_listen(start: Start) -> None:
     job = wait_for(start("deaf"), JobState.RUNNING)
     cancel_job(job)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DASHBOARD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DASHBOARD_QUEUE", str(tmp_path / "queue"))
+    _declare_pages_before(monkeypatch)
     st.cache_data.clear()
     st.cache_resource.clear()
     return folder
@@ -44,6 +46,21 @@ def open_page(project: Path) -> Open:
         return app.switch_page(f"pages/{page}.py").run()
 
     return open_page
+
+
+def _declare_pages_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behave as a server on which some session has run app.py before.
+
+    Each run of AppTest is else the very first of a server, in which a page runs bare and starts
+    over (see `shell.open_page`): a click would be lost on the way.
+    """
+    initialise = PagesManager.__init__
+
+    def initialise_later(self: PagesManager, *args: Any, **kwargs: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        initialise(self, *args, **kwargs)
+
+    monkeypatch.setattr(PagesManager, "__init__", initialise_later)
 
 
 def payload_path(project: Path, version: str) -> Path:

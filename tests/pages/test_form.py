@@ -1,0 +1,139 @@
+"""The form: what it says before the start, what it refuses, and a real extraction to its end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.jobs import JobState, cancel_job, list_jobs
+from tests.factories.payloads import make_payload, write_payload
+from tests.factories.projects import make_project
+from tests.pages.conftest import ROOT, Open, payload_path, texts
+
+START = "Start extraction"
+
+
+@pytest.fixture
+def project(project: Path) -> Path:
+    return make_project(project, lora=False, train_all=False)
+
+
+def _field(app: AppTest, label: str) -> object:
+    fields = (*app.sidebar.selectbox, *app.sidebar.number_input, *app.sidebar.radio)
+    return next(field for field in fields if field.label == label)
+
+
+def _start_button(app: AppTest) -> object:
+    return next(button for button in app.sidebar.button if button.label == START)
+
+
+def test_the_form_says_what_the_extraction_comes_to(open_page: Open) -> None:
+    app = open_page("overview")
+    said = texts(app)
+    assert r"**v1**: 5 of 5 images (train) through dinov3\_vitt16\_demo, very roughly" in said
+    assert "frozen backbone, no adapter" in said
+    assert app.code[0].value == "outputs/v1/feature_stats/dinov3_feature_stats.pt"
+
+
+def test_a_limit_changes_number_and_name(open_page: Open) -> None:
+    app = open_page("overview")
+    _field(app, "Max images").set_value(2).run()  # type: ignore[attr-defined]
+    assert "2 of 5 images" in texts(app)
+    assert app.code[0].value.endswith("dinov3_feature_stats.first2.pt")
+
+
+def test_the_form_offers_configs_weights_and_heads(project: Path, open_page: Open) -> None:
+    (project / "configs" / "other.yaml").write_text("version: x")
+    app = open_page("overview")
+    assert _field(app, "Config").options == ["configs/train.yaml", "configs/other.yaml"]  # type: ignore[attr-defined]
+    weights = _field(app, "Backbone weights").options  # type: ignore[attr-defined]
+    assert weights == ["automatic", "weights/dinov3_vitt16_demo_random.pth"]
+    assert _field(app, "Head weights (LoRA)").options[:2] == ["automatic", "none"]  # type: ignore[attr-defined]
+
+
+def test_a_config_that_cannot_be_used_is_refused_before_the_start(
+    project: Path, open_page: Open
+) -> None:
+    (project / "configs" / "train.yaml").write_text("data: [")
+    app = open_page("overview")
+    assert "train" in app.sidebar.error[0].value
+    assert _start_button(app).disabled  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("typed", ["/etc", "../..", "/proc/self"])
+def test_a_project_dir_outside_the_roots_is_refused(project: Path, typed: str) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.session_state["form project_dir"] = typed  # AppTest itself cannot type a new option
+    app.run()
+    assert not app.exception
+    assert "outside" in app.sidebar.error[0].value
+    assert _start_button(app).disabled  # type: ignore[attr-defined]
+
+
+def test_a_payload_that_stands_there_is_never_replaced_unasked(
+    project: Path, open_page: Open
+) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("overview")
+    app.session_state["form"] = True
+    app.run()
+    choice = _field(app, "A payload stands at the output path")
+    assert app.code[0].value.endswith("dinov3_feature_stats.2.pt")
+    choice.set_value("replace").run()  # type: ignore[attr-defined]
+    assert app.code[0].value.endswith("dinov3_feature_stats.pt")
+    assert "dinov3_feature_stats.pt.bak" in choice.options[1]  # type: ignore[attr-defined]
+
+
+def test_a_read_only_server_shows_no_form(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
+    app = open_page("overview")
+    assert "Read-only server" in texts(app)
+    assert not app.sidebar.button
+
+
+def test_an_extraction_ends_with_its_version_selected(open_page: Open) -> None:
+    app = open_page("layers")
+    _start_button(app).click().run()  # type: ignore[attr-defined]
+    assert not app.exception
+    (job,) = list_jobs()
+    assert app.query_params["job"] == job.id
+    deadline = time.monotonic() + 120
+    while list_jobs()[0].is_live and time.monotonic() < deadline:
+        time.sleep(0.3)
+    app.run()
+    assert list_jobs()[0].state is JobState.DONE, list_jobs()[0].read_log()
+    assert "job" not in app.query_params
+    assert app.get("plotly_chart")
+    assert app.toast[0].value == "v1 is done: 5 images measured."
+    app.switch_page("pages/overview.py").run()
+    assert app.metric[0].value == "v1"
+
+
+def test_a_running_job_is_shown_to_a_session_that_did_not_start_it(open_page: Open) -> None:
+    _start_button(open_page("overview")).click().run()  # type: ignore[attr-defined]
+    try:
+        other = open_page("layers")
+        assert not other.exception
+        assert any(button.label == "Cancel" for button in other.sidebar.button)
+        assert "An extraction is running" in texts(other)
+    finally:
+        cancel_job(list_jobs()[0])
+
+
+def test_a_cancelled_job_says_so_where_it_was_started(open_page: Open) -> None:
+    app = open_page("overview")
+    _start_button(app).click().run()  # type: ignore[attr-defined]
+    cancel = next(button for button in app.sidebar.button if button.label == "Cancel")
+    cancel.click().run()
+    deadline = time.monotonic() + 60
+    while list_jobs()[0].is_live and time.monotonic() < deadline:
+        time.sleep(0.2)
+    app.run()
+    assert "was cancelled; nothing was written" in app.sidebar.warning[0].value
+    next(button for button in app.sidebar.button if button.label == "Dismiss").click().run()
+    assert not app.sidebar.warning
+    history = open_page("runs")
+    assert history.dataframe[0].value["state"].tolist() == ["– cancelled"]

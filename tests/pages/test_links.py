@@ -1,0 +1,110 @@
+"""The address is a link to the view: what it names is shown, what is chosen is written into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.discovery import discover_payloads
+from tests.factories.payloads import make_payload, write_payload
+from tests.pages.conftest import Open, decode, figures, payload_path, texts
+
+
+@pytest.fixture
+def keys(project: Path) -> dict[str, str]:
+    """Write two payloads and return their keys by version."""
+    for number, version in enumerate(("v1", "v2")):
+        payload = make_payload(version=version, seed=number, drift=float(number))
+        write_payload(payload_path(project, version), payload)
+    return {str(ref.version): ref.key for ref in discover_payloads()}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_link_opens_its_version(keys: dict[str, str], open_page: Open, version: str) -> None:
+    app = open_page("overview", version=keys[version])
+    assert app.metric[0].value == version
+
+
+def test_a_link_without_a_version_names_the_one_that_is_shown(
+    keys: dict[str, str], open_page: Open
+) -> None:
+    app = open_page("overview")
+    shown = app.metric[0].value
+    assert app.query_params["version"] == keys[shown]
+
+
+def test_a_link_opens_its_comparison(keys: dict[str, str], open_page: Open) -> None:
+    app = open_page("layers", version=keys["v2"], compare=keys["v1"])
+    names = {str(trace.get("name")) for trace in figures(app)[0]["data"]}
+    assert {name.split(",")[0] for name in names} >= {"v1", "v2"}
+
+
+def test_a_link_opens_its_cell(keys: dict[str, str], open_page: Open) -> None:
+    app = open_page(
+        "outliers", version=keys["v1"], layer="2", representation="global_ln", role="cls"
+    )
+    assert app.subheader[0].value == "Layer 2: global LN, CLS tokens"
+
+
+def test_what_is_chosen_is_written_into_the_address(keys: dict[str, str], open_page: Open) -> None:
+    app = open_page("outliers", version=keys["v1"])
+    app.select_slider[0].set_value(1).run()
+    assert app.query_params["layer"] == "1"
+    assert app.subheader[0].value.startswith("Layer 1:")
+
+
+def test_a_choice_is_carried_from_page_to_page(keys: dict[str, str], open_page: Open) -> None:
+    app = open_page("outliers", version=keys["v1"], compare=keys["v2"])
+    app.select_slider[0].set_value(1).run()
+    app.switch_page("pages/overview.py").run()
+    assert app.query_params["layer"] == "1"
+    app.switch_page("pages/versions.py").run()
+    assert app.select_slider[0].value == 1
+
+
+def test_a_layer_that_this_version_lacks_is_kept_for_the_one_that_has_it(
+    project: Path, open_page: Open
+) -> None:
+    write_payload(payload_path(project, "deep"), make_payload(version="deep", layers=6))
+    write_payload(payload_path(project, "flat"), make_payload(version="flat", layers=2))
+    keys = {str(ref.version): ref.key for ref in discover_payloads()}
+    app = open_page("outliers", version=keys["flat"], layer="5")
+    assert app.subheader[0].value.startswith("Layer 1:")
+    app.sidebar.selectbox[0].set_value(keys["deep"]).run()
+    assert app.subheader[0].value.startswith("Layer 5:")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param({"layer": "ninety"}, id="no number"),
+        pytest.param({"layer": "-1", "k": "1e9", "score": "<b>"}, id="nonsense"),
+        pytest.param({"representation": "", "role": "", "compare": ".."}, id="empty"),
+        pytest.param({"job": "../../etc"}, id="a job that is none"),
+    ],
+)
+def test_a_link_with_nonsense_shows_the_defaults(
+    keys: dict[str, str], open_page: Open, query: dict[str, str]
+) -> None:
+    app = open_page("outliers", version=keys["v1"], **query)
+    assert not app.exception
+    assert app.subheader[0].value == "Layer 3: block output, patch tokens"
+
+
+def test_a_link_to_a_payload_that_is_gone_says_so(keys: dict[str, str], open_page: Open) -> None:
+    app = open_page("overview", version="0123456789ab")
+    assert not app.exception
+    assert "The payload that this link names is not here" in texts(app)
+    assert app.metric[0].value in keys
+
+
+def test_the_link_outlives_a_new_extraction_to_the_same_path(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    before = decode(figures(open_page("layers", version=keys["v1"]))[0]["data"][0]["y"])
+    payload = make_payload(version="v1", seed=99)
+    write_payload(payload_path(project, "v1"), payload)
+    after = decode(figures(open_page("layers", version=keys["v1"]))[0]["data"][0]["y"])
+    assert before.shape == after.shape
+    assert (before != after).any()  # and shows the new numbers, not the cached ones
