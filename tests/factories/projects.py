@@ -47,7 +47,7 @@ def make_project(
     Returns:
         `project`.
     """
-    for folder in ("configs", "data/train", "weights/head"):
+    for folder in ("configs", "data/train", "weights", *(["weights/head"] if lora else [])):
         (project / folder).mkdir(parents=True, exist_ok=True)
     names = [f"ID{number:04d}" for number in range(images)]
     for number, name in enumerate(names):
