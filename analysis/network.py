@@ -91,6 +91,8 @@ def load_network(plan: ExtractionPlan, device: torch.device) -> Network:
     backbone, adapter = attach_adapter(build, plan.head_path, settings.config)
     backbone.eval().requires_grad_(False)
     log.info("backbone %s from %s", settings.backbone_name, plan.weights.path)
+    for warning in (*loaded[-1].notices, *adapter.warnings):
+        log.warning("%s", warning)
     if adapter.lora_error:
         log.error(
             "THE LORA ADAPTER WAS NOT LOADED, the frozen backbone is measured: %s",

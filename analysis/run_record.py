@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from analysis import __version__
+from analysis.backbone.adapters import describe_lora_proof
 from analysis.devices import device_name
 from analysis.images import PastureDataModule
 from analysis.network import Network
@@ -108,13 +109,17 @@ def _collect_warnings(
     proof: list[float] | None,
 ) -> list[str]:
     adapter = network.adapter
-    warnings = [*plan.notices, *data.warnings, *adapter.warnings, *tally.notices]
+    warnings = [
+        *plan.notices,
+        *data.warnings,
+        *network.weights.notices,
+        *adapter.warnings,
+        *tally.notices,
+    ]
     if adapter.lora_error:
         warnings.append(f"The adapter was not loaded: {adapter.lora_error}")
-    if proof is not None and not any(proof):
-        warnings.append(
-            "The adapter changes no layer's output on the proof images: it acts like none."
-        )
+    if proof is not None and (sentence := describe_lora_proof(proof)):
+        warnings.append(sentence)
     if tally.skipped:
         warnings.append(f"{len(tally.skipped)} image(s) could not be read and were skipped.")
     if lost := sum(statistics.nonfinite_tokens):
