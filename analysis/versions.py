@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.compatibility import Reason, Severity, check_compatibility
 from analysis.errors import PayloadError
-from analysis.outliers import Score, find_top, score_channels
+from analysis.scores import Score, find_top, score_channels
 from analysis.tables import StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.figures import theme
+from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
@@ -72,11 +72,11 @@ def build_channel_depth(
             )
     figure = theme.apply_theme(figure, mode)
     units = [theme.describe_unit(representation) for representation, _ in cells]
-    title = theme.label_with_unit(theme.STATISTIC_LABELS[statistic], *units)
+    title = axes.label_with_unit(theme.STATISTIC_LABELS[statistic], *units)
     signed = statistic is Statistic.MEAN
-    figure.update_yaxes({"title": {"text": title}} if signed else theme.log_axis(title, values))
-    figure.update_xaxes(theme.layer_axis(layers))
-    theme.mark_layers(figure, tapped, mode)
+    figure.update_yaxes({"title": {"text": title}} if signed else axes.log_axis(title, values))
+    figure.update_xaxes(axes.layer_axis(layers))
+    axes.mark_layers(figure, tapped, mode)
     figure.update_layout(hovermode="x unified", uirevision=f"channel-depth-{statistic}")
     return figure
 
@@ -129,10 +129,10 @@ def build_value_histogram(
         )
     zeros = len(sizes) - len(positive)
     note = f"; {zeros} at 0 not drawn" if zeros else ""
-    figure.update_xaxes(theme.log_axis(value_label, positive))
+    figure.update_xaxes(axes.log_axis(value_label, positive))
     # Logarithmic here too: an outlier is one channel among thousands.
     top = np.log10(counts.max()) + 0.1
-    figure.update_yaxes(theme.log_axis(f"number of channels{note}", counts), range=[-0.3, top])
+    figure.update_yaxes(axes.log_axis(f"number of channels{note}", counts), range=[-0.3, top])
     figure.update_layout(bargap=0, hovermode="closest", uirevision=f"histogram-{value_label}")
     return figure
 
@@ -173,7 +173,7 @@ def build_mean_std_scatter(
                 "size": 6,
                 "color": color,
                 "colorscale": theme.magnitude_scale(mode, points=True),
-                "colorbar": theme.magnitude_bar(color, f"max |x| ({unit})"),
+                "colorbar": axes.magnitude_bar(color, f"max |x| ({unit})"),
             },
             hovertemplate="channel %{customdata[0]:d}<br>mean %{customdata[1]:.4g}<br>"
             "std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}<extra></extra>",
@@ -197,7 +197,7 @@ def build_mean_std_scatter(
             )
         )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(theme.log_axis(f"|mean| over tokens ({unit})", x))
-    figure.update_yaxes(theme.log_axis(f"std over tokens ({unit})", y))
+    figure.update_xaxes(axes.log_axis(f"|mean| over tokens ({unit})", x))
+    figure.update_yaxes(axes.log_axis(f"std over tokens ({unit})", y))
     figure.update_layout(hovermode="closest", uirevision=f"mean-std-{unit}")
     return figure

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from analysis.figures import theme
+from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
@@ -79,16 +79,16 @@ def build_depth_curves(
     if facets:  # the unit stands above each panel
         figure.update_layout(margin={"t": 96}, legend={"y": 1.16})
     else:
-        title = theme.label_with_unit(title, *map(theme.describe_unit, shown))
+        title = axes.label_with_unit(title, *map(theme.describe_unit, shown))
     if log:
         for column, panel in enumerate(panels, start=1):
             inside = [c.values for c in curves if not facets or c.representation is panel]
-            figure.update_yaxes(theme.log_axis("", *inside), row=1, col=column)
+            figure.update_yaxes(axes.log_axis("", *inside), row=1, col=column)
     figure.update_yaxes(title={"text": title}, row=1, col=1)
     figure.update_xaxes(
-        theme.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
+        axes.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
     )
-    theme.mark_layers(figure, tapped, mode, panels=len(panels))
+    axes.mark_layers(figure, tapped, mode, panels=len(panels))
     if log:
         _note_hidden_zeros(figure, curves)
     figure.update_layout(
@@ -99,7 +99,7 @@ def build_depth_curves(
 
 def _build_panels(panels: Sequence[Representation], facets: bool) -> go.Figure:
     titles = [
-        theme.label_with_unit(theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel))
+        axes.label_with_unit(theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel))
         for panel in panels
     ]
     return make_subplots(

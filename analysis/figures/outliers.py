@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.figures import theme
+from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
 
 MAX_LABELS = 12
@@ -81,7 +81,7 @@ def build_channel_scatter(
     if level is not None and np.isfinite(level) and level > 0:
         figure.add_hline(y=level, line={"color": accent, "width": 1, "dash": "dash"}, layer="below")
     figure.update_xaxes(title={"text": "channel"}, tickformat="d")
-    figure.update_yaxes(theme.log_axis(value_label, heights))
+    figure.update_yaxes(axes.log_axis(value_label, heights))
     figure.update_layout(hovermode="closest", uirevision=f"channels-{value_label}")
     return figure
 
@@ -113,7 +113,7 @@ def build_channel_map(
             z=logs,
             customdata=_cells(values, channels, layers).reshape(*values.shape, 3),
             colorscale=theme.magnitude_scale(mode),
-            colorbar=theme.magnitude_bar(logs, value_label),
+            colorbar=axes.magnitude_bar(logs, value_label),
             hovertemplate=_CELL_TEMPLATE,
             hoverongaps=False,
         )
@@ -214,7 +214,7 @@ def _finish_map(
     figure: go.Figure, channels: NDArray[np.integer], layers: NDArray[np.integer], mode: Mode
 ) -> go.Figure:
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(theme.layer_axis(layers), showgrid=False)
+    figure.update_xaxes(axes.layer_axis(layers), showgrid=False)
     figure.update_yaxes(_channel_axis(channels), showgrid=False)
     figure.update_layout(hovermode="closest", uirevision=f"map-{len(channels)}-{len(layers)}")
     return figure

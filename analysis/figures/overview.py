@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.figures import theme
+from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
 
 
@@ -40,11 +40,11 @@ def build_lora_proof(
         )
     )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(theme.layer_axis(layers))
+    figure.update_xaxes(axes.layer_axis(layers))
     figure.update_yaxes(
-        title={"text": theme.label_with_unit("change of the block output by the adapter", "%")},
+        title={"text": axes.label_with_unit("change of the block output by the adapter", "%")},
         rangemode="tozero",
     )
-    theme.mark_layers(figure, tapped, mode)
+    axes.mark_layers(figure, tapped, mode)
     figure.update_layout(hovermode="closest", uirevision="lora-proof")
     return figure

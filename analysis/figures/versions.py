@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.figures import theme
+from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, TokenRole
 
@@ -44,7 +44,7 @@ def build_drift_curves(
         representations,
         roles,
         noise=noise,
-        title=theme.label_with_unit("drift", "standard deviations, rms over channels"),
+        title=axes.label_with_unit("drift", "standard deviations, rms over channels"),
         revision=f"drift-{log}",
         mode=mode,
     )
@@ -77,7 +77,7 @@ def build_jaccard_curves(
         jaccard,
         representations,
         roles,
-        title=theme.label_with_unit(f"overlap of the top {k} channels", "Jaccard, 0 to 1"),
+        title=axes.label_with_unit(f"overlap of the top {k} channels", "Jaccard, 0 to 1"),
         revision=f"jaccard-{k}",
         mode=mode,
     )
@@ -153,8 +153,8 @@ def build_channel_comparison(
         )
     figure = theme.apply_theme(figure, mode)
     bounds = [float(np.log10(floor)), float(np.log10(ceiling))]
-    figure.update_xaxes(theme.log_axis(f"{names[0]}: {value_label}", x, y), range=bounds)
-    figure.update_yaxes(theme.log_axis(f"{names[1]}: {value_label}", x, y), range=bounds)
+    figure.update_xaxes(axes.log_axis(f"{names[0]}: {value_label}", x, y), range=bounds)
+    figure.update_yaxes(axes.log_axis(f"{names[1]}: {value_label}", x, y), range=bounds)
     figure.update_layout(hovermode="closest", uirevision=f"a-against-b-{value_label}")
     return figure
 
@@ -203,7 +203,7 @@ def build_top_changes(
     labels = frame["channel"].astype(str).to_numpy(dtype=str)
     notes = frame["status"].map({"new": " (new)", "gone": " (gone)", "kept": ""})
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(theme.log_axis(value_label, *ends))
+    figure.update_xaxes(axes.log_axis(value_label, *ends))
     figure.update_yaxes(
         title={"text": "channel"},
         tickmode="array",
@@ -266,7 +266,7 @@ def _build_depth_lines(
                     )
                 )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(theme.layer_axis(layers))
+    figure.update_xaxes(axes.layer_axis(layers))
     figure.update_yaxes(title={"text": title}, rangemode="tozero")
     figure.update_layout(hovermode="x unified", uirevision=revision)
     return figure

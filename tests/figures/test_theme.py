@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from analysis.figures import theme
 from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from tests.figures.reading import notes, title
+from tests.figures.reading import notes
 
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = {"light": "#ffffff", "dark": "#0e1117"}
 
 # Machado, Oliveira & Fernandes 2009, severity 1, on linear RGB.
@@ -134,31 +136,12 @@ def test_an_empty_figure_says_why() -> None:
     assert figure.layout.xaxis.visible is False
 
 
-@pytest.mark.parametrize(("last", "step"), [(0, 1), (11, 1), (23, 2), (39, 5)])
-def test_layers_are_labelled_by_whole_numbers_that_do_not_crowd(last: int, step: int) -> None:
-    axis: dict[str, Any] = theme.layer_axis(np.arange(last + 1))
-    assert axis["dtick"] == step
-    low, high = axis["range"]
-    assert low < 0
-    assert high > last
-
-
-def test_a_colour_bar_over_logs_is_labelled_with_the_values() -> None:
-    bar: dict[str, Any] = theme.magnitude_bar(np.log10(np.array([1.0, 40.0, 5000.0])), "max |x|")
-    labels = dict(zip(bar["ticktext"].tolist(), bar["tickvals"].tolist(), strict=True))
-    for label, value in (("1", 0.0), ("100", 2.0), ("1,000", 3.0)):
-        assert labels[label] == pytest.approx(value)
-
-
-def test_a_colour_bar_survives_nothing_and_one_value() -> None:
-    assert len(np.asarray(theme.magnitude_bar(np.array([np.nan]), "x")["tickvals"]))
-    assert len(np.asarray(theme.magnitude_bar(np.array([2.0]), "x")["tickvals"]))
-
-
-def test_a_title_names_each_unit_once() -> None:
-    figure = go.Figure().update_xaxes(title={"text": theme.label_with_unit("std", "a", "b", "a")})
-    assert title(figure.layout.xaxis) == "std a, b"
-
-
 def test_numbers_beyond_float32_become_infinite_without_a_warning() -> None:
     assert np.isinf(theme.as_float32(np.array([1e300]))).all()
+
+
+def test_the_pages_own_charts_have_the_same_ten_colours() -> None:
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    assert tuple(config["light"]["chartCategoricalColors"]) == theme.LIGHT_COLORS
+    assert tuple(config["dark"]["chartCategoricalColors"]) == theme.DARK_COLORS
+    assert {mode: config[mode]["backgroundColor"] for mode in PAGE} == PAGE

@@ -1,0 +1,105 @@
+"""Axes that mean the same in every figure: layers, magnitudes on logarithmic scales, units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.figures import theme
+from analysis.figures.theme import Mode
+
+
+def log_axis(title: str, *drawn: NDArray[np.floating]) -> dict[str, object]:
+    """Return the settings of a logarithmic axis.
+
+    Args:
+        title: What is on it, with unit.
+        *drawn: What is drawn along it: over a few decades 1, 2 and 5 of each get a label, where
+            plotly would label all nine digits.
+    """
+    values = np.concatenate([np.ravel(part) for part in drawn]) if drawn else np.array([])
+    values = values[np.isfinite(values) & (values > 0)]
+    decades = float(np.log10(values.max() / values.min())) if len(values) else 0.0
+    return {
+        "type": "log",
+        "title": {"text": title},
+        "tickformat": "~g",
+        "dtick": "D2" if 0.7 < decades < 3.5 else None,
+    }
+
+
+def label_with_unit(quantity: str, *units: str) -> str:
+    """Return an axis title: the quantity, and below it its unit or units, each once."""
+    return f"{quantity}<br><sup>{', '.join(dict.fromkeys(units))}</sup>"
+
+
+def magnitude_bar(logs: NDArray[np.floating], title: str) -> dict[str, object]:
+    """Return the settings of a colour bar over log10 values, labelled with the values themselves.
+
+    Args:
+        logs: What is coloured; NaN where there is nothing.
+        title: What the values are, with unit.
+    """
+    finite = logs[np.isfinite(logs)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    decades = np.arange(np.floor(low), np.ceil(high) + 1)
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    ticks = np.array([decade + np.log10(step) for decade in decades for step in steps])
+    return {
+        "title": {"text": title, "side": "right"},
+        "tickvals": ticks.astype(np.float32),
+        "ticktext": np.array([f"{10.0**tick:,.6g}" for tick in ticks]),
+        "thickness": 14,
+        "outlinewidth": 0,
+    }
+
+
+def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, object]:
+    """Return the settings of an axis of layers, also for one layer; panels share the width."""
+    low, high = int(layers.min()), int(layers.max())
+    wanted = (high - low) * panels / 16
+    room = max(0.5, 0.02 * (high - low))
+    return {
+        "title": {"text": "layer (block index)"},
+        "range": [low - room, high + room],
+        "tickformat": "d",
+        "dtick": next(step for step in (1, 2, 5, 10, 20, 50, 10_000) if step >= wanted),
+        "tickangle": 0,
+        "tick0": 0,
+    }
+
+
+def mark_layers(figure: go.Figure, tapped: Sequence[int], mode: Mode, *, panels: int = 1) -> None:
+    """Draw a thin line, in each of the panels, at the layers that the training config taps."""
+    axes = ["x", *(f"x{panel}" for panel in range(2, panels + 1))]
+    figure.update_layout(
+        shapes=[
+            {
+                "type": "line",
+                "xref": axis,
+                "yref": f"{axis.replace('x', 'y')} domain",
+                "x0": layer,
+                "x1": layer,
+                "y0": 0,
+                "y1": 1,
+                "layer": "below",
+                "line": {"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
+            }
+            for axis in axes
+            for layer in tapped
+        ]
+    )
+    if tapped:  # shapes have no place in the legend of their own
+        figure.add_trace(
+            go.Scatter(
+                x=np.array([np.nan], dtype=np.float32),
+                y=np.array([np.nan], dtype=np.float32),
+                mode="lines",
+                name="tapped by the config",
+                line={"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
+                hoverinfo="skip",
+            )
+        )
