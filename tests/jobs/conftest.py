@@ -99,9 +99,10 @@ def start(project: Path, tmp_path: Path) -> Iterator[Start]:
 def wait_for(job: Job, *states: JobState, done: int = 0, seconds: float = 30) -> Job:
     """Return the job as soon as it is in one of the states."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while True:
         now = next(j for j in list_jobs([job.folder.parents[2]]) if j.id == job.id)
         if now.state in states and now.done >= done:
             return now
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{now.state} {now.error}, not {states}: {now.read_log()}")
         time.sleep(0.05)
-    raise AssertionError(f"{now.state} {now.error} instead of {states}: {now.read_log()}")

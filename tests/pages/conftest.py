@@ -70,7 +70,7 @@ def payload_path(project: Path, version: str) -> Path:
 
 def figures(app: AppTest) -> list[dict[str, Any]]:
     """Return the plotly figures on the page, as JSON."""
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]  # type: ignore[attr-defined]
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def decode(values: Any) -> np.ndarray:
