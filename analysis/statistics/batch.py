@@ -53,8 +53,8 @@ class Batch:
             high half) and its place; ordered by magnitude, then by earliest place. -1 where none.
         largest: float32 ``(slots, images, candidates)``, magnitudes that include the three
             largest of each image.
-        samples: float32 ``(slots, images, sampled)``, the magnitudes that the median is taken
-            of; NaN where left out.
+        samples: float32 ``(slots, images, sampled)``, the values of whose magnitudes the median
+            is taken; anything where a token is left out.
 
     The last three have no slots unless ``state`` holds extras.
     """
@@ -127,7 +127,7 @@ class Batch:
         state.nonfinite.copy_(left_out.sum((1, 2)))
         if self.keys.shape[0]:
             self._settle_norms(measured)
-            self._settle_top(measured.any(-1))
+            self._settle_top(measured)
             self._settle_peak()
 
     def _settle_norms(self, measured: Tensor) -> None:
@@ -143,8 +143,13 @@ class Batch:
         seen = measured.unsqueeze(1).expand_as(bins)
         self.state.norm_hist.view(-1).index_add_(0, bins.flatten(), seen.flatten().long())
 
-    def _settle_top(self, images: Tensor) -> None:
-        top = torch.cat((self.largest.topk(3).values, self.samples.nanmedian(-1, True).values), -1)
+    def _settle_top(self, measured: Tensor) -> None:
+        channels, tokens = self.keys.shape[2], measured.shape[2]
+        stride = sample_stride(tokens, channels)
+        token = torch.arange(self.samples.shape[2], device=measured.device) * stride // channels
+        samples = self.samples.abs().where(measured[..., token], torch.nan)
+        top = torch.cat((self.largest.topk(3).values, samples.nanmedian(-1, True).values), -1)
+        images = measured.any(-1)
         self.state.top_sum.copy_(top.where(images.unsqueeze(-1), 0.0).sum(1, dtype=torch.float64))
         self.state.top_images.copy_(images.sum(1))
 

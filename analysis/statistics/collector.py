@@ -15,15 +15,20 @@ for the device.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from analysis.errors import StatisticsError
 from analysis.statistics.batch import Batch
-from analysis.statistics.reduction import reduce_tokens
 from analysis.statistics.state import CollectorState
 from analysis.statistics.summary import CollectedStatistics, NormParameters, summarize
+
+ENGINES = {"torch": "analysis.statistics.reduction", "triton": "analysis.statistics.launch"}
+"""Modules whose ``reduce_tokens`` measures a block output; imported when chosen."""
 
 
 class StatisticsCollector:
@@ -36,6 +41,8 @@ class StatisticsCollector:
         device: Where the block outputs are, and where everything is accumulated.
         extras: Also measure what the payload's ``extras`` hold, and the tokens that enter
             block 0 (layer -1).
+        engine: ``"torch"``, ``"triton"``, or ``"auto"``: Triton on a GPU where it is installed.
+            The results agree; the attribute of that name says which was chosen.
     """
 
     def __init__(
@@ -46,12 +53,18 @@ class StatisticsCollector:
         device: torch.device | str,
         *,
         extras: bool = False,
+        engine: Literal["auto", "torch", "triton"] = "auto",
     ) -> None:
         self.depth, self.channels, self.n_storage = depth, channels, n_storage
         self.extras = extras
         self._state = CollectorState(depth, channels, n_storage, device, extras=extras)
         self._batch = Batch(CollectorState(depth, channels, n_storage, device, extras=extras))
         self._open = False
+        if engine == "auto":
+            on_gpu = torch.device(device).type == "cuda"
+            engine = "triton" if on_gpu and find_spec("triton") else "torch"
+        self.engine = engine
+        self._reduce = import_module(ENGINES[engine]).reduce_tokens
 
     @torch.no_grad()
     def begin_batch(self, indices: Tensor, valid: Tensor) -> None:
@@ -94,7 +107,7 @@ class StatisticsCollector:
                 f"{self.channels}), got {tuple(tokens.shape)}"
             )
         if layer >= 0 or self.extras:
-            reduce_tokens(tokens.detach(), layer, self._batch)
+            self._reduce(tokens.detach(), layer, self._batch)
 
     @torch.no_grad()
     def commit_batch(self) -> None:

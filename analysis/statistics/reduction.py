@@ -158,8 +158,7 @@ def _measure_magnitudes(magnitudes: Tensor, slot: int, batch: Batch) -> None:
     leading = torch.maximum(single.amax(1), largest).topk(3).indices
     columns = magnitudes.gather(2, leading.unsqueeze(1).expand(-1, tokens, -1))
     batch.largest[slot] = columns.flatten(1).topk(3).values.clamp(min=0)
-    samples = magnitudes.flatten(1)[:, :: sample_stride(tokens, channels)]
-    batch.samples[slot] = samples.where(samples >= 0, torch.nan)
+    batch.samples[slot] = magnitudes.flatten(1)[:, :: sample_stride(tokens, channels)]
 
 
 def _first_maximum(values: Tensor) -> tuple[Tensor, Tensor]:

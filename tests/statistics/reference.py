@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.statistics.collector import StatisticsCollector
 from analysis.statistics.moments import ChannelStats
+from analysis.statistics.norm import NormParameters
 
 Array = NDArray[np.float64]
 
@@ -95,3 +96,26 @@ def collect(
             collector.observe(layer, outputs[layer + 1, indices.clamp(min=0)])
         collector.commit_batch()
     return collector
+
+
+def assert_same_statistics(
+    left: StatisticsCollector,
+    right: StatisticsCollector,
+    tolerance: float = 1e-6,
+    normalized_tolerance: float | None = None,
+) -> None:
+    """Counts exactly, statistics to `tolerance` in the measure of the design.
+
+    LayerNorm itself is computed in float32: two ways to do so differ by `normalized_tolerance`.
+    """
+    norm = NormParameters(torch.ones(left.channels), torch.zeros(left.channels))
+    theirs = right.finalize(norm)
+    for layer, names in left.finalize(norm).layers.items():
+        for name, roles in names.items():
+            for role, stats in roles.items():
+                other = theirs.layers[layer][name][role]
+                arrays = (getattr(other, f).double().numpy() for f in ("mean", "std", "max_abs"))
+                allowed = tolerance if name == "pre" else normalized_tolerance or tolerance
+                assert_agrees(stats, Expected(other.count, *arrays), allowed)
+    for key in ("count", "nonfinite"):
+        assert torch.equal(left.state_dict()[key], right.state_dict()[key]), key

@@ -13,8 +13,8 @@ from analysis.statistics.collector import StatisticsCollector
 from analysis.statistics.norm import NormParameters
 from tests.statistics.reference import (
     STORAGE,
-    Expected,
     assert_agrees,
+    assert_same_statistics,
     by_role,
     collect,
     expect,
@@ -38,21 +38,6 @@ def make_norm(seed: int, *, untied: bool) -> NormParameters:
 def flat(outputs: np.ndarray, role: str) -> np.ndarray:
     tokens = by_role(outputs, role)
     return tokens.reshape(-1, tokens.shape[-1])
-
-
-def assert_same_statistics(
-    left: StatisticsCollector, right: StatisticsCollector, tolerance: float = 1e-6
-) -> None:
-    """Counts exactly, statistics to `tolerance` in the measure of the design."""
-    theirs = right.finalize(PLAIN)
-    for layer, names in left.finalize(PLAIN).layers.items():
-        for name, roles in names.items():
-            for role, stats in roles.items():
-                other = theirs.layers[layer][name][role]
-                arrays = (getattr(other, f).double().numpy() for f in ("mean", "std", "max_abs"))
-                assert_agrees(stats, Expected(other.count, *arrays), tolerance)
-    for key in ("count", "nonfinite"):
-        assert torch.equal(left.state_dict()[key], right.state_dict()[key]), key
 
 
 @pytest.mark.parametrize("untied", [False, True], ids=["tied norms", "untied norms"])
