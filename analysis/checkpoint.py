@@ -22,6 +22,8 @@ from analysis.run_record import Tally
 from analysis.safe_load import load_torch_file
 from analysis.statistics.collector import StatisticsCollector
 
+DEFAULT_INTERVAL_S = 30.0
+
 
 class Checkpoint:
     """Keep one rank's progress on disk.
@@ -30,25 +32,31 @@ class Checkpoint:
         output: Path of the payload to be.
         identity: What must be equal for a run to be continued; plain types, compared by key.
         ranks: Which rank this is.
-        every: Seconds between two writes; 0 writes after every batch.
+        every: Seconds between two writes; 0 writes after every batch, None is the default.
     """
 
-    def __init__(self, output: Path, identity: dict[str, Any], ranks: Ranks, every: float) -> None:
+    def __init__(
+        self, output: Path, identity: dict[str, Any], ranks: Ranks, every: float | None
+    ) -> None:
         name = f"{output.stem}.rank{ranks.rank}of{ranks.world_size}.checkpoint"
         self.path = output.with_name(name)
         self._identity = identity
-        self._every = every
+        self._every = DEFAULT_INTERVAL_S if every is None else every
         self._last = time.monotonic()
 
-    def save_if_due(self, collector: StatisticsCollector, tally: Tally) -> None:
-        """Write the committed batches if the last write is old enough; waits for the device."""
+    def save_if_due(self, collector: StatisticsCollector, tally: Tally) -> bool:
+        """Write the committed batches if the last write is old enough, and return whether it was.
+
+        Waits for the device.
+        """
         if time.monotonic() - self._last < self._every:
-            return
+            return False
         state = {name: tensor.cpu() for name, tensor in collector.state_dict().items()}
         content = {"identity": self._identity, "tally": asdict(tally), "collector": state}
         with replace_file(self.path) as file:
             torch.save(content, file)
         self._last = time.monotonic()
+        return True
 
     def resume(self, collector: StatisticsCollector) -> Tally | None:
         """Load what was counted into `collector`; None where there is no checkpoint.

@@ -1,7 +1,7 @@
 """The command line: flags in, payload out, one-line errors.
 
 Exit codes: 0 done, 2 input that the user can correct (one line on stderr), 130 cancelled, 1 a bug
-(with its traceback).
+(with its traceback). SIGTERM cancels; SIGUSR1 ends the run early with what has been counted.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint-every", type=float, metavar="SECONDS", help="0: every batch (default: 30)")
     add("--resume", action="store_true", help="continue an interrupted run after its last image")
     add("--progress", type=Path, metavar="FILE", help="keep a small JSON file on the progress")
+    add("--preview", type=Path, metavar="FILE", help="write a partial payload at checkpoints")
     add("--quiet", action="store_true", help="no progress bar, only warnings and errors")
     return parser
 
@@ -75,7 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = vars(build_parser().parse_args(arguments))
     quiet, progress_file = flags.pop("quiet"), flags.pop("progress")
     first_rank = os.environ.get("RANK", "0") == "0"
-    signal.signal(signal.SIGTERM, _interrupt)
     console = logging.StreamHandler()
     console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     console.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reporter = ProgressReporter(
             progress_file if first_rank else None, quiet=quiet or not first_rank
         )
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGUSR1, lambda *_: setattr(reporter, "finish_early", True))
         try:
             return _extract(flags, reporter)
         except InputError as error:

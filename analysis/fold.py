@@ -34,20 +34,20 @@ class BatchFolder:
     Args:
         network: The network to run.
         collector: Takes the block outputs.
-        compile_blocks: ``on``, ``off``, or ``auto``: on a GPU, when the images left repay it.
+        compile_blocks: ``on``, ``off``, or ``auto`` (None too): on a GPU, when the images left repay it.
 
     Attributes:
         notices: Sentences on what was done differently than asked.
     """
 
     def __init__(
-        self, network: Network, collector: StatisticsCollector, compile_blocks: str
+        self, network: Network, collector: StatisticsCollector, compile_blocks: str | None
     ) -> None:
         self.notices: list[str] = []
         self._network = network
         self._collector = collector
         self._size: int | None = None
-        self._undecided = compile_blocks == "auto" and network.device.type == "cuda"
+        self._undecided = compile_blocks in (None, "auto") and network.device.type == "cuda"
         self._batches = 0
         self._clock = 0.0
         if compile_blocks == "on":

@@ -45,10 +45,16 @@ class Progress:
 
 
 class ProgressReporter:
-    """Tell the terminal and the progress file how far the extraction is."""
+    """Tell the terminal and the progress file how far the extraction is.
+
+    Attributes:
+        progress: The moment now.
+        finish_early: Set when somebody has seen enough: the run ends with what has been counted.
+    """
 
     def __init__(self, path: Path | None = None, *, quiet: bool = False) -> None:
         self.progress = Progress()
+        self.finish_early = False
         self._path = path
         self._quiet = quiet
         self._bar: tqdm[Any] | None = None

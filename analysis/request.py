@@ -41,6 +41,7 @@ class ExtractionRequest:
     compile: str | None = None
     checkpoint_every: float | None = None
     resume: bool = False
+    preview: Path | None = None
 
     def to_arguments(self) -> list[str]:
         """Return the command-line arguments that ask for the same extraction."""

@@ -1,4 +1,7 @@
-"""How the numbers of a payload came about: `meta["run"]`, plain types only."""
+"""From a finished run to its payload, with the record of how the numbers came about.
+
+Everything in `meta` is of plain types; the record is `meta["run"]`.
+"""
 
 from __future__ import annotations
 
@@ -50,16 +53,14 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
     )
 
 
-def describe_run(
+def _describe_run(
     plan: ExtractionPlan,
     network: Network,
     data: PastureDataModule,
     tally: Tally,
     statistics: CollectedStatistics,
     proof: list[float] | None,
-    world_size: int,
 ) -> dict[str, Any]:
-    """Return `meta["run"]`; `proof` is None where no adapter was used."""
     entries, settings, adapter = plan.images.entries, plan.settings, network.adapter
     return {
         "schema_version": SCHEMA_VERSION,
@@ -77,7 +78,6 @@ def describe_run(
         "split": plan.images.split,
         "max_images": plan.request.max_images or 0,
         "batch_size": data.batch_size,
-        "world_size": world_size,
         "normalization": {"mean": list(settings.mean), "std": list(settings.std)},
         "dataset_fingerprint": plan.images.fingerprint,
         "request_fingerprint": plan.fingerprint,
@@ -128,3 +128,81 @@ def _collect_warnings(
             "statistics."
         )
     return warnings
+
+
+def build_payload(
+    plan: ExtractionPlan,
+    network: Network,
+    data: PastureDataModule,
+    tally: Tally,
+    statistics: CollectedStatistics,
+    *,
+    proof: list[float] | None,
+    world_size: int,
+) -> dict[str, Any]:
+    """Return the payload of a run (`analysis.payload` has its structure).
+
+    Args:
+        plan: What was asked.
+        network: What ran.
+        data: What it ran on.
+        tally: What the loop counted, all ranks together.
+        statistics: What was measured.
+        proof: Relative change of each layer by the adapter; None where none was used.
+        world_size: Number of ranks.
+    """
+    run: dict[str, Any] = _describe_run(plan, network, data, tally, statistics, proof) | {
+        "world_size": world_size
+    }
+    backbone, adapter = network.backbone, network.adapter
+    payload: dict[str, Any] = {
+        "meta": {
+            "project_dir": str(plan.settings.project_dir),
+            "config": plan.settings.config,
+            "backbone": {
+                "backbone_name": plan.settings.backbone_name,
+                "dino_weights_pt": str(plan.weights.path.resolve()),
+                "head_weights_base": None if plan.heads.base is None else str(plan.heads.base),
+                "first_head_path": None if plan.head_path is None else str(plan.head_path),
+                "used_lora": adapter.used_lora,
+                "lora_error": adapter.lora_error,
+            },
+            "counts": {
+                "num_images": tally.num_images,
+                "num_batches": tally.num_batches,
+                "num_layers": backbone.depth,
+                "embedding_dim": backbone.embed_dim,
+                "n_storage_tokens": backbone.n_storage_tokens,
+            },
+            "run": run,
+        },
+        "layers": _layers(statistics),
+    }
+    if statistics.extras is not None:
+        width, height = run["network_size"]
+        payload["extras"] = statistics.extras | {
+            "images": {
+                "paths": [entry.relative for entry in plan.images.entries],
+                "grid": list(backbone.patch_grid(height, width)),
+            }
+        }
+    return payload
+
+
+def _layers(statistics: CollectedStatistics) -> dict[int, Any]:
+    """Return the payload's `layers`: plain dicts, ints and float32 CPU tensors."""
+    return {
+        layer: {
+            representation: {
+                role: {
+                    "count": stats.count,
+                    "mean": stats.mean,
+                    "std": stats.std,
+                    "max_abs": stats.max_abs,
+                }
+                for role, stats in roles.items()
+            }
+            for representation, roles in representations.items()
+        }
+        for layer, representations in statistics.layers.items()
+    }

@@ -19,10 +19,11 @@ from analysis.backbone.head_file import ALLOWED
 from analysis.collect import collect_payload
 from analysis.errors import AdapterError
 from analysis.images import PastureDataModule, normalize
-from analysis.payload import validate_payload
+from analysis.payload import load_payload, validate_payload
 from analysis.progress import ProgressReporter
 from analysis.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.safe_load import load_torch_file
+from tests.agreement import largest_difference
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import make_project
 
@@ -172,6 +173,38 @@ def test_payload_of_a_run_is_valid_and_of_plain_types(tmp_path: Path) -> None:
 def test_without_extras_only_the_specified_keys_are_written(tmp_path: Path) -> None:
     _, payload = collect(make_project(tmp_path), extras=False)
     assert set(payload) == {"meta", "layers"}
+
+
+class _Enough(ProgressReporter):
+    """Asks to finish once `images` are counted."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__(quiet=True)
+        self.images = images
+
+    def advance(self, images: int) -> None:
+        super().advance(images)
+        self.finish_early = self.progress.done >= self.images
+
+
+def test_finishing_early_keeps_what_was_counted_and_says_so(tmp_path: Path) -> None:
+    project = make_project(tmp_path, images=6)
+    _, first_four = collect(project, max_images=4, batch_size=2)
+    request = ExtractionRequest(project_dir=project, device="cpu", batch_size=2, num_workers=0)
+    payload = collect_payload(plan_extraction(request), _Enough(3))
+    assert payload is not None
+    assert payload["meta"]["counts"]["num_images"] == 4
+    assert largest_difference(first_four, payload) == 0
+    assert any("4 of 6 images" in text for text in payload["meta"]["run"]["warnings"])
+
+
+def test_preview_is_a_valid_payload_of_what_was_counted_so_far(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", images=6)
+    preview = tmp_path / "preview.pt"
+    collect(project, batch_size=2, checkpoint_every=0.0, preview=preview)
+    payload = load_payload(preview)
+    assert payload["meta"]["counts"]["num_images"] == 6
+    assert any("Partial" in text for text in payload["meta"]["run"]["warnings"])
 
 
 @pytest.fixture(scope="module")
