@@ -34,7 +34,8 @@ class BatchFolder:
     Args:
         network: The network to run.
         collector: Takes the block outputs.
-        compile_blocks: ``on``, ``off``, or ``auto`` (None too): on a GPU, when the images left repay it.
+        compile_blocks: ``on``, ``off``, or ``auto`` (None too): on a GPU, when the images left
+            repay it.
 
     Attributes:
         notices: Sentences on what was done differently than asked.

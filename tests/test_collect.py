@@ -201,7 +201,13 @@ def test_finishing_early_keeps_what_was_counted_and_says_so(tmp_path: Path) -> N
 def test_preview_is_a_valid_payload_of_what_was_counted_so_far(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project", images=6)
     preview = tmp_path / "preview.pt"
-    collect(project, batch_size=2, checkpoint_every=0.0, preview=preview)
+    collect(
+        project,
+        batch_size=2,
+        checkpoint_every=0.0,
+        output=tmp_path / "stats.pt",
+        preview=preview,
+    )
     payload = load_payload(preview)
     assert payload["meta"]["counts"]["num_images"] == 6
     assert any("Partial" in text for text in payload["meta"]["run"]["warnings"])
