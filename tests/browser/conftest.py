@@ -12,12 +12,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.factories.projects import make_project
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Page, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -111,7 +113,7 @@ def _wait_until_healthy(server: Server, log: Path) -> None:
 class Tab:
     """One browser tab, and what went wrong in it."""
 
-    page: sync_api.Page
+    page: Page
     complaints: list[str] = field(default_factory=list)
 
     def open(self, url: str) -> None:
@@ -136,13 +138,14 @@ class Tab:
 @pytest.fixture
 def open_tab() -> Iterator[Callable[..., Tab]]:
     """Open tabs of a headless Chromium, each as a user of its own."""
+    sync_api = pytest.importorskip("playwright.sync_api")
     assert CHROMIUM is not None
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
 
         def open_tab(scheme: str = "light", width: int = 1440) -> Tab:
             context = browser.new_context(
-                color_scheme=scheme,  # type: ignore[arg-type]
+                color_scheme=scheme,
                 viewport={"width": width, "height": 1000},
                 accept_downloads=True,
             )
@@ -156,13 +159,13 @@ def open_tab() -> Iterator[Callable[..., Tab]]:
         browser.close()
 
 
-def _note(tab: Tab, message: sync_api.ConsoleMessage) -> None:
+def _note(tab: Tab, message: ConsoleMessage) -> None:
     # Below a page's path Streamlit looks for its own server in two places, the first in vain.
     looks_for_server = "/_stcore/" in str(message.location)
     if message.type == "error" and not looks_for_server:
         tab.complaints.append(f"{message.text} {message.location}")
 
 
-def _note_request(tab: Tab, request: sync_api.Request) -> None:
+def _note_request(tab: Tab, request: Request) -> None:
     if "127.0.0.1" not in request.url:
         tab.complaints.append(f"asked another machine for {request.url}")

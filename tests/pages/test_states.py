@@ -116,6 +116,28 @@ def test_a_payload_of_an_older_tool_opens_everywhere(project: Path, open_page: O
         assert not app.error
 
 
+def test_an_upload_is_shown_and_a_broken_one_named(project: Path, open_page: Open) -> None:
+    write_payload(project / "elsewhere.pt", make_payload(version="elsewhere"))
+    content = (project / "elsewhere.pt").read_bytes()
+    app = open_page("overview")
+    app.file_uploader[0].upload("../mine.pt", content).run()
+    assert not app.exception
+    assert figures(app)
+    assert app.sidebar.selectbox[0].options == ["mine.pt · uploaded"]
+    app.file_uploader[0].upload("broken.pt", content[:1000]).run()
+    assert not app.exception
+    assert "broken.pt" in app.error[0].value
+
+
+def test_an_upload_is_seen_by_others_only_through_its_link(project: Path, open_page: Open) -> None:
+    write_payload(project / "elsewhere.pt", make_payload(version="elsewhere"))
+    app = open_page("overview")
+    app.file_uploader[0].upload("mine.pt", (project / "elsewhere.pt").read_bytes()).run()
+    key = str(app.query_params["version"])
+    assert "There is nothing to show yet" in texts(open_page("layers"))
+    assert figures(open_page("layers", version=key))
+
+
 def test_a_failed_adapter_is_an_error_on_the_overview(project: Path, open_page: Open) -> None:
     payload = make_payload(version="v1", used_lora=False, lora_error="key *qkv* does not fit")
     write_payload(payload_path(project, "v1"), payload)
