@@ -1,0 +1,138 @@
+"""The statistics of the eight image groups of one layer, representation and role.
+
+Image i belongs to group i mod 8, so the groups are like eight small, independent data sets: how
+far they disagree says how far a statistic would move on other images. Tokens of one image are no
+such thing; they resemble each other, and an error computed from their number is far too small.
+
+Fewer than eight images leave groups that count 0: `present` drops them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import PayloadError
+from analysis.vocabulary import Representation, TokenRole
+
+Floats = NDArray[np.float64]
+
+TINY_VARIANCE = 1e-12
+"""Floor of a variance that is divided by or whose logarithm is taken."""
+_FLOAT32_RESOLUTION = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class GroupStats:
+    """Mean and std of every channel, group by group."""
+
+    count: NDArray[np.int64]
+    """``[groups]``: tokens."""
+    mean: Floats
+    """``[groups, channels]``."""
+    std: Floats
+    """``[groups, channels]``: population standard deviation of the group's tokens."""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.mean.shape[1]
+
+    def present(self) -> GroupStats:
+        """Return only the groups that hold tokens."""
+        some = self.count > 0
+        return self if some.all() else GroupStats(self.count[some], self.mean[some], self.std[some])
+
+    def affine(self, gamma: NDArray[np.floating], beta: NDArray[np.floating]) -> GroupStats:
+        """Return the groups of ``gamma * x + beta``, each ``[channels]``."""
+        return GroupStats(self.count, gamma * self.mean + beta, np.abs(gamma) * self.std)
+
+    def pool(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """Return mean and std of all groups together, ``[..., channels]`` each.
+
+        Args:
+            weights: ``[..., groups]``, how much each group counts; its tokens where None.
+        """
+        share: Floats = self.count / self.count.sum() if weights is None else weights
+        mean = share @ self.mean
+        # Centred on a value near all group means: no difference of large squares.
+        center = self.mean.mean(axis=0)
+        second = share @ (self.std**2 + (self.mean - center) ** 2)
+        return mean, np.sqrt(np.maximum(second - (mean - center) ** 2, 0))
+
+    def log_std_values(self) -> Floats:
+        """Return eight nearly independent values whose average is the log of the pooled std.
+
+        These are the pseudo-values of the delete-a-group jackknife for unequal groups (Busing,
+        Meijer & van der Leeden 1999, Delete-m jackknife for unequal m), about
+        ``[groups, channels]``: from the std of all tokens and of all but one group's. Unlike the
+        logs of the groups' own stds they hold the variation between groups too, and exist where a
+        group is a single token. The pseudo-values of the mean are the group means themselves.
+        """
+        share = (self.count / self.count.sum())[:, None]
+        center = self.mean.mean(axis=0)
+        first = share * (self.mean - center)
+        second = share * self.std**2 + first * (self.mean - center)
+        mean, square = first.sum(axis=0), second.sum(axis=0)
+        rest = 1 - share
+        without = (square - second) / rest - ((mean - first) / rest) ** 2
+        floor = np.maximum(TINY_VARIANCE, (_FLOAT32_RESOLUTION * (mean + center)) ** 2)
+        log_all = np.log(np.maximum(square - mean**2, floor)) / 2
+        log_without = np.log(np.maximum(without, floor)) / 2
+        return log_without + (log_all - log_without) / share
+
+
+def read_groups(
+    extras: Mapping[str, Any] | None,
+    layer: int,
+    representation: Representation,
+    role: TokenRole,
+) -> GroupStats | None:
+    """Read the groups of one layer from a payload's `extras`; None where they are not stored.
+
+    `global_ln` is derived from `per_layer_ln` with the stored norm: the same normalised token,
+    scaled and shifted per channel.
+
+    Args:
+        extras: As in the payload (tensors or arrays), or None.
+        layer: The layer's number.
+        representation: What of the block output.
+        role: Which tokens.
+
+    Raises:
+        PayloadError: If counts, means and stds do not belong together.
+    """
+    derived = representation is Representation.GLOBAL_LN
+    stored = Representation.PER_LAYER_LN if derived else representation
+    cell = _descend(extras, "layers", layer, "groups", stored.value, role.value)
+    if cell is None:
+        return None
+    where = f"extras.layers.{layer}.groups.{stored}.{role}"
+    try:
+        count, mean, std = (np.asarray(cell[key]) for key in ("count", "mean", "std"))
+    except KeyError as error:
+        raise PayloadError(f"{where}: {error} is missing. Make the payload anew.") from error
+    if mean.ndim != 2 or std.shape != mean.shape or count.shape != mean.shape[:1]:
+        raise PayloadError(
+            f"{where}: count {count.shape}, mean {mean.shape} and std {std.shape} do not belong "
+            "together; expected [8], [8, channels] and [8, channels]. Make the payload anew."
+        )
+    groups = GroupStats(count.astype(np.int64), mean.astype(np.float64), std.astype(np.float64))
+    if not derived:
+        return groups
+    norm = _descend(extras, "norm")
+    if norm is None:
+        return None
+    untied = role is TokenRole.CLS and norm.get("cls_gamma") is not None
+    gamma, beta = ("cls_gamma", "cls_beta") if untied else ("gamma", "beta")
+    return groups.affine(np.asarray(norm[gamma], np.float64), np.asarray(norm[beta], np.float64))
+
+
+def _descend(parent: Any, *keys: str | int) -> Any:
+    for key in keys:
+        parent = parent.get(key) if isinstance(parent, Mapping) else None
+    return parent
