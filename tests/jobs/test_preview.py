@@ -115,6 +115,7 @@ def test_configs_of_past_trainings_are_offered_after_the_project_s_own(project: 
 
 def test_weights_and_heads_are_offered_by_name(project: Path) -> None:
     (project / "weights" / "README.md").touch()
+    (project / "weights" / "head").mkdir(exist_ok=True)
     (project / "weights" / "head" / "infer_head.pt").touch()
     assert list_weights(project) == [Path("weights/dinov3_vitt16_demo.pt")]
     assert list_heads(project) == [Path("weights/head"), Path("weights/head/infer_head.pt")]
