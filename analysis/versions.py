@@ -143,7 +143,7 @@ def jaccard_over_depth(
     layers = np.intersect1d(a.layers, b.layers)
     in_a, in_b = (find_top(score_channels(_layers_of(table, layers), score), k) for table in (a, b))
     both, either = (in_a & in_b).sum(axis=-1), (in_a | in_b).sum(axis=-1)
-    return both / np.maximum(either, 1)
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0)
 
 
 def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:

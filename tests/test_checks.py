@@ -96,6 +96,10 @@ def test_each_fault_breaks_its_own_law_and_no_other(
 def test_the_place_of_a_fault_is_named() -> None:
     check = _outcomes(_changed(_invent_std))["mean² + std² <= max |x|²"]
     assert "layer 1, pre, patch, channel 7" in check.sentence
+    check = _outcomes(_changed(_apply_gain))["LayerNorm second moment"]
+    assert check.number == pytest.approx(1.0201, rel=1e-4)
+    assert "another norm" in check.sentence
+    assert "another norm" not in _outcomes(make_table())["LayerNorm second moment"].sentence
     check = _outcomes(_changed(_set_nan))["finite statistics"]
     assert "layer 1, pre, cls, std, channel 3" in check.sentence
     assert check.number == 1

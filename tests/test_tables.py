@@ -175,6 +175,24 @@ def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> Non
     assert not mark.exists()
 
 
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        pytest.param({table_cache.CACHE_ENV: "/chosen"}, "/chosen", id="chosen"),
+        pytest.param({"XDG_CACHE_HOME": "/xdg"}, "/xdg/dinov3-feature-stats", id="xdg"),
+        pytest.param({"HOME": "/home/me"}, "/home/me/.cache/dinov3-feature-stats", id="home"),
+    ],
+)
+def test_the_cache_is_the_users_own_unless_chosen(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
+) -> None:
+    for name in (table_cache.CACHE_ENV, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert table_cache.cache_folder() == Path(expected)
+
+
 def test_reading_works_where_no_cache_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,14 @@ def test_top_channels_of_other_backbones_are_refused() -> None:
         jaccard_over_depth(a, b)
 
 
+def test_a_top_of_none_has_nothing_to_disagree_on() -> None:
+    a, b = make_table(seed=1), make_table(seed=2)
+    top = compare_top_channels(a, b, 0, PRE, PATCH, k=0)
+    assert top.frame.empty
+    assert top.jaccard == 1
+    assert (jaccard_over_depth(a, b, k=0) == 1).all()
+
+
 def test_one_channel_of_one_layer_can_be_compared() -> None:
     table = make_table(layers=1, channels=1, images=1)
     assert compare_tables(table, table).drift is not None
