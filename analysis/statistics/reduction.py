@@ -78,14 +78,17 @@ def normalize_rows(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """
     channels = tokens.shape[-1]
     mean = tokens.mean(-1, keepdim=True)
-    # Centred first: the fused LayerNorm loses digits where a row's mean dwarfs its deviations.
-    normalized, residue, rstd = torch.native_layer_norm(
-        tokens - mean, (channels,), None, None, LAYER_NORM_EPS
-    )
-    precision = rstd.double().square()
-    variance = (1 / precision - LAYER_NORM_EPS).clamp(min=0)
-    squares = torch.stack((variance + (mean + residue).double().square(), variance * precision))
-    return normalized, (squares * channels).sqrt().float().squeeze(-1)
+    # Centred twice, since the first mean is rounded, which shows where it dwarfs the deviations;
+    # fewer passes than the fused LayerNorm, which is centred once and hides its row's variance.
+    deviations = tokens - mean
+    residue = deviations.mean(-1, keepdim=True)
+    squares = torch.linalg.vector_norm(deviations, dim=-1, keepdim=True).square()
+    variance = (squares / channels - residue.square()).clamp(min=0)
+    rstd = (variance + LAYER_NORM_EPS).rsqrt()
+    norm = ((variance + (mean + residue).square()) * channels).sqrt()
+    normalized_norm = (variance * channels).sqrt() * rstd
+    normalized = deviations.sub_(residue).mul_(rstd)
+    return normalized, torch.stack((norm, normalized_norm)).squeeze(-1)
 
 
 def _by_role(single: Tensor, patch: Tensor) -> Tensor:

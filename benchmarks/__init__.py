@@ -1,0 +1,1 @@
+"""What is measured, and how: one command per table, ratios from one run, results as JSON."""

@@ -1,0 +1,113 @@
+"""What the statistics cost on top of the forward pass.
+
+Forward alone and forward with statistics take turns, batch by batch, so that a clock that drifts or
+a neighbour on the machine hits all of them alike; the ratio is that of the medians.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from analysis.backbone.variants import get_variant
+from analysis.backbone.vit import DinoVisionTransformer
+from analysis.statistics.collector import StatisticsCollector
+
+MODES = ("forward", "no-extras", "extras")
+"""Forward alone, and with statistics without and with extras."""
+
+
+def build_backbone(name: str, device: str) -> DinoVisionTransformer:
+    """Return a released variant with random parameters, its residual stream of plausible size."""
+    torch.manual_seed(0)
+    backbone = DinoVisionTransformer(get_variant(name), device=device).eval().requires_grad_(False)
+    for parameter in backbone.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.02)
+    return backbone
+
+
+def make_steps(
+    outputs: Callable[[], Iterator[Tensor]],
+    backbone: DinoVisionTransformer,
+    images: int,
+    device: str,
+    engine: str = "auto",
+) -> dict[str, Callable[[], None]]:
+    """Return one function per mode that runs a batch.
+
+    Args:
+        outputs: Runs the network: the embedding, then every block output.
+        backbone: Named only for its sizes.
+        images: Images per batch.
+        device: Where the block outputs are.
+        engine: Engine of the collector.
+    """
+    indices, valid = torch.arange(images), torch.ones(images, dtype=torch.bool)
+
+    def forward() -> None:
+        for _ in outputs():
+            pass
+
+    def collecting(*, extras: bool) -> Callable[[], None]:
+        collector = StatisticsCollector(
+            backbone.depth,
+            backbone.embed_dim,
+            backbone.n_storage_tokens,
+            device,
+            extras=extras,
+            engine="torch" if engine == "torch" else "auto",
+        )
+
+        def step() -> None:
+            collector.begin_batch(indices, valid)
+            for layer, tokens in enumerate(outputs(), start=-1):
+                with torch.autocast(torch.device(device).type, enabled=False):
+                    collector.observe(layer, tokens)
+            collector.commit_batch()
+
+        return step
+
+    return {
+        "forward": forward,
+        "no-extras": collecting(extras=False),
+        "extras": collecting(extras=True),
+    }
+
+
+def take_turns(
+    steps: dict[str, Callable[[], None]],
+    rounds: int,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    warmup: int = 3,
+) -> dict[str, float]:
+    """Return the median seconds of every step, each run once a round.
+
+    Args:
+        steps: What to time.
+        rounds: Measured rounds.
+        clock: Read before and after; on a GPU it must wait for the device.
+        warmup: Rounds before, not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(warmup + rounds):
+        for name, step in steps.items():
+            start = clock()
+            step()
+            if turn >= warmup:
+                seconds[name].append(clock() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def describe(seconds: dict[str, float], images: int) -> dict[str, float]:
+    """Return images/s of every mode, and each mode's rate relative to the forward alone."""
+    rates = {f"{name} images/s": images / value for name, value in seconds.items()}
+    ratios = {
+        f"{name} ratio": seconds["forward"] / seconds[name] for name in seconds if name != "forward"
+    }
+    return rates | ratios
