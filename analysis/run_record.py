@@ -176,7 +176,7 @@ def build_payload(
             },
             "run": run,
         },
-        "layers": _layers(statistics),
+        "layers": layers_of(statistics),
     }
     if statistics.extras is not None:
         width, height = run["network_size"]
@@ -189,7 +189,7 @@ def build_payload(
     return payload
 
 
-def _layers(statistics: CollectedStatistics) -> dict[int, Any]:
+def layers_of(statistics: CollectedStatistics) -> dict[int, Any]:
     """Return the payload's `layers`: plain dicts, ints and float32 CPU tensors."""
     return {
         layer: {

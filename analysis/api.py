@@ -1,0 +1,185 @@
+"""The package from Python: measure your own model, load payloads, compare them.
+
+::
+
+    from analysis import compare, extract, load_payload
+
+    payload = extract(model, loader, blocks=model.blocks, norm=model.norm, n_storage_tokens=4)
+    comparison = compare(load_payload("a.pt"), payload)
+
+`extract` takes any model whose blocks return tokens ``[B, T, C]`` in the order CLS, storage
+tokens, patches: it listens to the blocks while the model runs as it always does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis import __version__
+from analysis.payload import load_payload as _load_payload
+from analysis.payload import validate_payload
+from analysis.run_record import Tally, layers_of
+from analysis.statistics.collector import NormParameters, StatisticsCollector
+from analysis.tables import build_table
+from analysis.versions import Comparison, compare_tables
+from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION
+
+__all__ = ["compare", "extract", "load_payload"]
+
+
+def extract(
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    blocks: Sequence[nn.Module],
+    norm: nn.LayerNorm | None = None,
+    n_storage_tokens: int = 0,
+    forward: Callable[[Tensor], Any] | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    extras: bool = True,
+) -> dict[str, Any]:
+    """Measure the block outputs of a model over batches of images, and return a payload.
+
+    The model runs on its own device, in evaluation mode (its mode is restored afterwards) and
+    without gradients; autocast around the call applies to the model, never to the statistics.
+
+    Args:
+        model: Any module; its parameters tell the device.
+        batches: Float images ``[B, 3, H, W]``, normalised as the model expects, or tuples, lists
+            or dicts (key ``image``) that begin with them, as data loaders yield.
+        blocks: The blocks in order; each returns tokens ``[B, 1 + S + N, C]``, or a tuple that
+            begins with them. Each must run exactly once per forward pass.
+        norm: The shared output LayerNorm for `global_ln`; None takes one without affine
+            parameters, which makes `global_ln` equal to `per_layer_ln`.
+        n_storage_tokens: Tokens between CLS and the patches (registers); counted as neither.
+        forward: Runs the model on one batch; ``model(images)`` by default.
+        name: Backbone name in the payload; the class name by default.
+        version: Version in the payload.
+        extras: Whether to collect the payload's ``extras`` too.
+
+    Raises:
+        ValueError: If there is no batch, or a block did not run.
+        StatisticsError: If a layer has no finite token.
+    """
+    run = forward or model
+    device = next(model.parameters()).device
+    collector: StatisticsCollector | None = None
+    tally = Tally()
+
+    def listen(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            nonlocal collector
+            tokens = output if isinstance(output, Tensor) else output[0]
+            if collector is None:
+                collector = StatisticsCollector(
+                    len(blocks), tokens.shape[-1], n_storage_tokens, device, extras=extras
+                )
+                _begin(collector, tally, len(tokens), device)
+            with torch.autocast(device.type, enabled=False):
+                collector.observe(layer, tokens.float())
+
+        return hook
+
+    handles = [block.register_forward_hook(listen(layer)) for layer, block in enumerate(blocks)]
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                images = _images_of(batch).to(device)
+                if collector is not None:
+                    _begin(collector, tally, len(images), device)
+                run(images)
+                if collector is None:
+                    raise ValueError("no block ran; are `blocks` the modules that the model calls?")
+                collector.commit_batch()
+                tally.num_images += len(images)
+                tally.num_batches += 1
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    if collector is None:
+        raise ValueError("`batches` held no batch")
+    statistics = collector.finalize(_norm_parameters(norm, collector.channels, device))
+    payload: dict[str, Any] = {
+        "meta": {
+            "project_dir": str(Path.cwd()),
+            "config": {} if version is None else {"version": version},
+            "backbone": {
+                "backbone_name": name or type(model).__name__,
+                "dino_weights_pt": None,
+                "head_weights_base": None,
+                "first_head_path": None,
+                "used_lora": False,
+                "lora_error": None,
+            },
+            "counts": {
+                "num_images": tally.num_images,
+                "num_batches": tally.num_batches,
+                "num_layers": len(blocks),
+                "embedding_dim": collector.channels,
+                "n_storage_tokens": n_storage_tokens,
+            },
+            "run": {
+                "schema_version": SCHEMA_VERSION,
+                "tool_version": __version__,
+                "torch_version": str(torch.__version__),
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "device": str(device),
+                "warnings": [],
+                "nonfinite_tokens": statistics.nonfinite_tokens,
+            },
+        },
+        "layers": layers_of(statistics),
+    }
+    if statistics.extras is not None:
+        payload["extras"] = statistics.extras
+    validate_payload(payload, Path("extract()"))
+    return payload
+
+
+def load_payload(path: str | Path) -> dict[str, Any]:
+    """Read a payload file without executing anything in it, and check that it is one.
+
+    Raises:
+        PayloadError: If it is not; the message names the key.
+    """
+    return _load_payload(Path(path))
+
+
+def compare(a: dict[str, Any], b: dict[str, Any]) -> Comparison:
+    """Compare two payloads: drift per layer, representation and role, and whether they may be.
+
+    Raises:
+        PayloadError: If the two cannot stand side by side at all.
+    """
+    return compare_tables(build_table(a), build_table(b))
+
+
+def _begin(collector: StatisticsCollector, tally: Tally, images: int, device: torch.device) -> None:
+    first = tally.num_images
+    collector.begin_batch(
+        torch.arange(first, first + images, device=device),
+        torch.ones(images, dtype=torch.bool, device=device),
+    )
+
+
+def _images_of(batch: Any) -> Tensor:
+    if isinstance(batch, Tensor):
+        return batch
+    return batch["image"] if isinstance(batch, dict) else batch[0]
+
+
+def _norm_parameters(
+    norm: nn.LayerNorm | None, channels: int, device: torch.device
+) -> NormParameters:
+    norm = norm or nn.LayerNorm(channels, eps=LAYER_NORM_EPS, device=device)
+    return NormParameters(norm.weight.detach(), norm.bias.detach(), eps=norm.eps)
