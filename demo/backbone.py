@@ -1,4 +1,4 @@
-"""Random parameters that make the demo backbone behave like a trained one.
+"""The parameters that the training of the demo backbone starts from: random, with a fixed seed.
 
 Trained DINOv3 backbones have a few channels of the residual stream that grow far beyond the others
 from the early layers on, hold almost the same value for every image, and are scaled down again by
@@ -8,13 +8,11 @@ and norms whose weights undo what these channels do to the variance.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from analysis.backbone.vit import Block, DinoVisionTransformer, SwiGluFfn
-from demo.heads import LORA_RANK, add_lora, new_backbone, save_backbone, save_head
+from demo.heads import new_backbone
 
 SEED = 20
 
@@ -77,24 +75,3 @@ def random_backbone(seed: int = SEED) -> DinoVisionTransformer:
     with torch.no_grad():
         backbone.norm.weight[channels] = 0.02
     return backbone
-
-
-def write_backbone(path: Path) -> None:
-    """Save the random backbone as fp16 in the official names."""
-    save_backbone(random_backbone(), path)
-
-
-def write_head(path: Path, *, seed: int) -> None:
-    """Save a random regression head with a real adapter that changes the later layers most."""
-    generator = torch.Generator().manual_seed(seed)
-    adapted = add_lora(random_backbone())
-    for name, parameter in adapted.named_parameters():
-        if "lora_A" in name:
-            _fill(parameter, generator, 0, 192**-0.5)
-        elif "lora_B" in name:
-            block = int(name.split("blocks.")[1].split(".")[0])
-            _fill(parameter, generator, 0, 0.06 * (1 + block) / LORA_RANK**0.5)
-    head = nn.Linear(2 * 192, 3)
-    _fill(head.weight, generator, 0, 0.05)
-    _fill(head.bias, generator, 0, 0.05)
-    save_head(adapted, head.state_dict(), path, trained=0)

@@ -19,7 +19,8 @@ _CARD = """\
 | `metrics.json` | what the training run measured |
 
 `python -m demo train --out weights` makes all of it, this page included, from a fixed seed
-(`demo/train.py`). Another GPU or another torch gives slightly other numbers.
+(`demo/train.py`). The learning rate follows the clock (`--minutes`), so that a slower GPU makes
+fewer steps and gives slightly other numbers; so does another torch.
 
 ## What they are, and what they are not
 
@@ -49,8 +50,12 @@ R² on {held_out} painted pictures of each kind that were not trained on, whole,
 |---|{target_rules}|---|
 {fits}
 
-Each adapter came with {season_pictures} pictures of its season and its own head. Relative change of
-each block's output, adapter on against off:
+R² below 0 is worse than always guessing the mean. "Backbone" is the frozen backbone with the head
+of spring and summer. Each adapter learned from {season_pictures} pictures of its season together
+with a head of its own, so its row shows what both do.
+
+Relative change of each block's output, adapter on against off (the massive channels, which hardly
+move, make up most of an output's length from block 2 on):
 
 | block | {blocks} |
 |---|{rules}|
@@ -118,6 +123,6 @@ def _fit_row(name: str, fit: Mapping[str, float]) -> str:
     cover = sum(fit[f"patch_{cover}"] for cover in COVERS) / len(COVERS)
     return (
         f"| {name} | "
-        + " | ".join(f"{fit[target]:.2f}" for target in TARGETS)
-        + f" | {cover:.2f} |"
+        + " | ".join(f"{fit[target]:.3f}" for target in TARGETS)
+        + f" | {cover:.3f} |"
     )

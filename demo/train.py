@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `python -m demo train`."""
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and metrics")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--minutes", type=float, default=8.0, help="cut-off for all of it")
+    parser.add_argument("--minutes", type=float, default=7.0, help="cut-off for all of it")
     parser.add_argument("--images", type=int, default=10000, help="pictures of spring and summer")
     parser.add_argument("--steps", type=int, default=9000, help="of the backbone")
     parser.add_argument("--adapter-steps", type=int, default=2000, help="of each adapter")
