@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from analysis.vocabulary import IMAGE_GROUPS
 from demo.biomass import TARGETS, biomass
 from demo.quadrats import COVERS, Quadrat, make_quadrat
 from demo.seasons import SEASONS
@@ -32,8 +33,14 @@ COLUMNS: tuple[str, ...] = (
 
 
 def demo_quadrat(index: int) -> Quadrat:
-    """Make the photograph of one row of the table; all four seasons take turns."""
-    return make_quadrat(SEED, index, seasons=tuple(SEASONS))
+    """Make the photograph of one image of the table; all four seasons take turns.
+
+    Noise is read from how image groups (index mod 8) differ. If every fourth image were of the same
+    season, a group would hold one season only; so each eight start one season later.
+    """
+    eight, place = divmod(index, IMAGE_GROUPS)
+    start = IMAGE_GROUPS * eight
+    return make_quadrat(SEED, start + (place + eight) % IMAGE_GROUPS, seasons=tuple(SEASONS))
 
 
 def table_rows(index: int, quadrat: Quadrat) -> Iterator[dict[str, str]]:

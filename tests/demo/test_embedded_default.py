@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ import pytest
 from PIL import Image
 
 from analysis.settings import load_settings
+from analysis.vocabulary import IMAGE_GROUPS
 from demo.__main__ import ROOT, make
 from demo.biomass import TARGETS
 from demo.images import COLUMNS, COUNT, demo_quadrat, table_rows
+from demo.seasons import SEASONS
 
 DATA = ROOT / "data"
 
@@ -34,6 +38,18 @@ def test_the_table_has_one_row_per_image_and_target() -> None:
     for row in rows:
         assert row["sample_id"] == f"{Path(row['image_path']).stem}__{row['target_name']}"
         assert float(row["target"]) >= 0
+
+
+def test_every_image_group_holds_every_season() -> None:
+    # Else the noise floor of the Versions page would be the difference between seasons.
+    months = {
+        row["image_path"]: int(row["Sampling_Date"][5:7]) for row in _rows(DATA / "train.csv")
+    }
+    groups: dict[int, set[str]] = {group: set() for group in range(IMAGE_GROUPS)}
+    for index, image in enumerate(sorted(months)):
+        season = next(name for name in SEASONS if months[image] in SEASONS[name].months)
+        groups[index % IMAGE_GROUPS].add(season)
+    assert all(seasons == set(SEASONS) for seasons in groups.values())
 
 
 @pytest.mark.parametrize("index", [0, 17, 34])
@@ -65,6 +81,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_making_the_missing_keeps_what_is_there(project: Path) -> None:
     assert (project / "data" / "train.csv").read_text() == "kept\n"
     assert make(project) == []
+
+
+def test_nothing_missing_is_found_out_without_torch(project: Path) -> None:
+    code = (
+        "import sys; from demo.__main__ import main; status = main();"
+        "sys.exit(status or ('torch' in sys.modules))"
+    )
+    command = [sys.executable, "-c", code, "--root", str(project)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_configs_differ_in_version_and_head_only() -> None:
