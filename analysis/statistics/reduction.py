@@ -155,7 +155,7 @@ def _measure_magnitudes(magnitudes: Tensor, slot: int, batch: Batch) -> None:
     places = _by_role(position, place + singles)
     places = places + tokens * torch.arange(images, device=place.device).view(1, -1, 1)
     bits = _by_role(single, largest).contiguous().view(torch.int32).long()
-    batch.keys[slot] = (bits * (PLACE_MASK + 1) + (PLACE_MASK - places)).amax(1).clamp(min=-1)
+    batch.keys[slot] = (bits * (PLACE_MASK + 1) + (PLACE_MASK - places)).amax(1)
 
     # The three largest of an image lie in the three channels of the largest maxima.
     leading = torch.maximum(single.amax(1), largest).topk(3).indices

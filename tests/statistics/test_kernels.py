@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Triton's own module layout is not typed.
+# pyright: reportAttributeAccessIssue=false
+
 SUITE = Path(__file__).with_name("kernels_in_interpreter.py")
 
 
@@ -21,3 +24,29 @@ def test_kernels_pass_their_suite_in_tritons_interpreter() -> None:
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
+
+
+def test_kernels_compile_for_a_gpu_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The interpreter accepts what the compiler refuses, a variable that changes its type above all.
+    pytest.importorskip("triton", reason="Triton is not installed (it exists for Linux only)")
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from analysis.statistics import kernels
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    sizes = {"singles": 5, "channels": 48, "width": 64, "chunk": 4, "stages": 3, "extras": True}
+    sizes |= {"padded_rows": 64, "padded_tiles": 64, "block": 32}
+    types = {"valid": "*i1", "places": "*i32", "indices": "*i64", "keys_out": "*i64"}
+    types |= {"exceed_out": "*i64", "mean_out": "*fp64", "m2_out": "*fp64"}
+    types |= dict.fromkeys(("n_tokens", "tile_rows", "images", "tiles"), "i32")
+    types |= dict.fromkeys(sizes, "constexpr")
+    for kernel in (kernels.measure_tile, kernels.fold_tiles):
+        signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
+        constants = {name: sizes[name] for name in signature if name in sizes}
+        source = ASTSource(kernel, signature, constants, {})
+        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        assert "ptx" in compiled.asm
