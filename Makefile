@@ -5,10 +5,9 @@ PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO_LORA := outputs/demo-lora/train_all/feature_stats/dinov3_feature_stats.pt
-DEMO_FROZEN := outputs/demo-frozen/train_all/feature_stats/dinov3_feature_stats.pt
+DEMO := $(foreach version,demo-lora demo-winter demo-frozen,outputs/$(version)/train_all/feature_stats/dinov3_feature_stats.pt)
 
-.PHONY: help run payloads test lint format types check clean
+.PHONY: help run payloads test lint format types soak check clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -17,15 +16,15 @@ help: ## print this list
 run: payloads ## install, extract what is missing, serve the dashboard on port 8501
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
-payloads: $(DEMO_LORA) $(DEMO_FROZEN) ## extract the payloads of the embedded default where missing
+payloads: $(DEMO) ## extract the payloads of the embedded default where missing
 
-$(DEMO_LORA): | $(VENV)/installed
-	$(BIN)/python -m demo
-	$(BIN)/python analyze_dinov3_features.py --config configs/train.yaml
+outputs/demo-lora/%: CONFIG := configs/train.yaml
+outputs/demo-winter/%: CONFIG := configs/train_winter.yaml
+outputs/demo-frozen/%: CONFIG := configs/train_frozen.yaml
 
-$(DEMO_FROZEN): | $(VENV)/installed
+$(DEMO): | $(VENV)/installed
 	$(BIN)/python -m demo
-	$(BIN)/python analyze_dinov3_features.py --config configs/train_frozen.yaml
+	$(BIN)/python analyze_dinov3_features.py --config $(CONFIG)
 
 test: $(VENV)/installed-dev ## install and run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
@@ -40,6 +39,9 @@ format: $(VENV)/installed-dev ## rewrite the code in the project's format
 
 types: $(VENV)/installed-dev ## check the types
 	$(BIN)/pyright
+
+soak: $(VENV)/installed-dev ## long randomised kill and resume rounds
+	$(BIN)/python -m pytest -m soak
 
 check: test lint types ## everything that must pass before a change lands
 
