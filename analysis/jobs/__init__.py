@@ -1,33 +1,43 @@
-"""Extractions as background processes: preview, start, watch and cancel them. No torch, no server.
+"""Extractions as background processes: preview, start, watch and stop them. No torch, no server.
 
-`preview` says what a request comes to, `queue` starts, lists and cancels jobs, `job` reads a job's
-folder, `worker` is the process of one job; `choices` and `devices` name what the form can offer.
+`preview` says what a request comes to, `queue` starts and lists jobs, `control` ends and deletes
+them, `job` reads a job's folder, `worker` is the process of one job, `disk` weighs what they leave;
+`choices` and `devices` name what the form can offer.
 """
 
 from analysis.jobs.choices import list_configs, list_heads, list_weights
+from analysis.jobs.control import cancel_job, delete_job, finish_job
 from analysis.jobs.devices import Device, list_devices
+from analysis.jobs.disk import DiskUse, can_resume, measure_disk
 from analysis.jobs.estimates import Estimate
 from analysis.jobs.job import Job, JobState
 from analysis.jobs.preview import IfExists, Preview, preview_extraction
-from analysis.jobs.queue import cancel_job, is_read_only, list_jobs, start_job
+from analysis.jobs.queue import list_jobs, restart_job, start_job
+from analysis.read_only import is_read_only
 from analysis.request import PRECISIONS, ExtractionRequest
 
 __all__ = [
     "PRECISIONS",
     "Device",
+    "DiskUse",
     "Estimate",
     "ExtractionRequest",
     "IfExists",
     "Job",
     "JobState",
     "Preview",
+    "can_resume",
     "cancel_job",
+    "delete_job",
+    "finish_job",
     "is_read_only",
     "list_configs",
     "list_devices",
     "list_heads",
     "list_jobs",
     "list_weights",
+    "measure_disk",
     "preview_extraction",
+    "restart_job",
     "start_job",
 ]

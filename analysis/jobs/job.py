@@ -9,6 +9,7 @@ A job is a folder ``<project dir>/outputs/.jobs/<id>/``; ids sort by the time of
     pid            process id of the worker, leader of the job's process group
     cancel         somebody asked it to stop
     exit.json      how it ended                                       written once, by the worker
+    preview.pt     a payload of what has been counted so far          replaced by the child
 
 The state is derived from these files whenever somebody looks, so that it is the same for every
 viewer and stays true after the server, the worker or the whole machine went down.
@@ -36,6 +37,7 @@ ALIVE_FILE = "alive.lock"
 PID_FILE = "pid"
 CANCEL_FILE = "cancel"
 EXIT_FILE = "exit.json"
+PREVIEW_FILE = "preview.pt"
 
 
 class JobState(StrEnum):
@@ -82,11 +84,19 @@ class Job:
     """Unix seconds; None while the job lives, or when nothing could note its end."""
     arguments: tuple[str, ...]
     """Command-line arguments that ask for the same extraction."""
+    replaces: bool
+    """Whether it was asked to replace the payload at its output path."""
 
     @property
     def is_live(self) -> bool:
         """Return whether the job still waits or runs."""
         return not self.state.is_final
+
+    @property
+    def preview(self) -> Path | None:
+        """Return the payload of what a living job has counted so far; None before the first."""
+        path = self.folder / PREVIEW_FILE
+        return path if self.is_live and path.exists() else None
 
     def read_log(self, lines: int = 15) -> str:
         """Return the last lines of the log (of at most its last 64 KiB)."""
@@ -130,6 +140,7 @@ def read_job(folder: Path) -> Job | None:
         created=float(asked.get("created") or 0.0),
         finished=float(end["finished"]) if end and end.get("finished") else None,
         arguments=tuple(map(str, asked.get("arguments") or ())),
+        replaces=bool(asked.get("replace")),
     )
 
 

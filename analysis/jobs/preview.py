@@ -41,6 +41,8 @@ class Preview:
     """A living job that is about to write `default_output`."""
     identical: Path | None
     """A payload that the very same request made earlier."""
+    identical_images: int | None
+    """How many images that one counted: fewer than asked where it was finished early."""
     estimate: Estimate
 
 
@@ -66,13 +68,15 @@ def preview_extraction(
     if 0 < limit < images.total:
         output = output.with_name(f"{output.stem}.first{limit}{output.suffix}")
     live = [job for job in jobs if job.is_live]
+    identical, identical_images = _find_identical(output.parent, plan.fingerprint)
     return Preview(
         plan=replace(plan, output=output),
         default_output=output,
         beside_output=_find_free(output, live),
         exists=output.exists(),
         writer=next((job for job in live if job.output == output), None),
-        identical=_find_identical(output.parent, plan.fingerprint),
+        identical=identical,
+        identical_images=identical_images,
         estimate=estimate_seconds(
             plan,
             resolve_device(plan.request.device, list_devices(wait=False)),
@@ -135,9 +139,14 @@ def _find_free(output: Path, live: Sequence[Job]) -> Path:
         number += 1
 
 
-def _find_identical(folder: Path, fingerprint: str) -> Path | None:
+def _find_identical(folder: Path, fingerprint: str) -> tuple[Path | None, int | None]:
+    """Return the payload that counted most among those of the same request, and its images."""
+    found: list[tuple[int, Path, int | None]] = []
     for payload in sorted(folder.glob("*.pt")):
         facts = read_sidecar(payload, payload.stat())
         if facts is not None and facts.request_fingerprint == fingerprint:
-            return payload
-    return None
+            found.append((facts.num_images or 0, payload, facts.num_images))
+    if not found:
+        return None, None
+    _, payload, images = max(found, key=lambda item: item[0])
+    return payload, images

@@ -1,48 +1,48 @@
-"""Start, list and cancel extraction jobs. The server keeps nothing: a job lives by its folder."""
+"""Start, restart and list extraction jobs. The server keeps nothing: a job lives by its folder."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.discovery import allowed_roots
+from analysis.discovery import allowed_roots, resolve_below_roots
 from analysis.errors import ConfigError
+from analysis.jobs.arguments import parse_arguments
 from analysis.jobs.devices import PACKAGE_ROOT, list_devices, resolve_device
+from analysis.jobs.disk import can_resume
 from analysis.jobs.job import (
     ALIVE_FILE,
-    CANCEL_FILE,
     JOB_FILE,
     JOBS_DIR,
     LOG_FILE,
     PID_FILE,
+    PREVIEW_FILE,
     PROGRESS_FILE,
     Job,
+    JobState,
     read_job,
     write_json,
 )
 from analysis.jobs.locks import acquire_lock, locked
-from analysis.jobs.preview import IfExists, choose_output, confine, preview_extraction
+from analysis.jobs.preview import IfExists, Preview, choose_output, confine, preview_extraction
+from analysis.read_only import refuse_if_read_only
 from analysis.request import ExtractionRequest
 
-READ_ONLY_ENV = "DASHBOARD_READ_ONLY"
 QUEUE_ENV = "DASHBOARD_QUEUE"
+
+PREVIEW_EVERY_S = 10.0
+"""How often a job saves what it has counted, for resuming and for looking at."""
 
 _children: dict[Path, subprocess.Popen[bytes]] = {}  # kept to be reaped
 _finished: dict[Path, Job] = {}  # a job that has ended does not change any more
-
-
-def is_read_only() -> bool:
-    """Return whether this server refuses to start and cancel jobs."""
-    return os.environ.get(READ_ONLY_ENV, "") not in ("", "0")
 
 
 def start_job(
@@ -57,15 +57,69 @@ def start_job(
         request: What to extract. Its `output` is chosen by the rule of the form, see
             `choose_output`.
         if_exists: What to do where a payload already stands at the output path.
-        command: What is run; the arguments of the request and `--progress FILE` follow.
+        command: What is run; the arguments of the request follow, and where to keep progress
+            and preview.
 
     Raises:
         InputError: If the server is read-only, the request cannot be carried out, or a payload
             stands at the output path and nothing was said about it.
     """
-    _refuse_if_read_only()
+    refuse_if_read_only()
     request = confine(request)
     preview = preview_extraction(request)
+    return _start_where(
+        request,
+        preview,
+        lambda live: choose_output(preview.default_output, if_exists, live),
+        command,
+    )
+
+
+def restart_job(
+    job: Job, *, resume: bool = False, command: Sequence[str] = (sys.executable, "-m", "analysis")
+) -> Job:
+    """Start the same extraction again, as a new job, and return at once.
+
+    It writes where the old one was to write; only where another payload stands there by now, or
+    another job is about to write it, it is saved beside.
+
+    Args:
+        job: The job that has ended.
+        resume: Whether to go on with what it had counted (see `can_resume`).
+        command: As for `start_job`.
+
+    Raises:
+        InputError: If the server is read-only, the job still lives, its request can no longer be
+            carried out, or there is nothing to resume.
+    """
+    refuse_if_read_only()
+    now = read_job(job.folder)
+    if now is None or now.is_live:
+        raise ConfigError(f"Job {job.id} has not ended. Wait for its end, or cancel it first.")
+    if resume and not can_resume(now):
+        raise ConfigError(
+            f"Job {job.id} left nothing to go on with. Start it again from the start."
+        )
+    request = replace(confine(parse_arguments(now.arguments)), resume=resume)
+    output = resolve_below_roots(now.output)
+    replaces = now.replaces and now.state is not JobState.DONE
+
+    def choose(live: Sequence[Job]) -> Path:
+        taken = any(other.output == output for other in live)
+        if taken and resume:
+            raise ConfigError(f"{output}: another job is about to write it. Wait for its end.")
+        goes_there = not taken and (replaces or not output.exists())
+        return choose_output(output, IfExists.REPLACE if goes_there else IfExists.BESIDE, live)
+
+    return _start_where(request, preview_extraction(request), choose, command)
+
+
+def _start_where(
+    request: ExtractionRequest,
+    preview: Preview,
+    choose: Callable[[Sequence[Job]], Path],
+    command: Sequence[str],
+) -> Job:
     settings, images = preview.plan.settings, preview.plan.images
     project_dir = request.project_dir
     try:
@@ -73,8 +127,7 @@ def start_job(
         # One start at a time, so that two users cannot be given the same output path.
         with locked(project_dir / JOBS_DIR / "start.lock"):
             live = [job for job in list_jobs([project_dir]) if job.is_live]
-            output = choose_output(preview.default_output, if_exists, live)
-            chosen = replace(request, output=output)
+            chosen = replace(request, output=choose(live))
             return _start(chosen, settings.version, len(images.entries), command)
     except OSError as error:
         raise ConfigError(
@@ -94,13 +147,18 @@ def _start(
     folder = request.project_dir / JOBS_DIR / f"{stamp}-{now % 1_000_000_000:09d}"
     folder.mkdir()
     arguments = request.to_arguments()
-    progress = folder / PROGRESS_FILE
+    every = PREVIEW_EVERY_S if request.checkpoint_every is None else request.checkpoint_every
+    kept = [
+        f"--progress={folder / PROGRESS_FILE}",
+        f"--preview={folder / PREVIEW_FILE}",
+        f"--checkpoint-every={every:g}",
+    ]
     write_json(
         folder / JOB_FILE,
         {
             "title": version or (request.config.stem if request.config else request.output.stem),
             "arguments": arguments,
-            "command": [*command, *arguments, f"--progress={progress}"],
+            "command": [*command, *arguments, *kept],
             "output": str(request.output),
             "replace": request.output.exists(),
             "device": device.name,
@@ -143,7 +201,7 @@ def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
     Args:
         project_dirs: Default: the allowed roots and the folders directly below them.
     """
-    _reap()
+    reap()
     jobs: dict[Path, Job] = {}
     for project_dir in _known_project_dirs() if project_dirs is None else project_dirs:
         with contextlib.suppress(OSError):
@@ -156,40 +214,16 @@ def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
     return sorted(jobs.values(), key=lambda job: job.id, reverse=True)
 
 
-def cancel_job(job: Job) -> None:
-    """Ask the job to stop; it is killed if it has not stopped after ten seconds.
-
-    Returns at once. A job that has ended already is left as it is.
-
-    Raises:
-        ConfigError: If the server is read-only.
-    """
-    _refuse_if_read_only()
-    _reap()
-    now = read_job(job.folder)
-    if now is None or not now.is_live:  # its process id may belong to a stranger by now
-        return
-    with contextlib.suppress(OSError, ValueError):
-        (job.folder / CANCEL_FILE).touch()
-        pid = int((job.folder / PID_FILE).read_text())
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:  # the worker alone was killed: ask what it left behind
-            os.killpg(pid, signal.SIGTERM)
-
-
-def _refuse_if_read_only() -> None:
-    if is_read_only():
-        raise ConfigError(
-            f"This server is read-only ({READ_ONLY_ENV} is set): extractions can neither be "
-            "started nor cancelled here."
-        )
-
-
-def _reap() -> None:
+def reap() -> None:
+    """Take note of workers that have ended, so that their process ids are free again."""
     for folder, child in list(_children.items()):
         if child.poll() is not None:
             del _children[folder]
+
+
+def forget(folder: Path) -> None:
+    """Forget a job whose folder is gone."""
+    _finished.pop(folder, None)
 
 
 def _known_project_dirs() -> list[Path]:

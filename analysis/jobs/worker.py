@@ -25,6 +25,7 @@ from analysis.jobs.job import (
     ALIVE_FILE,
     EXIT_FILE,
     JOB_FILE,
+    PREVIEW_FILE,
     PROGRESS_FILE,
     JobState,
     read_job,
@@ -68,6 +69,8 @@ def run_job(folder: Path, alive_descriptor: int) -> JobState:
         code = _run_command(asked["command"], stop, folder, [alive_descriptor, device_descriptor])
         _settle(aside, keep=code == 0)
         if code == 0:
+            for file in folder.glob(f"{Path(PREVIEW_FILE).stem}.*"):
+                file.unlink()  # the payload itself is there now
             return _end(folder, JobState.DONE)
         if stop.is_set or code == EXIT_CANCELLED:
             return _end(folder, JobState.CANCELLED)

@@ -180,7 +180,9 @@ def _show_preview(preview: Preview) -> IfExists:
     for notice in plan.notices:
         st.warning(plain(notice))
     if preview.identical is not None:
-        st.info("A payload of exactly this extraction is already there.")
+        counted = preview.identical_images
+        part = f", of {counted} of {images} images" if counted not in (None, images) else ""
+        st.info(f"A payload of exactly this extraction is already there{part}.")
         if st.button("Open it", width="stretch"):
             picker.pick(preview.identical)
             st.rerun()

@@ -36,18 +36,33 @@ STAND_IN = textwrap.dedent(
 
     def report(state, done, **more):
         temporary = Path(flags["--progress"] + ".part")
-        temporary.write_text(json.dumps({"state": state, "done": done, "total": 6, **more}))
+        temporary.write_text(json.dumps(
+            {"state": state, "done": done, "total": 6, "pid": os.getpid(), **more}
+        ))
         temporary.replace(flags["--progress"])
 
     def stop(*_):
         report("cancelled", 2)
         sys.exit(130)
 
+    def finish(*_):
+        global behaviour
+        behaviour = "finish early"
+        raise InterruptedError
+
     signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "deaf" else stop)
+    signal.signal(signal.SIGUSR1, finish)
     print("started", flush=True)
     report("running", 2, images_per_second=4.0, seconds_left=1.0)
     if behaviour in ("long", "deaf"):
-        time.sleep(120)
+        Path(flags["--preview"]).write_text("preview")
+        checkpoint = output.with_name(output.stem + ".rank0of1.checkpoint")
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_text("2")
+        try:
+            time.sleep(120)
+        except InterruptedError:
+            checkpoint.unlink()
     if behaviour == "wait":
         while not output.with_name("go").exists():
             time.sleep(0.05)
@@ -87,13 +102,18 @@ def start(project: Path, tmp_path: Path) -> Iterator[Start]:
 
     def start(behaviour: str, if_exists: IfExists = IfExists.BESIDE, **fields: object) -> Job:
         request = ExtractionRequest(project_dir=project, **fields)  # type: ignore[arg-type]
-        return start_job(request, if_exists, command=[sys.executable, str(script), behaviour])
+        return start_job(request, if_exists, command=stand_in(project, behaviour))
 
     yield start
     for job in list_jobs([project]):
         if job.is_live:
             cancel_job(job)
             os.killpg(int((job.folder / "pid").read_text()), signal.SIGKILL)
+
+
+def stand_in(project: Path, behaviour: str) -> list[str]:
+    """Return the command of an extraction that only behaves like one."""
+    return [sys.executable, str(project.parent / "stand_in.py"), behaviour]
 
 
 def wait_for(job: Job, *states: JobState, done: int = 0, seconds: float = 30) -> Job:
