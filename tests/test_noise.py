@@ -7,6 +7,7 @@ and an error from one pair of halves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,9 +177,31 @@ def test_without_a_difference_the_drift_is_about_its_noise_floor(paired: bool) -
     assert ratio == pytest.approx(1, abs=0.03)
 
 
-def test_without_a_difference_every_drift_probability_is_as_likely() -> None:
-    found = [compare_groups(*_draw_small(seed), same_images=True).drift_p for seed in range(200)]
+@both_designs
+def test_without_a_difference_every_drift_probability_is_as_likely(paired: bool) -> None:
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        versions = draw_paired(rng, 357, 400, 0.5)
+        if not paired:
+            versions = draw_groups(rng, 357, 400, 0.5), draw_groups(rng, 357, 400, 0.5)
+        a, b = (x.affine(np.ones(400), np.full(400, 9.0)) for x in versions)
+        found.append(compare_groups(a, b, same_images=paired).drift_p)
     assert stats.kstest(found, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_drift_of_a_single_channel_is_tested_by_students_t(paired: bool) -> None:
+    rng = np.random.default_rng(0)
+    # means that hardly differ beside the std leave the std of all tokens alone
+    a, b = (
+        GroupStats(np.full(8, 200), 1e-3 * (2 + rng.standard_normal((8, 1)) + x), np.ones((8, 1)))
+        for x in (0, 1)
+    )
+    result = compare_groups(a, b, same_images=paired, resolution=0.0)
+    test = stats.ttest_rel if paired else stats.ttest_ind
+    expected: Any = test(b.mean[:, 0], a.mean[:, 0])
+    assert result.drift_p == pytest.approx(float(expected.pvalue), rel=1e-3)
 
 
 def test_a_change_spread_over_all_channels_exceeds_the_floor_as_a_whole() -> None:
@@ -279,10 +302,15 @@ def test_all_channels_constant_or_a_single_one_give_finite_numbers(paired: bool)
     assert result.shift.flagged.all()
 
 
-def test_a_single_channel_is_tested_by_students_t() -> None:
+@both_designs
+def test_a_single_channel_is_tested_by_students_t(paired: bool) -> None:
     a, b = draw_paired(np.random.default_rng(0), 64, 1, 0.3, shift=0.05)
-    result = compare_groups(a, b, same_images=True)
-    expected = stats.ttest_rel(b.mean[:, 0], a.mean[:, 0])
+    b.mean[:] *= 1.7
+    result = compare_groups(a, b, same_images=paired)
+    values = b.mean[:, 0], a.mean[:, 0]
+    expected: Any = (
+        stats.ttest_rel(*values) if paired else stats.ttest_ind(*values, equal_var=False)
+    )
     assert result.shift.p[0] == pytest.approx(float(expected.pvalue), rel=1e-4)
 
 
