@@ -50,7 +50,7 @@ class Batch:
         norms: float32 ``(slots, representations, images, tokens)``, L2 norm of each token; NaN
             for a token that is left out.
         keys: int64 ``(slots, roles, channels)``, largest magnitude of `pre` (its float32 bits,
-            high half) and its place; ordered by magnitude, then by earliest place. Negative where none.
+            high half) and its place; by magnitude, then earliest place; negative where none.
         largest: float32 ``(slots, images, candidates)``, magnitudes that include the three
             largest of each image.
         samples: float32 ``(slots, images, sampled)``, the values of whose magnitudes the median
