@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one extraction and return the exit code."""
+    """Run one extraction, or the comparison that `compare` asks for, and return the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] == "compare":
+        from analysis.compare_cli import main as compare
+
+        return compare(arguments[1:])
     flags = vars(build_parser().parse_args(arguments))
     quiet, progress_file = flags.pop("quiet"), flags.pop("progress")
     first_rank = os.environ.get("RANK", "0") == "0"

@@ -33,7 +33,7 @@ class Comparison:
     layers: NDArray[np.int64]
     """``[layers]``: those that both hold."""
     drift: NDArray[np.float64] | None
-    """``[layers, 3, 2]``; None where the channels differ or no layer is in both."""
+    """``[layers, 3, 2]``; None where backbone or channels differ or no layer is in both."""
     reasons: tuple[Reason, ...]
     """What the payloads agree and disagree in, worst first."""
 
@@ -66,9 +66,15 @@ def compare_tables(
         names: What the reasons call them.
     """
     layers = np.intersect1d(a.layers, b.layers)
-    comparable = a.channels == b.channels and len(layers) > 0
+    comparable = have_same_channels(a, b) and len(layers) > 0
     drift = compute_drift(_layers_of(a, layers), _layers_of(b, layers)) if comparable else None
     return Comparison(layers, drift, check_compatibility((a, b), names))
+
+
+def have_same_channels(a: StatsTable, b: StatsTable) -> bool:
+    """Return whether a channel number means the same in both; an unnamed backbone is trusted."""
+    backbones = {table.backbone.get("backbone_name") for table in (a, b)} - {None}
+    return a.channels == b.channels and len(backbones) <= 1
 
 
 def compute_drift(

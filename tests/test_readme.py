@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import compare_cli
 from analysis.cli import build_parser
 from analysis.payload import BACKBONE_KEYS, COUNT_KEYS
 
@@ -13,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 FLAGS = [
     flag
-    for action in build_parser()._actions
+    for parser in (build_parser(), compare_cli.build_parser())
+    for action in parser._actions
     for flag in action.option_strings
     if flag.startswith("--") and flag != "--help"
 ]

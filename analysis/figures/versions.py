@@ -38,7 +38,7 @@ def build_drift_curves(
         log: Logarithmic y axis.
         mode: Light or dark.
     """
-    figure = _build_depth_lines(
+    figure = build_depth_lines(
         layers,
         drift,
         representations,
@@ -58,6 +58,7 @@ def build_jaccard_curves(
     jaccard: NDArray[np.floating],
     *,
     k: int,
+    by_chance: NDArray[np.floating] | None = None,
     representations: Sequence[Representation] = tuple(Representation),
     roles: Sequence[TokenRole] = tuple(TokenRole),
     mode: Mode = "light",
@@ -68,15 +69,18 @@ def build_jaccard_curves(
         layers: ``[layers]``.
         jaccard: ``[layers, 3, 2]``.
         k: How many channels are the top.
+        by_chance: ``[layers, 3, 2]``: what two measurements without a change share; drawn thin.
         representations: Which to draw.
         roles: Which to draw.
         mode: Light or dark.
     """
-    figure = _build_depth_lines(
+    figure = build_depth_lines(
         layers,
         jaccard,
         representations,
         roles,
+        noise=by_chance,
+        noise_name="without a change",
         title=axes.label_with_unit(f"overlap of the top {k} channels", "Jaccard, 0 to 1"),
         revision=f"jaccard-{k}",
         mode=mode,
@@ -215,7 +219,7 @@ def build_top_changes(
     return figure
 
 
-def _build_depth_lines(
+def build_depth_lines(
     layers: NDArray[np.integer],
     values: NDArray[np.floating],
     representations: Sequence[Representation],
@@ -225,7 +229,21 @@ def _build_depth_lines(
     revision: str,
     mode: Mode,
     noise: NDArray[np.floating] | None = None,
+    noise_name: str = "noise",
 ) -> go.Figure:
+    """Draw a line over depth for each representation and role, with its noise as a thin one.
+
+    Args:
+        layers: ``[layers]``.
+        values: ``[layers, 3, 2]``.
+        representations: Which to draw.
+        roles: Which to draw.
+        title: Of the y axis.
+        revision: Zoom survives while this stays the same.
+        mode: Light or dark.
+        noise: ``[layers, 3, 2]``: drawn where it is known.
+        noise_name: What the thin lines are.
+    """
     if not len(layers) or not representations or not roles:
         return theme.empty_figure("The two versions share no layer that is selected.", mode)
     figure = go.Figure()
@@ -251,12 +269,12 @@ def _build_depth_lines(
                     hovertemplate="%{y:.4g}",
                 )
             )
-            if noise is not None:
+            if noise is not None and np.isfinite(noise[cell]).any():
                 figure.add_trace(
                     go.Scatter(
                         x=layers.astype(np.int32),
                         y=theme.as_float32(noise[cell]),
-                        name=f"{name}: noise",
+                        name=f"{name}: {noise_name}",
                         legendgroup=name,
                         showlegend=False,
                         mode="lines",
