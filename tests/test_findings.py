@@ -75,6 +75,11 @@ def test_a_small_drift_amid_noise_does_not_concentrate() -> None:
     )
 
 
+def test_drift_on_both_sides_of_a_quiet_layer_does_not_concentrate_there() -> None:
+    findings = describe_comparison(_noise({(8, PATCH): 0.5, (10, PATCH): 0.5}))
+    assert "differ by more than noise in layers 8, 10 " in findings[0].sentence
+
+
 def test_a_drift_without_a_flagged_channel_is_not_pinned_on_channels() -> None:
     findings = describe_comparison(_noise({(5, PATCH): 0.5}, flagged=0))
     assert "no single channel stands out" in findings[0].sentence
