@@ -13,8 +13,9 @@ import math
 import torch
 from torch import Tensor
 
+from analysis.statistics.moments import pool_moments
 from analysis.statistics.state import NORM_BINS, CollectorState
-from analysis.vocabulary import IMAGE_GROUPS
+from analysis.vocabulary import IMAGE_GROUPS, LAYER_NORM_EPS
 
 MEDIAN_SAMPLE = 4096
 """Magnitudes per image that the median is taken of, evenly spaced over tokens × channels.
@@ -49,6 +50,8 @@ class Batch:
         observed: Layers seen so far.
         norms: float32 ``(slots, representations, images, tokens)``, L2 norm of each token; NaN
             for a token that is left out.
+        singles: float32 ``(slots, images, 1 + storage, channels)``, the CLS and storage tokens
+            of `pre`; anything where a token is left out.
         keys: int64 ``(slots, roles, channels)``, largest magnitude of `pre` (its float32 bits,
             high half) and its place; by magnitude, then earliest place; negative where none.
         largest: float32 ``(slots, images, candidates)``, magnitudes that include the three
@@ -56,13 +59,14 @@ class Batch:
         samples: float32 ``(slots, images, sampled)``, the values of whose magnitudes the median
             is taken; anything where a token is left out.
 
-    The last three have no slots unless ``state`` holds extras.
+    `keys`, `largest` and `samples` have no slots unless ``state`` holds extras.
     """
 
     def __init__(self, state: CollectorState) -> None:
         self.state = state
         self.observed: set[int] = set()
-        self.norms = self.largest = self.samples = torch.empty(0, device=state.count.device)
+        self.norms = torch.empty(0, device=state.count.device)
+        self.singles = self.largest = self.samples = self.norms
         self.keys = state.count.new_empty(state.peak.shape[:3])
 
     def begin(self, indices: Tensor, valid: Tensor) -> None:
@@ -97,7 +101,7 @@ class Batch:
         """
         if layer in self.observed:
             raise RuntimeError(f"layer {layer} was observed twice in one batch")
-        slots, representations, _, channels = self.state.low.shape
+        slots, representations, roles, channels = self.state.low.shape
         images, extra_slots = len(self.indices), self.keys.shape[0]
         shape = (slots, representations, images, tokens)
         if not self.observed:
@@ -105,6 +109,7 @@ class Batch:
             if self.norms.shape != shape:
                 sampled = len(range(0, tokens * channels, sample_stride(tokens, channels)))
                 self.norms = self.norms.new_empty(shape)
+                self.singles = self.norms.new_empty(slots, images, roles - 1, channels)
                 self.largest = self.norms.new_empty(extra_slots, images, candidates)
                 self.samples = self.norms.new_empty(extra_slots, images, sampled)
             self.norms.fill_(torch.nan)
@@ -125,10 +130,44 @@ class Batch:
         depth = state.nonfinite.shape[0]
         left_out = self.valid.unsqueeze(1) & ~measured[:depth]
         state.nonfinite.copy_(left_out.sum((1, 2)))
+        self._settle_singles(measured[..., : roles - 1])
         if self.keys.shape[0]:
             self._settle_norms(measured)
             self._settle_top(measured)
             self._settle_peak()
+
+    def _settle_singles(self, use: Tensor) -> None:
+        """Measure the normalised CLS and storage tokens again, in float64.
+
+        They hardly differ between images, so that the rounding of a float32 LayerNorm would show
+        as their standard deviation; and there are few of them.
+
+        Args:
+            use: bool ``(slots, images, 1 + storage)``, the tokens that count.
+        """
+        tokens = self.singles.double().where(use.unsqueeze(-1), 0.0)
+        deviations = tokens - tokens.mean(-1, keepdim=True)
+        variance = deviations.square().mean(-1, keepdim=True)
+        normalized = deviations * (variance + LAYER_NORM_EPS).rsqrt()
+
+        parts = use.transpose(1, 2).flatten(1), normalized.transpose(1, 2).flatten(1, 2)
+        parts = *parts, torch.zeros_like(parts[1])
+        cells, roles = self._single_cells(), self._single_roles()
+        images = torch.arange(len(self.indices), device=roles.device)
+        columns = (roles.unsqueeze(1) * len(images) + images).flatten()
+        _, mean, m2 = pool_moments(parts, self.membership[cells][:, columns])
+        self.state.mean[:, 1, cells], self.state.m2[:, 1, cells] = mean, m2
+        seen, normalized = use.unsqueeze(-1), normalized.float()
+        self.state.low[:, 1, roles] = normalized.where(seen, torch.inf).amin(1)
+        self.state.high[:, 1, roles] = normalized.where(seen, -torch.inf).amax(1)
+
+    def _single_roles(self) -> Tensor:
+        roles = torch.arange(self.state.low.shape[2], device=self.norms.device)
+        return torch.cat((roles[:1], roles[2:]))
+
+    def _single_cells(self) -> Tensor:
+        cells = torch.arange(self.state.count.shape[1], device=self.norms.device)
+        return torch.cat((cells[:IMAGE_GROUPS], cells[2 * IMAGE_GROUPS :]))
 
     def _settle_norms(self, measured: Tensor) -> None:
         slots, representations, roles, _ = self.state.low.shape

@@ -130,5 +130,6 @@ def reduce_tokens(tokens: Tensor, layer: int, batch: Batch) -> None:
         extras=extras,
         num_warps=4,
     )
+    batch.singles[slot] = tokens[:, :singles]
     if extras:
         batch.samples[slot] = tokens.flatten(1)[:, :: sample_stride(n_tokens, channels)]

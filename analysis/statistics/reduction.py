@@ -34,6 +34,7 @@ def reduce_tokens(tokens: Tensor, layer: int, batch: Batch) -> None:
     state = batch.state
     singles = state.low.shape[2] - 1
     pre = tokens.float()
+    batch.singles[slot] = pre[:, :singles]
     normalized, norms = normalize_rows(pre)
     usable = batch.valid.unsqueeze(1) & (norms[0] < LARGEST_NORM)
     batch.norms[slot] = norms.where(usable, torch.nan)
