@@ -46,6 +46,7 @@ def test_a_channels_map_is_the_block_output(representation: Representation, unti
     backbone, pixels = make_backbone(untied_norms=untied), _pixels()
     maps = compute_maps(backbone, pixels)
     expected = torch.stack(_reference(backbone, pixels)[representation]).numpy()
+    found = maps.channel(representation, 0)
     for channel in range(expected.shape[2]):
         found = maps.channel(representation, channel)
         size = np.abs(expected[:, :, channel]).max() + np.abs(expected[:, 5:, channel]).max()

@@ -1,0 +1,52 @@
+"""Where channels peak: the image and patch of the largest |x|, and which channels share it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+MANY = 0.5
+"""Share of the top channels on one patch from which on that patch explains them."""
+
+
+def group_peaks(
+    channels: NDArray[np.integer], places: NDArray[np.integer], paths: list[str] | None = None
+) -> pd.DataFrame:
+    """Return the places where some channels peak, most shared first.
+
+    Args:
+        channels: ``[k]``, best first.
+        places: ``[C, 2]``: image and patch index of every channel; patch -1 where tokens have no
+            place.
+        paths: Of the images, by index.
+
+    Returns:
+        One row per place: image, patch, path, count, channels (as text, in the given order).
+    """
+    found = pd.DataFrame(places[channels].astype(int), columns=["image", "patch"])
+    found["channels"] = np.asarray(channels).astype(str)
+    grouped = found.groupby(["image", "patch"], sort=False)["channels"]
+    frame = grouped.agg(["size", ", ".join]).reset_index()
+    frame.columns = ["image", "patch", "count", "channels"]
+    known = paths or []
+    frame["path"] = [known[i] if 0 <= i < len(known) else "" for i in frame["image"]]
+    return frame.sort_values("count", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def describe_peaks(frame: pd.DataFrame) -> str:
+    """Return in one sentence whether few places explain the peaks that `group_peaks` found."""
+    total, first = int(frame["count"].sum()), frame.iloc[0]
+    placed = first["patch"] >= 0
+    kind, kinds = ("patch", "patches") if placed else ("image", "images")
+    if total == 1:
+        return f"One channel, one {kind}."
+    if first["count"] == 1:
+        return f"Each of the top {total} channels peaks in another {kind}."
+    where = f"image {first['image']}"
+    if placed:
+        where = f"patch {first['patch']} of {where}"
+    sentence = f"{first['count']} of the top {total} channels peak in {where}"
+    if first["count"] >= MANY * total:
+        return f"{sentence}: one token makes most of them large."
+    return f"{sentence}; together they peak in {len(frame)} different {kinds}."
