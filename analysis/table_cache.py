@@ -37,7 +37,7 @@ Fingerprint: TypeAlias = tuple[str, int, int]
 """Path, size in bytes, mtime in ns."""
 
 _logger = logging.getLogger(__name__)
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error)
+DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error)
 
 
 def cache_folder() -> Path:
@@ -52,7 +52,7 @@ def cache_folder() -> Path:
 def load_arrays(fingerprint: Fingerprint) -> dict[str, Any] | None:
     """Return `values`, `counts`, `layers` and `meta` of a payload; None where not cached."""
     try:
-        with np.load(_cache_path(fingerprint), allow_pickle=False) as stored:
+        with np.load(cache_path(fingerprint), allow_pickle=False) as stored:
             about = json.loads(stored["about"].tobytes())
             if about["format"] != FORMAT or about["fingerprint"] != list(fingerprint):
                 return None
@@ -64,7 +64,7 @@ def load_arrays(fingerprint: Fingerprint) -> dict[str, Any] | None:
             return {**arrays, "meta": about["meta"]} if _fit(**arrays) else None
     except FileNotFoundError:
         return None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         _logger.warning("Ignoring a damaged cache file of %s: %s", fingerprint[0], error)
         return None
 
@@ -78,7 +78,7 @@ def save_arrays(
     meta: Mapping[str, Any],
 ) -> None:
     """Keep the arrays of a payload, in place of those of earlier files at its path."""
-    path = _cache_path(fingerprint)
+    path = cache_path(fingerprint)
     about = json.dumps({"format": FORMAT, "fingerprint": fingerprint, "meta": meta}).encode()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,15 +90,16 @@ def save_arrays(
                 layers=layers,
                 about=np.frombuffer(about, dtype=np.uint8),
             )
-        _forget_old(path)
+        forget_old(path, MAX_FILES)
     except OSError as error:
         _logger.warning("Payloads are read anew each time, since nothing can be cached: %s", error)
 
 
-def _cache_path(fingerprint: Fingerprint) -> Path:
+def cache_path(fingerprint: Fingerprint, part: str = "") -> Path:
+    """Return the file that is kept for a payload, in a folder of its own for each part."""
     path, size, mtime_ns = fingerprint
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
-    return cache_folder() / f"{place}-{size:x}-{mtime_ns:x}.npz"
+    return cache_folder() / part / f"{place}-{size:x}-{mtime_ns:x}.npz"
 
 
 def _fit(values: NDArray[Any], counts: NDArray[Any], layers: NDArray[Any]) -> bool:
@@ -112,11 +113,12 @@ def _fit(values: NDArray[Any], counts: NDArray[Any], layers: NDArray[Any]) -> bo
     )
 
 
-def _forget_old(kept: Path) -> None:
+def forget_old(kept: Path, most: int) -> None:
+    """Remove the files of earlier payloads at the same path, and all but the newest `most`."""
     place = kept.name.split("-")[0]
     others = [path for path in kept.parent.glob("*-*-*.npz") if path != kept]
     with contextlib.suppress(FileNotFoundError):  # another server may be tidying too
         others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for number, path in enumerate(others, start=1):
-        if number >= MAX_FILES or path.name.startswith(f"{place}-"):
+        if number >= most or path.name.startswith(f"{place}-"):
             path.unlink(missing_ok=True)

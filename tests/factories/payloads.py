@@ -18,8 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.tables import StatsTable, build_table
+from tests.factories.extras import measure_layer
 
 EPS = 1e-5
+STORAGE = 4
 GRID = (2, 4)
 """Patch rows and columns: the network sees 64 × 32 pixels."""
 
@@ -38,6 +40,7 @@ def make_payload(
     lora_error: str | None = None,
     tapped: Sequence[int] = (1, 3),
     recorded: bool = True,
+    extras: bool = False,
     seed: int = 0,
     **run: Any,
 ) -> dict[str, Any]:
@@ -56,6 +59,7 @@ def make_payload(
         lora_error: Why it could not be.
         tapped: The config's `model.backbone_layers.indices`.
         recorded: Whether there is a `meta["run"]`; older tools wrote none.
+        extras: Whether there are `extras`, with four storage tokens.
         seed: Of the tokens.
         **run: Replaces entries of `meta["run"]`.
     """
@@ -65,6 +69,8 @@ def make_payload(
     gamma, beta = rng.uniform(0.2, 1.5, channels), rng.normal(0, 0.1, channels)
     tokens = rng.normal(0, 0.3, (images, 1 + GRID[0] * GRID[1], channels))
     cells: dict[int, Any] = {}
+    extra_cells: dict[int, Any] = {}
+    storage = np.random.default_rng([seed, 1]).normal(0, 3.0, (images, STORAGE, channels))
     for layer in range(layers):
         tokens = tokens + rng.normal(0, 0.4, tokens.shape) + rng.normal(0, 0.1, channels)
         shown = tokens.copy()
@@ -72,11 +78,12 @@ def make_payload(
         for channel, size in outliers.items():
             shown[..., channel] += size * share
         shown[..., 0] += drift * share * shown[..., 0].std()
-        normed = (shown - shown.mean(-1, keepdims=True)) / np.sqrt(
-            shown.var(-1, keepdims=True) + EPS
-        )
+        normed = _normalize(shown)
         views = {"pre": shown, "per_layer_ln": normed, "global_ln": normed * gamma + beta}
         cells[layer] = {name: _measure(view) for name, view in views.items()}
+        if extras:
+            registers = {"pre": storage * (1 + share), "per_layer_ln": _normalize(storage)}
+            extra_cells[layer] = measure_layer({n: views[n] for n in registers}, registers)
     config = {
         "version": version,
         "model": {"backbone": backbone, "backbone_layers": {"indices": list(tapped)}},
@@ -106,7 +113,16 @@ def make_payload(
     }
     if recorded:
         meta["run"] = _make_run(layers, str(version) if used_lora else None) | run
-    return {"meta": meta, "layers": cells}
+    payload = {"meta": meta, "layers": cells}
+    if extras:
+        norm = {"gamma": gamma, "beta": beta}
+        payload["extras"] = {
+            "layers": extra_cells,
+            "norm": {k: torch.tensor(v, dtype=torch.float32) for k, v in norm.items()},
+            "embedding": _measure(tokens),
+            "images": {"paths": [f"{i}.jpg" for i in range(images)], "grid": list(GRID)},
+        }
+    return payload
 
 
 def make_table(**changes: Any) -> StatsTable:
@@ -177,6 +193,11 @@ def make_sidecar(payload: Mapping[str, Any], path: Path) -> dict[str, Any]:
         "mtime_ns": path.stat().st_mtime_ns,
         **copied,
     }
+
+
+def _normalize(tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+    centered = tokens - tokens.mean(-1, keepdims=True)
+    return centered / np.sqrt(tokens.var(-1, keepdims=True) + EPS)
 
 
 def _measure(tokens: NDArray[np.float64]) -> dict[str, Any]:
