@@ -1,17 +1,32 @@
-"""Every extraction that was asked for here: how it went, its log, its command."""
+"""Every extraction that was asked for here, every payload that is there, and what they take."""
 
 import streamlit as st
 
-from analysis.jobs import list_jobs
-from pages.components import job_history, shell
+from analysis.jobs import list_jobs, measure_disk
+from pages.components import cache, job_history, payload_manager, shell
+from pages.components.text import format_bytes
 
 shell.open_page("Runs")
 jobs = list_jobs()
-if not jobs:
+use = measure_disk([ref.path for ref in cache.find_payloads()], jobs)
+with st.container(horizontal=True):
+    st.metric("Payloads", format_bytes(use.payloads), border=True, help="On disk, with backups.")
+    st.metric(
+        "Checkpoints",
+        format_bytes(use.checkpoints),
+        border=True,
+        help="What extractions that run, or were interrupted, have counted so far.",
+    )
+    st.metric("Jobs", format_bytes(use.jobs), border=True, help="Logs and previews.")
+
+st.subheader("Extractions")
+if jobs:
+    job_history.show(job_history.choose(jobs))
+else:
     st.info(
         "No extraction has been started from here yet. Open **New extraction** in the sidebar.",
         icon=":material/info:",
     )
-    st.stop()
-job = job_history.choose(jobs)
-job_history.show(job)
+
+st.subheader("Payloads")
+payload_manager.show()

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 READERS = [
     *("discovery", "tables", "outliers", "versions", "checks"),
-    *("figures", "jobs", "vocabulary", "errors"),
+    *("figures", "jobs", "vocabulary", "errors", "extra_tables", "advice"),
+    *("annotations", "read_only"),
+    *("findings", "image_groups", "noise", "noise_table", "outlier_change", "overlap"),
+    *("extra_tables", "timeline", "twins"),
 ]
 PAGE_ALLOWS = ["pages.components", *(f"analysis.{name}" for name in READERS)]
 NUMPY_ONLY = ["numpy", "pandas", "analysis.tables", "analysis.vocabulary", "analysis.errors"]
@@ -32,7 +35,12 @@ RULES: dict[str, list[str]] = {
     ],
     "analysis/scores.py": NUMPY_ONLY,
     "analysis/outliers.py": [*NUMPY_ONLY, "analysis.scores"],
-    "analysis/versions.py": [*NUMPY_ONLY, "analysis.scores", "analysis.compatibility"],
+    "analysis/versions.py": [
+        *NUMPY_ONLY,
+        "analysis.scores",
+        "analysis.compatibility",
+        "analysis.overlap",
+    ],
     "analysis/compatibility.py": NUMPY_ONLY,
     "analysis/checks.py": NUMPY_ONLY,
     "analysis/statistics/moments.py": ["torch", "analysis.errors"],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.annotations import Annotations, load_annotations
 from analysis.checks import Check, run_checks
 from analysis.discovery import PayloadList, PayloadRef, discover_payloads
 from analysis.tables import StatsTable, load_table
@@ -19,6 +20,18 @@ KEPT_TABLES = 16
 def find_payloads() -> PayloadList:
     """Return the payloads below the allowed roots; the disk is walked every three seconds."""
     return discover_payloads()
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def read_annotations() -> Annotations:
+    """Return what is said of the payloads; read every three seconds, or after `forget_lists`."""
+    return load_annotations()
+
+
+def forget_lists() -> None:
+    """Look at the disk again: which payloads there are, and what is said of them."""
+    find_payloads.clear()
+    read_annotations.clear()
 
 
 def read_table(ref: PayloadRef) -> StatsTable:

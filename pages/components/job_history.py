@@ -9,8 +9,16 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from analysis.jobs import Job, JobState
-from pages.components import picker
+from analysis.errors import InputError
+from analysis.jobs import (
+    Job,
+    JobState,
+    can_resume,
+    delete_job,
+    is_read_only,
+    restart_job,
+)
+from pages.components import confirm, job_panel, picker
 from pages.components.text import format_duration, plain
 
 MARKS = {
@@ -40,7 +48,7 @@ def choose(jobs: Sequence[Job]) -> Job:
     event = st.dataframe(
         frame,
         hide_index=True,
-        key="jobs",
+        key=f"jobs {jobs[0].id} {len(jobs)}",  # a row picked in another list means another job
         on_select="rerun",
         selection_mode="single-row",
         column_config={
@@ -69,10 +77,44 @@ def show(job: Job) -> None:
     ):
         picker.pick(job.output)
         st.switch_page("pages/overview.py")
+    if not job.is_live and not is_read_only():
+        _show_actions(job)
     st.caption("The same from a terminal")
     st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
     st.caption("End of the log")
     st.code(job.read_log(40) or "Nothing yet.", language=None, wrap_lines=True)
+
+
+def _show_actions(job: Job) -> None:
+    """Show what can be done with a job that has ended."""
+    with st.container(horizontal=True):
+        resume = can_resume(job) and st.button(
+            "Go on",
+            key=f"resume {job.id}",
+            icon=":material/resume:",
+            help="Measure the images that are left; what had been counted is kept.",
+        )
+        again = st.button(
+            "Start again",
+            key=f"again {job.id}",
+            icon=":material/replay:",
+            help="The same extraction from its first image. A payload that is there stays.",
+        )
+        delete = confirm.ask_twice(
+            "Delete",
+            f"job {job.id}",
+            f"Delete this entry with its log? The payload of {plain(job.title)} stays."
+            + (" What it had counted is deleted too." if can_resume(job) else ""),
+        )
+    try:
+        if resume or again:
+            job_panel.watch(restart_job(job, resume=bool(resume)))
+            st.rerun()
+        if delete:
+            delete_job(job)
+            st.rerun()
+    except InputError as error:
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def _took(job: Job) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import Job, JobState, cancel_job, is_read_only, list_jobs
+from analysis.jobs import Job, JobState, can_resume, cancel_job, finish_job, is_read_only, list_jobs
 from pages.components import picker, selection
 from pages.components.text import format_duration, plain
 
@@ -52,6 +52,8 @@ def _settle(job: Job) -> None:
         st.error(f"The extraction of {job.title} failed. {job.error}", icon=":material/error:")
     else:
         st.warning(f"The extraction of {job.title} was cancelled; nothing was written.")
+    if can_resume(job):
+        st.caption("What it had counted is kept: go on with it on the page **Runs**.")
     _show_log(job)
     if st.button("Dismiss", key=f"dismiss {job.id}"):
         selection.remember("job", None)
@@ -63,8 +65,8 @@ def _poll() -> None:
     jobs = list_jobs()
     live = [job for job in jobs if job.is_live]
     ended = {job.id for job in jobs} - {job.id for job in live}
-    if not live or selection.recall("job") in ended:
-        st.rerun()  # stops the polling, or shows what has come of the watched job
+    if not live or selection.recall("job") in ended or picker.has_newer_preview():
+        st.rerun()  # stops the polling, or shows what has come of what is watched
     for job in reversed(live[-SHOWN:]):
         _show_job(job)
     if len(live) > SHOWN:
@@ -81,12 +83,37 @@ def _show_job(job: Job) -> None:
             st.progress(min(share, 1.0), text=f"{job.done} of {job.total} images")
             st.caption(_describe_pace(job))
         _show_log(job)
-        if not is_read_only() and st.button("Cancel", key=f"cancel {job.id}"):
-            try:
-                cancel_job(job)
-                st.caption("Cancelling; it may take a few seconds.")
-            except InputError as error:
-                st.error(str(error))
+        if job.preview is not None and st.button(
+            "Look at it now",
+            key=f"look {job.id}",
+            icon=":material/visibility:",
+            width="stretch",
+            help="Open what has been counted so far, like a payload.",
+        ):
+            picker.pick_preview(job)
+            st.rerun()
+        if not is_read_only():
+            _show_ends(job)
+
+
+def _show_ends(job: Job) -> None:
+    """Show the ways to end a job."""
+    with st.container(horizontal=True):
+        finish = job.state is JobState.RUNNING and st.button(
+            "Finish now",
+            key=f"finish {job.id}",
+            help="Enough: end it, and write the payload of what has been counted.",
+        )
+        cancel = st.button("Cancel", key=f"cancel {job.id}", help="Stop it; no payload is written.")
+    try:
+        if finish:
+            finish_job(job)
+            st.caption("Finishing; the batch at hand is still counted.")
+        if cancel:
+            cancel_job(job)
+            st.caption("Cancelling; it may take a few seconds.")
+    except InputError as error:
+        st.error(plain(str(error)))
 
 
 def _show_log(job: Job) -> None:

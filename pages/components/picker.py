@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,16 +13,23 @@ import streamlit as st
 
 from analysis.discovery import PayloadRef, load_ref, short_names
 from analysis.errors import PayloadError
-from analysis.jobs import list_jobs
+from analysis.jobs import Job, list_jobs
+from analysis.jobs.job import JOBS_DIR
 from analysis.tables import StatsTable
 from analysis.vocabulary import FEATURE_STATS_DIR
 from pages.components import cache, selection
+from pages.components.text import plain
 
 MAX_COMPARED = 9
 """With the version itself ten, as many as there are colours."""
 
 _PICKED = "picked"
 _UPLOADS = "uploads"
+_PREVIEWS = "previews shown"
+_DRAWN = "previews drawn at"
+
+REDRAW_SECONDS = 5
+"""A preview that is written anew more often than that is not drawn each time."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +40,22 @@ class Version:
     name: str
     """Short, unique among those looked at."""
     table: StatsTable
+    partial: bool = False
+    """Whether it is what a living job has counted so far."""
 
 
 def show() -> None:
     """Show the picker, and remember what is picked for `read_versions`."""
-    refs = {ref.key: ref for ref in [*cache.find_payloads(), *_uploaded()]}
+    said = cache.read_annotations()
+    refs = {ref.key: ref for ref in [*_visible(), *_uploaded(), *_previews()]}
+    st.session_state[_PREVIEWS] = {}
     if not refs:
         st.session_state[_PICKED] = []
         st.caption("No payload found yet.")
         _show_upload()
         return
     names = list(refs)
+    baseline = next((key for key, ref in refs.items() if ref.path == said.baseline), None)
     if selection.recall("version") is None:
         # noted although it is the default: tomorrow's newest payload may be another
         selection.remember("version", names[0])
@@ -56,6 +71,8 @@ def show() -> None:
         menu_width="stretch",
     )
     others = [key for key in names if key != first]
+    if baseline in others and selection.recall("compare") is None:
+        selection.remember("compare", baseline)
     compared = []
     if others:
         compared = selection.choose_many(
@@ -65,7 +82,13 @@ def show() -> None:
             format_func=lambda key: refs[key].label,
             limit=MAX_COMPARED,
         )
-    st.session_state[_PICKED] = [refs[key] for key in [first, *compared]]
+    picked = [refs[key] for key in [first, *compared]]
+    st.session_state[_PICKED] = picked
+    previews = [ref for ref in picked if _is_preview(ref)]
+    st.session_state[_PREVIEWS] = {str(ref.path): ref.mtime_ns for ref in previews}
+    st.session_state[_DRAWN] = time.monotonic()
+    for ref in previews[:1]:
+        selection.remember("job", ref.path.parent.name)  # its payload is shown in the end
     _show_upload()
     for notice in cache.find_payloads().notices:
         st.caption(notice)
@@ -88,14 +111,22 @@ def read_versions() -> list[Version]:
         st.info(sentence, icon=":material/info:")
         st.stop()
     versions: list[Version] = []
-    for ref, name in zip(refs, short_names(refs), strict=True):
+    for ref, name in zip(refs, _names(refs), strict=True):
         try:
-            versions.append(Version(ref, name, cache.read_table(ref)))
+            table = cache.read_table(ref)
+            versions.append(Version(ref, name, table, _is_preview(ref)))
         except (PayloadError, OSError) as error:
             st.error(f"{name} cannot be shown. {error}", icon=":material/error:")
     if not versions:
         st.info("Pick another version in the sidebar, or extract this one again.")
         st.stop()
+    for version in versions:
+        if version.partial:
+            st.info(
+                f"{plain(version.name)}: {version.table.num_images:,} images counted so far. It is "
+                "drawn anew as the extraction goes on.",
+                icon=":material/timelapse:",
+            )
     return versions
 
 
@@ -138,13 +169,74 @@ def read_two() -> tuple[Version, Version]:
 
 def pick(path: Path) -> None:
     """Look at the payload at a path from the next run on; what was looked at stays beside it."""
-    cache.find_payloads.clear()
+    cache.forget_lists()
     key = load_ref(path).key
     before = selection.recall("version")
     others = (selection.recall("compare") or "").split(".")
-    kept = [other for other in (before, *others) if other and other != key]
+    there = {ref.key for ref in [*cache.find_payloads(), *_uploaded()]}
+    kept = [other for other in (before, *others) if other in there and other != key]
     selection.remember("version", key)
     selection.remember("compare", ".".join(kept[:1]) or None)
+
+
+def pick_preview(job: Job) -> None:
+    """Look at what a living job has counted so far, from the next run on; and then at its end."""
+    if job.preview is not None:
+        pick(job.preview)
+
+
+def has_newer_preview() -> bool:
+    """Return whether a preview that is looked at has been written anew since it was drawn."""
+    if time.monotonic() - st.session_state.get(_DRAWN, 0.0) < REDRAW_SECONDS:
+        return False
+    for path, mtime_ns in st.session_state.get(_PREVIEWS, {}).items():
+        with contextlib.suppress(OSError):  # its job has ended
+            if Path(path).stat().st_mtime_ns != mtime_ns:
+                return True
+    return False
+
+
+def _visible() -> list[PayloadRef]:
+    """Return the payloads that are not hidden, labelled as people call them.
+
+    A hidden one is still there for a link that names it.
+    """
+    said = cache.read_annotations()
+    linked = {selection.recall("version"), *(selection.recall("compare") or "").split(".")}
+    shown: list[PayloadRef] = []
+    for ref in cache.find_payloads():
+        about = said.of(ref.path)
+        if about.hidden and ref.key not in linked:
+            continue
+        label = f"{about.name} · {ref.label}" if about.name else ref.label
+        shown.append(replace(ref, label=f"★ {label}" if ref.path == said.baseline else label))
+    return shown
+
+
+def _previews() -> list[PayloadRef]:
+    refs: list[PayloadRef] = []
+    for job in list_jobs():
+        if job.preview is not None:
+            with contextlib.suppress(PayloadError):  # the job has ended meanwhile
+                ref = load_ref(job.preview)
+                label = f"partial: {ref.facts.num_images} of {job.total} images · {job.title}"
+                refs.append(replace(ref, label=label))
+    return refs
+
+
+def _is_preview(ref: PayloadRef) -> bool:
+    return ref.path.parent.parent.name == JOBS_DIR.name
+
+
+def _names(refs: Sequence[PayloadRef]) -> list[str]:
+    """Return legend names, unique: what people call a payload, else what it calls itself."""
+    said = cache.read_annotations()
+    names: list[str] = []
+    for ref, name in zip(refs, short_names(refs), strict=True):
+        name = said.of(ref.path).name or name
+        name = f"{name}, partial" if _is_preview(ref) else name
+        names.append(name if name not in names else f"{name}, {ref.path}")
+    return names
 
 
 def _show_upload() -> None:

@@ -1,0 +1,172 @@
+"""Buttons of jobs and payloads, pressed as a user presses them, over real extractions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.annotations import Annotation, annotate, load_annotations, pin_baseline
+from analysis.discovery import load_ref
+from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, queue, start_job
+from tests.factories.payloads import make_payload, write_payload
+from tests.factories.projects import make_project
+from tests.pages.conftest import Open, figures, payload_path, texts
+
+
+def _press(app: AppTest, label: str) -> AppTest:
+    (button,) = [button for button in app.button if button.label == label]
+    return button.click().run()
+
+
+def _has(app: AppTest, label: str) -> bool:
+    return any(button.label == label for button in app.button)
+
+
+def _wait(condition: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, list_jobs()[0].read_log()
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def job(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+    """Return a real extraction that has saved what it has counted so far."""
+    make_project(project, images=400, size=(160, 96), lora=False)
+    monkeypatch.setattr(queue, "PREVIEW_EVERY_S", 0.0)
+    start_job(ExtractionRequest(project_dir=project, batch_size=1, num_workers=0))
+    _wait(lambda: list_jobs()[0].preview)
+    yield list_jobs()[0]
+    for each in list_jobs():
+        cancel_job(each)
+
+
+def _kill(job: Job) -> None:
+    os.killpg(int((job.folder / "pid").read_text()), signal.SIGKILL)
+    _wait(lambda: not list_jobs()[0].is_live)
+
+
+def test_what_a_running_job_has_counted_opens_like_a_payload(job: Job, open_page: Open) -> None:
+    app = _press(open_page("overview"), "Look at it now")
+    assert not app.exception
+    assert app.sidebar.selectbox[0].options[0].startswith("partial: ")
+    assert "of 400 images" in app.sidebar.selectbox[0].options[0]
+    assert "v1 (train_all), partial" in app.metric[0].value
+    assert "images counted so far" in texts(app)
+    app.switch_page("pages/layers.py").run()
+    assert not app.exception
+    assert figures(app)
+
+
+def test_finish_now_ends_with_the_payload_of_what_was_counted(job: Job, open_page: Open) -> None:
+    app = _press(open_page("overview"), "Look at it now")
+    _press(app, "Finish now")
+    _wait(lambda: not list_jobs()[0].is_live)
+    app.run()
+    assert not app.exception
+    assert list_jobs()[0].state is JobState.DONE
+    images = load_ref(job.output).facts.num_images or 0
+    assert 0 < images < 400
+    assert app.query_params["version"] == load_ref(job.output).key
+    assert "compare" not in app.query_params  # the preview is gone, and not compared with
+    assert "Finished early, as asked" in texts(app.switch_page("pages/overview.py").run())
+
+
+def test_an_interrupted_job_goes_on_from_the_runs_page(job: Job, open_page: Open) -> None:
+    _kill(job)
+    app = _press(open_page("runs"), "Go on")
+    assert not app.exception
+    assert list_jobs()[0].is_live
+    assert "--resume" in list_jobs()[0].arguments
+    assert app.query_params["job"] == list_jobs()[0].id
+
+
+def test_a_job_is_deleted_only_when_asked_twice(job: Job, open_page: Open) -> None:
+    _kill(job)
+    app = open_page("runs")
+    assert _has(app, "Start again")
+    app = _press(app, "Delete for good")  # the answer inside the question that "Delete" opens
+    assert not app.exception
+    assert list_jobs() == []
+    assert "No extraction has been started from here yet" in texts(app)
+
+
+def test_a_payload_is_renamed_and_noted_on_screen(project: Path, open_page: Open) -> None:
+    path = write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    before = path.read_bytes()
+    app = open_page("runs")
+    app.text_input[0].set_value("Spring *1*")
+    app.text_area[0].set_value("fertilised plots")
+    app = _press(app, "Save")
+    assert not app.exception
+    assert load_annotations().of(path) == Annotation("Spring *1*", "fertilised plots")
+    assert app.sidebar.selectbox[0].options[0].startswith("Spring *1* · v1")
+    assert app.switch_page("pages/overview.py").run().metric[0].value == "Spring *1*"
+    assert path.read_bytes() == before
+
+
+def test_a_hidden_payload_is_not_offered_but_its_link_works(project: Path, open_page: Open) -> None:
+    for version in ("v1", "v2"):
+        path = write_payload(payload_path(project, version), make_payload(version=version))
+    annotate(path, Annotation(hidden=True))
+    app = open_page("overview")
+    assert len(app.sidebar.selectbox[0].options) == 1
+    linked = open_page("overview", version=load_ref(path).key)
+    assert linked.metric[0].value == "v2"
+    assert "hidden" in open_page("runs").dataframe[0].value["marks"].tolist()
+
+
+def test_others_are_compared_with_the_baseline_unless_asked_otherwise(
+    project: Path, open_page: Open
+) -> None:
+    paths = [
+        write_payload(payload_path(project, version), make_payload(version=version))
+        for version in ("v1", "v2", "v3")
+    ]
+    pin_baseline(paths[0])
+    keys = [load_ref(path).key for path in paths]
+    app = open_page("layers", version=keys[1])
+    assert app.sidebar.multiselect[0].value == [keys[0]]
+    assert any(label.startswith("★ v1") for label in app.sidebar.multiselect[0].options)
+    other = open_page("layers", version=keys[1], compare=keys[2])
+    assert other.sidebar.multiselect[0].value == [keys[2]]
+
+
+def test_a_payload_is_deleted_only_when_asked_twice(project: Path, open_page: Open) -> None:
+    path = write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("runs")
+    assert path.exists()
+    app = _press(app, "Delete for good")
+    assert not app.exception
+    assert not path.exists()
+    assert "No payload found yet" in texts(app)
+
+
+def test_a_read_only_server_shows_jobs_and_payloads_without_buttons(
+    project: Path, job: Job, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_payload(payload_path(project, "v0"), make_payload(version="v0"))
+    annotate(path, Annotation(note="look here"))
+    _kill(job)
+    monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
+    app = open_page("runs")
+    assert not app.exception
+    assert not app.button
+    assert "look here" in texts(app)
+    monkeypatch.delenv("DASHBOARD_READ_ONLY")
+
+
+def test_the_disk_that_is_used_is_told(project: Path, open_page: Open) -> None:
+    path = write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("runs")
+    assert app.metric[0].label == "Payloads"
+    assert float(app.metric[0].value.split()[0]) == pytest.approx(
+        path.stat().st_size / 1000, rel=0.01
+    )
+    assert [metric.value for metric in app.metric[1:3]] == ["0 B", "0 B"]
