@@ -13,11 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 READERS = [
+    *("footprint", "maps", "peaks", "photographs"),
     *("discovery", "tables", "outliers", "versions", "checks"),
     *("figures", "jobs", "vocabulary", "errors", "extra_tables", "advice"),
-    *("annotations", "read_only"),
+    *("annotations", "export", "read_only"),
     *("findings", "image_groups", "noise", "noise_table", "outlier_change", "overlap"),
-    *("extra_tables", "timeline", "twins"),
+    *("timeline", "twins"),
 ]
 PAGE_ALLOWS = ["pages.components", *(f"analysis.{name}" for name in READERS)]
 NUMPY_ONLY = ["numpy", "pandas", "analysis.tables", "analysis.vocabulary", "analysis.errors"]

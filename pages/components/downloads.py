@@ -1,20 +1,29 @@
-"""Figures and tables to take away: interactive HTML that works offline, and CSV."""
+"""Figures and tables on the screen, each with buttons to take it away."""
 
 from __future__ import annotations
 
-import io
-import re
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from analysis import export
 from analysis.figures import theme
 
 HEIGHT = 450
 ROW_HEIGHT = 17
 ROOM_AROUND = 120
 """Pixels: the legend above the rows and the axis below."""
+
+_MIME_TYPES = {
+    "html": "text/html",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 def mode() -> theme.Mode:
@@ -23,8 +32,13 @@ def mode() -> theme.Mode:
 
 
 def show_figure(
-    figure: go.Figure, name: str, data: pd.DataFrame | None = None, *, rows: int = 0
-) -> None:
+    figure: go.Figure,
+    name: str,
+    data: pd.DataFrame | None = None,
+    *,
+    rows: int = 0,
+    clickable: bool = False,
+) -> int | None:
     """Draw a figure, with buttons to take it (and the numbers behind it) away.
 
     Args:
@@ -32,50 +46,69 @@ def show_figure(
         name: Names the element and the files; unique on the page.
         data: What the figure shows, as a table.
         rows: Labelled rows that must have room below each other.
+        clickable: Whether a click on a point means something.
+
+    Returns:
+        The first entry of the clicked point's `customdata`, a channel; None without a click.
     """
+    shown = mode()  # asked here: a download runs in a thread that knows no viewer
     figure.update_layout(height=max(HEIGHT, ROOM_AROUND + rows * ROW_HEIGHT))
-    st.plotly_chart(figure, key=f"figure {name}", theme=None, config={"displaylogo": False})
+    event = st.plotly_chart(
+        figure,
+        key=f"figure {name}",
+        theme=None,
+        config={
+            "displaylogo": False,
+            # the camera in the figure's own bar needs nothing on the server
+            "toImageButtonOptions": {"format": "svg", "filename": export.name_file(name)},
+        },
+        on_select="rerun" if clickable else "ignore",
+        selection_mode="points",
+    )
     with st.container(horizontal=True, gap="small"):
-        st.download_button(
+        _offer(
             "HTML",
-            data=lambda: _to_html(figure),
-            file_name=f"{_file_stem(name)}.html",
-            mime="text/html",
-            key=f"html {name}",
-            on_click="ignore",
-            type="tertiary",
-            icon=":material/download:",
+            name,
+            lambda: export.figure_to_html(figure, shown),
             help="The interactive figure as one file that opens without a network.",
         )
+        if export.can_draw_images():
+            _offer("SVG", name, lambda: export.figure_to_image(figure, shown, "svg"))
+            _offer("PNG", name, lambda: export.figure_to_image(figure, shown, "png"))
         if data is not None:
-            show_csv(data, name)
+            _offer_table(data, name)
+    return _read_click(event) if clickable else None
 
 
 def show_csv(data: pd.DataFrame, name: str) -> None:
-    """Show a button that downloads a table."""
+    """Show buttons that download a table."""
+    with st.container(horizontal=True, gap="small"):
+        _offer_table(data, name)
+
+
+def _offer_table(data: pd.DataFrame, name: str) -> None:
+    _offer("CSV", name, lambda: export.frame_to_csv(data), help="The numbers as a table.")
+    _offer("Parquet", name, lambda: export.frame_to_parquet(data), help="The numbers, typed.")
+
+
+def _offer(
+    label: str, name: str, make: Callable[[], bytes], *, help: str = "The figure as a picture."
+) -> None:
+    """Show a button that makes a file when it is pressed; its label is the kind of file."""
+    kind = label.lower()
     st.download_button(
-        "CSV",
-        data=lambda: _to_csv(data),
-        file_name=f"{_file_stem(name)}.csv",
-        mime="text/csv",
-        key=f"csv {name}",
+        label,
+        data=make,
+        file_name=f"{export.name_file(name)}.{kind}",
+        mime=_MIME_TYPES[kind],
+        key=f"{kind} {name}",
         on_click="ignore",
         type="tertiary",
         icon=":material/download:",
-        help="The numbers as a table.",
+        help=help,
     )
 
 
-def _to_html(figure: go.Figure) -> bytes:
-    exported = theme.prepare_export(figure, mode())
-    return exported.to_html(include_plotlyjs=True).encode()
-
-
-def _to_csv(data: pd.DataFrame) -> bytes:
-    buffer = io.StringIO()
-    data.to_csv(buffer, index=False)
-    return buffer.getvalue().encode()
-
-
-def _file_stem(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]
+def _read_click(event: Any) -> int | None:
+    points = event["selection"]["points"]
+    return int(points[0]["customdata"][0]) if points and points[0].get("customdata") else None
