@@ -22,7 +22,13 @@ from analysis.discovery import load_ref, short_names
 from analysis.errors import ConfigError, InputError
 from analysis.noise_table import NoiseTable, compare_noise
 from analysis.tables import StatsTable, build_table
-from analysis.versions import Comparison, Severity, compare_tables, compare_top_channels
+from analysis.versions import (
+    Comparison,
+    Severity,
+    compare_tables,
+    compare_top_channels,
+    have_same_images,
+)
 from analysis.vocabulary import Representation, TokenRole
 
 EXIT_DRIFT = 1
@@ -106,12 +112,6 @@ def compare_files(a: Path, b: Path) -> ComparedFiles:
             first, second, comparison.layers, same_images=have_same_images(*tables)
         )
     return ComparedFiles((names[0], names[1]), tables, comparison, noise)
-
-
-def have_same_images(a: StatsTable, b: StatsTable) -> bool:
-    """Return whether both say that they were measured on the same list of images."""
-    prints = [table.run.get("dataset_fingerprint") for table in (a, b)]
-    return prints[0] is not None and prints[0] == prints[1]
 
 
 def build_json(compared: ComparedFiles) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.compatibility import Reason, Severity, check_compatibility
 from analysis.errors import PayloadError
+from analysis.overlap import rank_biased_overlap
 from analysis.scores import Score, find_top, score_channels
 from analysis.tables import StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole
@@ -150,6 +151,31 @@ def jaccard_over_depth(
     in_a, in_b = (find_top(score_channels(_layers_of(table, layers), score), k) for table in (a, b))
     both, either = (in_a & in_b).sum(axis=-1), (in_a | in_b).sum(axis=-1)
     return np.where(either > 0, both / np.maximum(either, 1), 1.0)
+
+
+def rank_biased_over_depth(
+    a: StatsTable, b: StatsTable, score: Score = Score.MAX_ABS, k: int = 20
+) -> NDArray[np.float64]:
+    """Return the rank-biased overlap of the top k of both, ``[layers, 3, 2]``, common layers.
+
+    Raises:
+        PayloadError: If the payloads have different numbers of channels.
+    """
+    _require_same_channels(a, b)
+    layers = np.intersect1d(a.layers, b.layers)
+    k = min(max(k, 1), a.channels)
+    scores = (score_channels(_layers_of(table, layers), score) for table in (a, b))
+    tops_a, tops_b = (np.argsort(-values, axis=-1, kind="stable")[..., :k] for values in scores)
+    overlap = np.empty(tops_a.shape[:-1])
+    for cell in np.ndindex(overlap.shape):
+        overlap[cell] = rank_biased_overlap(tops_a[cell], tops_b[cell])
+    return overlap
+
+
+def have_same_images(a: StatsTable, b: StatsTable) -> bool:
+    """Return whether both say that they were measured on the same list of images."""
+    prints = [table.run.get("dataset_fingerprint") for table in (a, b)]
+    return prints[0] is not None and prints[0] == prints[1]
 
 
 def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:

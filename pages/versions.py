@@ -1,66 +1,74 @@
-"""What differs between two versions: layer by layer, channel by channel, setting by setting."""
+"""What differs between two versions, whether it is more than noise, and whether they compare."""
 
 import streamlit as st
 
+from analysis.errors import PayloadError
 from analysis.figures import versions as figures
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.outliers import SCORE_LABELS
-from analysis.versions import (
-    compare_tables,
-    compare_top_channels,
-    config_diff,
-    jaccard_over_depth,
-)
+from analysis.versions import compare_top_channels, config_diff
 from analysis.vocabulary import Statistic
-from pages.components import controls, downloads, frames, picker, reasons, shell
+from pages.components import (
+    channel_effects,
+    channel_links,
+    controls,
+    differences,
+    downloads,
+    frames,
+    frozen_twin,
+    layer_drift,
+    normalised_views,
+    pair,
+    reasons,
+    shell,
+    timeline,
+    top_overlap,
+)
+from pages.components.text import plain
 
 shell.open_page("Versions")
-a, b = picker.read_two()
+a, b, versions = pair.read()
 names = (a.name, b.name)
-comparison = compare_tables(a.table, b.table, names=names)
+frozen_twin.show(a, b)
+comparison = differences.compare(a, b)
 reasons.show(comparison.reasons)
-if comparison.drift is None:
-    st.info("These two cannot be compared number by number. Pick two versions of one backbone.")
-    st.stop()
 mode = downloads.mode()
+if comparison.drift is None:
+    normalised_views.show(a, b)
+    st.stop()
+try:
+    noise = differences.measure_noise(a, b)
+except PayloadError as error:
+    st.error(plain(str(error)), icon=":material/error:")
+    st.stop()
 
-st.subheader("Drift of each layer")
-with st.container(horizontal=True, gap="medium"):
-    representations = controls.choose_representations()
-    roles = controls.choose_roles()
-downloads.show_figure(
-    figures.build_drift_curves(
-        comparison.layers,
-        comparison.drift,
-        representations=representations,
-        roles=roles,
-        mode=mode,
-    ),
-    "drift",
-    frames.tabulate_cells(comparison.layers, comparison.drift, "drift"),
-)
-st.caption(
-    "Root mean square over channels of how far mean and standard deviation moved, in units of the "
-    "channel's own standard deviation. 0 is no change; how much of it is noise is not told here."
-)
-
-st.subheader("Top channels of a layer")
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
     score = controls.choose_score()
     k = controls.choose_k(a.table.channels)
-layer = controls.choose_layer(a.table, among=comparison.layers)
-top = compare_top_channels(a.table, b.table, layer, representation, role, score, k)
-counts = top.frame["status"].value_counts()
-with st.container(horizontal=True):
-    st.metric("In both", int(counts.get("kept", 0)), border=True)
-    st.metric("New", int(counts.get("new", 0)), border=True, help=f"Only in {b.name}.")
-    st.metric("Gone", int(counts.get("gone", 0)), border=True, help=f"Only in {a.name}.")
-    st.metric(
-        "Overlap", f"{top.jaccard:.2f}", border=True, help="Jaccard index of the two top lists."
+findings = differences.describe(a, b, representation)
+st.markdown(
+    "\n".join(
+        f"- {plain(finding.sentence)} :gray[({finding.figure} below)]" for finding in findings
     )
+)
+
+st.subheader("Drift of each layer")
+with st.container(horizontal=True, gap="medium"):
+    representations = controls.choose_representations()
+    roles = controls.choose_roles()
+layer_drift.show(
+    comparison.layers, comparison.drift, noise, a.table.channels, representations, roles
+)
+
+st.subheader("Channels of a layer")
+layer = controls.choose_layer(a.table, among=comparison.layers)
 where = f"layer {layer}, {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens"
+channel_effects.show(a, b, layer, representation, role)
+
+st.subheader(f"Top channels of {where}")
+top = compare_top_channels(a.table, b.table, layer, representation, role, score, k)
+frames.show_top_counts(top, names)
 downloads.show_figure(
     figures.build_top_changes(top.frame, names=names, value_label=f"max |x|, {where}", mode=mode),
     "top channels",
@@ -70,12 +78,17 @@ downloads.show_figure(
 with st.expander("Table", on_change="rerun", key="top table") as table:
     if table.open:
         frames.show_top_comparison(top, names, score)
+if a.table.count(layer, role) != b.table.count(layer, role):
+    st.caption(
+        "The two were measured on different numbers of tokens, and max |x| grows with them: "
+        "compare ranks, not sizes."
+    )
 
 st.subheader(f"Every channel of {where}")
 values_a, values_b = (
     version.table.get(layer, representation, role, Statistic.MAX_ABS) for version in (a, b)
 )
-downloads.show_figure(
+picked = downloads.show_figure(
     figures.build_channel_comparison(
         values_a,
         values_b,
@@ -88,22 +101,14 @@ downloads.show_figure(
         mode=mode,
     ),
     "channels",
+    clickable=True,
 )
+st.caption("Click a channel to follow it through the layers on the Channels page.")
+channel_links.follow(picked)
 
-st.subheader(f"Overlap of the top {k} by {SCORE_LABELS[score]}")
-overlap = jaccard_over_depth(a.table, b.table, score, k)
-downloads.show_figure(
-    figures.build_jaccard_curves(
-        comparison.layers,
-        overlap,
-        k=k,
-        representations=representations,
-        roles=roles,
-        mode=mode,
-    ),
-    "overlap",
-    frames.tabulate_cells(comparison.layers, overlap, "jaccard"),
-)
+top_overlap.show(a, b, score, k, representations, roles)
+if len(versions) > 2:
+    timeline.show(versions, layer, representation, role)
 
 st.subheader("Settings that differ")
 changed = config_diff(a.table.config, b.table.config)

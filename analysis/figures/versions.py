@@ -59,6 +59,7 @@ def build_jaccard_curves(
     *,
     k: int,
     by_chance: NDArray[np.floating] | None = None,
+    measure: str = "Jaccard",
     representations: Sequence[Representation] = tuple(Representation),
     roles: Sequence[TokenRole] = tuple(TokenRole),
     mode: Mode = "light",
@@ -70,6 +71,7 @@ def build_jaccard_curves(
         jaccard: ``[layers, 3, 2]``.
         k: How many channels are the top.
         by_chance: ``[layers, 3, 2]``: what two measurements without a change share; drawn thin.
+        measure: How the overlap is measured.
         representations: Which to draw.
         roles: Which to draw.
         mode: Light or dark.
@@ -81,8 +83,8 @@ def build_jaccard_curves(
         roles,
         noise=by_chance,
         noise_name="without a change",
-        title=axes.label_with_unit(f"overlap of the top {k} channels", "Jaccard, 0 to 1"),
-        revision=f"jaccard-{k}",
+        title=axes.label_with_unit(f"overlap of the top {k} channels", f"{measure}, 0 to 1"),
+        revision=f"jaccard-{k}-{measure}",
         mode=mode,
     )
     if figure.data:

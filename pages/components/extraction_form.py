@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -50,6 +51,29 @@ def show() -> None:
     if expander.open:
         with expander:
             _show_fields()
+
+
+def prefill(project_dir: Path, *, config_name: str, max_images: int, precision: str) -> None:
+    """Open the form with the fields of a frozen run; for callbacks, before any field is drawn.
+
+    Args:
+        project_dir: As recorded in a payload; the form says so where it cannot be used here.
+        config_name: File name of the config.
+        max_images: Limit of the list, 0 for none.
+        precision: One of `PRECISIONS`; anything else leaves the choice as it is.
+    """
+    state = st.session_state
+    state[_OPEN] = True
+    state["form project_dir"] = str(project_dir)
+    state[f"form head {project_dir}"] = FROZEN
+    state["form max_images"] = max_images or None
+    if precision in PRECISIONS:
+        state["form precision"] = precision
+    with contextlib.suppress(InputError):
+        for path in list_configs(project_dir):
+            if path.name == config_name:
+                state[f"form config {project_dir}"] = str(path)
+                break
 
 
 @st.fragment

@@ -120,6 +120,18 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
     )
 
 
+def show_top_counts(top: TopComparison, names: tuple[str, str]) -> None:
+    """Show how many of the top channels are in both, new and gone, and how far the tops agree."""
+    counts = top.frame["status"].value_counts()
+    with st.container(horizontal=True):
+        st.metric("In both", int(counts.get("kept", 0)), border=True)
+        st.metric("New", int(counts.get("new", 0)), border=True, help=f"Only in {names[1]}.")
+        st.metric("Gone", int(counts.get("gone", 0)), border=True, help=f"Only in {names[0]}.")
+        st.metric(
+            "Overlap", f"{top.jaccard:.2f}", border=True, help="Jaccard index of the two top lists."
+        )
+
+
 def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
     """Show the settings in which two configs differ."""
     text = st.column_config.TextColumn

@@ -38,7 +38,7 @@ def test_one_payload_is_not_enough_to_compare(project: Path, open_page: Open) ->
     write_payload(payload_path(project, "v1"), make_payload(version="v1"))
     app = open_page("versions")
     assert not app.exception
-    assert "Pick a second payload" in texts(app)
+    assert "Extract or upload a second one" in texts(app)
 
 
 @pytest.mark.parametrize("page", PAGES)

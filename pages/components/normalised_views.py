@@ -1,0 +1,49 @@
+"""What is left to compare between different backbones: normalised outputs, layer by layer."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analysis.figures.layers import DepthCurve, build_depth_curves
+from analysis.tables import REPRESENTATIONS, ROLES, aggregate_channels, layer_frame
+from analysis.vocabulary import Representation
+from pages.components import controls, downloads
+from pages.components.picker import Version
+
+NORMALISED = (Representation.PER_LAYER_LN, Representation.GLOBAL_LN)
+
+
+def show(a: Version, b: Version) -> None:
+    """Show both versions' layers after a LayerNorm, aggregated over channels."""
+    st.info(
+        "These two cannot be compared number by number: no channel of one is a channel of the "
+        "other. What is left are their normalised outputs, layer by layer."
+    )
+    with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+        statistic = controls.choose_statistic()
+        aggregate = controls.choose_aggregate()
+        roles = controls.choose_roles()
+    curves = [
+        DepthCurve(
+            version.table.layers,
+            aggregates[:, REPRESENTATIONS.index(representation), ROLES.index(role)],
+            representation,
+            role,
+            version.name,
+        )
+        for version in (a, b)
+        for aggregates in [aggregate_channels(version.table, statistic, aggregate)]
+        for representation in NORMALISED
+        for role in roles
+    ]
+    frame = pd.concat(
+        layer_frame(version.table, statistic).assign(version=version.name) for version in (a, b)
+    )
+    downloads.show_figure(
+        build_depth_curves(
+            curves, statistic=statistic, aggregate=aggregate.value, mode=downloads.mode()
+        ),
+        "normalised layers",
+        frame[frame["representation"] != str(Representation.PRE)],
+    )
