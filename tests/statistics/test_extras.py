@@ -79,7 +79,7 @@ def test_argmax_names_image_and_patch_of_the_largest_magnitude(
     flat = np.nanargmax(magnitudes.reshape(images * tokens, channels), axis=0)
     image, patch = np.divmod(flat, tokens)
     found = extras["layers"][layer]["argmax"][role]
-    assert found.dtype == torch.int32
+    assert found.dtype == torch.int64
     assert found.shape == (channels, 2)
     np.testing.assert_array_equal(found[:, 0], image)
     np.testing.assert_array_equal(found[:, 1], patch if role == "patch" else -1)
@@ -100,7 +100,7 @@ def test_exceed_counts_tokens_beyond_each_threshold(case: Any, layer: int, role:
     outputs, extras = case
     magnitudes = np.abs(measured(by_role(outputs[layer + 1], role)))
     found = extras["layers"][layer]["exceed"][role]
-    assert found.dtype == torch.int64
+    assert found.dtype == torch.int32
     for row, threshold in enumerate((6, 20, 100)):
         np.testing.assert_array_equal(found[row], (magnitudes > threshold).sum(0))
 
@@ -256,3 +256,20 @@ def test_an_unobserved_embedding_is_left_out() -> None:
     extras = fresh.finalize(NORM).extras
     assert extras is not None
     assert "embedding" not in extras
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype"), [(2**31 - 1, torch.int32), (2**31, torch.int64)], ids=["fits", "too large"]
+)
+def test_exceedances_are_kept_in_the_smallest_type_that_holds_them(
+    count: int, dtype: torch.dtype
+) -> None:
+    outputs = make_outputs(depth=1, images=2, patches=4)
+    collector = collect(outputs, [[0, 1]], extras=True)
+    collector.state_dict()["exceed"][0, 1, 0, 0] = count
+    norm = NormParameters(torch.ones(outputs.shape[-1]), torch.zeros(outputs.shape[-1]))
+    extras = collector.finalize(norm).extras
+    assert extras is not None
+    found = extras["layers"][0]["exceed"]["patch"]
+    assert found.dtype == dtype
+    assert found[0, 0] == count
