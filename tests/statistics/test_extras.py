@@ -79,7 +79,7 @@ def test_argmax_names_image_and_patch_of_the_largest_magnitude(
     flat = np.nanargmax(magnitudes.reshape(images * tokens, channels), axis=0)
     image, patch = np.divmod(flat, tokens)
     found = extras["layers"][layer]["argmax"][role]
-    assert found.dtype == torch.int64
+    assert found.dtype == torch.int32
     assert found.shape == (channels, 2)
     np.testing.assert_array_equal(found[:, 0], image)
     np.testing.assert_array_equal(found[:, 1], patch if role == "patch" else -1)
