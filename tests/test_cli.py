@@ -147,6 +147,17 @@ def _hostile_weights(project: Path) -> list[str]:
     return []
 
 
+def _truncated_head(project: Path) -> list[str]:
+    path = project / "weights" / "head" / "infer_head.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    return []
+
+
+def _hostile_head(project: Path) -> list[str]:
+    torch.save({"peft": _Gadget()}, project / "weights" / "head" / "infer_head.pt")
+    return []
+
+
 def _no_weights(project: Path) -> list[str]:
     _weights_file(project).unlink()
     return []
@@ -197,6 +208,8 @@ def _flags(*flags: str) -> Callable[[Path], list[str]]:
         pytest.param(_other_architecture, "blocks.0.norm1.weight", id="wrong architecture"),
         pytest.param(_hostile_weights, "weights", id="hostile weights"),
         pytest.param(_flags("--head-weights=no.pt"), "no.pt", id="missing head"),
+        pytest.param(_truncated_head, "infer_head.pt", id="truncated head"),
+        pytest.param(_hostile_head, "infer_head.pt", id="hostile head"),
         pytest.param(_flags("--head-index=7"), "--head-index", id="head index"),
         pytest.param(_empty_csv, "train.csv", id="empty CSV"),
         pytest.param(_csv_without_image_path, "image_path", id="CSV without image_path"),
