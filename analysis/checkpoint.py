@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -80,14 +81,29 @@ class Checkpoint:
                     f"{self.path}: belongs to another run; what differs: {', '.join(differing)}. "
                     "Run again without --resume to start anew."
                 )
+            tally["skipped"] = [(int(index), str(reason)) for index, reason in tally["skipped"]]
+            counted = Tally(**tally)
+            _check(state, counted)
             collector.load_state_dict(state)
-            tally["skipped"] = [tuple(item) for item in tally["skipped"]]
-            return Tally(**tally)
-        except (KeyError, TypeError, AttributeError) as error:
+            return counted
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ConfigError(
                 f"{self.path}: not a checkpoint of this tool ({error}). "
                 "Run again without --resume to start anew."
             ) from error
+
+
+def _check(state: Mapping[str, torch.Tensor], tally: Tally) -> None:
+    """Refuse numbers that no run leaves behind, before they spread to all later ones."""
+    if not all(bool(torch.isfinite(state[name]).all()) for name in ("mean", "m2")):
+        raise ValueError("NaN or infinite statistics")
+    if bool((state["count"] < 0).any()):
+        raise ValueError("negative token counts")
+    numbers = (tally.num_images, tally.num_batches, tally.next_batch, tally.seconds)
+    if any(type(number) not in (int, float) or not 0 <= number < 1e15 for number in numbers):
+        raise ValueError(f"impossible counts {numbers}")
+    if not all(isinstance(notice, str) for notice in tally.notices):
+        raise ValueError("notices that are no text")
 
 
 def remove_checkpoints(output: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -20,7 +20,14 @@ from analysis.errors import ConfigError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
+MAX_WRITTEN = 10_000
+"""Values that stand in the file; a training config has a hundred."""
+
 MAX_VALUES = 100_000
+"""Values with every alias written out; a long text counts as one for every 100 characters."""
+
+MAX_DIGITS = 100
+"""Of an integer. PyYAML's base-60 integers take a time that grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +80,32 @@ class _BoundedLoader(yaml.SafeLoader):
     """PyYAML's safe loader, which by itself recurses as deep as the file asks."""
 
     _depth = 0
+    _written = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
+        self._written += 1
         if self._depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark
-            problem = f"nested more than {MAX_DEPTH} levels deep"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+            self._refuse(f"nested more than {MAX_DEPTH} levels deep")
+        if self._written > MAX_WRITTEN:
+            self._refuse(f"more than {MAX_WRITTEN} values")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > MAX_DIGITS:
+            problem = f"an integer of more than {MAX_DIGITS} digits"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return super().construct_yaml_int(node)
+
+    def _refuse(self, problem: str) -> NoReturn:
+        mark = self.peek_event().start_mark
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
+# The safe loader looks its constructors up by tag, not by name.
+_BoundedLoader.add_constructor("tag:yaml.org,2002:int", _BoundedLoader.construct_yaml_int)
 
 
 def _read_text(path: Path) -> str:
@@ -120,6 +143,8 @@ def _measure(
         children = node.value
     opened.add(id(node))
     values, levels = 1, 1
+    if isinstance(node, yaml.ScalarNode):
+        values += len(node.value) // 100
     for child in children:
         if id(child) in opened:
             raise yaml.MarkedYAMLError(

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.errors import PayloadError
+from analysis.printable import to_printable
 from analysis.roots import allowed_roots, find_payload_files, resolve_below_roots
 from analysis.sidecar import Sidecar, read_sidecar
 
@@ -68,7 +69,7 @@ class PayloadRef:
     def name(self) -> str:
         """The short name for legends; two files may share it (see `short_names`)."""
         if self.version is None:
-            return self.path.stem
+            return to_printable(self.path.stem)
         return f"{self.version} (train_all)" if self.train_all else self.version
 
 
@@ -96,7 +97,10 @@ def load_ref(path: Path) -> PayloadRef:
     version, train_all = facts.version, facts.train_all
     if not facts.known:
         version, train_all = _infer_version(path)
-    written = datetime.fromtimestamp(state.st_mtime, UTC)
+    try:
+        written = datetime.fromtimestamp(state.st_mtime, UTC)
+    except (ValueError, OverflowError):  # some file systems keep years beyond 9999
+        written = datetime.max.replace(tzinfo=UTC)
     ref = PayloadRef(
         path=path,
         size=state.st_size,
@@ -135,7 +139,10 @@ def discover_payloads(roots: Sequence[Path] | None = None) -> PayloadList:
 def short_names(refs: Sequence[PayloadRef]) -> list[str]:
     """Return a legend name for each ref, unique among them: the version, then date, then path."""
     names = [ref.name for ref in refs]
-    for more in (lambda ref: f"{ref.created:%Y-%m-%d %H:%M}", lambda ref: str(ref.path)):
+    for more in (
+        lambda ref: f"{ref.created:%Y-%m-%d %H:%M}",
+        lambda ref: to_printable(str(ref.path)),
+    ):
         shared = Counter(names)
         names = [
             f"{name}, {more(ref)}" if shared[name] > 1 else name
@@ -159,7 +166,7 @@ def _describe(ref: PayloadRef) -> str:
     """Join what is known; a file without JSON shows its path instead of what it cannot say."""
     date = f"{ref.created:%Y-%m-%d %H:%M} UTC"
     if not ref.facts.known:
-        return f"{ref.path} · {date}"
+        return f"{to_printable(str(ref.path))} · {date}"
     facts = ref.facts
     parts = [
         ref.version or "no version",
@@ -187,9 +194,9 @@ def _tell_apart(refs: Sequence[PayloadRef], roots: Sequence[Path]) -> list[Paylo
     for ref in refs:
         label = ref.label
         if not ref.facts.known:
-            label = label.replace(str(ref.path), shown[ref.path], 1)
+            label = label.replace(to_printable(str(ref.path)), to_printable(shown[ref.path]), 1)
         elif shared[label] > 1:
-            label = f"{label} · {shown[ref.path]}"
+            label = f"{label} · {to_printable(shown[ref.path])}"
         result.append(replace(ref, label=label))
     return result
 

@@ -5,9 +5,21 @@ what to do about it. The command line prints it as one line and exits with code 
 shows it in place. Anything else that escapes is a bug and keeps its traceback.
 """
 
+from analysis.printable import to_printable
+
+MAX_MESSAGE = 4000
+"""Characters; names and values in a message come from files, and can be of any length."""
+
 
 class InputError(Exception):
     """A file, flag, key or value that the user can correct."""
+
+    def __str__(self) -> str:
+        """Return one line of printable text, whatever names and values it quotes."""
+        text = super().__str__()
+        if len(text) > MAX_MESSAGE:
+            text = f"{text[: MAX_MESSAGE // 2]} ... {text[-MAX_MESSAGE // 2 :]}"
+        return to_printable(text)
 
 
 class ConfigError(InputError):

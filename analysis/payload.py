@@ -44,6 +44,17 @@ BACKBONE_KEYS = (
 )
 
 
+MAX_BYTES = 2**29
+"""Of a payload, unpacked. The largest backbone's takes 120 MB with all extras."""
+
+MAX_COUNT = 10**15
+"""Images or tokens."""
+
+MAX_LAYERS = 256
+MAX_TABLE = 2**20
+"""Layers times channels: six times those of the largest backbone."""
+
+
 def save_payload(payload: Mapping[str, Any], path: Path) -> None:
     """Write the payload and the small JSON beside it, each complete or not at all.
 
@@ -119,12 +130,12 @@ def build_sidecar(payload: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return facts | {key: run[key] for key in copied.split() if key in run}
 
 
-def load_payload(path: Path, *, max_bytes: int | None = None) -> dict[str, Any]:
+def load_payload(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Read a payload without executing anything in it, and check that it is one.
 
     Args:
         path: The `.pt` file.
-        max_bytes: Refuse an archive that unpacks to more than this; None for no limit.
+        max_bytes: Refuse a file that unpacks to more than this.
 
     Raises:
         PayloadError: If the file cannot be read, needs more than plain types and tensors, or does
@@ -151,10 +162,22 @@ def validate_payload(payload: Any, path: Path) -> None:
         if key not in backbone:
             raise _fault(path, f"meta.backbone.{key}", "this key", "nothing")
     for key in COUNT_KEYS:
-        if _child(counts, key, int, path, "meta.counts") < 0:
-            raise _fault(path, f"meta.counts.{key}", "0 or more", repr(counts[key]))
+        if not 0 <= _child(counts, key, int, path, "meta.counts") <= MAX_COUNT:
+            raise _fault(path, f"meta.counts.{key}", f"0 to {MAX_COUNT}", repr(counts[key]))
     num_layers, channels = counts["num_layers"], counts["embedding_dim"]
-    if sorted(map(repr, layers)) != sorted(map(repr, range(num_layers))) or num_layers == 0:
+    if num_layers > MAX_LAYERS or channels < 1 or num_layers * channels > MAX_TABLE:
+        raise _fault(
+            path,
+            "meta.counts",
+            f"at most {MAX_LAYERS} layers and {MAX_TABLE} channels of all layers, at least 1",
+            f"{num_layers} layers of {channels} channels",
+        )
+    expected_layers = list(range(num_layers))
+    if (
+        not layers
+        or any(type(key) is not int for key in layers)
+        or sorted(layers) != expected_layers
+    ):
         raise _fault(
             path,
             "layers",
@@ -175,8 +198,9 @@ def _validate_cell(
     roles = _child(representations, representation, dict, path, where)
     cell = _child(roles, role, dict, path, f"{where}.{representation}")
     where = f"{where}.{representation}.{role}"
-    if _child(cell, "count", int, path, where) < 1:
-        raise _fault(path, f"{where}.count", "1 or more (count 0 has no mean)", str(cell["count"]))
+    if not 1 <= _child(cell, "count", int, path, where) <= MAX_COUNT:
+        expected = f"1 to {MAX_COUNT} (count 0 has no mean)"
+        raise _fault(path, f"{where}.count", expected, str(cell["count"]))
     for statistic in Statistic:
         key = f"{where}.{statistic.value}"
         values = _child(cell, statistic.value, torch.Tensor, path, where)
@@ -186,6 +210,8 @@ def _validate_cell(
         if values.layout != torch.strided or values.device.type != "cpu":
             found = f"a {values.layout} tensor on {values.device}"
             raise _fault(path, key, "a plain CPU tensor", found)
+        if values.requires_grad or values.is_neg() or values.is_conj():
+            raise _fault(path, key, "a plain tensor", "one that is a parameter or a lazy view")
         if not bool(torch.isfinite(values).all()):
             number = int((~torch.isfinite(values)).sum())
             raise _fault(path, key, "finite numbers", f"{number} NaN or infinite channel(s)")

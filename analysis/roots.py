@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.errors import ConfigError
+from analysis.printable import to_printable
 from analysis.vocabulary import FEATURE_STATS_DIR
 
 ROOTS_ENV = "DASHBOARD_ROOTS"
@@ -117,10 +118,11 @@ def _inside(entry: os.DirEntry[str], roots: Sequence[Path], notices: list[str]) 
         except (OSError, RuntimeError):
             return
         if not _is_below(path, roots):
-            notices.append(
+            notice = (
                 f"{entry.path} links to a place outside the folders that this dashboard may read; "
                 f"add {path} to {ROOTS_ENV} to see its payloads."
             )
+            notices.append(to_printable(notice))
             return
     yield path
 

@@ -3,15 +3,19 @@
 A `.pt` file is a pickle, and a pickle can run code. Everything here goes through
 `torch.load(weights_only=True)`, which builds tensors and plain types only; a file that asks for
 more is refused, and the message says what it asked for. There is no way round it on purpose.
+
+What a small file can make of time and memory is bounded too: the archive (`analysis.archive`) and
+the pickle (`analysis.pickle_scan`) are judged before torch reads them, what came out
+(`analysis.plain_values`) before anybody walks through it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,10 +23,22 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from analysis.archive import Archive, inspect_archive
 from analysis.errors import InputError
+from analysis.pickle_scan import scan_pickle
+from analysis.plain_values import check_values
 
 SafeGlobal = type | Callable[..., Any] | tuple[Callable[..., Any], str]
 """A class or function that a pickle may name; with a string, the full name it has in the file."""
+
+MAX_JSON_BYTES = 4_000_000
+"""Of adapter settings, and of the list of shards of the largest model many times over."""
+
+MAX_SAFETENSORS_HEADER = 16_000_000
+"""Bytes; 100 for each tensor are usual."""
+
+_LEGACY_PICKLES = 5
+"""Magic number, protocol, machine, content, storage keys: a file from before torch 1.6."""
 
 _LOOKS_LIKE = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: run `git lfs pull`"),
@@ -63,19 +79,25 @@ def load_torch_file(
         raise error(
             f"{path}: this is a safetensors file, expected a {kind} file written by torch.save."
         )
-    size, mmap = _measure(path, start, kind, error)
-    if max_bytes is not None and size > max_bytes:
-        raise error(
-            f"{path}: this {kind} file unpacks to {size} bytes, more than the limit of "
-            f"{max_bytes}. Put it into a project dir instead of uploading it."
-        )
     try:
+        archive = inspect_archive(path, start)
+        if max_bytes is not None and archive.unpacked > max_bytes:
+            raise error(
+                f"{path}: this {kind} file unpacks to {archive.unpacked} bytes, more than the "
+                f"limit of {max_bytes}. Make it anew with fewer extras."
+            )
+        _scan(path, archive, allowed)
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
             # Odd files make torch warn before it refuses them; the error says it all.
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive.stored)
+        classes = tuple(item for item in allowed if isinstance(item, type))
+        check_values(loaded, archive.unpacked, classes)
+    except error:
+        raise
     except Exception as failure:  # a damaged pickle can fail in any way at all
         _refuse(path, start, kind, error, failure)
+    return loaded
 
 
 def load_safetensors(path: Path, *, kind: str, error: type[InputError]) -> dict[str, Tensor]:
@@ -88,6 +110,8 @@ def load_safetensors(path: Path, *, kind: str, error: type[InputError]) -> dict[
 
     start = _peek(path, kind, error)
     try:
+        if int.from_bytes(start[:8], "little") > MAX_SAFETENSORS_HEADER:
+            raise ValueError(f"a header of more than {MAX_SAFETENSORS_HEADER} bytes")
         return load_file(path)
     except Exception as failure:
         known = _looks_like(start)
@@ -107,7 +131,11 @@ def load_json_object(path: Path, *, kind: str, error: type[InputError]) -> dict[
     """
     _peek(path, kind, error)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_JSON_BYTES + 1)
+        if len(content) > MAX_JSON_BYTES:
+            raise ValueError(f"more than {MAX_JSON_BYTES} bytes")
+        value = json.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as failure:
         raise error(
             f"{path}: this {kind} file is not valid JSON ({_first_line(failure)}). "
@@ -159,29 +187,25 @@ def _peek(path: Path, kind: str, error: type[InputError]) -> bytes:
     return start
 
 
-def _measure(path: Path, start: bytes, kind: str, error: type[InputError]) -> tuple[int, bool]:
-    """Return the size after unpacking, in bytes, and whether the file can be memory-mapped."""
-    size = path.stat().st_size
-    if not start.startswith(b"PK"):
-        return size, False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as failure:
-        raise error(
-            f"{path}: this {kind} file is damaged or cut off ({_first_line(failure)}). "
-            "Copy or download it again."
-        ) from failure
-    # torch never compresses; mapping a repacked archive would read compressed bytes as numbers.
-    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-    return max(size, sum(entry.file_size for entry in entries)), stored
+def _scan(path: Path, archive: Archive, allowed: Sequence[SafeGlobal]) -> None:
+    """Judge every pickle that torch is going to follow."""
+    names = {
+        item[1] if isinstance(item, tuple) else f"{item.__module__}.{item.__qualname__}"
+        for item in allowed
+    }
+    if archive.pickle is not None:
+        scan_pickle(io.BytesIO(archive.pickle), names)
+        return
+    with path.open("rb") as file:
+        for _ in range(_LEGACY_PICKLES):
+            scan_pickle(file, names)
 
 
 def _refuse(
     path: Path, start: bytes, kind: str, error: type[InputError], failure: Exception
 ) -> NoReturn:
     text = str(failure)
-    asked = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", text)
+    asked = re.search(r"GLOBAL (\S+) was not an allowed", text)
     if asked:
         raise error(
             f"{path}: this {kind} file asks to run {asked[1]}, which is refused: only tensors and "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,10 +60,13 @@ def read_sidecar(payload: Path, state: os.stat_result) -> Sidecar | None:
     """
     path = payload.with_suffix(".json")
     try:
+        about = path.lstat()
+        # A link could lead anywhere, and whoever opens a pipe waits for a writer.
+        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+            return None
+        written = about.st_mtime
         with path.open("rb") as file:
-            written = os.fstat(file.fileno()).st_mtime
-            content = file.read(MAX_BYTES + 1)
-        facts = json.loads(content) if len(content) <= MAX_BYTES else None
+            facts = json.loads(file.read(MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(facts, dict) or _is_stale(facts, state, written):
@@ -115,7 +119,9 @@ def _flag(facts: Mapping[str, Any], key: str) -> bool | None:
 
 def _number(facts: Mapping[str, Any], key: str) -> int | None:
     value = facts.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < 10**15 else None
 
 
 def _amount(facts: Mapping[str, Any], key: str) -> float | None:

@@ -134,7 +134,10 @@ def load_table(path: Path | str) -> StatsTable:
     Raises:
         PayloadError: If the file cannot be read or is no payload; names path and key.
     """
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PayloadError(f"{path}: is not a usable path ({error}).") from error
     fingerprint = _fingerprint(path)
     cached = table_cache.load_arrays(fingerprint)
     if cached is not None:
@@ -183,7 +186,9 @@ def build_table(payload: Mapping[str, Any]) -> StatsTable:
             "a layer is measured on the same tokens. Make the payload anew."
         )
     # Through JSON here too, so that a first and a cached reading are equal.
-    meta = json.loads(json.dumps(payload["meta"], default=str))
+    written = json.dumps(payload["meta"], default=_describe, ensure_ascii=False)
+    # Half a surrogate pair is text to a pickle, but nothing that a page can show.
+    meta = json.loads(written.encode(errors="replace"))
     return StatsTable(values, counts[:, 0], np.array(layers, dtype=np.int64), meta)
 
 
@@ -239,6 +244,12 @@ def _depth_index(table: StatsTable) -> pd.DataFrame:
 def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = parent.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _describe(value: Any) -> str:
+    """Name what JSON has no word for; tensors by their shape, since printing them takes long."""
+    shape = getattr(value, "shape", None)
+    return str(value) if shape is None else f"{type(value).__name__} {tuple(shape)}"
 
 
 def _fingerprint(path: Path) -> table_cache.Fingerprint:

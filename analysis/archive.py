@@ -1,0 +1,91 @@
+"""Judge a zip archive of `torch.save` before torch unpacks it, and take out its pickle.
+
+Python's reader of archives and torch's are two, and a file can be made to say one thing to each.
+So an archive passes only if there is nothing to disagree about: one directory at the very end,
+no two entries of one name (torch does not tell A from a), nothing encrypted.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_ENTRIES = 50_000
+"""Files in an archive, one for each tensor."""
+
+MAX_PICKLE_BYTES = 64_000_000
+"""What describes the tensors; a backbone's is below one megabyte."""
+
+MAX_COMPRESSED_BYTES = 256_000_000
+"""torch compresses nothing; an archive that somebody repacked is unpacked in memory."""
+
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR_SIZE = 20
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What is to be known of a torch file before torch opens it."""
+
+    unpacked: int
+    """Bytes after unpacking."""
+    stored: bool
+    """Whether it is a zip archive without compression, which can be memory-mapped."""
+    pickle: bytes | None
+    """What describes the tensors in a zip archive; None for the legacy format."""
+
+
+def inspect_archive(path: Path, start: bytes) -> Archive:
+    """Read the directory and the pickle of a torch file.
+
+    Args:
+        path: A regular file.
+        start: Its first bytes.
+
+    Raises:
+        ValueError, zipfile.BadZipFile, RuntimeError: If it is a damaged or unusual zip archive.
+    """
+    size = path.stat().st_size
+    if not start.startswith(b"PK"):
+        return Archive(size, stored=False, pickle=None)
+    _check_directory(path, size)
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        names = {entry.filename.lower() for entry in entries}
+        if len(names) < len(entries):
+            raise ValueError("two entries of the archive have the same name")
+        # torch compresses nothing, and mapping would read compressed bytes as numbers.
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        unpacked = max(size, sum(entry.file_size for entry in entries))
+        if not stored and unpacked > MAX_COMPRESSED_BYTES:
+            raise ValueError(f"it is compressed and unpacks to {unpacked} bytes")
+        if not entries:
+            raise ValueError("the archive is empty")
+        pickle = archive.getinfo(f"{entries[0].filename.split('/')[0]}/data.pkl")
+        if pickle.file_size > MAX_PICKLE_BYTES:
+            raise ValueError(f"data.pkl has {pickle.file_size} bytes")
+        if "constants.pkl" in {name.rpartition("/")[2] for name in names}:
+            raise ValueError("TorchScript archive")
+        return Archive(unpacked, stored, archive.read(pickle))
+
+
+def _check_directory(path: Path, size: int) -> None:
+    """Check that the directory ends the file and lies where it says, and count the entries."""
+    with path.open("rb") as file:
+        tail_size = min(size, _END64.size + _LOCATOR_SIZE + _END.size)
+        file.seek(size - tail_size)
+        tail = file.read()
+    if tail[-_END.size :][:4] != b"PK\5\6":
+        raise ValueError("the archive is cut off, or something follows it")
+    _, _, _, _, count, length, offset, _ = _END.unpack(tail[-_END.size :])
+    end = size - _END.size
+    if tail.startswith(b"PK\6\6") and len(tail) > _END.size + _LOCATOR_SIZE:
+        end = size - tail_size
+        count, length, offset = _END64.unpack(tail[: _END64.size])[7:]
+    if offset + length != end:
+        raise ValueError("the archive's directory is not where it says")
+    if count > MAX_ENTRIES or length > 1000 * MAX_ENTRIES:
+        raise ValueError(f"the archive has more than {MAX_ENTRIES} entries")
