@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import Representation, Statistic
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class DepthCurve:
     values: NDArray[np.floating]
     """``[layers]``."""
     representation: Representation
-    role: TokenRole
+    role: str
+    """A token role, or a storage token (``storage_0`` ...)."""
     version: str
 
 
@@ -114,7 +115,7 @@ def _build_panels(panels: Sequence[Representation], facets: bool) -> go.Figure:
 def _build_line(
     curve: DepthCurve, color: str, *, several: bool, facets: bool, legend: bool
 ) -> go.Scatter:
-    role = theme.ROLE_LABELS[curve.role]
+    role = theme.role_label(curve.role)
     parts = [curve.version] if several else []
     parts += [role] if facets else [theme.REPRESENTATION_LABELS[curve.representation], role]
     name = ", ".join(parts)

@@ -59,10 +59,9 @@ STATISTIC_LABELS: Mapping[Statistic, str] = MappingProxyType(
     {Statistic.MEAN: "mean", Statistic.STD: "std", Statistic.MAX_ABS: "max |x|"}
 )
 
-_ROLE_DASHES: Mapping[TokenRole, str] = MappingProxyType(
-    {TokenRole.CLS: "dot", TokenRole.PATCH: "solid"}
-)
-_ROLE_SYMBOLS: Mapping[TokenRole, str] = MappingProxyType(
+_STORAGE_DASHES = ("dash", "dashdot", "longdash", "longdashdot")
+_ROLE_DASHES: Mapping[str, str] = MappingProxyType({TokenRole.CLS: "dot", TokenRole.PATCH: "solid"})
+_ROLE_SYMBOLS: Mapping[str, str] = MappingProxyType(
     {TokenRole.CLS: "diamond", TokenRole.PATCH: "circle"}
 )
 
@@ -119,14 +118,23 @@ def version_color(index: int, mode: Mode) -> str:
     return colors[index % len(colors)]
 
 
-def role_dash(role: TokenRole) -> str:
-    """Return the line style that this token role has in every figure."""
-    return _ROLE_DASHES[role]
+def role_label(role: str) -> str:
+    """Return what a token role is called, storage tokens (``storage_0`` ...) included."""
+    return {str(known): label for known, label in ROLE_LABELS.items()}.get(
+        role, role.replace("storage_", "register ")
+    )
 
 
-def role_symbol(role: TokenRole) -> str:
+def role_dash(role: str) -> str:
+    """Return the line style that this token role has in every figure; storage tokens share four."""
+    if role in _ROLE_DASHES:
+        return _ROLE_DASHES[role]
+    return _STORAGE_DASHES[int(role.removeprefix("storage_")) % len(_STORAGE_DASHES)]
+
+
+def role_symbol(role: str) -> str:
     """Return the marker that this token role has in every figure."""
-    return _ROLE_SYMBOLS[role]
+    return _ROLE_SYMBOLS.get(role, "square")
 
 
 def muted_color(mode: Mode) -> str:
