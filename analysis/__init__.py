@@ -5,7 +5,8 @@ imports run the network (torch); `analysis.tables`, `analysis.outliers`, `analys
 `analysis.checks` and `analysis.figures` read what it wrote (numpy, pandas, plotly). Nothing here
 imports Streamlit, and importing this package imports neither half.
 
-From Python, for a model of your own: ``from analysis import extract, load_payload, compare``.
+From Python, for a model of your own: ``from analysis import extract, save_payload, load_payload,
+compare``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.api import compare, extract, load_payload
+    from analysis.api import compare, extract, load_payload, save_payload
 
-__all__ = ["__version__", "compare", "extract", "load_payload"]
+__all__ = ["__version__", "compare", "extract", "load_payload", "save_payload"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """Import the Python interface, and torch with it, on first use."""
-    if name in ("compare", "extract", "load_payload"):
+    if name in ("compare", "extract", "load_payload", "save_payload"):
         from analysis import api
 
         return getattr(api, name)

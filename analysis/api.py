@@ -1,10 +1,11 @@
-"""The package from Python: measure your own model, load payloads, compare them.
+"""The package from Python: measure your own model, save and load payloads, compare them.
 
 ::
 
-    from analysis import compare, extract, load_payload
+    from analysis import compare, extract, load_payload, save_payload
 
     payload = extract(model, loader, blocks=model.blocks, norm=model.norm, n_storage_tokens=4)
+    save_payload(payload, "outputs/b/feature_stats/dinov3_feature_stats.pt")
     comparison = compare(load_payload("a.pt"), payload)
 
 `extract` takes any model whose blocks return tokens ``[B, T, C]`` in the order CLS, storage
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from analysis import __version__
 from analysis.payload import load_payload as _load_payload
+from analysis.payload import save_payload as _save_payload
 from analysis.payload import validate_payload
 from analysis.run_record import Tally, layers_of
 from analysis.statistics.collector import NormParameters, StatisticsCollector
@@ -30,7 +32,7 @@ from analysis.tables import build_table
 from analysis.versions import Comparison, compare_tables
 from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION
 
-__all__ = ["compare", "extract", "load_payload"]
+__all__ = ["compare", "extract", "load_payload", "save_payload"]
 
 
 def extract(
@@ -47,8 +49,9 @@ def extract(
 ) -> dict[str, Any]:
     """Measure the block outputs of a model over batches of images, and return a payload.
 
-    The model runs on its own device, in evaluation mode (its mode is restored afterwards) and
-    without gradients; autocast around the call applies to the model, never to the statistics.
+    The model runs on its own device, in evaluation mode (every module's mode is restored
+    afterwards) and without gradients; autocast around the call applies to the model, never to the
+    statistics.
 
     Args:
         model: Any module; its parameters tell the device.
@@ -66,7 +69,7 @@ def extract(
 
     Raises:
         ValueError: If there is no batch, or a block did not run.
-        StatisticsError: If a layer has no finite token.
+        StatisticsError: If a layer has no finite token, or the epsilon of `norm` is not 1e-5.
     """
     run = forward or model
     device = next(model.parameters()).device
@@ -88,7 +91,7 @@ def extract(
         return hook
 
     handles = [block.register_forward_hook(listen(layer)) for layer, block in enumerate(blocks)]
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.inference_mode():
@@ -103,7 +106,8 @@ def extract(
                 tally.num_images += len(images)
                 tally.num_batches += 1
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
         for handle in handles:
             handle.remove()
     if collector is None:
@@ -153,6 +157,15 @@ def load_payload(path: str | Path) -> dict[str, Any]:
         PayloadError: If it is not; the message names the key.
     """
     return _load_payload(Path(path))
+
+
+def save_payload(payload: dict[str, Any], path: str | Path) -> None:
+    """Write a payload and the JSON beside it; the dashboard finds it in a folder `feature_stats`.
+
+    Raises:
+        ConfigError: If the folder cannot be made or written to, or the disk is full.
+    """
+    _save_payload(payload, Path(path))
 
 
 def compare(a: dict[str, Any], b: dict[str, Any]) -> Comparison:

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis import compare, extract, load_payload
+from analysis import compare, extract, load_payload, save_payload
 from analysis.errors import PayloadError
-from analysis.payload import save_payload
 from analysis.statistics.collector import NormParameters, StatisticsCollector
 from tests.agreement import largest_difference
 from tests.factories.backbones import make_backbone
@@ -82,10 +81,18 @@ def test_any_model_whose_blocks_return_tokens_will_do(tmp_path: Path) -> None:
 
     model = Plain().train()
     payload = extract(model, batches(2, 2), blocks=list(model.encoder.layers), version="mine")
-    save_payload(payload, tmp_path / "mine.pt")
+    save_payload(payload, str(tmp_path / "mine.pt"))
     assert load_payload(tmp_path / "mine.pt")["meta"]["counts"]["num_layers"] == 3
     assert model.training
     assert not any(layer._forward_hooks for layer in model.encoder.layers)
+
+
+def test_every_module_is_left_in_the_mode_that_it_was_in() -> None:
+    model = make_backbone("tiny").train()
+    model.blocks[0].eval()
+    before = [module.training for module in model.modules()]
+    extract(model, batches(1), blocks=list(model.blocks), n_storage_tokens=4)
+    assert [module.training for module in model.modules()] == before
 
 
 def test_a_block_that_does_not_run_is_an_error() -> None:
