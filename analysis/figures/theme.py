@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -68,7 +69,6 @@ _ROLE_SYMBOLS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class _Inks:
-    template: str
     background: str
     text: str
     muted: str
@@ -81,7 +81,6 @@ class _Inks:
 _INKS: Mapping[str, _Inks] = MappingProxyType(
     {
         "light": _Inks(
-            "plotly_white",
             "#ffffff",
             "#26303d",
             "#98a2b0",
@@ -89,7 +88,6 @@ _INKS: Mapping[str, _Inks] = MappingProxyType(
             ("#f3f6fb", "#c5d5ee", "#8fb0e0", "#6b83cf", "#6a4fb0", "#7a1f7e", "#5c0b3a"),
         ),
         "dark": _Inks(
-            "plotly_dark",
             "#0e1117",
             "#dfe4ec",
             "#667085",
@@ -99,6 +97,7 @@ _INKS: Mapping[str, _Inks] = MappingProxyType(
     }
 )
 
+_TRANSPARENT = "rgba(0,0,0,0)"
 FONT = "'Source Sans', 'Source Sans Pro', 'Segoe UI', system-ui, sans-serif"
 
 
@@ -167,33 +166,48 @@ def describe_unit(representation: Representation) -> str:
 
 
 def apply_theme(figure: go.Figure, mode: Mode) -> go.Figure:
-    """Give a figure the look of a mode, in place, and return it; the page shines through."""
-    inks = _INKS[mode]
+    """Give a figure the look of a mode, in place, and return it; the page shines through.
+
+    The look is a template of a few keys, made once: plotly checks and copies every key that a
+    figure is given, and its own templates have hundreds.
+    """
     figure.update_layout(
-        template=inks.template,
-        colorway=list(palette(mode)),
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": inks.text},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": inks.muted, "activecolor": inks.text},
-        margin={"l": 8, "r": 8, "t": 40, "b": 8},
-        hoverlabel={
-            "bgcolor": inks.background,
-            "bordercolor": inks.grid,
-            "font": {"family": FONT, "color": inks.text},
-        },
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": None},
+        template=_template(mode),
+        colorway=palette(mode),
+        paper_bgcolor=_TRANSPARENT,
+        plot_bgcolor=_TRANSPARENT,
+        font={"family": FONT, "size": 13, "color": _INKS[mode].text},
     )
+    return figure
+
+
+@cache
+def _template(mode: Mode) -> go.layout.Template:
+    inks = _INKS[mode]
     axis = {
         "gridcolor": inks.grid,
         "linecolor": inks.grid,
         "zeroline": False,
         "automargin": True,
-        "title_standoff": 8,
+        "title": {"standoff": 8},
     }
-    figure.update_xaxes(axis)
-    figure.update_yaxes(axis)
-    return figure
+    return go.layout.Template(
+        layout={
+            "autotypenumbers": "strict",
+            "hovermode": "closest",
+            "modebar": {"bgcolor": _TRANSPARENT, "color": inks.muted, "activecolor": inks.text},
+            "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
+            "hoverlabel": {
+                "align": "left",
+                "bgcolor": inks.background,
+                "bordercolor": inks.grid,
+                "font": {"family": FONT, "color": inks.text},
+            },
+            "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
 
 
 def prepare_export(figure: go.Figure, mode: Mode) -> go.Figure:
