@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ import torch
 
 from analysis import extract
 from analysis.cli import main
-from analysis.payload import load_payload
+from analysis.jobs.queue import QUEUE_ENV
+from analysis.payload import MAX_BYTES, load_payload
+from analysis.read_only import READ_ONLY_ENV
+from analysis.roots import ROOTS_ENV
+from analysis.table_cache import CACHE_ENV
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import make_project
 
@@ -145,3 +150,17 @@ def test_every_test_that_the_documentation_names_exists() -> None:
         if not (ROOT / path).exists() or f"def {name}(" not in (ROOT / path).read_text()
     ]
     assert missing == []
+
+
+def test_serving_names_what_the_server_is_set_to() -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["address"] == "localhost"
+    assert config["browser"]["gatherUsageStats"] is False
+    assert f"upload may have {config['server']['maxUploadSize']} MB" in text
+    assert f"client_max_body_size {config['server']['maxUploadSize']}m" in text
+    assert f"unpack to {MAX_BYTES // 2**20} MB" in text
+    sources = [*ROOT.glob("pages/**/*.py"), ROOT / "app.py"]
+    assert [p.name for p in sources if re.search(r"allow_html|st\.html", p.read_text())] == []
+    for variable in (ROOTS_ENV, READ_ONLY_ENV, CACHE_ENV, QUEUE_ENV):
+        assert f"| `{variable}` |" in text
