@@ -43,7 +43,7 @@ def describe_peaks(frame: pd.DataFrame) -> str:
         return f"One channel, one {kind}."
     if first["count"] == 1:
         return f"Each of the top {total} channels peaks in another {kind}."
-    where = f"image {first['image']}"
+    where = first["path"] or f"image {first['image']}"
     if placed:
         where = f"patch {first['patch']} of {where}"
     sentence = f"{first['count']} of the top {total} channels peak in {where}"

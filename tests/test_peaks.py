@@ -38,3 +38,8 @@ def test_the_sentence_says_whether_one_place_explains_the_peaks() -> None:
 def test_tokens_without_a_place_peak_in_images() -> None:
     frame = group_peaks(np.arange(5), PLACES * [1, 0] - [0, 1])
     assert "in image 0: one token" in describe_peaks(frame)
+
+
+def test_an_image_is_named_by_its_path_where_it_is_known() -> None:
+    frame = group_peaks(np.arange(5), PLACES, ["a.jpg", "b.jpg", "c.jpg"])
+    assert "in patch 5 of a.jpg: one token" in describe_peaks(frame)

@@ -5,16 +5,19 @@
 """
 
 from analysis.maps.request import (
+    MAX_IMAGES,
     Arm,
     MapRequest,
     Picture,
     choose_channels,
     plan_maps,
+    uploads_folder,
 )
 from analysis.maps.runs import Run, find_run, start_run
 from analysis.maps.store import TokenMaps, load_maps
 
 __all__ = [
+    "MAX_IMAGES",
     "Arm",
     "MapRequest",
     "Picture",
@@ -25,4 +28,5 @@ __all__ = [
     "load_maps",
     "plan_maps",
     "start_run",
+    "uploads_folder",
 ]

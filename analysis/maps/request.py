@@ -134,6 +134,11 @@ def maps_folder() -> Path:
     return cache_folder() / "maps"
 
 
+def uploads_folder() -> Path:
+    """Return the folder that uploaded pictures are kept in by their content."""
+    return maps_folder() / "uploads"
+
+
 def plan_maps(
     table: StatsTable,
     pictures: Sequence[Picture],

@@ -94,6 +94,10 @@ class TokenMaps:
         """Return the principal components as colours, ``[L, rows, columns, 3]``."""
         return self.colors[REPRESENTATIONS.index(representation)]
 
+    def shares(self, representation: Representation) -> Floats:
+        """Return the share of the patches' variance in each component, ``[L, 3]``."""
+        return self.explained[REPRESENTATIONS.index(representation)]
+
 
 def save_maps(path: Path, maps: TokenMaps) -> None:
     """Keep a result, and forget the oldest ones where all together take too much room."""

@@ -127,6 +127,16 @@ def switch(name: str, label: str, *, default: bool, help: str | None = None) -> 
     return value
 
 
+def type_text(
+    name: str, label: str, *, placeholder: str | None = None, help: str | None = None
+) -> str | None:
+    """Show a line to type into; return what was typed, None while it is empty."""
+    key = _offer(name, recall(name) or "")
+    value = (st.text_input(label, key=key, placeholder=placeholder, help=help) or "").strip()
+    _accept(name, value, value)
+    return value or None
+
+
 def _read_one(name: str, options: Sequence[T], default: T) -> T:
     return {str(option): option for option in options}.get(recall(name) or "", default)
 

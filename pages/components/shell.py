@@ -47,6 +47,7 @@ def _declare_pages() -> Page:
             ),
             st.Page("pages/layers.py", title="Layers", icon=":material/stacked_line_chart:"),
             st.Page("pages/outliers.py", title="Outliers", icon=":material/scatter_plot:"),
+            st.Page("pages/images.py", title="Images", icon=":material/image_search:"),
             st.Page("pages/versions.py", title="Versions", icon=":material/difference:"),
             st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
         ],

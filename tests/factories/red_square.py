@@ -17,7 +17,7 @@ from tests.factories.backbones import make_backbone
 from tests.factories.projects import BACKBONE, make_project
 
 CHANNEL = 7
-IMAGES = 5
+IMAGES = 9
 SIZE = (96, 64)
 GRID = (4, 6)
 RED_IMAGE = 2

@@ -1,0 +1,24 @@
+"""From a channel to the photographs behind it: where it peaks, and its map over single pictures."""
+
+import streamlit as st
+
+from analysis.errors import PayloadError
+from analysis.extra_tables import load_extras
+from pages.components import map_view, peak_view, picker, selection, shell
+
+VIEWS = {"peaks": "Where it peaks", "maps": "Over a picture, through depth"}
+
+shell.open_page("Images")
+version = picker.read_one()
+try:
+    with st.spinner("Reading the payload …", show_time=True):
+        extras = load_extras(version.ref.path)
+except PayloadError as error:
+    st.error(str(error), icon=":material/error:")
+    st.stop()
+
+view = selection.choose("view", "Show", list(VIEWS), default="peaks", format_func=VIEWS.__getitem__)
+if view == "maps":
+    map_view.show(version, extras)
+else:
+    peak_view.show(version, extras)

@@ -1,0 +1,182 @@
+"""The Images page on a network whose channel 7 answers to one red square, and to nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.cli import main
+from analysis.maps import Arm, Picture, plan_maps
+from analysis.progress import ProgressReporter
+from analysis.tables import load_table
+from analysis.token_maps import compute_missing
+from tests.factories.payloads import make_payload, write_payload
+from tests.factories.red_square import CHANNEL, IMAGES, RED_IMAGE, RED_PATCH, make_red_project
+from tests.pages.conftest import Open, decode, figures, payload_path, texts
+
+PAYLOAD = Path("outputs", "v1", "train_all", "feature_stats", "dinov3_feature_stats.pt")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project dir with the payload of the red square."""
+    folder = make_red_project(tmp_path_factory.mktemp("red") / "project")
+    assert main(["--project-dir", str(folder), "--quiet", "--num-workers", "0"]) == 0
+    return folder
+
+
+@pytest.fixture
+def red(measured: Path, project: Path) -> Path:
+    """Return the folder that the app is opened in, with a copy of the measured project."""
+    shutil.copytree(measured, project, dirs_exist_ok=True)
+    return project
+
+
+def test_without_extras_the_page_says_why(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", recorded=False))
+    for view in ("peaks", "maps"):
+        app = open_page("images", view=view)
+        assert not app.exception
+    assert "does not hold where each channel is largest" in texts(open_page("images"))
+
+
+def test_the_page_points_at_the_red_square(red: Path, open_page: Open) -> None:
+    app = open_page("images", role="patch", layer="11")
+    assert not app.exception
+    assert app.subheader[0].value == f"Layer 11: channel {CHANNEL}, patch tokens"
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Image"] == f"#{RED_IMAGE}"
+    assert shown["Patch"] == f"row {RED_PATCH[0]}, column {RED_PATCH[1]}"
+    assert float(shown["Value at the peak"]) > 10
+    assert float(shown["z-score"]) > 5
+    assert len(app.get("image")) == 2  # the picture and the patch enlarged
+    assert not app.warning
+
+
+def test_value_and_score_are_those_of_the_payload(red: Path, open_page: Open) -> None:
+    app = open_page("images", role="patch", layer="3", channel="20")
+    table = load_table(red / PAYLOAD)
+    mean, std, max_abs = table.values[3, 0, 1, :, 20]
+    shown = {metric.label: metric.value for metric in app.metric}
+    value = float(shown["Value at the peak"])
+    assert abs(value) == pytest.approx(max_abs, rel=1e-3)
+    assert float(shown["z-score"]) == pytest.approx((value - mean) / std, abs=0.06)
+
+
+def test_the_red_channel_is_told_as_sparse(red: Path, open_page: Open) -> None:
+    tables = [table.value for table in open_page("images").dataframe]
+    footprints = next(table for table in tables if "footprint" in table)
+    of_red = footprints[footprints["channel"] == CHANNEL].iloc[0]
+    assert of_red["footprint"] == "sparse high-norm patches"
+
+
+def test_a_register_is_shown_with_its_sign_and_without_a_patch(red: Path, open_page: Open) -> None:
+    app = open_page("images", role="storage_2")
+    assert not app.exception
+    assert app.subheader[0].value == f"Layer 11: channel {CHANNEL}, storage 2 tokens"
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Value at the peak"] == "-500"
+    assert "Patch" not in shown
+    assert "have no place in the picture" in texts(app)
+
+
+def test_images_that_moved_are_found_below_a_folder_that_somebody_names(
+    red: Path, open_page: Open
+) -> None:
+    (red / "data" / "train").rename(red / "elsewhere_train")
+    app = open_page("images")
+    assert not app.exception
+    assert "is not readable here" in app.warning[0].value
+    (red / "copied").mkdir()
+    (red / "elsewhere_train").rename(red / "copied" / "train")
+    app.text_input[0].set_value("copied").run()
+    assert not app.warning
+    assert len(app.get("image")) == 2
+    assert app.query_params["images"] == "copied"
+
+
+def test_a_folder_outside_the_allowed_roots_is_refused(
+    red: Path, measured: Path, open_page: Open
+) -> None:
+    shutil.rmtree(red / "data")
+    app = open_page("images", images=str(measured / "data"))
+    assert "lies outside the folders" in app.warning[0].value
+    assert not app.get("image")
+
+
+def test_maps_are_computed_only_when_asked_for_and_then_show_the_square(
+    red: Path, open_page: Open
+) -> None:
+    app = _open_maps(open_page)
+    assert not app.exception
+    assert not figures(app)
+    assert [button.label for button in app.main.button] == ["Compute the maps"]
+    _compute(red)
+    app = _open_maps(open_page)
+    assert not app.exception
+    animation = figures(app)[0]
+    assert len(animation["frames"]) == 12
+    for frame in animation["frames"]:
+        heat = frame["data"][0]
+        values = decode(heat["z"]).reshape(4, 6)
+        assert np.unravel_index(values.argmax(), values.shape) == RED_PATCH
+
+
+def test_norms_and_components_are_maps_too(red: Path, open_page: Open) -> None:
+    _compute(red)
+    app = _open_maps(open_page, map="norm", representation="global_ln")
+    assert "token norm, normalised units" in str(figures(app)[0]["data"][0]["colorbar"])
+    app = _open_maps(open_page, map="components")
+    assert not app.exception
+    assert figures(app)[0]["data"][0]["type"] == "image"
+    assert "Share of the patches' variance" in texts(app)
+
+
+def test_a_read_only_server_computes_nothing(
+    red: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
+    app = _open_maps(open_page)
+    app.main.button[0].click().run()
+    assert r"read\-only" in app.error[0].value
+    assert not list(red.parent.glob("cache/maps/runs/*"))
+
+
+def test_without_its_weights_the_page_says_which_file_is_wanted(red: Path, open_page: Open) -> None:
+    shutil.rmtree(red / "weights")
+    table = load_table(red / PAYLOAD)
+    recorded = Path(table.backbone["dino_weights_pt"])
+    app = _open_maps(open_page)
+    assert "The weights of this payload cannot be read here" in app.warning[0].value
+    assert recorded.suffix == ".pth"
+
+
+def test_what_is_uploaded_must_be_a_picture(red: Path, open_page: Open) -> None:
+    app = _open_maps(open_page)
+    app.main.file_uploader[0].upload("a.png", b"no picture", mime_type="image/png").run()
+    assert not app.exception
+    assert "cannot be shown as a picture" in app.warning[0].value
+
+
+@pytest.mark.parametrize("nonsense", ["-1", "99999", "x", "7.5"])
+def test_a_link_with_nonsense_shows_the_defaults(red: Path, open_page: Open, nonsense: str) -> None:
+    for view in ("peaks", "maps"):
+        query = {"channel": nonsense, "pictures": nonsense, "picture": nonsense, "map": nonsense}
+        app = open_page("images", view=view, **query)
+        assert not app.exception
+
+
+def _open_maps(open_page: Open, **query: str) -> AppTest:
+    return open_page("images", view="maps", channel=str(CHANNEL), **query)
+
+
+def _compute(red: Path) -> None:
+    picture = Picture.of(red / "data" / "train" / f"ID{RED_IMAGE:04d}.jpg")
+    request = plan_maps(load_table(red / PAYLOAD), [picture], CHANNEL)
+    assert IMAGES > 1
+    assert request.arms == (Arm.FROZEN,)
+    compute_missing(request, ProgressReporter(quiet=True))
