@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.figures.overview import build_lora_proof
-from pages.components import cache, downloads, facts, frames, picker, shell
+from pages.components import cache, downloads, facts, frames, partial, picker, shell
 from pages.components.text import plain
 
 shell.open_page("Overview")
@@ -36,6 +36,9 @@ with st.container(horizontal=True):
 warnings = facts.list_warnings(table)
 for warning in warnings:
     st.warning(plain(warning), icon=":material/warning:")
+
+if version.partial:
+    partial.show(version)
 
 st.subheader("Sanity of the numbers")
 checks = cache.check_table(version.ref)

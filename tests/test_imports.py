@@ -16,7 +16,7 @@ READERS = [
     *("footprint", "maps", "peaks", "photographs"),
     *("discovery", "tables", "outliers", "versions", "checks"),
     *("figures", "jobs", "vocabulary", "errors", "extra_tables", "advice"),
-    *("annotations", "export", "read_only"),
+    *("annotations", "export", "normalization_export", "read_only", "report", "standard_error"),
     *("findings", "image_groups", "noise", "noise_table", "outlier_change", "overlap"),
     *("timeline", "twins"),
 ]

@@ -10,6 +10,7 @@ import streamlit as st
 from analysis.annotations import Annotations, load_annotations
 from analysis.checks import Check, run_checks
 from analysis.discovery import PayloadList, PayloadRef, discover_payloads
+from analysis.extra_tables import ExtraTable, load_extras
 from analysis.tables import StatsTable, load_table
 
 KEPT_TABLES = 16
@@ -43,6 +44,15 @@ def read_table(ref: PayloadRef) -> StatsTable:
     return _read_table(*_fingerprint(ref.path))
 
 
+def read_extras(ref: PayloadRef) -> ExtraTable:
+    """Return the optional parts of the payload, each read when it is asked for.
+
+    Raises:
+        PayloadError: If the file is not a payload.
+    """
+    return _read_extras(*_fingerprint(ref.path))
+
+
 def check_table(ref: PayloadRef) -> list[Check]:
     """Return the sanity laws of the payload and whether each holds.
 
@@ -68,6 +78,12 @@ def upload_folder() -> Path:
 def _read_table(path: str, size: int, mtime_ns: int) -> StatsTable:
     del size, mtime_ns  # part of the key only
     return load_table(path)
+
+
+@st.cache_resource(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
+def _read_extras(path: str, size: int, mtime_ns: int) -> ExtraTable:
+    del size, mtime_ns  # part of the key only
+    return load_extras(path)
 
 
 @st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)

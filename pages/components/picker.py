@@ -132,7 +132,12 @@ def read_versions() -> list[Version]:
 
 def read_one() -> Version:
     """Return the one version that a page shows, with a choice where several are picked."""
-    versions = {version.ref.key: version for version in read_versions()}
+    return choose_one(read_versions())
+
+
+def choose_one(several: Sequence[Version]) -> Version:
+    """Return one of these versions, with a choice where there are several."""
+    versions = {version.ref.key: version for version in several}
     keys = list(versions)
     if len(keys) == 1:
         return versions[keys[0]]

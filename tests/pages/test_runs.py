@@ -170,3 +170,14 @@ def test_the_disk_that_is_used_is_told(project: Path, open_page: Open) -> None:
         path.stat().st_size / 1000, rel=0.01
     )
     assert [metric.value for metric in app.metric[1:3]] == ["0 B", "0 B"]
+
+
+def test_a_running_job_says_how_certain_its_top_channels_are(job: Job, open_page: Open) -> None:
+    _wait(lambda: job.preview and (load_ref(job.preview).facts.num_images or 0) >= 8)
+    app = open_page("overview")
+    assert not app.exception
+    tables = [table.value for table in app.dataframe]
+    (errors,) = [table for table in tables if "mean_error" in table.columns]
+    assert len(errors) == 10
+    assert (errors["mean_error"] > 0).all()
+    assert (errors["std_error"] > 0).all()

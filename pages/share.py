@@ -1,0 +1,75 @@
+"""What is on the screen, to be taken away: one offline report, normalisation vectors for heads."""
+
+import streamlit as st
+
+from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from analysis.normalization_export import build_normalization, export_normalization
+from analysis.report import ReportVersion, build_report
+from pages.components import cache, controls, facts, picker, shell
+from pages.components.text import plain
+
+shell.open_page("Share")
+versions = picker.read_versions()
+said = cache.read_annotations()
+known = facts.tabulate(versions)
+
+st.subheader("Report")
+st.markdown(
+    "All main figures, the sanity of the numbers, settings and notes of "
+    + ", ".join(f"**{plain(version.name)}**" for version in versions)
+    + " as one HTML file that opens without a network. Pick the versions in the sidebar; notes are "
+    "written on the page **Runs**."
+)
+reported = [
+    ReportVersion(version.name, version.table, said.of(version.ref.path).note)
+    for version in versions
+]
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    score = controls.choose_score()
+    st.download_button(
+        "Download the report",
+        data=lambda: build_report(reported, known, score).encode(),
+        file_name="dinov3_feature_statistics.html",
+        mime="text/html",
+        key="report",
+        on_click="ignore",
+        type="primary",
+        icon=":material/download:",
+    )
+
+st.subheader("Normalisation vector")
+version = picker.choose_one(versions)
+st.markdown(
+    "Mean, std and a mask without outlier and constant channels for every layer, to scale what a "
+    "head is given: `(tokens - mean) / std * keep`."
+)
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+    representation = controls.choose_representation()
+    role = controls.choose_role()
+layer = int(version.table.layers[-1])
+vector = build_normalization(version.table, representation, role, score)
+left_out = {
+    number: int((vector[f"layer_{number}.keep"] == 0).sum())
+    for number in (version.table.tapped_layers or (layer,))
+}
+st.markdown(
+    f"Of {version.table.channels:,} channels are left out: "
+    + ", ".join(f"{count:,} in layer {number}" for number, count in left_out.items())
+    + "."
+)
+st.download_button(
+    "Download the vector",
+    data=lambda: export_normalization(version.table, representation, role, score),
+    file_name="normalization.safetensors",
+    mime="application/octet-stream",
+    key="normalization",
+    on_click="ignore",
+    icon=":material/download:",
+    help=f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens; safetensors.",
+)
+st.code(
+    'vector = load_file("normalization.safetensors")  # from safetensors.torch\n'
+    f'mean, std, keep = (vector[f"layer_{layer}.{{name}}"] for name in ("mean", "std", "keep"))\n'
+    "features = (tokens - mean) / std.clamp_min(1e-6) * keep",
+    language="python",
+)
