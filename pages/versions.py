@@ -13,6 +13,7 @@ from pages.components import (
     controls,
     differences,
     downloads,
+    findings,
     frames,
     frozen_twin,
     layer_drift,
@@ -46,12 +47,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     role = controls.choose_role()
     score = controls.choose_score()
     k = controls.choose_k(a.table.channels)
-findings = differences.describe(a, b, representation)
-st.markdown(
-    "\n".join(
-        f"- {plain(finding.sentence)} :gray[({finding.figure} below)]" for finding in findings
-    )
-)
+findings.show(differences.describe(a, b, representation), noise)
 
 st.subheader("Drift of each layer")
 with st.container(horizontal=True, gap="medium"):

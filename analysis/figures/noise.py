@@ -13,12 +13,15 @@ from analysis.figures.theme import Mode
 from analysis.figures.versions import build_depth_lines
 from analysis.vocabulary import Representation, TokenRole
 
+SMALLEST_RANGE = 0.01
+
 
 def build_channel_effects(
     value: NDArray[np.floating],
     error: NDArray[np.floating],
     flagged: NDArray[np.bool_],
     *,
+    representation: Representation,
     value_label: str,
     mode: Mode = "light",
 ) -> go.Figure:
@@ -28,6 +31,7 @@ def build_channel_effects(
         value: ``[channels]``: B - A.
         error: ``[channels]``: standard error; NaN where there is no noise to compare with.
         flagged: ``[channels]``: beyond the noise.
+        representation: Of what; the colour.
         value_label: What the values are, with unit.
         mode: Light or dark.
     """
@@ -42,7 +46,12 @@ def build_channel_effects(
     figure = go.Figure()
     for name, chosen, color, size in (
         (f"{named} ({len(quiet)})", quiet, theme.muted_color(mode), 4),
-        (f"beyond the noise ({len(loud)})", loud, theme.version_color(1, mode), 8),
+        (
+            f"beyond the noise ({len(loud)})",
+            loud,
+            theme.representation_color(representation, mode),
+            7,
+        ),
     ):
         if len(chosen) or tested:
             figure.add_trace(
@@ -60,7 +69,10 @@ def build_channel_effects(
     figure.add_hline(y=0, line={"color": theme.muted_color(mode), "width": 1})
     figure = theme.apply_theme(figure, mode)
     figure.update_xaxes(title={"text": "channel"}, tickformat="d")
-    figure.update_yaxes(title={"text": value_label})
+    figure.update_yaxes(title={"text": value_label}, tickformat="~g")
+    largest = float(np.abs(value[drawn]).max())
+    if largest < SMALLEST_RANGE:  # rounding is not to look like a difference
+        figure.update_yaxes(range=[-SMALLEST_RANGE, SMALLEST_RANGE])
     figure.update_layout(hovermode="closest", uirevision=f"effects-{value_label}")
     return figure
 

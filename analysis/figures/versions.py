@@ -24,6 +24,7 @@ def build_drift_curves(
     representations: Sequence[Representation] = tuple(Representation),
     roles: Sequence[TokenRole] = tuple(TokenRole),
     noise: NDArray[np.floating] | None = None,
+    beyond: NDArray[np.bool_] | None = None,
     log: bool = False,
     mode: Mode = "light",
 ) -> go.Figure:
@@ -35,6 +36,7 @@ def build_drift_curves(
         representations: Which to draw.
         roles: Which to draw.
         noise: ``[layers, 3, 2]``: the same formula between parts of one version; drawn thin.
+        beyond: ``[layers, 3, 2]``: what exceeds the noise; its marks are filled, others hollow.
         log: Logarithmic y axis.
         mode: Light or dark.
     """
@@ -44,6 +46,7 @@ def build_drift_curves(
         representations,
         roles,
         noise=noise,
+        filled=beyond,
         title=axes.label_with_unit("drift", "standard deviations, rms over channels"),
         revision=f"drift-{log}",
         mode=mode,
@@ -232,6 +235,7 @@ def build_depth_lines(
     mode: Mode,
     noise: NDArray[np.floating] | None = None,
     noise_name: str = "noise",
+    filled: NDArray[np.bool_] | None = None,
 ) -> go.Figure:
     """Draw a line over depth for each representation and role, with its noise as a thin one.
 
@@ -245,10 +249,11 @@ def build_depth_lines(
         mode: Light or dark.
         noise: ``[layers, 3, 2]``: drawn where it is known.
         noise_name: What the thin lines are.
+        filled: ``[layers, 3, 2]``: which marks are filled; all where None.
     """
     if not len(layers) or not representations or not roles:
         return theme.empty_figure("The two versions share no layer that is selected.", mode)
-    figure = go.Figure()
+    traces: list[dict[str, object]] = []  # one validation for all of them
     for representation in representations:
         for role in roles:
             cell = (
@@ -259,33 +264,36 @@ def build_depth_lines(
             color = theme.representation_color(representation, mode)
             name = f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"
             line = {"color": color, "dash": theme.role_dash(role), "width": 2}
-            figure.add_trace(
-                go.Scatter(
-                    x=layers.astype(np.int32),
-                    y=theme.as_float32(values[cell]),
-                    name=name,
-                    legendgroup=name,
-                    mode="lines+markers",
-                    line=line,
-                    marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
-                    hovertemplate="%{y:.4g}",
-                )
+            symbol: object = theme.role_symbol(role)
+            if filled is not None:
+                symbol = np.where(filled[cell], symbol, f"{symbol}-open")
+            traces.append(
+                {
+                    "x": layers.astype(np.int32),
+                    "y": theme.as_float32(values[cell]),
+                    "name": name,
+                    "legendgroup": name,
+                    "mode": "lines+markers",
+                    "line": line,
+                    "marker": {"symbol": symbol, "size": 6, "color": color},
+                    "hovertemplate": "%{y:.4g}",
+                }
             )
             if noise is not None and np.isfinite(noise[cell]).any():
-                figure.add_trace(
-                    go.Scatter(
-                        x=layers.astype(np.int32),
-                        y=theme.as_float32(noise[cell]),
-                        name=f"{name}: {noise_name}",
-                        legendgroup=name,
-                        showlegend=False,
-                        mode="lines",
-                        line={**line, "width": 1},
-                        opacity=0.5,
-                        hovertemplate="%{y:.4g}",
-                    )
+                traces.append(
+                    {
+                        "x": layers.astype(np.int32),
+                        "y": theme.as_float32(noise[cell]),
+                        "name": f"{name}: {noise_name}",
+                        "legendgroup": name,
+                        "showlegend": False,
+                        "mode": "lines",
+                        "line": {**line, "width": 1},
+                        "opacity": 0.5,
+                        "hovertemplate": "%{y:.4g}",
+                    }
                 )
-    figure = theme.apply_theme(figure, mode)
+    figure = theme.apply_theme(go.Figure(traces), mode)
     figure.update_xaxes(axes.layer_axis(layers))
     figure.update_yaxes(title={"text": title}, rangemode="tozero")
     figure.update_layout(hovermode="x unified", uirevision=revision)

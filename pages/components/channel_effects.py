@@ -35,6 +35,7 @@ def show(
                     effect.value,
                     effect.error,
                     effect.flagged,
+                    representation=representation,
                     value_label=label_with_unit(*label),
                     mode=downloads.mode(),
                 ),

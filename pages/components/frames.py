@@ -10,7 +10,9 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.checks import Check
+from analysis.figures.theme import role_label
 from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
+from analysis.suppression import Suppression
 from analysis.tables import StatsTable
 from analysis.versions import TopComparison
 from analysis.vocabulary import Representation, Statistic, TokenRole
@@ -132,11 +134,91 @@ def show_top_counts(top: TopComparison, names: tuple[str, str]) -> None:
         )
 
 
+def show_extremes(frame: pd.DataFrame) -> None:
+    """Show the layers whose values pass a bound."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="extremes",
+        column_config={
+            "layer": number("Layer", format="%d"),
+            "min": number("Smallest", format=_NUMBER),
+            "min_channel": number("in channel", format="%d"),
+            "max": number("Largest", format=_NUMBER),
+            "max_channel": number("in channel ", format="%d"),
+            "channels_below": number("Channels below", format="%d"),
+            "channels_above": number("Channels above", format="%d"),
+        },
+    )
+
+
+def tabulate_suppression(layers: NDArray[np.integer], found: Suppression) -> pd.DataFrame:
+    """Return the suppression as one row per layer and role."""
+    index = pd.MultiIndex.from_product([layers, [*map(str, TokenRole)]], names=["layer", "role"])
+    return pd.DataFrame(
+        {
+            "factor": found.factor.ravel(),
+            "outliers": found.outliers.ravel(),
+            "remaining": found.remaining.ravel(),
+        },
+        index=index,
+    ).reset_index()
+
+
+def show_advice(frame: pd.DataFrame) -> None:
+    """Show which norm each layer needs, with the facts and the reason."""
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    st.dataframe(
+        frame.assign(role=frame["role"].map(role_label)),
+        hide_index=True,
+        key="advice",
+        placeholder="–",
+        column_order=[
+            *("layer", "role", "advice", "reason", "outlier_share", "outlier_energy"),
+            *("suppression", "remaining", "mean_over_std"),
+        ],
+        column_config={
+            "layer": number("Layer", format="%d", width="small"),
+            "role": text("Tokens", width="small"),
+            "advice": text("Advice", width="small"),
+            "reason": text("Because", width="large"),
+            "outlier_share": number(
+                "Outliers", format="percent", help="Share of the channels.", width="small"
+            ),
+            "outlier_energy": number(
+                "Their energy",
+                format="percent",
+                help="Share of mean² + std² over all channels.",
+                width="small",
+            ),
+            "suppression": number(
+                "Suppression",
+                format=_TIMES,
+                help="By what factor the shared norm lowers their standing among the channels.",
+                width="small",
+            ),
+            "remaining": number(
+                "Left", format="%d", help="Outliers after the shared norm.", width="small"
+            ),
+            "mean_over_std": number(
+                "|mean| / std",
+                format="%.2f",
+                help="Median over the outliers; over all channels where there are none.",
+                width="small",
+            ),
+        },
+    )
+
+
 def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
     """Show the settings in which two configs differ."""
     text = st.column_config.TextColumn
+    only = {
+        f"only in {letter}": f"only in {name}" for letter, name in zip("AB", names, strict=True)
+    }
     st.dataframe(
-        frame,
+        frame.replace({"status": only}),
         hide_index=True,
         key="config diff",
         column_config={

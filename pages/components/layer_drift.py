@@ -34,11 +34,14 @@ def show(
                 representations=representations,
                 roles=roles,
                 noise=noise.noise_floor,
+                beyond=noise.beyond if tested.any() else None,
                 mode=downloads.mode(),
             ),
             "drift",
             frames.tabulate_cells(layers, drift, "drift").assign(
-                noise_floor=noise.noise_floor.ravel(), p=noise.drift_p.ravel()
+                noise_floor=noise.noise_floor.ravel(),
+                p=noise.drift_p.ravel(),
+                beyond_noise=noise.beyond.ravel(),
             ),
         )
     if right is not None:
@@ -70,4 +73,7 @@ def _explain(noise: NoiseTable) -> str:
         if noise.paired
         else "different images, so that each version's own image groups say how much chance gives"
     )
-    return f"Thin lines: what chance alone gives, from eight image groups ({how}). {notes}"
+    return (
+        f"Thin lines: what chance alone gives, from eight image groups ({how}). Hollow marks do "
+        f"not exceed it. {notes}"
+    )

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.figures import theme
+from analysis.figures.noise import SMALLEST_RANGE, build_channel_effects, build_flagged_curves
+from analysis.figures.versions import build_drift_curves, build_jaccard_curves
+from analysis.vocabulary import Representation
+from tests.figures.reading import assert_lean, named, names, notes, title, traces
+
+VALUE = np.array([0.5, -0.1, 0.0, 2.0])
+ERROR = np.array([0.1, 0.1, 0.1, 0.2])
+FLAGGED = np.array([True, False, False, True])
+PRE = Representation.PRE
+
+
+def test_only_what_exceeds_the_noise_is_coloured() -> None:
+    figure = build_channel_effects(
+        VALUE, ERROR, FLAGGED, representation=PRE, value_label="shift", mode="dark"
+    )
+    assert names(figure) == ["within the noise (2)", "beyond the noise (2)"]
+    loud, quiet = named(figure, "beyond the noise (2)"), named(figure, "within the noise (2)")
+    assert loud.marker.color == theme.representation_color(PRE, "dark")
+    assert quiet.marker.color == theme.muted_color("dark")
+    assert loud.x.tolist() == [0, 3]
+    np.testing.assert_allclose(loud.y, [0.5, 2.0])
+    np.testing.assert_allclose(loud.customdata, [[0, 0.5, 0.1], [3, 2.0, 0.2]], rtol=1e-6)
+    assert quiet.x.tolist() == [1, 2]
+    assert title(figure.layout.yaxis) == "shift"
+    assert_lean(figure)
+
+
+def test_without_noise_nothing_is_coloured_and_nothing_called_quiet() -> None:
+    unknown = np.full(4, np.nan)
+    figure = build_channel_effects(
+        VALUE, unknown, np.zeros(4, bool), representation=PRE, value_label="shift"
+    )
+    assert names(figure) == ["not tested (4)"]
+    assert traces(figure)[0].marker.color == theme.muted_color("light")
+
+
+def test_rounding_is_not_blown_up_to_look_like_a_difference() -> None:
+    figure = build_channel_effects(
+        1e-9 * VALUE, ERROR, np.zeros(4, bool), representation=PRE, value_label="shift"
+    )
+    assert figure.layout.yaxis.range == (-SMALLEST_RANGE, SMALLEST_RANGE)
+
+
+def test_effects_that_nobody_knows_say_so() -> None:
+    unknown = np.full(4, np.nan)
+    figure = build_channel_effects(
+        unknown, unknown, np.zeros(4, bool), representation=PRE, value_label="shift"
+    )
+    assert notes(figure) == ["There is no difference to draw."]
+
+
+def test_the_share_of_flagged_channels_is_drawn_in_percent() -> None:
+    share = np.arange(24).reshape(4, 3, 2) / 24
+    figure = build_flagged_curves(np.arange(4), share)
+    np.testing.assert_allclose(
+        named(figure, "block output, patch").y, 100 * share[:, 0, 1], rtol=1e-6
+    )
+    assert "%" in title(figure.layout.yaxis)
+    assert_lean(figure)
+
+
+def test_nothing_tested_is_not_drawn_as_zero_channels() -> None:
+    figure = build_flagged_curves(np.arange(4), np.full((4, 3, 2), np.nan))
+    assert notes(figure) == ["Nothing was tested against noise."]
+
+
+def test_hollow_marks_do_not_exceed_the_noise() -> None:
+    drift, beyond = np.ones((3, 3, 2)), np.zeros((3, 3, 2), dtype=bool)
+    beyond[1, 0, 1] = True
+    figure = build_drift_curves(np.arange(3), drift, noise=drift, beyond=beyond)
+    symbols = named(figure, "block output, patch").marker.symbol
+    assert symbols.tolist() == ["circle-open", "circle", "circle-open"]
+    assert_lean(figure)
+
+
+def test_a_noise_that_is_not_known_is_not_drawn() -> None:
+    drift = np.ones((3, 3, 2))
+    figure = build_drift_curves(np.arange(3), drift, noise=np.full((3, 3, 2), np.nan))
+    assert len(traces(figure)) == 6
+
+
+def test_an_overlap_stands_beside_what_it_is_without_a_change() -> None:
+    overlap = np.full((3, 3, 2), 0.5)
+    figure = build_jaccard_curves(np.arange(3), overlap, k=20, by_chance=overlap + 0.25)
+    beside = named(figure, "block output, patch: without a change")
+    np.testing.assert_allclose(beside.y, 0.75)
+    assert beside.line.width < named(figure, "block output, patch").line.width

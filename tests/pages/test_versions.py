@@ -1,0 +1,190 @@
+"""The Versions page in every state that two or more payloads can be in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from streamlit.testing.v1 import AppTest
+
+from analysis.discovery import load_ref
+from analysis.noise import NO_GROUPS
+from tests.factories.grouped_payloads import make_grouped_pair
+from tests.factories.payloads import make_payload, write_payload
+from tests.factories.projects import make_project
+from tests.pages.conftest import Open, decode, figures, payload_path, texts
+
+
+def _write(project: Path, version: str, payload: dict[str, Any], **options: Any) -> str:
+    return load_ref(write_payload(payload_path(project, version), payload, **options)).key
+
+
+def _names(figure: dict[str, Any]) -> list[str]:
+    return [str(trace.get("name")) for trace in figure["data"]]
+
+
+def _button(app: AppTest, label: str) -> Any:
+    return next(button for button in app.button if label in button.label)
+
+
+def _write_pair(project: Path, **changes: Any) -> tuple[str, str]:
+    first, second = make_grouped_pair(**changes)
+    return _write(project, "first", first), _write(project, "second", second)
+
+
+def test_what_exceeds_the_noise_is_said_and_coloured(project: Path, open_page: Open) -> None:
+    first, second = _write_pair(project)
+    app = open_page("versions", version=first, compare=second)
+    assert not app.exception
+    assert "Comparable: measured in the same way" in app.success[0].value
+    said = texts(app)
+    assert r"Drift of patch tokens concentrates in layer 2" in said
+    assert r"1 channel flagged" in said
+    assert "The CLS token is within noise" in said
+    shift = next(f for f in figures(app) if "beyond the noise (1)" in _names(f))
+    coloured = shift["data"][_names(shift).index("beyond the noise (1)")]
+    assert decode(coloured["x"]).tolist() == [5]
+
+
+def test_a_finding_leads_to_its_layer(project: Path, open_page: Open) -> None:
+    first, second = _write_pair(project, layers=4)
+    app = open_page("versions", version=first, compare=second, layer="0", representation="pre")
+    assert "Top channels of layer 0" in "".join(str(h.value) for h in app.subheader)
+    _button(app, "Layer 3").click().run()
+    assert not app.exception
+    assert "Top channels of layer 3" in "".join(str(h.value) for h in app.subheader)
+
+
+def test_without_groups_nothing_is_called_significant(project: Path, open_page: Open) -> None:
+    for index, version in enumerate(("old", "older")):
+        payload = make_payload(recorded=False, version=version, drift=3.0 * index)
+        _write(project, version, payload, sidecar=False)
+    app = open_page("versions")
+    assert not app.exception
+    assert "Comparable with care" in app.warning[0].value
+    assert "not recorded in" in app.warning[0].value
+    assert NO_GROUPS.split(",")[0] in texts(app)
+    names = [name for figure in figures(app) for name in _names(figure)]
+    assert not any("beyond the noise" in name or "within the noise" in name for name in names)
+    assert any("not tested" in name for name in names)
+
+
+def test_one_payload_with_groups_and_one_without_are_not_tested(
+    project: Path, open_page: Open
+) -> None:
+    first, second = make_grouped_pair()
+    del second["extras"]
+    _write(project, "first", first)
+    _write(project, "second", second)
+    app = open_page("versions")
+    assert not app.exception
+    assert "beyond the noise" not in str(figures(app))
+
+
+def test_a_second_payload_is_chosen_where_nobody_did(project: Path, open_page: Open) -> None:
+    date = "2026-11-{}T10:00:00+00:00".format
+    other = make_payload(version="other", backbone="dinov3_vits16", created=date(18))
+    _write(project, "other", other)
+    _write(project, "like", make_payload(version="like", created=date(10)))
+    mine = _write(project, "mine", make_payload(version="mine", created=date(20)))
+    app = open_page("versions", version=mine)
+    assert not app.exception
+    against = next(box for box in app.main.selectbox if box.label == "Compare mine with")
+    assert against.value == load_ref(payload_path(project, "like")).key
+    assert app.query_params["against"] == against.value  # a link that shows the same tomorrow
+    assert figures(app)
+
+
+def test_other_backbones_leave_only_normalised_views(project: Path, open_page: Open) -> None:
+    first = _write(project, "first", make_payload(version="first"))
+    second = _write(project, "second", make_payload(version="second", backbone="dinov3_vits16"))
+    app = open_page("versions", version=first, compare=second)
+    assert not app.exception
+    assert "Not comparable" in app.error[0].value
+    (figure,) = figures(app)
+    panels = [note["text"] for note in figure["layout"]["annotations"]]
+    assert not any("block output" in text for text in panels)
+    assert any("LN" in text for text in panels)
+
+
+def test_one_click_compares_with_the_frozen_twin(project: Path, open_page: Open) -> None:
+    lora, second = _write_pair(project)
+    frozen = make_payload(version="frozen", images=48, layers=3, channels=60, used_lora=False)
+    twin = _write(project, "frozen", frozen)
+    app = open_page("versions", version=lora, compare=second)
+    _button(app, "Compare with the frozen backbone (frozen)").click().run()
+    assert not app.exception
+    assert app.query_params["compare"] == f"{twin}.{second}"
+    assert app.query_params["against"] == twin
+    assert not [button for button in app.button if "frozen backbone" in button.label]
+
+
+def test_a_missing_twin_can_be_extracted_with_the_form_filled_in(
+    project: Path, open_page: Open
+) -> None:
+    make_project(project)
+    versions = {"first": 1, "second": 2}
+    keys = []
+    for version, drift in versions.items():
+        payload = make_payload(version=version, drift=drift, config_name="train.yaml")
+        payload["meta"]["project_dir"] = str(project)
+        keys.append(_write(project, version, payload))
+    app = open_page("versions", version=keys[0], compare=keys[1])
+    _button(app, "Extract the frozen backbone").click().run()
+    assert not app.exception
+    head = next(box for box in app.sidebar.selectbox if "Head weights" in box.label)
+    assert head.value == "none"
+    config = next(box for box in app.sidebar.selectbox if box.label == "Config")
+    assert config.value == "configs/train.yaml"
+    assert "frozen backbone, no adapter" in texts(app)
+
+
+def test_a_read_only_server_offers_no_extraction(
+    project: Path, open_page: Open, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
+    first, second = _write_pair(project)
+    app = open_page("versions", version=first, compare=second)
+    assert not app.exception
+    assert not [button for button in app.button if "Extract" in button.label]
+
+
+def test_three_versions_make_a_timeline(project: Path, open_page: Open) -> None:
+    keys = [
+        _write(
+            project,
+            version,
+            make_payload(version=version, drift=drift, created=f"2026-11-{day}T10:00:00+00:00"),
+        )
+        for version, drift, day in (("third", 6.0, 30), ("first", 0.0, 10), ("second", 1.0, 20))
+    ]
+    app = open_page("versions", version=keys[0], compare=f"{keys[1]}.{keys[2]}")
+    assert not app.exception
+    assert "**third** moved most from first" in texts(app)
+    channels = next(
+        figure for figure in figures(app) if figure["layout"]["xaxis"].get("type") == "category"
+    )
+    assert list(channels["data"][0]["x"]) == ["first", "second", "third"]
+    drift = next(f for f in figures(app) if _names(f) == ["second", "third"])
+    assert np.all(decode(drift["data"][1]["y"]) > decode(drift["data"][0]["y"]))
+
+
+def test_a_version_of_another_backbone_has_no_place_in_the_timeline(
+    project: Path, open_page: Open
+) -> None:
+    keys = [_write(project, version, make_payload(version=version)) for version in ("a", "b")]
+    keys.append(_write(project, "c", make_payload(version="c", channels=24)))
+    app = open_page("versions", version=keys[0], compare=f"{keys[1]}.{keys[2]}")
+    assert not app.exception
+    assert "c is of another backbone than" in texts(app)
+
+
+def test_broken_groups_are_named_instead_of_compared(project: Path, open_page: Open) -> None:
+    first, second = make_grouped_pair()
+    cell = second["extras"]["layers"][1]["groups"]["pre"]["patch"]
+    cell["mean"] = cell["mean"][:, :5]
+    keys = _write(project, "first", first), _write(project, "second", second)
+    app = open_page("versions", version=keys[0], compare=keys[1])
+    assert not app.exception
+    assert "Make the payload anew" in app.error[0].value.replace("\\", "")
