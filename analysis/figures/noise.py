@@ -66,14 +66,21 @@ def build_channel_effects(
                     "%{customdata[2]:.2g}<extra></extra>",
                 )
             )
-    figure.add_hline(y=0, line={"color": theme.muted_color(mode), "width": 1})
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(title={"text": "channel"}, tickformat="d")
-    figure.update_yaxes(title={"text": value_label}, tickformat="~g")
+    figure.update_layout(
+        xaxis={"title": {"text": "channel"}, "tickformat": "d"},
+        yaxis={
+            "title": {"text": value_label},
+            "tickformat": "~g",
+            "zeroline": True,
+            "zerolinecolor": theme.muted_color(mode),
+        },
+        hovermode="closest",
+        uirevision=f"effects-{value_label}",
+    )
     largest = float(np.abs(value[drawn]).max())
     if largest < SMALLEST_RANGE:  # rounding is not to look like a difference
         figure.update_yaxes(range=[-SMALLEST_RANGE, SMALLEST_RANGE])
-    figure.update_layout(hovermode="closest", uirevision=f"effects-{value_label}")
     return figure
 
 

@@ -48,9 +48,12 @@ def build_channel_timeline(
             )
         )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(type="category", title={"text": "version"})
-    figure.update_yaxes(axes.log_axis(value_label, values))
-    figure.update_layout(hovermode="x unified", uirevision="channel-timeline")
+    figure.update_layout(
+        xaxis={"type": "category", "title": {"text": "version"}},
+        yaxis=axes.log_axis(value_label, values),
+        hovermode="x unified",
+        uirevision="channel-timeline",
+    )
     return figure
 
 
@@ -85,8 +88,12 @@ def build_drift_timeline(
             )
         )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers))
     title = axes.label_with_unit(f"drift from {names[0]}", "standard deviations, rms over channels")
-    figure.update_yaxes(title={"text": title}, rangemode="tozero")
-    figure.update_layout(hovermode="x unified", uirevision="drift-timeline", showlegend=True)
+    figure.update_layout(
+        xaxis=axes.layer_axis(layers),
+        yaxis={"title": {"text": title}, "rangemode": "tozero"},
+        hovermode="x unified",
+        uirevision="drift-timeline",
+        showlegend=True,
+    )
     return figure

@@ -294,9 +294,12 @@ def build_depth_lines(
                     }
                 )
     figure = theme.apply_theme(go.Figure(traces), mode)
-    figure.update_xaxes(axes.layer_axis(layers))
-    figure.update_yaxes(title={"text": title}, rangemode="tozero")
-    figure.update_layout(hovermode="x unified", uirevision=revision)
+    figure.update_layout(
+        xaxis=axes.layer_axis(layers),
+        yaxis={"title": {"text": title}, "rangemode": "tozero"},
+        hovermode="x unified",
+        uirevision=revision,
+    )
     return figure
 
 
