@@ -7,6 +7,7 @@ import pytest
 
 from analysis.errors import PayloadError
 from analysis.outliers import Score, rank_channels
+from analysis.overlap import rank_biased_overlap
 from analysis.tables import StatsTable
 from analysis.versions import (
     TINY_VARIANCE,
@@ -15,7 +16,9 @@ from analysis.versions import (
     compare_top_channels,
     compute_drift,
     config_diff,
+    have_same_images,
     jaccard_over_depth,
+    rank_biased_over_depth,
 )
 from analysis.vocabulary import Representation, TokenRole
 from tests.factories.payloads import make_flat_table, make_table
@@ -180,3 +183,29 @@ def test_equal_configs_have_an_empty_diff_with_its_columns() -> None:
     diff = config_diff({"a": {"b": 1}}, {"a": {"b": 1}})
     assert diff.empty
     assert diff.columns.tolist() == ["key", "a", "b", "status"]
+
+
+def test_rank_biased_overlap_over_depth_is_that_of_the_two_rankings() -> None:
+    a, b = make_table(layers=3), make_table(layers=4, drift=5.0, seed=1)
+    overlap = rank_biased_over_depth(a, b, Score.MAX_ABS, k=10)
+    assert overlap.shape == (3, 3, 2)
+    tops = [
+        rank_channels(table, 1, PRE, PATCH, Score.MAX_ABS, k=10).frame["channel"].to_numpy()
+        for table in (a, b)
+    ]
+    assert overlap[1, 0, 1] == pytest.approx(rank_biased_overlap(*tops))
+    np.testing.assert_allclose(rank_biased_over_depth(a, a, k=10), 1.0)
+
+
+def test_a_channel_of_another_backbone_is_another_channel() -> None:
+    comparison = compare_tables(make_table(), make_table(backbone="dinov3_vits16"))
+    assert comparison.drift is None
+    assert comparison.severity is Severity.RED
+
+
+def test_images_are_the_same_only_where_both_say_so() -> None:
+    recorded, silent = make_table(), make_table(recorded=False)
+    assert have_same_images(recorded, make_table(seed=1))
+    assert not have_same_images(recorded, make_table(dataset_fingerprint="other"))
+    assert not have_same_images(recorded, silent)
+    assert not have_same_images(silent, silent)
