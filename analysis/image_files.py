@@ -18,10 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from analysis.errors import ImageError
-
-# Formats of photographs only: Pillow also opens some that run an interpreter (EPS). A JPEG that
-# holds several pictures (MPO) counts as JPEG.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+from analysis.photographs import FORMATS
 
 
 def load_image(path: Path, size: tuple[int, int]) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -111,7 +111,7 @@ def list_images(
         split=split,
         total=len(chosen),
         dropped_missing_target=dropped,
-        fingerprint=_fingerprint(entries, sizes),
+        fingerprint=fingerprint_files((entry.relative for entry in entries), sizes),
         notices=tuple(notices),
     )
 
@@ -172,8 +172,9 @@ def _file_sizes(entries: Sequence[ImageEntry]) -> list[int | None]:
     return [known[entry.relative] for entry in entries]
 
 
-def _fingerprint(entries: Sequence[ImageEntry], sizes: Sequence[int | None]) -> str:
+def fingerprint_files(relatives: Iterable[str], sizes: Iterable[int | None]) -> str:
+    """Return a sha256 over relative paths and file sizes in order; None where there is no file."""
     digest = hashlib.sha256()
-    for entry, size in zip(entries, sizes, strict=True):
-        digest.update(f"{entry.relative}\0{size}\n".encode(errors="surrogateescape"))
+    for relative, size in zip(relatives, sizes, strict=True):
+        digest.update(f"{relative}\0{size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from analysis.errors import ConfigError, ImageError
+from analysis.errors import ConfigError, ImageError, InputError
+from analysis.image_list import fingerprint_files
 from analysis.roots import allowed_roots, resolve_below_roots
 
-# Formats of photographs only: Pillow also opens some that run an interpreter (EPS).
+# Formats of photographs only: Pillow also opens some that run an interpreter (EPS). A JPEG that
+# holds several pictures (MPO) counts as JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 MAX_BYTES = 100 * 2**20
@@ -95,6 +97,32 @@ def find_photograph(
             f"that this dashboard may read ({', '.join(map(str, roots))})."
         )
     return found
+
+
+def are_measured(
+    paths: Sequence[str],
+    meta: Mapping[str, Any],
+    folder: str | None = None,
+    roots: Sequence[Path] | None = None,
+) -> bool | None:
+    """Return whether the images here are those that were measured, by name and file size.
+
+    Args:
+        paths: `extras["images"]["paths"]`.
+        meta: The payload's `meta`, whose fingerprint of the image list is compared.
+        folder: As for `find_photograph`.
+        roots: As from `allowed_roots`, which None stands for.
+
+    Returns:
+        None where it cannot be told: no fingerprint, or not all images are readable.
+    """
+    run = meta.get("run")
+    recorded = run.get("dataset_fingerprint") if isinstance(run, dict) else None
+    try:
+        sizes = [find_photograph(path, meta, folder, roots).stat().st_size for path in paths]
+    except (InputError, OSError):
+        return None
+    return fingerprint_files(paths, sizes) == recorded if recorded and paths else None
 
 
 def load_photograph(

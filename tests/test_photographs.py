@@ -9,7 +9,9 @@ from PIL import Image
 
 from analysis import photographs
 from analysis.errors import ConfigError, ImageError
+from analysis.image_list import fingerprint_files
 from analysis.photographs import (
+    are_measured,
     crop_patch,
     find_photograph,
     find_recorded,
@@ -78,6 +80,20 @@ def test_a_recorded_file_that_is_where_it_was_is_taken_from_there(tmp_path: Path
     _picture(tmp_path / "new" / "weights" / "w.pt.png")
     roots = [tmp_path / "new", tmp_path / "old"]
     assert find_recorded(str(there), str(tmp_path / "old"), roots) == there
+
+
+def test_images_of_other_sizes_are_not_those_that_were_measured(tmp_path: Path) -> None:
+    paths = ["a.png", "b.png"]
+    for name in paths:
+        _picture(tmp_path / "data" / name)
+    sizes = [(tmp_path / "data" / name).stat().st_size for name in paths]
+    meta = {**META, "run": {"dataset_fingerprint": fingerprint_files(paths, sizes)}}
+    assert are_measured(paths, meta, roots=[tmp_path]) is True
+    assert are_measured(paths, META, roots=[tmp_path]) is None
+    _picture(tmp_path / "data" / "b.png", (41, 30))
+    assert are_measured(paths, meta, roots=[tmp_path]) is False
+    (tmp_path / "data" / "a.png").unlink()
+    assert are_measured(paths, meta, roots=[tmp_path]) is None
 
 
 def test_the_picture_is_the_one_the_network_saw(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from analysis.extra_tables import ExtraTable, Part
 from analysis.footprint import SENTENCES, describe_footprint, summarise_footprints
 from analysis.peaks import describe_peaks, group_peaks
 from analysis.photographs import (
+    are_measured,
     crop_patch,
     find_photograph,
     load_photograph,
@@ -88,7 +90,7 @@ def show(version: Version, extras: ExtraTable) -> None:
         if patch >= 0 and extras.grid:
             row, column = divmod(patch, extras.grid[1])
             st.metric("Patch", f"row {row}, column {column}", border=True, help=f"Index {patch}.")
-    _show_picture(version, path, patch, folder)
+    _show_picture(version, extras.image_paths, image, patch, folder)
 
     st.subheader(f"Where the top {k} channels peak")
     shared = group_peaks(cell.order[:k], places, list(extras.image_paths))
@@ -160,7 +162,21 @@ def choose_folder() -> None:
         st.rerun()
 
 
-def _show_picture(version: Version, path: str, patch: int, folder: str | None) -> None:
+@st.cache_data(ttl=60, show_spinner=False)
+def _are_measured(
+    fingerprint: tuple[str, int, int],
+    folder: str | None,
+    _paths: Sequence[str],
+    _meta: Mapping[str, Any],
+) -> bool | None:
+    del fingerprint  # part of the key only
+    return are_measured(_paths, _meta, folder)
+
+
+def _show_picture(
+    version: Version, paths: Sequence[str], image: int, patch: int, folder: str | None
+) -> None:
+    path = paths[image] if 0 <= image < len(paths) else ""
     run = version.table.run
     try:
         file = find_photograph(path, version.table.meta, folder)
@@ -177,6 +193,12 @@ def _show_picture(version: Version, path: str, patch: int, folder: str | None) -
         st.warning(plain(str(error)), icon=":material/broken_image:")
         choose_folder()
         return
+    if _are_measured(version.ref.fingerprint, folder, paths, version.table.meta) is False:
+        st.warning(
+            "The images here are not those that were measured: their sizes differ. The patch may "
+            "show something else.",
+            icon=":material/warning:",
+        )
     left, right = st.columns([3, 1])
     left.image(whole, caption=f"{path}, as the network saw it", width="stretch")
     right.image(zoomed, caption="The patch and its neighbours, pixel by pixel", width="stretch")

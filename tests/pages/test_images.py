@@ -99,6 +99,13 @@ def test_images_that_moved_are_found_below_a_folder_that_somebody_names(
     assert app.query_params["images"] == "copied"
 
 
+def test_images_that_were_replaced_are_said_to_be_others(red: Path, open_page: Open) -> None:
+    other, measured = (red / "data" / "train" / f"ID000{number}.jpg" for number in (0, RED_IMAGE))
+    measured.write_bytes(other.read_bytes())
+    app = open_page("images")
+    assert "are not those that were measured" in app.warning[0].value
+
+
 def test_a_folder_outside_the_allowed_roots_is_refused(
     red: Path, measured: Path, open_page: Open
 ) -> None:
