@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,10 +174,22 @@ def _principal_components(patches: Tensor, previous: Tensor | None) -> tuple[Ten
 def _leading_directions(centered: Tensor) -> Tensor:
     """Return the first principal directions of ``[N, C]``, columns of ``[C, <= 8]``."""
     if min(centered.shape) <= MAX_EXACT:
-        return torch.linalg.svd(centered, full_matrices=False).Vh[:COMPONENTS].T
+        with _one_thread():
+            return torch.linalg.svd(centered, full_matrices=False).Vh[:COMPONENTS].T
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return torch.svd_lowrank(centered, q=COMPONENTS + 5, niter=6)[2][:, :COMPONENTS]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small matrices are no faster on several threads, and on a busy machine ten times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _to_colors(scores: Tensor) -> Tensor:
