@@ -111,4 +111,8 @@ def _offer(
 
 def _read_click(event: Any) -> int | None:
     points = event["selection"]["points"]
-    return int(points[0]["customdata"][0]) if points and points[0].get("customdata") else None
+    facts = points[0].get("customdata") if points else None
+    if not facts:
+        return None
+    # arrays that travel in binary come back as {"0": ..., "1": ...}
+    return int(facts["0"] if isinstance(facts, dict) else facts[0])
