@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.headroom import find_fp16_headroom, find_int8_levels
 from analysis.scores import (
     DEFAULT_THRESHOLDS,
     SCORE_HELP,
@@ -34,8 +35,10 @@ __all__ = [
     "Ranking",
     "Score",
     "count_outliers",
+    "find_neighbours",
     "find_persistent",
     "map_channels",
+    "rank_channel",
     "rank_channels",
     "rank_over_depth",
 ]
@@ -47,7 +50,8 @@ class Ranking:
 
     frame: pd.DataFrame
     """The best `k`: rank (from 1), channel, mean, std, max_abs, times_median, score, outlier,
-    massive, constant, flags (the three in words)."""
+    massive, constant, fp16_headroom, int8_levels (`analysis.headroom`), flags (the three in
+    words)."""
     scores: NDArray[np.float64]
     """``[channels]``."""
     outlier_mask: NDArray[np.bool_]
@@ -121,6 +125,8 @@ def rank_channels(
             "outlier": outlier[top],
             "massive": massive[top],
             "constant": std == 0,
+            "fp16_headroom": find_fp16_headroom(max_abs),
+            "int8_levels": find_int8_levels(max_abs, float(np.median(statistics[2]))),
         }
     )
     words = np.array(["outlier", "massive", "constant"])
@@ -146,6 +152,41 @@ def rank_over_depth(
     ranks = np.empty(order.shape, dtype=np.int32)
     np.put_along_axis(ranks, order, np.arange(1, order.shape[1] + 1, dtype=np.int32)[None], axis=1)
     return ranks
+
+
+def rank_channel(table: StatsTable, channel: int) -> NDArray[np.int32]:
+    """Return one channel's rank by max |x| in every cell, ``[layers, 3, 2]``; 1 is the largest.
+
+    As everywhere, of equal channels the one of lower number ranks first.
+    """
+    max_abs = table.values[..., 2, :]
+    own = max_abs[..., channel, None]
+    before = (max_abs > own).sum(axis=-1) + (max_abs[..., :channel] == own).sum(axis=-1)
+    return (1 + before).astype(np.int32)
+
+
+def find_neighbours(
+    table: StatsTable,
+    layer: int,
+    representation: Representation,
+    role: TokenRole,
+    channel: int,
+    reach: int = 5,
+) -> pd.DataFrame:
+    """Return the channels that rank next to one by max |x|: rank, channel, mean, std, max_abs.
+
+    Args:
+        table: The payload.
+        layer: The layer's number.
+        representation: What of the block output.
+        role: Which tokens.
+        channel: In the middle, except near the ends of the ranking.
+        reach: How many to list on each side.
+    """
+    frame = rank_channels(table, layer, representation, role, Score.MAX_ABS, table.channels).frame
+    at = int(np.flatnonzero(frame["channel"] == channel)[0])
+    near = frame.iloc[max(at - reach, 0) : at + reach + 1]
+    return near[["rank", "channel", "mean", "std", "max_abs"]].reset_index(drop=True)
 
 
 def find_persistent(

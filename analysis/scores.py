@@ -22,6 +22,7 @@ class Score(StrEnum):
     ROBUST = "robust"
     TIMES_MEDIAN = "times_median"
     MEAN_OVER_STD = "mean_over_std"
+    MASSIVE = "massive"
 
 
 SCORE_LABELS = {
@@ -29,6 +30,7 @@ SCORE_LABELS = {
     Score.ROBUST: "robust score",
     Score.TIMES_MEDIAN: "× median",
     Score.MEAN_OVER_STD: "|mean| / std",
+    Score.MASSIVE: "massive rule",
 }
 
 SCORE_HELP = {
@@ -38,6 +40,8 @@ SCORE_HELP = {
     Score.TIMES_MEDIAN: "max |x| divided by the median of max |x| over the channels of the layer.",
     Score.MEAN_OVER_STD: "|mean| / std over tokens: high where a channel is a constant offset, "
     "the same on all patches and images.",
+    Score.MASSIVE: "By how much max |x| passes both bounds of the massive rule, 100 and 1000 × the "
+    "typical activation of the layer: massive above 1.",
 }
 
 DEFAULT_THRESHOLDS = {
@@ -45,6 +49,7 @@ DEFAULT_THRESHOLDS = {
     Score.ROBUST: 10.0,
     Score.TIMES_MEDIAN: 10.0,
     Score.MEAN_OVER_STD: 3.0,
+    Score.MASSIVE: 1.0,
 }
 """From which score on a channel is an outlier; for `MAX_ABS` in units of the robust score."""
 
@@ -80,6 +85,8 @@ def score_channels(statistics: NDArray[np.floating[Any]], score: Score) -> NDArr
             # float32 cannot hold a spread below its resolution of the mean.
             floor = np.maximum(std, _RESOLUTION * np.abs(mean))
             return _divide(np.abs(mean), floor)
+        case Score.MASSIVE:
+            return _divide(max_abs, _massive_bound(_find_typical(mean, std)))
 
 
 def find_level(
@@ -134,10 +141,16 @@ def find_massive(
         ``[..., channels]``.
     """
     mean, std, max_abs = np.moveaxis(np.asarray(statistics, dtype=np.float64), -2, 0)
-    if typical is None:
-        typical = _MEDIAN_ABS_OF_GAUSSIAN * np.median(np.hypot(mean, std), axis=-1)
-    beyond = max_abs > MASSIVE_TIMES_TYPICAL * np.asarray(typical)[..., None]
-    return (max_abs > MASSIVE_ABS) & beyond
+    found = _find_typical(mean, std) if typical is None else np.asarray(typical)
+    return max_abs > _massive_bound(found)
+
+
+def _find_typical(mean: NDArray[np.float64], std: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(_MEDIAN_ABS_OF_GAUSSIAN * np.median(np.hypot(mean, std), axis=-1))
+
+
+def _massive_bound(typical: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    return np.maximum(MASSIVE_ABS, MASSIVE_TIMES_TYPICAL * typical)[..., None]
 
 
 def _positive_median(values: NDArray[np.float64]) -> NDArray[np.float64]:

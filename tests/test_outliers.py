@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from analysis.outliers import (
     Score,
     count_outliers,
+    find_neighbours,
     find_persistent,
     map_channels,
+    rank_channel,
     rank_channels,
     rank_over_depth,
     score_channels,
@@ -199,3 +201,37 @@ def test_the_map_of_mean_over_std_shows_the_scores_of_all_channels() -> None:
     scores = score_channels(table.values[:, 0, 1], Score.MEAN_OVER_STD)
     np.testing.assert_allclose(chosen.values, scores[:, chosen.channels].T, rtol=1e-6)
     assert chosen.channels[0] == 3
+
+
+@pytest.mark.parametrize("channel", [0, 24, 47])
+def test_the_rank_of_one_channel_is_its_place_in_every_ranking(channel: int) -> None:
+    table = make_table()
+    ranks = rank_channel(table, channel)
+    for i, representation in enumerate(Representation):
+        for j, role in enumerate(TokenRole):
+            expected = rank_over_depth(table, representation, role, Score.MAX_ABS)[:, channel]
+            np.testing.assert_array_equal(ranks[:, i, j], expected)
+
+
+def test_equal_channels_rank_by_their_number() -> None:
+    table = make_flat_table(np.ones((1, 3, 2, 3, 4)))
+    assert [int(rank_channel(table, channel)[0, 0, 0]) for channel in range(4)] == [1, 2, 3, 4]
+
+
+def test_the_neighbours_are_those_next_in_the_ranking() -> None:
+    table = make_table()
+    ranking = rank_channels(table, 3, PRE, PATCH, k=48).frame["channel"].tolist()
+    for place in (0, 20, 47):
+        near = find_neighbours(table, 3, PRE, PATCH, ranking[place], reach=3)
+        assert near["channel"].tolist() == ranking[max(place - 3, 0) : place + 4]
+        assert near["rank"].tolist() == list(range(max(place - 3, 0) + 1, min(place + 4, 48) + 1))
+
+
+def test_the_headroom_of_a_channel_is_in_the_ranking() -> None:
+    values = np.ones((1, 3, 2, 3, 5))
+    values[..., 2, :] = [2.0, 2.0, 2.0, 655.04, 0.0]
+    frame = rank_channels(make_flat_table(values), 0, PRE, PATCH).frame
+    assert frame["channel"].tolist() == [3, 0, 1, 2, 4]
+    np.testing.assert_allclose(frame["fp16_headroom"][:2], [100, 65504 / 2], rtol=1e-5)
+    np.testing.assert_allclose(frame["int8_levels"][:2], [255 * 2 / 655.04, 255], rtol=1e-5)
+    assert np.isfinite(frame["fp16_headroom"]).all()  # a dead channel has room, not a hole

@@ -94,7 +94,9 @@ def test_where_most_channels_are_equal_a_lone_outlier_is_still_found() -> None:
     assert np.flatnonzero(find_outliers(_cell(values), Score.MAX_ABS)).tolist() == [7]
 
 
-@pytest.mark.parametrize("score", Score)
+@pytest.mark.parametrize(
+    "score", [s for s in Score if s is not Score.MASSIVE]
+)  # that one is absolute
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e30])
 def test_channels_that_are_all_alike_hold_no_outlier(score: Score, value: float) -> None:
     cell = _cell(np.full(9, value), std=1.0)
@@ -161,3 +163,16 @@ def test_the_top_is_the_beginning_of_the_ranking_also_among_equals(
 def test_every_score_has_a_name_a_definition_and_a_threshold() -> None:
     for mapping in (SCORE_LABELS, SCORE_HELP, DEFAULT_THRESHOLDS):
         assert list(mapping) == list(Score)
+
+
+def test_the_massive_rule_as_a_score_marks_what_the_rule_marks() -> None:
+    rng = np.random.default_rng(3)
+    max_abs = 10 ** rng.uniform(1, 4.5, (2, 40))
+    statistics = np.stack([np.zeros((2, 40)), np.full((2, 40), 0.5), max_abs], axis=1)
+    statistics[1, 1] = 0.01  # a quiet layer, in which 100 is the higher bound
+    massive = find_massive(statistics)
+    assert 0 < massive[0].sum() < 40
+    np.testing.assert_array_equal(find_outliers(statistics, Score.MASSIVE), massive)
+    np.testing.assert_allclose(
+        score_channels(statistics, Score.MASSIVE)[1], max_abs[1] / 100, rtol=1e-12
+    )
