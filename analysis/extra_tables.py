@@ -151,6 +151,14 @@ class ExtraTable:
         mean, std = gamma * normed[:, 0] + beta, np.abs(gamma) * normed[:, 1]
         return np.stack([mean, std, np.abs(ends).max(axis=1)], axis=1)
 
+    def storage_values(self) -> Floats | None:
+        """Return all of `storage`, ``[layers, 3, storage tokens, 3, channels]``."""
+        cells = [[self.storage(r, role) for role in self.storage_roles] for r in Representation]
+        held = [[cell for cell in row if cell is not None] for row in cells]
+        if not self.storage_roles or any(len(row) < len(self.storage_roles) for row in held):
+            return None
+        return np.stack([np.stack(row, axis=1) for row in held], axis=1)
+
     def storage_count(self, role: str) -> NDArray[np.int64] | None:
         """Return the number of tokens behind a storage token's statistics, ``[layers]``."""
         return self._part(f"storage/count/{role}")

@@ -13,7 +13,15 @@ from analysis.outliers import (
     rank_channels,
 )
 from analysis.tables import channel_frame
-from pages.components import controls, downloads, frames, picker, shell
+from pages.components import (
+    channel_links,
+    controls,
+    downloads,
+    frames,
+    picker,
+    role_overlap,
+    shell,
+)
 
 shell.open_page("Outliers")
 version = picker.read_one()
@@ -41,7 +49,7 @@ with st.container(horizontal=True):
 
 st.subheader(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens")
 channels = channel_frame(table, layer, representation, role)
-downloads.show_figure(
+clicked = downloads.show_figure(
     figures.build_channel_scatter(
         ranking.scores,
         outlier_mask=ranking.outlier_mask,
@@ -53,14 +61,17 @@ downloads.show_figure(
     ),
     "channels of the layer",
     channels,
+    clickable=True,
 )
-frames.show_ranking(ranking.frame, table, representation, role, score)
+channel_links.follow(clicked)
+st.caption("A click on a point, a row or a cell of the map leads to the page of its channel.")
+channel_links.follow(frames.show_ranking(ranking.frame, table, representation, role, score))
 downloads.show_csv(ranking.frame, "ranking")
 
 st.subheader("Through the network")
 course = map_channels(table, representation, role, score, k, max_rows=30)
-downloads.show_figure(
-    figures.build_channel_map(
+clicked = downloads.show_figure(
+    figures.build_channel_marks(
         course.values,
         course.channels,
         course.layers,
@@ -69,12 +80,17 @@ downloads.show_figure(
     ),
     "channels over depth",
     rows=len(course.channels),
+    clickable=True,
 )
+channel_links.follow(clicked)
 if course.total > len(course.channels):
     st.caption(
         f"The {len(course.channels)} most persistent of {course.total} channels that are among "
         f"the top {k} of any layer."
     )
 persistent = find_persistent(table, representation, role, score, k)
-frames.show_persistence(persistent, table.num_layers)
+channel_links.follow(frames.show_persistence(persistent, table.num_layers))
 downloads.show_csv(persistent, "persistence")
+
+st.subheader(f"CLS, patches and registers in layer {layer}")
+role_overlap.show(version, layer, representation, score)

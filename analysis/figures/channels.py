@@ -81,6 +81,50 @@ def build_channel_depth(
     return figure
 
 
+def build_rank_curves(
+    layers: NDArray[np.integer],
+    ranks: NDArray[np.integer],
+    cells: Sequence[tuple[Representation, TokenRole]],
+    *,
+    channels: int,
+    tapped: Sequence[int] = (),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw a channel's rank by max |x| in every layer, the first place at the top.
+
+    Args:
+        layers: ``[layers]``.
+        ranks: ``[lines, layers]``: from 1.
+        cells: Representation and role of each line.
+        channels: How many are ranked.
+        tapped: Layers to mark.
+        mode: Light or dark.
+    """
+    if not len(cells) or not len(layers):
+        return theme.empty_figure("Choose a representation and a token role to draw.", mode)
+    figure = go.Figure()
+    for line, (representation, role) in zip(ranks, cells, strict=True):
+        color = theme.representation_color(representation, mode)
+        figure.add_trace(
+            go.Scatter(
+                x=layers.astype(np.int32),
+                y=line.astype(np.int32),
+                name=f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}",
+                mode="lines+markers",
+                line={"color": color, "dash": theme.role_dash(role), "width": 2},
+                marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
+                hovertemplate="%{y:d}",
+            )
+        )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(axes.layer_axis(layers))
+    axis = axes.log_axis(f"rank among {channels:,} channels", np.array([1.0, channels]))
+    figure.update_yaxes(axis, range=[np.log10(channels) + 0.05, -0.15])
+    axes.mark_layers(figure, tapped, mode)
+    figure.update_layout(hovermode="x unified", uirevision="channel-rank")
+    return figure
+
+
 def build_value_histogram(
     values: NDArray[np.floating],
     *,

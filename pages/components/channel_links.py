@@ -15,3 +15,19 @@ def follow(channel: int | None) -> None:
         return
     selection.remember("channel", str(channel))
     st.switch_page(PAGE)
+
+
+def turn_to(channel: int | None, source: str) -> None:
+    """Show the channel that was clicked on its own page; a click that still stands is done once.
+
+    Args:
+        channel: What is selected; None for nothing.
+        source: Names the figure or table.
+    """
+    key = f"turned by {source}"
+    if channel == st.session_state.get(key):
+        return
+    st.session_state[key] = channel
+    if channel is not None:
+        selection.remember("channel", str(channel))
+        st.rerun()

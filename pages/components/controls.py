@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
@@ -76,6 +76,19 @@ def choose_roles() -> list[TokenRole]:
         list(TokenRole),
         format_func=ROLE_LABELS.__getitem__,
         help=ROLE_HELP,
+    )
+
+
+def switch_storage(tables: Sequence[StatsTable]) -> bool:
+    """Show whether the storage tokens are drawn too, where a backbone has some."""
+    counts = (table.meta.get("counts") for table in tables)
+    if not any(isinstance(c, dict) and c.get("n_storage_tokens") for c in counts):
+        return False
+    return selection.switch(
+        "storage",
+        "Registers too",
+        default=False,
+        help="The storage tokens (registers), each a token role of its own.",
     )
 
 

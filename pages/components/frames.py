@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from analysis.checks import Check
 from analysis.figures.theme import role_label
 from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
+from analysis.role_overlap import RoleOverlap
 from analysis.suppression import Suppression
 from analysis.tables import StatsTable
 from analysis.versions import TopComparison
@@ -27,16 +29,18 @@ def show_ranking(
     representation: Representation,
     role: TokenRole,
     score: Score,
-) -> None:
-    """Show ranked channels, each with its course of max |x| through the layers."""
+) -> int | None:
+    """Show ranked channels with their course through depth; return the selected row's channel."""
     channels = frame["channel"].to_numpy()
     course = table.over_depth(representation, role, Statistic.MAX_ABS)[:, channels].T
     shown = frame.assign(course=list(course))
     number = st.column_config.NumberColumn
-    st.dataframe(
+    event = st.dataframe(
         shown,
         hide_index=True,
         key="ranking",
+        on_select="rerun",
+        selection_mode="single-row",
         column_order=[
             "rank",
             "channel",
@@ -46,6 +50,8 @@ def show_ranking(
             "mean",
             "std",
             "flags",
+            "fp16_headroom",
+            "int8_levels",
             "course",
         ],
         column_config={
@@ -59,20 +65,96 @@ def show_ranking(
             "mean": number("mean", format=_NUMBER),
             "std": number("std", format=_NUMBER),
             "flags": st.column_config.TextColumn("Marks"),
+            "fp16_headroom": number(
+                "fp16 headroom",
+                format="%.3g×",
+                width="small",
+                help="By what factor the channel could grow before fp16 overflows at 65,504.",
+            ),
+            "int8_levels": number(
+                "int8 levels left",
+                format="%.0f",
+                width="small",
+                help="Of 255, what the median channel keeps if one scale has to cover this one.",
+            ),
             "course": st.column_config.LineChartColumn(
                 "max |x| over depth", help="First to last layer; each row on its own scale."
             ),
         },
     )
+    return _read_row(event, frame)
 
 
-def show_persistence(frame: pd.DataFrame, num_layers: int) -> None:
-    """Show in how many layers each channel stands out, and from where on."""
+def show_channels(frame: pd.DataFrame, key: str, *, marked: int | None = None) -> int | None:
+    """Show channels with their statistics; return the one whose row is selected."""
     number = st.column_config.NumberColumn
-    st.dataframe(
+    shown = frame
+    if marked is not None:
+        shown = frame.assign(here=np.where(frame["channel"] == marked, "◀", ""))
+    event = st.dataframe(
+        shown,
+        hide_index=True,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "rank": number("Rank", format="%d", width="small"),
+            "channel": number("Channel", format="%d", width="small"),
+            "mean": number("mean", format=_NUMBER),
+            "std": number("std", format=_NUMBER),
+            "max_abs": number("max |x|", format=_NUMBER),
+            "here": st.column_config.TextColumn("", width="small"),
+        },
+    )
+    return _read_row(event, frame)
+
+
+def show_role_overlap(overlap: RoleOverlap) -> int | None:
+    """Show which channels are outliers in which roles; return the selected row's channel."""
+    number = st.column_config.NumberColumn
+    frame = overlap.frame
+    roles = list(overlap.outliers)
+    marks = {
+        role: [
+            f"{value:.4g}{' ●' if mask[channel] else ''}"
+            for channel, value in zip(frame["channel"], frame[role], strict=True)
+        ]
+        for role, mask in overlap.outliers.items()
+    }
+    event = st.dataframe(
+        frame.assign(**marks),
+        hide_index=True,
+        key="role overlap",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "channel": number("Channel", format="%d", width="small"),
+            "roles": number("Roles", format="%d", width="small", help="In how many an outlier."),
+            **{
+                role: st.column_config.TextColumn(
+                    f"max |x|, {role_label(role)}", help="● an outlier among this role's channels"
+                )
+                for role in roles
+            },
+        },
+    )
+    return _read_row(event, frame)
+
+
+def _read_row(event: Any, frame: pd.DataFrame) -> int | None:
+    rows = [row for row in event["selection"]["rows"] if row < len(frame)]
+    return int(frame["channel"].iloc[rows[0]]) if rows else None
+
+
+def show_persistence(frame: pd.DataFrame, num_layers: int) -> int | None:
+    """Show in how many layers each channel stands out; return the selected row's channel."""
+    number = st.column_config.NumberColumn
+    event = st.dataframe(
         frame,
         hide_index=True,
         key="persistence",
+        on_select="rerun",
+        selection_mode="single-row",
         placeholder="–",
         column_config={
             "channel": number("Channel", format="%d"),
@@ -91,6 +173,7 @@ def show_persistence(frame: pd.DataFrame, num_layers: int) -> None:
             "peak": number("Peak max |x|", format=_NUMBER),
         },
     )
+    return _read_row(event, frame)
 
 
 def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score) -> None:
@@ -231,7 +314,7 @@ def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
 
 
 def tabulate_cells(
-    layers: NDArray[np.integer], values: NDArray[np.floating], name: str
+    layers: NDArray[np.integer], values: NDArray[np.number], name: str
 ) -> pd.DataFrame:
     """Return values ``[layers, 3, 2]`` as one row per layer, representation and role."""
     index = pd.MultiIndex.from_product(

@@ -10,6 +10,7 @@ the payload's date) and drops a parameter on the pages that do not show its widg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
@@ -119,6 +120,28 @@ def choose_many(
     return chosen
 
 
+def choose_number(name: str, label: str, *, default: float, help: str | None = None) -> float:
+    """Show the choice of a number."""
+    key = _offer(name, _read_number(name, default))
+    value = float(st.number_input(label, key=key, step=None, format="%g", help=help, width=130))
+    _accept(name, value, f"{value:g}")
+    return value
+
+
+def choose_integer(
+    name: str, label: str, *, default: int, low: int, high: int, help: str | None = None
+) -> int:
+    """Show the choice of a whole number between two, both included."""
+    wanted = _read_number(name, default)
+    whole = int(wanted) if wanted == int(wanted) and low <= wanted <= high else default
+    key = _offer(name, whole, valid=lambda number: low <= number <= high)
+    value = int(
+        st.number_input(label, key=key, min_value=low, max_value=high, help=help, width=150)
+    )
+    _accept(name, value, str(value))
+    return value
+
+
 def switch(name: str, label: str, *, default: bool, help: str | None = None) -> bool:
     """Show a choice between on and off."""
     key = _offer(name, {"on": True, "off": False}.get(recall(name) or "", default))
@@ -139,6 +162,14 @@ def type_text(
 
 def _read_one(name: str, options: Sequence[T], default: T) -> T:
     return {str(option): option for option in options}.get(recall(name) or "", default)
+
+
+def _read_number(name: str, default: float) -> float:
+    try:
+        number = float(recall(name) or "")
+    except ValueError:
+        return default
+    return number if math.isfinite(number) else default
 
 
 def _read_several(name: str, options: Sequence[T]) -> list[T]:

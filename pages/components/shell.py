@@ -48,6 +48,7 @@ def _declare_pages() -> Page:
             st.Page("pages/layers.py", title="Layers", icon=":material/stacked_line_chart:"),
             st.Page("pages/outliers.py", title="Outliers", icon=":material/scatter_plot:"),
             st.Page("pages/images.py", title="Images", icon=":material/image_search:"),
+            st.Page("pages/channels.py", title="Channels", icon=":material/monitoring:"),
             st.Page("pages/versions.py", title="Versions", icon=":material/difference:"),
             st.Page("pages/share.py", title="Share", icon=":material/share:"),
             st.Page("pages/runs.py", title="Runs", icon=":material/history:"),

@@ -7,6 +7,7 @@ from analysis.figures import theme
 from analysis.figures.channels import (
     build_channel_depth,
     build_mean_std_scatter,
+    build_rank_curves,
     build_value_histogram,
 )
 from analysis.vocabulary import Representation, Statistic, TokenRole
@@ -44,6 +45,17 @@ def test_the_mean_keeps_its_sign_and_so_a_linear_axis() -> None:
     figure = build_channel_depth(LAYERS, -VALUES, CELLS, statistic=Statistic.MEAN)
     assert figure.layout.yaxis.type is None
     np.testing.assert_allclose(traces(figure)[0].y, -VALUES[0], rtol=1e-6)
+
+
+def test_the_first_rank_is_at_the_top_of_a_logarithmic_axis() -> None:
+    ranks = np.array([[1, 2, 40], [7, 7, 7]])
+    figure = build_rank_curves(LAYERS, ranks, CELLS, channels=100, tapped=(2,))
+    assert names(figure) == ["block output, patch", "global LN, CLS", "tapped by the config"]
+    assert named(figure, "block output, patch").y.tolist() == [1, 2, 40]
+    bottom, top = figure.layout.yaxis.range
+    assert bottom > 2 > 0 > top
+    assert title(figure.layout.yaxis) == "rank among 100 channels"
+    assert_lean(figure)
 
 
 def test_the_histogram_counts_every_channel_in_logarithmic_bins() -> None:
@@ -95,6 +107,7 @@ def test_the_plane_shows_every_channel_by_mean_and_std_coloured_by_maximum() -> 
 def test_nothing_to_draw_is_said() -> None:
     for figure, words in (
         (build_channel_depth(LAYERS, VALUES[:0], [], statistic=Statistic.STD), "Choose"),
+        (build_rank_curves(LAYERS, VALUES[:0], [], channels=3), "Choose"),
         (build_value_histogram(np.zeros(3), channel=None, value_label="x"), "Every channel is 0"),
         (build_mean_std_scatter(np.zeros((3, 4)), unit="x"), "Every channel is 0"),
     ):

@@ -1,0 +1,136 @@
+"""One channel: through depth, among its neighbours, among all channels of a layer."""
+
+import numpy as np
+import streamlit as st
+
+from analysis.figures import channels as figures
+from analysis.figures.theme import (
+    REPRESENTATION_LABELS,
+    ROLE_LABELS,
+    STATISTIC_LABELS,
+    describe_unit,
+)
+from analysis.outliers import find_neighbours, rank_channel
+from analysis.scores import Score, score_channels
+from analysis.tables import (
+    REPRESENTATIONS,
+    ROLES,
+    STATISTICS,
+    Aggregate,
+    channel_depth_frame,
+    channel_frame,
+)
+from analysis.vocabulary import Statistic
+from pages.components import (
+    channel_links,
+    controls,
+    derived,
+    downloads,
+    frames,
+    picker,
+    selection,
+    shell,
+)
+
+shell.open_page("Channels")
+version = picker.read_one()
+table, mode = version.table, downloads.mode()
+
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+    representation = controls.choose_representation()
+    role = controls.choose_role()
+    last = table.get(int(table.layers[-1]), representation, role, Statistic.MAX_ABS)
+    channel = selection.choose_integer(
+        "channel",
+        "Channel",
+        default=int(last.argmax()),
+        low=0,
+        high=table.channels - 1,
+        help="Number of the channel, from 0; at first the largest of the last layer. A click on a "
+        "point or a row below, or on the Outliers page, leads to its channel.",
+    )
+layer = controls.choose_layer(table)
+at = table.position(layer)
+cell = np.stack([table.get(layer, representation, role, s) for s in STATISTICS])
+ranks = rank_channel(table, channel)
+mean, std, max_abs = cell[:, channel]
+here = f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens"
+
+with st.container(horizontal=True):
+    rank = int(ranks[at, REPRESENTATIONS.index(representation), ROLES.index(role)])
+    st.metric(
+        f"Rank in layer {layer}", f"{rank:,} of {table.channels:,}", border=True, help="By max |x|."
+    )
+    st.metric("max |x|", f"{max_abs:.4g}", border=True)
+    times = float(score_channels(cell, Score.TIMES_MEDIAN)[channel])
+    st.metric("× median", f"{times:.4g}", border=True, help="max |x| over the median channel's.")
+    st.metric("mean", f"{mean:.4g}", border=True)
+    st.metric("std", f"{std:.4g}", border=True)
+
+st.subheader(f"Channel {channel} through depth")
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+    statistic = controls.choose_statistic()
+    representations = controls.choose_representations()
+    roles = controls.choose_roles()
+cells = [(r, t) for r in representations for t in roles]
+places = [(REPRESENTATIONS.index(r), ROLES.index(t)) for r, t in cells]
+course = table.values[..., STATISTICS.index(statistic), channel]
+signed = statistic is Statistic.MEAN
+medians = None if signed else derived.aggregate(version.ref, statistic, Aggregate.MEDIAN)
+downloads.show_figure(
+    figures.build_channel_depth(
+        table.layers,
+        np.stack([course[:, i, j] for i, j in places]),
+        cells,
+        statistic=statistic,
+        reference=None if medians is None else np.stack([medians[:, i, j] for i, j in places]),
+        tapped=table.tapped_layers,
+        mode=mode,
+    ),
+    "channel through depth",
+    channel_depth_frame(table, channel),
+)
+if not signed:
+    st.caption(f"Thin lines: the median channel's {STATISTIC_LABELS[statistic]}.")
+downloads.show_figure(
+    figures.build_rank_curves(
+        table.layers,
+        np.stack([ranks[:, i, j] for i, j in places]),
+        cells,
+        channels=table.channels,
+        tapped=table.tapped_layers,
+        mode=mode,
+    ),
+    "rank through depth",
+    frames.tabulate_cells(table.layers, ranks, "rank"),
+)
+
+st.subheader(here)
+unit = describe_unit(representation)
+everything = channel_frame(table, layer, representation, role)
+left, right = st.columns(2, gap="medium")
+with left:
+    downloads.show_figure(
+        figures.build_value_histogram(
+            cell[STATISTICS.index(statistic)],
+            channel=channel,
+            value_label=f"{'|mean|' if signed else STATISTIC_LABELS[statistic]} ({unit})",
+            mode=mode,
+        ),
+        "all channels",
+    )
+with right:
+    clicked = downloads.show_figure(
+        figures.build_mean_std_scatter(cell, channel=channel, unit=unit, mode=mode),
+        "mean and std",
+        everything,
+        clickable=True,
+    )
+channel_links.turn_to(clicked, "mean and std")
+st.markdown("**Neighbours in the ranking by max |x|**")
+neighbours = find_neighbours(table, layer, representation, role, channel)
+row = frames.show_channels(neighbours, "neighbours", marked=channel)
+channel_links.turn_to(row, "neighbours")
+with st.expander("All channels", on_change="rerun", key="all channels") as expander:
+    if expander.open:
+        channel_links.turn_to(frames.show_channels(everything, "every channel"), "every channel")

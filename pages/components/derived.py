@@ -1,0 +1,111 @@
+"""What pages derive from a payload, computed once per file and choice, never ahead of need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from analysis.advice import advise_layers
+from analysis.discovery import PayloadRef
+from analysis.extra_tables import ExtraTable, Part, load_extras
+from analysis.suppression import Suppression, measure_suppression
+from analysis.tables import Aggregate, aggregate_channels, layer_frame, load_table
+from analysis.vocabulary import Statistic
+
+OPEN_EXTRAS = 8
+"""Payloads whose extras stay open; where nothing can be cached on disk each is up to 150 MB."""
+
+KEPT = 64
+"""Small results kept of each kind."""
+
+
+def read_extras(ref: PayloadRef) -> ExtraTable:
+    """Return the payload's extras; each part is read when it is asked for.
+
+    Raises:
+        PayloadError: If the file is not a payload, or its extras are broken.
+    """
+    return _read_extras(*_fingerprint(ref))
+
+
+def aggregate(
+    ref: PayloadRef, statistic: Statistic, over_channels: Aggregate
+) -> NDArray[np.float32]:
+    """Return one number per layer, representation and role, ``[layers, 3, 2]``."""
+    return _aggregate(*_fingerprint(ref), statistic, over_channels)
+
+
+def aggregate_storage(
+    ref: PayloadRef, statistic: Statistic, over_channels: Aggregate
+) -> NDArray[np.float32] | None:
+    """Return the same of the storage tokens, ``[layers, 3, tokens]``; None where not stored."""
+    return _aggregate_storage(*_fingerprint(ref), statistic, over_channels)
+
+
+def tabulate_depth(ref: PayloadRef, statistic: Statistic) -> pd.DataFrame:
+    """Return every aggregate of a statistic, one row per layer, representation and role."""
+    return _tabulate_depth(*_fingerprint(ref), statistic)
+
+
+def suppression(ref: PayloadRef) -> Suppression:
+    """Return what the shared norm does to the outliers of every layer."""
+    return _suppression(*_fingerprint(ref))
+
+
+def advice(ref: PayloadRef, layers: Sequence[int]) -> pd.DataFrame:
+    """Return which norm some layers need, and why."""
+    return _advice(*_fingerprint(ref), tuple(int(layer) for layer in layers))
+
+
+def explain_absence(extras: ExtraTable, part: Part) -> None:
+    """Say in place of a view why it cannot be drawn."""
+    st.info(extras.why_absent(part), icon=":material/info:")
+
+
+def _fingerprint(ref: PayloadRef) -> tuple[str, int, int]:
+    state = ref.path.stat()  # asked anew each time: the list of payloads may be some seconds old
+    return str(ref.path), state.st_size, state.st_mtime_ns
+
+
+@st.cache_resource(max_entries=OPEN_EXTRAS, show_spinner="Reading the extras …")
+def _read_extras(path: str, size: int, mtime_ns: int) -> ExtraTable:
+    del size, mtime_ns  # part of the key only
+    return load_extras(path)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _aggregate(
+    path: str, size: int, mtime_ns: int, statistic: Statistic, over_channels: Aggregate
+) -> NDArray[np.float32]:
+    return aggregate_channels(load_table(path), statistic, over_channels)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _aggregate_storage(
+    path: str, size: int, mtime_ns: int, statistic: Statistic, over_channels: Aggregate
+) -> NDArray[np.float32] | None:
+    values = _read_extras(path, size, mtime_ns).storage_values()
+    if values is None:
+        return None
+    # as if the storage tokens were the roles of a payload of their own
+    return aggregate_channels(replace(load_table(path), values=values), statistic, over_channels)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _tabulate_depth(path: str, size: int, mtime_ns: int, statistic: Statistic) -> pd.DataFrame:
+    return layer_frame(load_table(path), statistic)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _suppression(path: str, size: int, mtime_ns: int) -> Suppression:
+    return measure_suppression(load_table(path))
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _advice(path: str, size: int, mtime_ns: int, layers: tuple[int, ...]) -> pd.DataFrame:
+    return advise_layers(load_table(path), layers)

@@ -1,0 +1,50 @@
+"""Whether the outliers of CLS, patches and registers are the same channels."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import streamlit as st
+
+from analysis.extra_tables import Part
+from analysis.figures.theme import role_label
+from analysis.outliers import Score
+from analysis.role_overlap import compare_roles
+from analysis.tables import STATISTICS
+from analysis.vocabulary import Representation, TokenRole
+from pages.components import channel_links, derived, downloads, frames
+from pages.components.picker import Version
+
+
+def show(version: Version, layer: int, representation: Representation, score: Score) -> None:
+    """Show which channels are outliers in which token roles of a layer."""
+    table = version.table
+    statistics = {
+        str(role): np.stack([table.get(layer, representation, role, s) for s in STATISTICS])
+        for role in TokenRole
+    }
+    extras = derived.read_extras(version.ref)
+    for role in extras.storage_roles:
+        values = extras.storage(representation, role)
+        if values is not None:
+            statistics[role] = values[table.position(layer)]
+    overlap = compare_roles(statistics, score)
+    counts = ", ".join(
+        f"{role_label(role)} {int(mask.sum())}" for role, mask in overlap.outliers.items()
+    )
+    st.caption(f"Outliers: {counts}.")
+    if len(statistics) == len(TokenRole):
+        st.caption(extras.why_absent(Part.STORAGE))
+    if overlap.frame.empty:
+        st.info("No role has an outlier here.", icon=":material/info:")
+        return
+    jaccard = overlap.jaccard.to_numpy()
+    shares = [
+        f"{role_label(a)} and {role_label(b)} {jaccard[i, j]:.2f}"
+        for (i, a), (j, b) in combinations(enumerate(overlap.outliers), 2)
+        if np.isfinite(jaccard[i, j])
+    ]
+    st.caption(f"Overlap (Jaccard index: 1 the same channels, 0 none common): {', '.join(shares)}.")
+    channel_links.follow(frames.show_role_overlap(overlap))
+    downloads.show_csv(overlap.frame, "role overlap")

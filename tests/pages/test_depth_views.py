@@ -1,0 +1,165 @@
+"""The ready views of the Layers page and the page of one channel, in every state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.tables import build_table
+from analysis.vocabulary import Representation, Statistic, TokenRole
+from pages.components.layer_views import View
+from tests.factories.payloads import make_payload, write_payload
+from tests.pages.conftest import Open, decode, figures, payload_path, texts
+
+WITH_EXTRAS = (View.TOP, View.NORMS, View.RANGE)
+
+
+@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize(
+    ("layers", "channels"),
+    [
+        pytest.param(1, 1, id="one layer of one channel"),
+        pytest.param(4, 48, id="small"),
+        pytest.param(40, 4096, id="7B"),
+    ],
+)
+def test_every_view_is_drawn(
+    project: Path, open_page: Open, view: View, layers: int, channels: int
+) -> None:
+    payload = make_payload(
+        layers=layers, channels=channels, images=2, version="v1", extras=True, tapped=(0,)
+    )
+    write_payload(payload_path(project, "v1"), payload)
+    app = open_page("layers", view=view.value)
+    assert not app.exception
+    assert not app.error
+    assert figures(app) or view is View.ADVICE
+
+
+@pytest.mark.parametrize("view", View)
+def test_a_payload_without_extras_says_what_is_missing_and_what_to_do(
+    project: Path, open_page: Open, view: View
+) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("layers", view=view.value)
+    assert not app.exception
+    assert not app.error
+    assert ("extract it again" in texts(app)) == (view in {*WITH_EXTRAS, View.SHARED_NORM})
+
+
+@pytest.mark.parametrize("view", View)
+def test_of_two_payloads_a_view_shows_the_chosen_one(
+    project: Path, open_page: Open, view: View
+) -> None:
+    for seed, version in enumerate(("v1", "v2")):
+        payload = make_payload(version=version, seed=seed, extras=True)
+        write_payload(payload_path(project, version), payload)
+    app = _compare_two(open_page("layers", view=view.value))
+    assert not app.exception
+    assert not app.error
+
+
+def test_registers_are_lines_of_their_own(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", extras=True))
+    drawn = figures(open_page("layers", storage="on", representations="pre", roles="patch"))[0]
+    names = [str(trace.get("name")) for trace in drawn["data"]]
+    assert names[:2] == ["block output, patch", "block output, register 0"]
+
+
+def test_layers_beyond_the_bounds_of_the_link_are_listed(project: Path, open_page: Open) -> None:
+    payload = make_payload(version="v1", extras=True, outliers={5: 400.0})
+    write_payload(payload_path(project, "v1"), payload)
+    app = open_page("layers", view="range", lower="-50", upper="250")
+    assert app.subheader[0].value == "2 of 4 layers beyond a bound"
+    assert app.dataframe[0].value["max_channel"].tolist() == [5, 5]
+    assert "beyond a bound" in open_page("layers", view="range", upper="nan").subheader[0].value
+
+
+def test_the_advice_is_for_the_tapped_layers(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", tapped=(1, 3)))
+    frame = open_page("layers", view="advice").dataframe[0].value
+    assert frame["layer"].tolist() == [1, 1, 3, 3]
+    assert frame["reason"].str.endswith(".").all()
+
+
+def test_without_a_payload_the_channels_page_says_what_to_do(open_page: Open) -> None:
+    app = open_page("channels")
+    assert not app.exception
+    assert "Start an extraction in the sidebar, or upload" in texts(app)
+
+
+def test_a_broken_payload_is_named_on_the_channels_page(project: Path, open_page: Open) -> None:
+    path = payload_path(project, "v1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a payload")
+    app = open_page("channels")
+    assert not app.exception
+    assert str(path) in app.error[0].value
+
+
+@pytest.mark.parametrize("extras", [True, False])
+@pytest.mark.parametrize("page", ["channels", "outliers"])
+@pytest.mark.parametrize(
+    ("layers", "channels"),
+    [
+        pytest.param(1, 1, id="one layer of one channel"),
+        pytest.param(4, 48, id="small"),
+        pytest.param(40, 4096, id="7B"),
+    ],
+)
+def test_channels_and_outliers_are_drawn(
+    project: Path, open_page: Open, page: str, layers: int, channels: int, extras: bool
+) -> None:
+    payload = make_payload(
+        layers=layers, channels=channels, images=2, version="v1", extras=extras, tapped=(0,)
+    )
+    write_payload(payload_path(project, "v1"), payload)
+    write_payload(payload_path(project, "v2"), payload)
+    app = _compare_two(open_page(page))
+    assert not app.exception
+    assert not app.error
+    assert figures(app)
+
+
+def test_a_link_opens_its_channel(project: Path, open_page: Open) -> None:
+    payload = make_payload(version="v1")
+    write_payload(payload_path(project, "v1"), payload)
+    app = open_page("channels", channel="7", layer="2", role="cls")
+    assert app.subheader[0].value == "Channel 7 through depth"
+    table = build_table(payload)
+    max_abs = table.get(2, Representation.PRE, TokenRole.CLS, Statistic.MAX_ABS)
+    rank = int(1 + (max_abs > max_abs[7]).sum())
+    assert app.metric[0].value == f"{rank} of 48"
+    course = decode(figures(app)[0]["data"][0]["y"])
+    expected = table.over_depth(Representation.PRE, TokenRole.CLS, Statistic.MAX_ABS)[:, 7]
+    np.testing.assert_allclose(course, expected)
+
+
+@pytest.mark.parametrize("channel", ["48", "-1", "x", "1.5", "1e99"])
+def test_a_link_to_a_channel_that_is_not_there_shows_the_largest(
+    project: Path, open_page: Open, channel: str
+) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("channels", channel=channel)
+    assert not app.exception
+    assert app.subheader[0].value == "Channel 24 through depth"
+
+
+def test_the_overlap_of_roles_names_registers(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", extras=True))
+    assert "CLS and patch 1.00, CLS and register 0" in texts(open_page("outliers"))
+
+
+def _compare_two(app: AppTest) -> AppTest:
+    shown = app.sidebar.multiselect[0]
+    return shown.set_value([_other_key(app)]).run()
+
+
+def _other_key(app: AppTest) -> str:
+    from analysis.discovery import discover_payloads
+
+    first = app.sidebar.selectbox[0].value
+    return next(ref.key for ref in discover_payloads() if ref.key != first)
