@@ -1,16 +1,19 @@
 """Run pictures through the network of a payload and keep the maps of every layer. A process.
 
-``python -m analysis.token_maps FOLDER`` computes what is missing of the request in the folder, on
-the CPU, and notes its progress there. Block outputs come one by one and are reduced at once.
+``python -m analysis.token_maps FOLDER`` computes the requests in the folder (`analysis.maps.runs`),
+all to the same networks, on the CPU. Block outputs come one by one and are reduced at once.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,10 +28,20 @@ from analysis.image_files import load_image
 from analysis.images import normalize
 from analysis.jobs.locks import locked
 from analysis.maps.request import Arm, MapRequest, maps_folder
-from analysis.maps.runs import PROGRESS_FILE, REQUEST_FILE
+from analysis.maps.runs import list_requests, progress_file
 from analysis.maps.store import TokenMaps, save_maps
 from analysis.progress import ProgressReporter
 from analysis.vocabulary import LAYER_NORM_EPS
+
+IDLE_S = 60.0
+"""How long the process waits for another request."""
+
+POLL_INTERVAL_S = 0.1
+
+MAX_KEPT_PARAMETERS = 500_000_000
+"""Larger networks are loaded anew for each request: memory is for others too."""
+
+Networks: TypeAlias = dict[Arm, DinoVisionTransformer]
 
 COMPONENTS = 3
 MAX_EXACT = 512
@@ -38,28 +51,39 @@ CLIPPED = 0.01
 """Share of the patches at either end of a component that get its full colour."""
 
 
-def compute_missing(request: MapRequest, reporter: ProgressReporter) -> None:
+def compute_missing(
+    request: MapRequest, reporter: ProgressReporter, networks: Networks | None = None
+) -> None:
     """Compute and keep all maps of the request that are not kept yet.
+
+    Args:
+        request: What to compute.
+        reporter: Told about every picture.
+        networks: Loaded before, and kept for later requests to the same networks.
 
     Raises:
         InputError: If weights, head or a picture cannot be used, or are not those measured.
     """
+    networks = {} if networks is None else networks
     missing = request.missing()
     reporter.begin(total=len(missing))
     for arm in request.arms:
         pictures = [picture for picture, its_arm in missing if its_arm is arm]
         if not pictures:
             continue
-        reporter.say("running", f"loading the network ({arm.value})")
-        backbone = load_arm(request, arm)
+        if arm not in networks:
+            reporter.say("running", f"loading the network ({arm.value})")
+            networks[arm] = load_arm(request, arm)
         for picture in pictures:
             reporter.say("running", f"{picture.path.name} ({arm.value})")
             pixels = normalize(
                 load_image(picture.path, request.image_size)[None], request.mean, request.std
             )
-            maps = compute_maps(backbone, pixels, request.channels)
+            maps = compute_maps(networks[arm], pixels, request.channels)
             save_maps(request.result_path(picture, arm), maps)
             reporter.advance(1)
+        if sum(weight.numel() for weight in networks[arm].parameters()) > MAX_KEPT_PARAMETERS:
+            del networks[arm]
 
 
 def load_arm(request: MapRequest, arm: Arm) -> DinoVisionTransformer:
@@ -198,20 +222,36 @@ def _to_colors(scores: Tensor) -> Tensor:
     return ((scores - low) / width).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
-def main(folder: Path) -> int:
-    """Compute the request of a folder; return the exit code."""
-    request = MapRequest.from_json((folder / REQUEST_FILE).read_text())
-    reporter = ProgressReporter(folder / PROGRESS_FILE, quiet=True)
+def main(folder: Path) -> None:
+    """Compute the requests of a folder until none has come for a while."""
+    networks: Networks = {}
+    parent, idle_since = os.getppid(), time.monotonic()
+    while time.monotonic() - idle_since < IDLE_S:
+        waiting = list_requests(folder)
+        for path in waiting:
+            _serve(path, networks)
+            idle_since = time.monotonic()
+        if not waiting and os.getppid() != parent:
+            return  # the server is gone
+        time.sleep(POLL_INTERVAL_S)
+
+
+def _serve(path: Path, networks: Networks) -> None:
+    """Compute one request and note how it ended."""
+    reporter = ProgressReporter(progress_file(path.parent, path.stem), quiet=True)
     try:
         reporter.say("waiting", "waiting for other maps")
         with locked(maps_folder() / "turn.lock"):
-            compute_missing(request, reporter)
+            compute_missing(MapRequest.from_json(path.read_text()), reporter, networks)
     except InputError as error:
         reporter.end("failed", error=str(error))
-        return 2
-    reporter.end("done")
-    return 0
+    except Exception as error:  # the process goes on with the next request
+        traceback.print_exc()
+        reporter.end("failed", error=f"{type(error).__name__}: {error}")
+    else:
+        reporter.end("done")
+    path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

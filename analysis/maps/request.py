@@ -104,6 +104,12 @@ class MapRequest:
         """Return a name that equal requests share."""
         return _digest([self.result_path(p, arm).name for arm in self.arms for p in self.pictures])
 
+    @property
+    def network_key(self) -> str:
+        """Return a name that requests to the same networks share."""
+        weights, head = [self.weights_sha256, _state(self.weights)], _state(self.head)
+        return _digest([self.backbone, weights, self.adapter_sha256, head])
+
     def to_json(self) -> str:
         """Return the request as text for `from_json`."""
         return json.dumps(asdict(self), default=str)
