@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.jobs import list_jobs, measure_disk
-from pages.components import cache, job_history, payload_manager, shell
+from pages.components import cache, job_history, job_panel, payload_manager, shell
 from pages.components.text import format_bytes
 
 shell.open_page("Runs")
@@ -20,13 +20,22 @@ with st.container(horizontal=True):
     st.metric("Jobs", format_bytes(use.jobs), border=True, help="Logs and previews.")
 
 st.subheader("Extractions")
-if jobs:
-    job_history.show(job_history.choose(jobs))
-else:
-    st.info(
-        "No extraction has been started from here yet. Open **New extraction** in the sidebar.",
-        icon=":material/info:",
-    )
+
+
+def show_jobs() -> None:
+    """Show the extractions as they are now."""
+    jobs = list_jobs()
+    if jobs:
+        job_history.show(job_history.choose(jobs))
+    else:
+        st.info(
+            "No extraction has been started from here yet. Open **New extraction** in the sidebar.",
+            icon=":material/info:",
+        )
+
+
+is_polled = any(job.is_live for job in jobs)
+st.fragment(show_jobs, run_every=job_panel.POLL_SECONDS if is_polled else None)()
 
 st.subheader("Payloads")
 payload_manager.show()

@@ -72,4 +72,5 @@ st.code(
     f'mean, std, keep = (vector[f"layer_{layer}.{{name}}"] for name in ("mean", "std", "keep"))\n'
     "features = (tokens - mean) / std.clamp_min(1e-6) * keep",
     language="python",
+    wrap_lines=True,
 )

@@ -54,7 +54,7 @@ def choose(jobs: Sequence[Job]) -> Job:
         column_config={
             "state": st.column_config.TextColumn("State", width="small"),
             "title": st.column_config.TextColumn("Version"),
-            "images": st.column_config.TextColumn("Images", width="small"),
+            "images": st.column_config.TextColumn("Images"),
             "device": st.column_config.TextColumn("Device", width="small"),
             "asked": st.column_config.DatetimeColumn("Asked for (UTC)", format="YYYY-MM-DD HH:mm"),
             "took": st.column_config.TextColumn("Took", width="small"),
@@ -70,15 +70,16 @@ def show(job: Job) -> None:
     st.subheader(f"{plain(job.title)}, {MARKS[job.state]}")
     if job.error:
         st.error(plain(job.error), icon=":material/error:")
-    if (
-        job.state is JobState.DONE
-        and job.output.exists()
-        and st.button("Show its payload", icon=":material/visibility:")
-    ):
-        picker.pick(job.output)
-        st.switch_page("pages/overview.py")
-    if not job.is_live and not is_read_only():
-        _show_actions(job)
+    with st.container(horizontal=True):
+        if (
+            job.state is JobState.DONE
+            and job.output.exists()
+            and st.button("Show its payload", icon=":material/visibility:")
+        ):
+            picker.pick(job.output)
+            st.switch_page("pages/overview.py")
+        if not job.is_live and not is_read_only():
+            _show_actions(job)
     st.caption("The same from a terminal")
     st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
     st.caption("End of the log")
@@ -87,32 +88,31 @@ def show(job: Job) -> None:
 
 def _show_actions(job: Job) -> None:
     """Show what can be done with a job that has ended."""
-    with st.container(horizontal=True):
-        resume = can_resume(job) and st.button(
-            "Go on",
-            key=f"resume {job.id}",
-            icon=":material/resume:",
-            help="Measure the images that are left; what had been counted is kept.",
-        )
-        again = st.button(
-            "Start again",
-            key=f"again {job.id}",
-            icon=":material/replay:",
-            help="The same extraction from its first image. A payload that is there stays.",
-        )
-        delete = confirm.ask_twice(
-            "Delete",
-            f"job {job.id}",
-            f"Delete this entry with its log? The payload of {plain(job.title)} stays."
-            + (" What it had counted is deleted too." if can_resume(job) else ""),
-        )
+    resume = can_resume(job) and st.button(
+        "Go on",
+        key=f"resume {job.id}",
+        icon=":material/resume:",
+        help="Measure the images that are left; what had been counted is kept.",
+    )
+    again = st.button(
+        "Start again",
+        key=f"again {job.id}",
+        icon=":material/replay:",
+        help="The same extraction from its first image. A payload that is there stays.",
+    )
+    delete = confirm.ask_twice(
+        "Delete",
+        f"job {job.id}",
+        f"Delete this entry with its log? The payload of {plain(job.title)} stays."
+        + (" What it had counted is deleted too." if can_resume(job) else ""),
+    )
     try:
         if resume or again:
             job_panel.watch(restart_job(job, resume=bool(resume)))
-            st.rerun()
+            st.rerun(scope="app")
         if delete:
             delete_job(job)
-            st.rerun()
+            st.rerun(scope="app")
     except InputError as error:
         st.error(plain(str(error)), icon=":material/error:")
 

@@ -65,12 +65,14 @@ def _poll() -> None:
     jobs = list_jobs()
     live = [job for job in jobs if job.is_live]
     ended = {job.id for job in jobs} - {job.id for job in live}
-    if not live or selection.recall("job") in ended or picker.has_newer_preview():
-        st.rerun()  # stops the polling, or shows what has come of what is watched
+    if not live or selection.recall("job") in ended:
+        st.rerun()  # stops the polling, or shows what has come of the watched job
     for job in reversed(live[-SHOWN:]):
         _show_job(job)
     if len(live) > SHOWN:
         st.caption(f"{len(live) - SHOWN} more jobs wait.")
+    if picker.has_newer_preview():  # after the buttons: a click must not be lost to it
+        st.rerun()
 
 
 def _show_job(job: Job) -> None:

@@ -53,7 +53,7 @@ def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
             "images": pd.array([ref.facts.num_images for ref in refs], dtype="Int64"),
             "size": [format_bytes(ref.size) for ref in refs],
             "measured": [ref.created.astimezone(UTC) for ref in refs],
-            "note": [said.of(ref.path).note for ref in refs],
+            "note": [said.of(ref.path).note or "" for ref in refs],
             "file": [str(ref.path) for ref in refs],
         }
     )

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.annotations import Annotation, annotate, load_annotations, pin_baseline
 from analysis.discovery import load_ref
 from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, queue, start_job
+from pages.components import picker
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project
 from tests.pages.conftest import Open, figures, payload_path, texts
@@ -64,8 +65,12 @@ def test_what_a_running_job_has_counted_opens_like_a_payload(job: Job, open_page
     assert figures(app)
 
 
-def test_finish_now_ends_with_the_payload_of_what_was_counted(job: Job, open_page: Open) -> None:
+def test_finish_now_ends_with_the_payload_of_what_was_counted(
+    job: Job, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = _press(open_page("overview"), "Look at it now")
+    # a preview that is new at the moment of the click must not swallow the click
+    monkeypatch.setattr(picker, "REDRAW_SECONDS", 0)
     _press(app, "Finish now")
     _wait(lambda: not list_jobs()[0].is_live)
     app.run()
