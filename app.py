@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import extraction_form, job_panel, picker, selection, shell
+from pages.components import extraction_form, job_panel, picker, present, selection, shell, tour
 
 page = shell.navigate()
 with st.sidebar:
     job_panel.show()
     picker.show()
     extraction_form.show()
+    present.show_switch()
 selection.write_address()
+tour.guide(page.title.lower())
 page.run()

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.figures.overview import build_lora_proof
-from pages.components import cache, downloads, facts, frames, partial, picker, shell
+from pages.components import cache, downloads, facts, frames, partial, picker, shell, tour
 from pages.components.text import plain
 
 shell.open_page("Overview")
@@ -32,6 +32,8 @@ with st.container(horizontal=True):
     st.metric("Layers × channels", f"{table.num_layers} × {table.channels}", border=True)
     st.metric("Images", f"{table.num_images:,}", border=True)
     st.metric("Adapter", facts.describe_adapter(table), border=True)
+
+tour.offer(version)
 
 warnings = facts.list_warnings(table)
 for warning in warnings:

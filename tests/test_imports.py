@@ -16,9 +16,10 @@ READERS = [
     *("footprint", "maps", "peaks", "photographs"),
     *("discovery", "tables", "outliers", "versions", "checks"),
     *("figures", "jobs", "vocabulary", "errors", "extra_tables", "advice"),
+    *("extremes", "role_overlap", "scores", "suppression", "token_norms"),
     *("annotations", "export", "normalization_export", "read_only", "report", "standard_error"),
     *("findings", "image_groups", "noise", "noise_table", "outlier_change", "overlap"),
-    *("timeline", "twins"),
+    *("timeline", "tour", "twins"),
 ]
 PAGE_ALLOWS = ["pages.components", *(f"analysis.{name}" for name in READERS)]
 NUMPY_ONLY = ["numpy", "pandas", "analysis.tables", "analysis.vocabulary", "analysis.errors"]
@@ -35,7 +36,7 @@ RULES: dict[str, list[str]] = {
         "analysis.figures",
     ],
     "analysis/scores.py": NUMPY_ONLY,
-    "analysis/outliers.py": [*NUMPY_ONLY, "analysis.scores"],
+    "analysis/outliers.py": [*NUMPY_ONLY, "analysis.scores", "analysis.headroom"],
     "analysis/versions.py": [
         *NUMPY_ONLY,
         "analysis.scores",
