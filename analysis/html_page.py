@@ -95,7 +95,7 @@ def figure(caption: str, drawn: go.Figure, *, rows: int = 0) -> str:
 
 def table(caption: str, frame: pd.DataFrame) -> str:
     """Return a table below its caption; numbers have four digits, what is missing a dash."""
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
+    head = "".join(f"<th>{escape(str(name).replace('_', ' '))}</th>" for name in frame.columns)
     rows = "\n".join(
         f"<tr>{''.join(f'<td>{escape(_say(value))}</td>' for value in row)}</tr>"
         for row in frame.itertuples(index=False)

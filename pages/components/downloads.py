@@ -11,6 +11,7 @@ import streamlit as st
 
 from analysis import export
 from analysis.figures import theme
+from pages.components import present
 
 HEIGHT = 450
 ROW_HEIGHT = 17
@@ -52,7 +53,10 @@ def show_figure(
         The first entry of the clicked point's `customdata`, a channel; None without a click.
     """
     shown = mode()  # asked here: a download runs in a thread that knows no viewer
-    figure.update_layout(height=max(HEIGHT, ROOM_AROUND + rows * ROW_HEIGHT))
+    height = max(HEIGHT, ROOM_AROUND + rows * ROW_HEIGHT)
+    figure.update_layout(height=height)
+    if present.is_on():
+        present.enlarge(figure, height)
     event = st.plotly_chart(
         figure,
         key=f"figure {name}",

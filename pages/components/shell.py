@@ -7,6 +7,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
+from pages.components import present
+
 ICON = Path(__file__).parent.parent / "icon.svg"
 """A file: an icon by name would be fetched from the web."""
 
@@ -38,7 +40,7 @@ def _declare_pages() -> Page:
         page_title="DINOv3 feature statistics",
         page_icon=str(ICON),
         layout="wide",
-        initial_sidebar_state=320,
+        initial_sidebar_state="collapsed" if present.is_on() else 320,
     )
     return st.navigation(
         [
@@ -47,8 +49,8 @@ def _declare_pages() -> Page:
             ),
             st.Page("pages/layers.py", title="Layers", icon=":material/stacked_line_chart:"),
             st.Page("pages/outliers.py", title="Outliers", icon=":material/scatter_plot:"),
-            st.Page("pages/images.py", title="Images", icon=":material/image_search:"),
             st.Page("pages/channels.py", title="Channels", icon=":material/monitoring:"),
+            st.Page("pages/images.py", title="Images", icon=":material/image_search:"),
             st.Page("pages/versions.py", title="Versions", icon=":material/difference:"),
             st.Page("pages/share.py", title="Share", icon=":material/share:"),
             st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
