@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from analysis.discovery import load_ref, short_names
 from analysis.errors import ConfigError, InputError
+from analysis.findings import describe_comparison
 from analysis.noise_table import NoiseTable, compare_noise
+from analysis.outlier_change import find_outlier_change
 from analysis.tables import StatsTable, build_table
 from analysis.versions import (
     Comparison,
@@ -193,4 +195,15 @@ def _describe(compared: ComparedFiles) -> list[str]:
         f"{cell['representation']}, {cell['role']} tokens"
         + ("." if math.isnan(floor) else f"; chance alone gives {floor:.4g}.")
     )
-    return [*lines, *noise.notes]
+    return [*lines, *find_sentences(compared)]
+
+
+def find_sentences(compared: ComparedFiles) -> list[str]:
+    """Return what was found in sentences, of the block outputs; none where nothing was compared."""
+    if compared.noise is None:
+        return []
+    pre = Representation.PRE
+    change = find_outlier_change(*compared.tables, compared.noise.layers, pre)
+    found = describe_comparison(compared.noise, pre, change, compared.names)
+    said = [finding.sentence for finding in found]
+    return said + [note for note in compared.noise.notes if note not in said]

@@ -6,27 +6,20 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.compare_cli import TOP, ComparedFiles, find_sentences
 from analysis.errors import ConfigError
 from analysis.figures import theme
 from analysis.figures import versions as figures
 from analysis.figures.noise import build_flagged_curves
 from analysis.files import replace_file
-from analysis.findings import describe_comparison
-from analysis.outlier_change import find_outlier_change
 from analysis.scores import Score
 from analysis.versions import compare_top_channels, config_diff, jaccard_over_depth
 from analysis.vocabulary import Representation, Statistic, TokenRole
-
-if TYPE_CHECKING:
-    from analysis.compare_cli import ComparedFiles
-
-TOP = 20
 
 _PAGE = Template("""\
 <!doctype html>
@@ -70,7 +63,9 @@ def save_report(compared: ComparedFiles, path: Path) -> None:
 
 def build_report(compared: ComparedFiles) -> str:
     """Return the report as HTML; every text that comes from the payloads is escaped."""
-    sections = [_list_findings(compared), *_draw_figures(compared)]
+    said = find_sentences(compared)
+    sections = [_section("Findings", _list(said))] if said else []
+    sections += _draw_figures(compared)
     sections += [_list_settings(compared), _list_reasons(compared)]
     return _PAGE.substitute(
         title=escape(f"{compared.names[0]} against {compared.names[1]}"),
@@ -93,9 +88,12 @@ def _draw_figures(compared: ComparedFiles) -> list[str]:
     names = (escape(compared.names[0]), escape(compared.names[1]))  # plotly reads tags in them
     return [
         _draw(
-            "Drift of each layer, thin: what chance alone gives",
+            "Drift of each layer; thin: what chance alone gives; hollow: not beyond it",
             figures.build_drift_curves(
-                comparison.layers, comparison.drift, noise=noise.noise_floor
+                comparison.layers,
+                comparison.drift,
+                noise=noise.noise_floor,
+                beyond=None if np.isnan(noise.noise_floor).all() else noise.beyond,
             ),
         ),
         _draw(
@@ -133,17 +131,6 @@ def _find_largest(drift: np.ndarray, layers: np.ndarray) -> tuple[int, Represent
 def _draw(title: str, figure: go.Figure, *, rows: int = 0) -> str:
     exported = theme.prepare_export(figure, "light").update_layout(height=max(450, 120 + 17 * rows))
     return _section(title, exported.to_html(full_html=False, include_plotlyjs=False))
-
-
-def _list_findings(compared: ComparedFiles) -> str:
-    if compared.noise is None:
-        return ""
-    a, b = compared.tables
-    pre = Representation.PRE
-    change = find_outlier_change(a, b, compared.comparison.layers, pre)
-    found = describe_comparison(compared.noise, pre, change, compared.names)
-    notes = [note for note in compared.noise.notes if note not in {f.sentence for f in found}]
-    return _section("Findings", _list([*(finding.sentence for finding in found), *notes]))
 
 
 def _list_settings(compared: ComparedFiles) -> str:

@@ -64,7 +64,8 @@ channel_effects.show(a, b, layer, representation, role)
 
 st.subheader(f"Top channels of {where}")
 top = compare_top_channels(a.table, b.table, layer, representation, role, score, k)
-frames.show_top_counts(top, names)
+same_counts = a.table.count(layer, role) == b.table.count(layer, role)
+frames.show_top_counts(top, names, same_counts=same_counts)
 downloads.show_figure(
     figures.build_top_changes(top.frame, names=names, value_label=f"max |x|, {where}", mode=mode),
     "top channels",
@@ -74,7 +75,7 @@ downloads.show_figure(
 with st.expander("Table", on_change="rerun", key="top table") as table:
     if table.open:
         frames.show_top_comparison(top, names, score)
-if a.table.count(layer, role) != b.table.count(layer, role):
+if not same_counts:
     st.caption(
         "The two were measured on different numbers of tokens, and max |x| grows with them: "
         "compare ranks, not sizes."

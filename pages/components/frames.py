@@ -18,9 +18,13 @@ from analysis.suppression import Suppression
 from analysis.tables import StatsTable
 from analysis.versions import TopComparison
 from analysis.vocabulary import Representation, Statistic, TokenRole
+from pages.components.text import plain
 
 _NUMBER = "%.4g"
 _TIMES = "%.1f×"
+
+GROWN = 1.5
+"""From this ratio of max |x| on a channel counts as grown; ranked, never tested for noise."""
 
 
 def show_ranking(
@@ -68,13 +72,11 @@ def show_ranking(
             "fp16_headroom": number(
                 "fp16 headroom",
                 format="%.3g×",
-                width="small",
                 help="By what factor the channel could grow before fp16 overflows at 65,504.",
             ),
             "int8_levels": number(
                 "int8 levels left",
                 format="%.0f",
-                width="small",
                 help="Of 255, what the median channel keeps if one scale has to cover this one.",
             ),
             "course": st.column_config.LineChartColumn(
@@ -205,13 +207,30 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
     )
 
 
-def show_top_counts(top: TopComparison, names: tuple[str, str]) -> None:
-    """Show how many of the top channels are in both, new and gone, and how far the tops agree."""
+def show_top_counts(
+    top: TopComparison, names: tuple[str, str], *, same_counts: bool = True
+) -> None:
+    """Show how many of the top channels are in both, new, gone and grown, and how far they agree.
+
+    Args:
+        top: The comparison.
+        names: The versions.
+        same_counts: Whether both were measured on as many tokens; else sizes say nothing.
+    """
+    first, second = (plain(name) for name in names)
     counts = top.frame["status"].value_counts()
+    grown = int((top.frame["ratio"] >= GROWN).sum()) if same_counts else None
     with st.container(horizontal=True):
         st.metric("In both", int(counts.get("kept", 0)), border=True)
-        st.metric("New", int(counts.get("new", 0)), border=True, help=f"Only in {names[1]}.")
-        st.metric("Gone", int(counts.get("gone", 0)), border=True, help=f"Only in {names[0]}.")
+        st.metric("New", int(counts.get("new", 0)), border=True, help=f"Only in {second}.")
+        st.metric("Gone", int(counts.get("gone", 0)), border=True, help=f"Only in {first}.")
+        st.metric(
+            "Grown",
+            "–" if grown is None else grown,
+            border=True,
+            help=f"max |x| in {second} at least {GROWN} times that in {first}; told "
+            "only where both were measured on as many tokens.",
+        )
         st.metric(
             "Overlap", f"{top.jaccard:.2f}", border=True, help="Jaccard index of the two top lists."
         )
@@ -265,19 +284,19 @@ def show_advice(frame: pd.DataFrame) -> None:
             "layer": number("Layer", format="%d", width="small"),
             "role": text("Tokens", width="small"),
             "advice": text("Advice", width="small"),
-            "reason": text("Because", width="large"),
+            "reason": text("Because", width=350),
             "outlier_share": number(
                 "Outliers", format="percent", help="Share of the channels.", width="small"
             ),
             "outlier_energy": number(
-                "Their energy",
+                "Energy",
                 format="percent",
-                help="Share of mean² + std² over all channels.",
+                help="Their share of mean² + std², summed over channels.",
                 width="small",
             ),
             "suppression": number(
-                "Suppression",
-                format=_TIMES,
+                "Lowered",
+                format="%.0f×",
                 help="By what factor the shared norm lowers their standing among the channels.",
                 width="small",
             ),

@@ -9,6 +9,7 @@ from analysis.errors import PayloadError
 from analysis.twins import choose_counterpart
 from pages.components import cache, picker, selection
 from pages.components.picker import Version
+from pages.components.text import plain
 
 
 def read() -> tuple[Version, Version, list[Version]]:
@@ -27,7 +28,7 @@ def read() -> tuple[Version, Version, list[Version]]:
     by_key = {version.ref.key: version for version in others}
     key = selection.choose(
         "against",
-        f"Compare {first.name} with",
+        f"Compare {plain(first.name)} with",
         list(by_key),
         default=next(iter(by_key)),
         format_func=lambda key: by_key[key].name,
@@ -46,7 +47,7 @@ def _choose_alone(first: Version) -> Version:
         st.stop()
     key = selection.choose(
         "against",
-        f"Compare {first.name} with",
+        f"Compare {plain(first.name)} with",
         list(refs),
         default=likest.key,
         format_func=lambda key: refs[key].label,
@@ -61,6 +62,6 @@ def _choose_alone(first: Version) -> Version:
     try:
         return Version(ref, short_names([first.ref, ref])[1], cache.read_table(ref))
     except (PayloadError, OSError) as error:
-        st.error(f"{ref.name} cannot be shown. {error}", icon=":material/error:")
+        st.error(plain(f"{ref.name} cannot be shown. {error}"), icon=":material/error:")
         st.info("Choose another payload to compare with.")
         st.stop()

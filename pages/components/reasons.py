@@ -36,4 +36,4 @@ def show(reasons: Sequence[Reason]) -> None:
 
 
 def _line(reason: Reason) -> str:
-    return f"{_MARKS[reason.severity]} **{plain(reason.topic)}** {plain(reason.sentence)}"
+    return f"{_MARKS[reason.severity]} {plain(reason.sentence)}"

@@ -188,3 +188,19 @@ def test_broken_groups_are_named_instead_of_compared(project: Path, open_page: O
     app = open_page("versions", version=keys[0], compare=keys[1])
     assert not app.exception
     assert "Make the payload anew" in app.error[0].value.replace("\\", "")
+
+
+def test_grown_channels_are_counted_only_at_equal_token_counts(
+    project: Path, open_page: Open
+) -> None:
+    small = make_payload(version="small", outliers={3: 50.0})
+    keys = [
+        _write(project, "small", small),
+        _write(project, "large", make_payload(version="large", outliers={3: 300.0})),
+        _write(project, "longer", make_payload(version="longer", outliers={3: 300.0}, images=7)),
+    ]
+    for other, expected in ((keys[1], "1"), (keys[2], "–")):
+        app = open_page("versions", version=keys[0], compare=other)
+        assert not app.exception
+        (grown,) = [metric for metric in app.metric if metric.label == "Grown"]
+        assert grown.value == expected
