@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.jobs import is_read_only
 from analysis.twins import find_frozen_twin
-from pages.components import cache, extraction_form, selection
+from pages.components import extraction_form, picker, selection
 from pages.components.picker import Version
 from pages.components.text import plain
 
@@ -17,7 +17,7 @@ def show(version: Version, compared: Version | None) -> None:
     """Offer the frozen twin of a version that has an adapter, or to extract it."""
     if not version.table.backbone.get("used_lora"):
         return
-    twin = find_frozen_twin(version.ref, cache.find_payloads())
+    twin = find_frozen_twin(version.ref, picker.list_visible())
     if twin is not None:
         if compared is None or twin.key != compared.ref.key:
             st.button(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.discovery import short_names
 from analysis.errors import PayloadError
 from analysis.twins import choose_counterpart
 from pages.components import cache, picker, selection
@@ -37,7 +36,7 @@ def read() -> tuple[Version, Version, list[Version]]:
 
 
 def _choose_alone(first: Version) -> Version:
-    refs = {ref.key: ref for ref in cache.find_payloads() if ref.key != first.ref.key}
+    refs = {ref.key: ref for ref in picker.list_visible() if ref.key != first.ref.key}
     likest = choose_counterpart(first.ref, list(refs.values()))
     if likest is None:
         st.info(
@@ -60,7 +59,7 @@ def _choose_alone(first: Version) -> Version:
         selection.write_address()
     ref = refs[key]
     try:
-        return Version(ref, short_names([first.ref, ref])[1], cache.read_table(ref))
+        return Version(ref, picker.name_refs([first.ref, ref])[1], cache.read_table(ref))
     except (PayloadError, OSError) as error:
         st.error(plain(f"{ref.name} cannot be shown. {error}"), icon=":material/error:")
         st.info("Choose another payload to compare with.")

@@ -47,7 +47,7 @@ class Version:
 def show() -> None:
     """Show the picker, and remember what is picked for `read_versions`."""
     said = cache.read_annotations()
-    refs = {ref.key: ref for ref in [*_visible(), *_uploaded(), *_previews()]}
+    refs = {ref.key: ref for ref in [*list_visible(), *_uploaded(), *_previews()]}
     st.session_state[_PREVIEWS] = {}
     if not refs:
         st.session_state[_PICKED] = []
@@ -111,7 +111,7 @@ def read_versions() -> list[Version]:
         st.info(sentence, icon=":material/info:")
         st.stop()
     versions: list[Version] = []
-    for ref, name in zip(refs, _names(refs), strict=True):
+    for ref, name in zip(refs, name_refs(refs), strict=True):
         try:
             table = cache.read_table(ref)
             versions.append(Version(ref, name, table, _is_preview(ref)))
@@ -147,31 +147,6 @@ def choose_one(several: Sequence[Version]) -> Version:
     return versions[key]
 
 
-def read_two() -> tuple[Version, Version]:
-    """Return the two versions that a page compares, the picked one first.
-
-    Where only one can be read, the page ends here with a sentence that says what to do.
-    """
-    first, *others = read_versions()
-    if not others:
-        st.info(
-            "Pick a second payload under **Compare with** in the sidebar to see what differs.",
-            icon=":material/info:",
-        )
-        st.stop()
-    if len(others) == 1:
-        return first, others[0]
-    by_key = {version.ref.key: version for version in others}
-    key = selection.choose(
-        "against",
-        f"Compare {first.name} with",
-        list(by_key),
-        default=next(iter(by_key)),
-        format_func=lambda key: by_key[key].name,
-    )
-    return first, by_key[key]
-
-
 def pick(path: Path) -> None:
     """Look at the payload at a path from the next run on; what was looked at stays beside it."""
     cache.forget_lists()
@@ -201,7 +176,7 @@ def has_newer_preview() -> bool:
     return False
 
 
-def _visible() -> list[PayloadRef]:
+def list_visible() -> list[PayloadRef]:
     """Return the payloads that are not hidden, labelled as people call them.
 
     A hidden one is still there for a link that names it.
@@ -233,7 +208,7 @@ def _is_preview(ref: PayloadRef) -> bool:
     return ref.path.parent.parent.name == JOBS_DIR.name
 
 
-def _names(refs: Sequence[PayloadRef]) -> list[str]:
+def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
     """Return legend names, unique: what people call a payload, else what it calls itself."""
     said = cache.read_annotations()
     names: list[str] = []
