@@ -80,7 +80,7 @@ def advise(facts: LayerFacts) -> tuple[Norm, str]:
     if facts.remaining == 0 and facts.suppression >= STRONG_SUPPRESSION:
         return (
             Norm.GLOBAL_LN,
-            f"The shared norm lowers the outliers {facts.suppression:.0f}-fold and leaves none.",
+            f"The shared norm lowers the outliers {facts.suppression:,.0f}-fold and leaves none.",
         )
     if facts.mean_over_std >= OFFSET:
         return (

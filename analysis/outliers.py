@@ -183,10 +183,20 @@ def find_neighbours(
         channel: In the middle, except near the ends of the ranking.
         reach: How many to list on each side.
     """
-    frame = rank_channels(table, layer, representation, role, Score.MAX_ABS, table.channels).frame
-    at = int(np.flatnonzero(frame["channel"] == channel)[0])
-    near = frame.iloc[max(at - reach, 0) : at + reach + 1]
-    return near[["rank", "channel", "mean", "std", "max_abs"]].reset_index(drop=True)
+    mean, std, max_abs = (table.get(layer, representation, role, s) for s in Statistic)
+    order = np.argsort(-max_abs, kind="stable")
+    at = int(np.flatnonzero(order == channel)[0])
+    first = max(at - reach, 0)
+    near = order[first : at + reach + 1]
+    return pd.DataFrame(
+        {
+            "rank": np.arange(first + 1, first + 1 + len(near), dtype=np.int32),
+            "channel": near.astype(np.int32),
+            "mean": mean[near],
+            "std": std[near],
+            "max_abs": max_abs[near],
+        }
+    )
 
 
 def find_persistent(

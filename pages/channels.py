@@ -129,8 +129,9 @@ with right:
 channel_links.turn_to(clicked, "mean and std")
 st.markdown("**Neighbours in the ranking by max |x|**")
 neighbours = find_neighbours(table, layer, representation, role, channel)
-row = frames.show_channels(neighbours, "neighbours", marked=channel)
-channel_links.turn_to(row, "neighbours")
+# A table for each channel: with the next one's neighbours the selected row would be another.
+row = frames.show_channels(neighbours, f"neighbours of {channel}", marked=channel)
+channel_links.turn_to(row, f"neighbours of {channel}")
 with st.expander("All channels", on_change="rerun", key="all channels") as expander:
     if expander.open:
         channel_links.turn_to(frames.show_channels(everything, "every channel"), "every channel")

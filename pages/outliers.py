@@ -8,14 +8,13 @@ from analysis.outliers import (
     SCORE_HELP,
     SCORE_LABELS,
     Score,
-    find_persistent,
-    map_channels,
     rank_channels,
 )
 from analysis.tables import channel_frame
 from pages.components import (
     channel_links,
     controls,
+    derived,
     downloads,
     frames,
     picker,
@@ -69,7 +68,7 @@ channel_links.follow(frames.show_ranking(ranking.frame, table, representation, r
 downloads.show_csv(ranking.frame, "ranking")
 
 st.subheader("Through the network")
-course = map_channels(table, representation, role, score, k, max_rows=30)
+course = derived.channel_map(version.ref, representation, role, score, k, max_rows=30)
 clicked = downloads.show_figure(
     figures.build_channel_marks(
         course.values,
@@ -88,7 +87,7 @@ if course.total > len(course.channels):
         f"The {len(course.channels)} most persistent of {course.total} channels that are among "
         f"the top {k} of any layer."
     )
-persistent = find_persistent(table, representation, role, score, k)
+persistent = derived.persistence(version.ref, representation, role, score, k)
 channel_links.follow(frames.show_persistence(persistent, table.num_layers))
 downloads.show_csv(persistent, "persistence")
 

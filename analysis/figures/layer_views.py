@@ -325,8 +325,13 @@ def build_suppression_scatter(
         ]
     )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.log_axis("block output: max |x| / median channel", x))
-    figure.update_yaxes(axes.log_axis("after the shared norm: max |x| / median channel", y))
+    for update, title, drawn_along in (
+        (figure.update_xaxes, "block output: max |x| / median channel", x),
+        (figure.update_yaxes, "after the shared norm: max |x| / median channel", y),
+    ):
+        # the diagonal goes on beyond the points; the axes need not
+        ends = [np.log10(drawn_along.min()) - 0.1, np.log10(drawn_along.max()) + 0.1]
+        update(axes.log_axis(title, drawn_along), range=ends)
     figure.update_layout(hovermode="closest", uirevision="suppression-scatter")
     return figure
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from analysis.advice import advise_layers
 from analysis.discovery import PayloadRef
 from analysis.extra_tables import ExtraTable, Part, load_extras
+from analysis.outliers import ChannelMap, Score, find_persistent, map_channels
 from analysis.suppression import Suppression, measure_suppression
 from analysis.tables import Aggregate, aggregate_channels, layer_frame, load_table
-from analysis.vocabulary import Statistic
+from analysis.vocabulary import Representation, Statistic, TokenRole
 
 OPEN_EXTRAS = 8
 """Payloads whose extras stay open; where nothing can be cached on disk each is up to 150 MB."""
@@ -60,6 +61,25 @@ def suppression(ref: PayloadRef) -> Suppression:
 def advice(ref: PayloadRef, layers: Sequence[int]) -> pd.DataFrame:
     """Return which norm some layers need, and why."""
     return _advice(*_fingerprint(ref), tuple(int(layer) for layer in layers))
+
+
+def persistence(
+    ref: PayloadRef, representation: Representation, role: TokenRole, score: Score, k: int
+) -> pd.DataFrame:
+    """Return the course of the channels that are among the top k of any layer."""
+    return _persistence(*_fingerprint(ref), representation, role, score, k)
+
+
+def channel_map(
+    ref: PayloadRef,
+    representation: Representation,
+    role: TokenRole,
+    score: Score,
+    k: int,
+    max_rows: int,
+) -> ChannelMap:
+    """Return the map of the most persistent of these channels."""
+    return _channel_map(*_fingerprint(ref), representation, role, score, k, max_rows)
 
 
 def explain_absence(extras: ExtraTable, part: Part) -> None:
@@ -109,3 +129,30 @@ def _suppression(path: str, size: int, mtime_ns: int) -> Suppression:
 @st.cache_data(max_entries=KEPT, show_spinner=False)
 def _advice(path: str, size: int, mtime_ns: int, layers: tuple[int, ...]) -> pd.DataFrame:
     return advise_layers(load_table(path), layers)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _persistence(
+    path: str,
+    size: int,
+    mtime_ns: int,
+    representation: Representation,
+    role: TokenRole,
+    score: Score,
+    k: int,
+) -> pd.DataFrame:
+    return find_persistent(load_table(path), representation, role, score, k)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _channel_map(
+    path: str,
+    size: int,
+    mtime_ns: int,
+    representation: Representation,
+    role: TokenRole,
+    score: Score,
+    k: int,
+    max_rows: int,
+) -> ChannelMap:
+    return map_channels(load_table(path), representation, role, score, k, max_rows)

@@ -80,6 +80,7 @@ def test_channels_stand_by_their_standing_before_and_after_with_gamma_as_colour(
     np.testing.assert_allclose(points.marker.color, [0, -2], atol=1e-6)
     diagonal = named(figure, "as before")
     assert diagonal.x.tolist() == diagonal.y.tolist() == [1.0, 200.0]
+    assert figure.layout.yaxis.range[1] < 1  # up to the points, not to the diagonal's end
     assert_lean(figure)
     plain = named(build_suppression_scatter(before, after), "channels")
     assert plain.marker.color == theme.representation_color(Representation.GLOBAL_LN, "light")
