@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.annotations import delete_payload
 from analysis.discovery import load_ref
 from analysis.errors import ConfigError
 from analysis.jobs import (
@@ -227,3 +228,11 @@ def test_a_waiting_job_that_is_cancelled_is_deleted_with_its_folder(start: Start
     cancel_job(waiting)
     delete_job(wait_for(waiting, *ENDED))
     assert not waiting.folder.exists()
+
+
+def test_a_payload_that_is_about_to_be_replaced_is_not_deleted(start: Start) -> None:
+    output = wait_for(start("finish"), *ENDED).output
+    _counting(start, IfExists.REPLACE)
+    with pytest.raises(ConfigError, match="about to write it"):
+        delete_payload(output)
+    assert output.exists()
