@@ -276,6 +276,7 @@ def show_advice(frame: pd.DataFrame) -> None:
         hide_index=True,
         key="advice",
         placeholder="–",
+        row_height=52,  # two lines
         column_order=[
             *("layer", "role", "advice", "reason", "outlier_share", "outlier_energy"),
             *("suppression", "remaining", "mean_over_std"),
@@ -283,8 +284,8 @@ def show_advice(frame: pd.DataFrame) -> None:
         column_config={
             "layer": number("Layer", format="%d", width="small"),
             "role": text("Tokens", width="small"),
-            "advice": text("Advice", width="small"),
-            "reason": text("Because", width=350),
+            "advice": text("Advice", width=115),
+            "reason": text("Because", width=310),
             "outlier_share": number(
                 "Outliers", format="percent", help="Share of the channels.", width="small"
             ),
@@ -296,7 +297,7 @@ def show_advice(frame: pd.DataFrame) -> None:
             ),
             "suppression": number(
                 "Lowered",
-                format="%.0f×",
+                format=_TIMES,
                 help="By what factor the shared norm lowers their standing among the channels.",
                 width="small",
             ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import streamlit as st
 
@@ -39,12 +37,16 @@ def show(version: Version, layer: int, representation: Representation, score: Sc
     if overlap.frame.empty:
         st.info("No role has an outlier here.", icon=":material/info:")
         return
-    jaccard = overlap.jaccard.to_numpy()
+    with_patches = overlap.jaccard[TokenRole.PATCH.value].to_numpy()
     shares = [
-        f"{role_label(a)} and {role_label(b)} {jaccard[i, j]:.2f}"
-        for (i, a), (j, b) in combinations(enumerate(overlap.outliers), 2)
-        if np.isfinite(jaccard[i, j])
+        f"{role_label(role)} {share:.2f}"
+        for role, share in zip(overlap.outliers, with_patches, strict=True)
+        if role != TokenRole.PATCH and np.isfinite(share)
     ]
-    st.caption(f"Overlap (Jaccard index: 1 the same channels, 0 none common): {', '.join(shares)}.")
+    if shares:
+        st.caption(
+            "Overlap with the patches' outliers (Jaccard index: 1 the same channels, 0 none "
+            f"common): {', '.join(shares)}."
+        )
     channel_links.follow(frames.show_role_overlap(overlap))
     downloads.show_csv(overlap.frame, "role overlap")
