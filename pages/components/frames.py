@@ -270,48 +270,21 @@ def tabulate_suppression(layers: NDArray[np.integer], found: Suppression) -> pd.
 
 def show_advice(frame: pd.DataFrame) -> None:
     """Show which norm each layer needs, with the facts and the reason."""
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    st.dataframe(
-        frame.assign(role=frame["role"].map(role_label)),
-        hide_index=True,
-        key="advice",
-        placeholder="–",
-        row_height=52,  # two lines
-        column_order=[
-            *("layer", "role", "advice", "reason", "outlier_share", "outlier_energy"),
-            *("suppression", "remaining", "mean_over_std"),
-        ],
-        column_config={
-            "layer": number("Layer", format="%d", width="small"),
-            "role": text("Tokens", width="small"),
-            "advice": text("Advice", width=115),
-            "reason": text("Because", width=310),
-            "outlier_share": number(
-                "Outliers", format="percent", help="Share of the channels.", width="small"
-            ),
-            "outlier_energy": number(
-                "Energy",
-                format="percent",
-                help="Their share of mean² + std², summed over channels.",
-                width="small",
-            ),
-            "suppression": number(
-                "Lowered",
-                format=_TIMES,
-                help="By what factor the shared norm lowers their standing among the channels.",
-                width="small",
-            ),
-            "remaining": number(
-                "Left", format="%d", help="Outliers after the shared norm.", width="small"
-            ),
-            "mean_over_std": number(
-                "|mean| / std",
-                format="%.2f",
-                help="Median over the outliers; over all channels where there are none.",
-                width="small",
-            ),
-        },
+    lowered = frame["suppression"].map("{:,.1f}×".format).where(frame["suppression"].notna(), "–")
+    shown = pd.DataFrame(
+        {
+            "Layer": frame["layer"].astype(str),
+            "Tokens": frame["role"].map(role_label),
+            "Advice": frame["advice"],
+            "Because": frame["reason"],
+            "Outliers": frame["outlier_share"].map("{:.2%}".format),
+            "Their energy": frame["outlier_energy"].map("{:.1%}".format),
+            "|mean| / std": frame["mean_over_std"].map("{:.2f}".format),
+            "Lowered by the shared norm": lowered,
+            "Left after it": frame["remaining"].astype(str),
+        }
     )
+    st.table(shown.set_index("Layer"))  # unlike a dataframe it wraps the reasons
 
 
 def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:

@@ -80,9 +80,9 @@ def test_layers_beyond_the_bounds_of_the_link_are_listed(project: Path, open_pag
 
 def test_the_advice_is_for_the_tapped_layers(project: Path, open_page: Open) -> None:
     write_payload(payload_path(project, "v1"), make_payload(version="v1", tapped=(1, 3)))
-    frame = open_page("layers", view="advice").dataframe[0].value
-    assert frame["layer"].tolist() == [1, 1, 3, 3]
-    assert frame["reason"].str.endswith(".").all()
+    frame = open_page("layers", view="advice").table[0].value
+    assert frame.index.tolist() == ["1", "1", "3", "3"]
+    assert frame["Because"].str.endswith(".").all()
 
 
 def test_without_a_payload_the_channels_page_says_what_to_do(open_page: Open) -> None:
