@@ -16,24 +16,36 @@ import triton
 from torch import Tensor
 
 from analysis.statistics.batch import Batch, sample_stride
-from analysis.statistics.kernels import CANDIDATES, PACKED_BITS, fold_tiles, measure_tile
+from analysis.statistics.kernels import (
+    CANDIDATES,
+    PACKED_BITS,
+    find_largest,
+    fold,
+    measure_rows,
+    measure_tile,
+)
+from analysis.vocabulary import IMAGE_GROUPS
 
+STRIPE = 128
+"""Channels per program that measures; the dimensions of all released backbones are multiples."""
+RESIDENT = 5
+"""Programs that a multiprocessor holds at a time, by their registers."""
 FOLD_WIDTH = 32
-"""Channels per program of the second kernel."""
+"""Channels per program that merges."""
 
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """How a block output is cut into programs."""
+    """How the patches of a block output are cut into programs."""
 
     tile_rows: int
     """Patches per tile."""
     tiles: int
-    """Tiles per image, single tokens included."""
+    """Tiles per image."""
     chunk: int
     """Rows in registers at a time."""
-    stages: int
-    """Chunks being loaded ahead."""
+    unroll: int
+    """Chunks being loaded at a time."""
     warps: int
     """Warps per program."""
 
@@ -41,23 +53,20 @@ class LaunchPlan:
 def plan_launch(
     images: int, n_tokens: int, singles: int, channels: int, processors: int
 ) -> LaunchPlan:
-    """Cut a block output so that every multiprocessor gets two tiles, and no tile is tiny.
+    """Cut a block output so that all programs run at once: a second wave would cost as much again.
 
     Args:
         images: Images in the batch.
         n_tokens: Tokens per image.
-        singles: CLS and storage tokens, each a tile of its own.
+        singles: CLS and storage tokens, which are no part of any tile.
         channels: Embedding dimension.
         processors: Multiprocessors of the device.
     """
-    width, patches = triton.next_power_of_2(channels), n_tokens - singles
-    chunk = 4 if width <= 2048 else 2
-    rows = triton.cdiv(images * patches, 2 * processors)
-    # At most 64 tiles per image: the second kernel holds all of them in registers.
-    rows = max(rows, triton.cdiv(patches, 64), chunk)
+    patches, chunk = n_tokens - singles, 4
+    tiles = RESIDENT * processors // (images * triton.cdiv(channels, STRIPE))
+    rows = max(triton.cdiv(patches, min(max(tiles, 1), 64)), 8 * chunk)
     rows = min(triton.cdiv(rows, chunk) * chunk, 2**PACKED_BITS - chunk)
-    warps = min(max(width // 128, 1), 16)
-    return LaunchPlan(rows, singles + triton.cdiv(patches, rows), chunk, stages=3, warps=warps)
+    return LaunchPlan(rows, triton.cdiv(patches, rows), chunk, unroll=2, warps=4)
 
 
 @functools.cache
@@ -79,37 +88,53 @@ def reduce_tokens(tokens: Tensor, layer: int, batch: Batch) -> None:
     images, n_tokens, channels = tokens.shape
     state = batch.state
     extras = bool(batch.keys.shape[0])
-    singles, cells = state.low.shape[2] - 1, state.count.shape[1]
+    roles, cells = state.low.shape[2], state.count.shape[1]
+    singles = roles - 1
     plan = plan_launch(images, n_tokens, singles, channels, _processors(tokens.device))
-    slot = batch.enter(layer, n_tokens, candidates=CANDIDATES * plan.tiles)
-
-    counts = tokens.new_empty(images, plan.tiles, dtype=torch.float32)
-    sums = tokens.new_empty(images, plan.tiles, 8, channels, dtype=torch.float32)
-    pivots = tokens.new_empty(images, 2, channels, dtype=torch.float32)
-    places = tokens.new_empty(images, plan.tiles, 2 * extras, channels, dtype=torch.int32)
+    slot = batch.enter(layer, n_tokens, candidates=CANDIDATES)
     kept = slot if extras else slice(0)
-    measure_tile[plan.tiles, images](
+    sizes = {"channels": channels, "extras": extras}
+    width = triton.next_power_of_2(channels)
+
+    def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=tokens.device)
+
+    norms, rows, peaks = batch.norms[slot], empty(3, images, n_tokens), empty(images, n_tokens)
+    measure_rows[(images * n_tokens,)](
         tokens,
         batch.valid,
-        batch.norms[slot],
+        norms,
+        rows,
+        peaks,
+        n_tokens,
+        width=width,
+        num_warps=max(1, width // 2048),
+        **sizes,
+    )
+    counts = empty(images, plan.tiles)
+    sums = empty(images, plan.tiles, 8, channels)
+    pivots = empty(images, 2, channels)
+    places = empty(images, plan.tiles, 2 * extras, channels, dtype=torch.int32)
+    measure_tile[triton.cdiv(channels, STRIPE), plan.tiles, images](
+        tokens,
+        rows,
         counts,
         sums,
         pivots,
         places,
-        batch.largest[kept],
         n_tokens,
         plan.tile_rows,
         singles=singles,
-        channels=channels,
-        width=triton.next_power_of_2(channels),
+        stripe=min(STRIPE, width),
         chunk=plan.chunk,
-        stages=plan.stages,
-        padded_rows=triton.next_power_of_2(plan.tile_rows),
-        extras=extras,
+        unroll=plan.unroll,
         num_warps=plan.warps,
+        **sizes,
     )
-    fold_tiles[cells, triton.cdiv(channels, FOLD_WIDTH), 2](
+    fold[2 * IMAGE_GROUPS + roles - 2, triton.cdiv(channels, FOLD_WIDTH), 2](
+        tokens,
         batch.indices,
+        norms,
         counts,
         sums,
         pivots,
@@ -123,13 +148,23 @@ def reduce_tokens(tokens: Tensor, layer: int, batch: Batch) -> None:
         images,
         n_tokens,
         plan.tiles,
-        singles=singles,
-        channels=channels,
+        cells,
+        roles,
         padded_tiles=triton.next_power_of_2(plan.tiles),
         block=FOLD_WIDTH,
-        extras=extras,
-        num_warps=4,
+        num_warps=2,
+        **sizes,
     )
     batch.singles[slot] = tokens[:, :singles]
     if extras:
+        find_largest[(images,)](
+            tokens,
+            peaks,
+            batch.largest[slot],
+            n_tokens,
+            padded_tokens=triton.next_power_of_2(n_tokens),
+            channels=channels,
+            width=width,
+            num_warps=8,
+        )
         batch.samples[slot] = tokens.flatten(1)[:, :: sample_stride(n_tokens, channels)]
