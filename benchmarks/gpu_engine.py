@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +25,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from analysis.backbone.variants import get_variant
 from analysis.statistics import launch
@@ -184,10 +186,17 @@ def tax(
         torch.cuda.synchronize()
         return time.perf_counter()
 
+    counters.clear()
     with torch.inference_mode(), context:
         steps = make_steps(lambda: backbone.forward_blocks(pixels), backbone, images, "cuda")
-        seconds = take_turns(steps, rounds, clock=clock, warmup=4)
+        start = clock()
+        steps["forward"]()
+        first = clock() - start
+        seconds = take_turns(steps, rounds, clock=clock, warmup=3)
     result = describe(seconds, images)
+    if compiled:
+        result["first forward seconds"] = first
+        result["compiled graphs"] = float(counters["stats"]["unique_graphs"])
     del steps
     for mode in MODES:
         with torch.inference_mode(), context:
@@ -207,10 +216,9 @@ def tax(
 def sweep(channels: int, shape: tuple[int, int, int]) -> dict[str, float]:
     """Return microseconds per block output, extras included, over launch plans."""
     planned = launch.plan_launch
-    usual = planned(8, 1805, 1 + STORAGE, channels, 132).warps
     result = {}
-    for chunk, warps, stages, tiles_per_sm in itertools.product(
-        (2, 4), (max(usual // 2, 1), usual), (1, 3), (1, 2, 4)
+    for (chunk, unroll), resident in itertools.product(
+        ((4, 1), (4, 2), (4, 4), (8, 1), (8, 2)), (3, 4, 5, 10)
     ):
 
         def plan(
@@ -219,17 +227,16 @@ def sweep(channels: int, shape: tuple[int, int, int]) -> dict[str, float]:
             singles: int,
             channels: int,
             processors: int,
-            chosen: tuple[int, int, int, int] = (chunk, warps, stages, tiles_per_sm),
+            chosen: tuple[int, int, int] = (chunk, unroll, resident),
         ) -> launch.LaunchPlan:
-            chunk, warps, stages, tiles = chosen
-            base = planned(images, n_tokens, singles, channels, processors * tiles // 2 or 1)
+            chunk, unroll, resident = chosen
+            programs = processors * resident / launch.RESIDENT
+            base = planned(images, n_tokens, singles, channels, math.ceil(programs))
             rows = -(-base.tile_rows // chunk) * chunk
-            count = singles + -(-(n_tokens - singles) // rows)
-            return replace(
-                base, tile_rows=rows, tiles=count, chunk=chunk, stages=stages, warps=warps
-            )
+            tiles = -(-(n_tokens - singles) // rows)
+            return replace(base, tile_rows=rows, tiles=tiles, chunk=chunk, unroll=unroll)
 
-        name = f"chunk {chunk} warps {warps} stages {stages} tiles/SM {tiles_per_sm}"
+        name = f"chunk {chunk} unroll {unroll} programs/SM {resident}"
         launch.plan_launch = plan
         try:
             result[name] = per_output(channels, shape, "triton", extras=True)
@@ -251,6 +258,8 @@ def main() -> None:
     parser.add_argument("--backbone", default="dinov3_vith16plus")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--precisions", nargs="*", default=["bf16"])
+    parser.add_argument("--modes", nargs="*", default=["eager", "compiled"])
+    parser.add_argument("--shape", type=int, choices=range(len(SHAPES)), help="one of them only")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -268,7 +277,7 @@ def main() -> None:
             arguments.out.write_text(json.dumps(report, indent=2))
 
     save("exactness, worst error", exactness(channels))
-    for shape in SHAPES:
+    for shape in SHAPES if arguments.shape is None else (SHAPES[arguments.shape],):
         label = "{}x{} batch {}".format(*shape)
         copied = copy_microseconds(channels, shape)
         times = {"read at copy bandwidth": copied}
@@ -281,12 +290,12 @@ def main() -> None:
         if arguments.sweep:
             save(f"launch plans, microseconds, {label}", sweep(channels, shape), limit=12)
             continue
-        for precision, compiled in itertools.product(arguments.precisions, (False, True)):
-            mode = f"{precision} {'compiled' if compiled else 'eager'}"
+        for precision, mode in itertools.product(arguments.precisions, arguments.modes):
+            compiled = mode == "compiled"
             values = tax(
                 arguments.backbone, shape, precision, compiled=compiled, rounds=arguments.rounds
             )
-            save(f"forward, {mode}, {label}", values)
+            save(f"forward, {precision} {mode}, {label}", values)
             torch.compiler.reset()
 
 

@@ -31,6 +31,13 @@ def build_backbone(name: str, device: str) -> DinoVisionTransformer:
     return backbone
 
 
+def share_weights(backbone: DinoVisionTransformer) -> DinoVisionTransformer:
+    """Return a second backbone on the same parameters, to be compiled beside the first."""
+    twin = DinoVisionTransformer(backbone.variant, device="meta")
+    twin.load_state_dict(backbone.state_dict(), assign=True)
+    return twin.eval().requires_grad_(False)
+
+
 def make_steps(
     outputs: Callable[[], Iterator[Tensor]],
     backbone: DinoVisionTransformer,
