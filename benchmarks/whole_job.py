@@ -4,8 +4,8 @@ Runs the command line on a project with random weights and 2000x1000 photographs
 the CSV to a file, and compares its rate with what the network does on pixels that are on the device
 already (compiled, extras included) and with what decoding alone reaches.
 
-The steady rate is taken between the second and the last progress report of a compiled run; the
-whole rate counts all from the first batch asked for, start of workers and compiling included.
+The steady rate is taken over the last three quarters of a run's progress reports; the whole rate
+counts all from the first batch asked for, start of workers and compiling included.
 """
 
 from __future__ import annotations
