@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one extraction, or the comparison that `compare` asks for, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == "compare":
-        from analysis.compare_cli import main as compare
+        from analysis.comparison.command import main as compare
 
         return compare(arguments[1:])
     flags = vars(build_parser().parse_args(arguments))

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import extra_cache
+from analysis.comparison.image_groups import GroupStats, read_groups
 from analysis.errors import PayloadError
-from analysis.image_groups import GroupStats, read_groups
 from analysis.table_cache import Fingerprint
 from analysis.vocabulary import Representation, TokenRole
 
@@ -177,7 +177,7 @@ class ExtraTable:
     def groups(
         self, layer: int, representation: Representation, role: TokenRole
     ) -> GroupStats | None:
-        """Return the statistics by image group of one layer (see `analysis.image_groups`)."""
+        """Return the statistics by image group of one layer (`comparison.image_groups`)."""
         return read_groups(self.as_extras(representation, role), layer, representation, role)
 
     def as_extras(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from analysis.errors import ImageError
-from analysis.photographs import FORMATS
+from analysis.maps.photographs import FORMATS
 
 
 def load_image(path: Path, size: tuple[int, int]) -> Tensor:

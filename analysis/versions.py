@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.comparison.overlap import rank_biased_overlap
 from analysis.compatibility import Reason, Severity, check_compatibility
 from analysis.errors import PayloadError
-from analysis.overlap import rank_biased_overlap
 from analysis.scores import Score, find_top, score_channels
 from analysis.tables import StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole

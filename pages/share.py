@@ -3,8 +3,8 @@
 import streamlit as st
 
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.normalization_export import build_normalization, export_normalization
-from analysis.report import ReportVersion, build_report
+from analysis.sharing.normalization_export import build_normalization, export_normalization
+from analysis.sharing.report import ReportVersion, build_report
 from pages.components import cache, controls, facts, picker, shell
 from pages.components.text import plain
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from analysis import extra_cache
+from analysis.comparison.image_groups import read_groups
+from analysis.comparison.noise_table import compare_noise
 from analysis.errors import PayloadError
 from analysis.extra_tables import NORM_EDGES, STORED, Part, load_extras
-from analysis.image_groups import read_groups
-from analysis.noise_table import compare_noise
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests.factories.extras import make_extra_table
 from tests.factories.payloads import make_payload, make_table, write_payload

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import compare_cli
 from analysis.cli import build_parser
+from analysis.comparison import command as compare_cli
 from analysis.payload import BACKBONE_KEYS, COUNT_KEYS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from analysis.comparison.overlap import rank_biased_overlap
 from analysis.errors import PayloadError
 from analysis.outliers import Score, rank_channels
-from analysis.overlap import rank_biased_overlap
 from analysis.tables import StatsTable
 from analysis.versions import (
     TINY_VARIANCE,

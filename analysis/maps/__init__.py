@@ -1,7 +1,7 @@
 """Maps of single images: what is asked for, where results lie, how they are made in the background.
 
 `request` says what to compute, `store` holds the result of one image, `runs` starts the process
-(`analysis.token_maps`) and says how far it is. No torch.
+(`analysis.maps.token_maps`) and says how far it is. No torch.
 """
 
 from analysis.maps.request import (

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import CheckpointError, ConfigError, PayloadError
-from analysis.photographs import find_recorded
+from analysis.maps.photographs import find_recorded
 from analysis.table_cache import cache_folder
 from analysis.tables import StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole

@@ -83,7 +83,7 @@ def start_run(request: MapRequest) -> None:
         try:
             with (folder / LOG_FILE).open("wb") as log:
                 child = subprocess.Popen(
-                    [sys.executable, "-m", "analysis.token_maps", str(folder)],
+                    [sys.executable, "-m", "analysis.maps.token_maps", str(folder)],
                     cwd=PACKAGE_ROOT,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis.comparison.noise import CellNoise, Effect
 from analysis.figures.axes import label_with_unit
 from analysis.figures.noise import build_channel_effects
-from analysis.noise import CellNoise, Effect
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import channel_links, differences, downloads
 from pages.components.picker import Version

@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.advice import advise_layers
+from analysis.depth.advice import advise_layers
+from analysis.depth.suppression import Suppression, measure_suppression
 from analysis.discovery import PayloadRef
 from analysis.extra_tables import ExtraTable, Part, load_extras
 from analysis.outliers import ChannelMap, Score, find_persistent, map_channels
-from analysis.suppression import Suppression, measure_suppression
 from analysis.tables import Aggregate, aggregate_channels, layer_frame, load_table
 from analysis.vocabulary import Representation, Statistic, TokenRole
 

@@ -10,15 +10,15 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from analysis.comparison.findings import Finding, describe_comparison
+from analysis.comparison.image_groups import GroupStats, read_groups
+from analysis.comparison.noise import NO_GROUPS, CellNoise, compare_groups
+from analysis.comparison.noise_table import NoiseTable, compare_noise
+from analysis.comparison.outlier_change import find_outlier_change
+from analysis.comparison.overlap import RankBy, compare_top
+from analysis.comparison.timeline import measure_drift_from_first
 from analysis.extra_tables import load_extras
-from analysis.findings import Finding, describe_comparison
-from analysis.image_groups import GroupStats, read_groups
-from analysis.noise import NO_GROUPS, CellNoise, compare_groups
-from analysis.noise_table import NoiseTable, compare_noise
-from analysis.outlier_change import find_outlier_change
 from analysis.outliers import Score
-from analysis.overlap import RankBy, compare_top
-from analysis.timeline import measure_drift_from_first
 from analysis.versions import (
     Comparison,
     compare_tables,

@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from analysis import export
 from analysis.figures import theme
+from analysis.sharing import export
 from pages.components import present
 
 HEIGHT = 450

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from analysis.findings import Finding
-from analysis.noise_table import NoiseTable
+from analysis.comparison.findings import Finding
+from analysis.comparison.noise_table import NoiseTable
 from analysis.tables import REPRESENTATIONS, ROLES
 from pages.components import selection
 from pages.components.text import plain
@@ -20,7 +20,7 @@ def show(findings: Sequence[Finding], noise: NoiseTable) -> None:
     """Show one line per finding, each with the figure that backs it and a way to its layer.
 
     Args:
-        findings: As `analysis.findings.describe_comparison` returns them.
+        findings: As `analysis.comparison.findings.describe_comparison` returns them.
         noise: What they were made of.
     """
     for number, finding in enumerate(findings):

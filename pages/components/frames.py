@@ -11,10 +11,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.checks import Check
+from analysis.depth.suppression import Suppression
 from analysis.figures.theme import role_label
 from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
 from analysis.role_overlap import RoleOverlap
-from analysis.suppression import Suppression
 from analysis.tables import StatsTable
 from analysis.versions import TopComparison
 from analysis.vocabulary import Representation, Statistic, TokenRole

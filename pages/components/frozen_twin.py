@@ -6,8 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.comparison.twins import find_frozen_twin
 from analysis.jobs import is_read_only
-from analysis.twins import find_frozen_twin
 from pages.components import extraction_form, picker, selection
 from pages.components.picker import Version
 from pages.components.text import plain

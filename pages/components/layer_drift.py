@@ -8,9 +8,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from analysis.comparison.noise_table import NoiseTable
 from analysis.figures.noise import build_flagged_curves
 from analysis.figures.versions import build_drift_curves
-from analysis.noise_table import NoiseTable
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import downloads, frames
 

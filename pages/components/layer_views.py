@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis.depth.extremes import find_beyond, find_extremes
+from analysis.depth.suppression import find_standings
+from analysis.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
 from analysis.extra_tables import NORM_EDGES, STORED, ExtraTable, Part
-from analysis.extremes import find_beyond, find_extremes
 from analysis.figures import layer_views as figures
 from analysis.figures.theme import REPRESENTATION_LABELS, describe_unit, role_label
-from analysis.suppression import find_standings
-from analysis.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import channel_links, controls, derived, downloads, frames, selection
 from pages.components.picker import Version

@@ -25,7 +25,7 @@ from analysis.maps import (
     start_run,
     uploads_folder,
 )
-from analysis.photographs import MAX_BYTES, find_photograph, load_photograph, to_jpeg, to_png
+from analysis.maps.photographs import MAX_BYTES, find_photograph, load_photograph, to_jpeg, to_png
 from analysis.vocabulary import TokenRole
 from pages.components import controls, downloads, peak_view, selection
 from pages.components.picker import Version

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.comparison.twins import choose_counterpart
 from analysis.errors import PayloadError
-from analysis.twins import choose_counterpart
 from pages.components import cache, picker, selection
 from pages.components.picker import Version
 from pages.components.text import plain

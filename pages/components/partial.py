@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.comparison.standard_error import tabulate_errors
 from analysis.extra_tables import Part
 from analysis.outliers import rank_channels
-from analysis.standard_error import tabulate_errors
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import cache
 from pages.components.picker import Version

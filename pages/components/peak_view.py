@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from analysis.errors import ConfigError, ImageError
 from analysis.extra_tables import ExtraTable, Part
-from analysis.footprint import SENTENCES, describe_footprint, summarise_footprints
-from analysis.peaks import describe_peaks, group_peaks
-from analysis.photographs import (
+from analysis.maps.footprint import SENTENCES, describe_footprint, summarise_footprints
+from analysis.maps.peaks import describe_peaks, group_peaks
+from analysis.maps.photographs import (
     are_measured,
     crop_patch,
     find_photograph,

@@ -9,15 +9,15 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.figures import timeline as figures
-from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.tables import REPRESENTATIONS, ROLES
-from analysis.timeline import (
+from analysis.comparison.timeline import (
     LargestMove,
     find_largest_move,
     find_most_changed,
     follow_channels,
 )
+from analysis.figures import timeline as figures
+from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from analysis.tables import REPRESENTATIONS, ROLES
 from analysis.versions import check_compatibility, have_same_channels
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import differences, downloads, reasons, selection

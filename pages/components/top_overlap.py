@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from analysis.comparison.overlap import RankBy
 from analysis.figures.versions import build_jaccard_curves
 from analysis.outliers import SCORE_LABELS, Score
-from analysis.overlap import RankBy
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import differences, downloads, frames, selection
 from pages.components.picker import Version

@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from analysis.comparison.twins import find_frozen_twin
 from analysis.discovery import PayloadRef, short_names
 from analysis.errors import PayloadError
 from analysis.tour import Step, plan_tour
-from analysis.twins import find_frozen_twin
 from pages.components import cache, selection
 from pages.components.picker import Version
 from pages.components.text import plain

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.cli import main
 from analysis.maps import Arm, Picture, plan_maps
+from analysis.maps.token_maps import compute_missing
 from analysis.progress import ProgressReporter
 from analysis.tables import load_table
-from analysis.token_maps import compute_missing
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.red_square import CHANNEL, IMAGES, RED_IMAGE, RED_PATCH, make_red_project
 from tests.pages.conftest import Open, decode, figures, payload_path, texts

@@ -1,0 +1,1 @@
+"""What the Layers page says of depth beyond plain statistics; pure numpy."""

@@ -1,0 +1,132 @@
+"""Where in the pictures a channel is large: everywhere, in few patches, or in some images.
+
+Told from what a payload holds: mean, std and max |x| over all patches of all images, and the means
+of the eight image groups. Images differ between groups as they do between each other, so the
+spread of the group means, times the images of a group, estimates the variance of the image means.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.comparison.image_groups import TINY_VARIANCE, GroupStats
+
+Floats = NDArray[np.float64]
+
+CONSTANT = 3.0
+"""|mean| over std from which on a channel is a constant: its sign never changes in practice."""
+
+SPARSE = 10.0
+"""Peak's distance from the mean, in stds, from which on a few patches make the channel large; of a
+million values of a normal distribution the largest is 5 stds away."""
+
+BETWEEN = 0.5
+"""Share of the variance between images from which on the image decides more than the place."""
+
+MIN_GROUPS = 4
+"""Groups with images that an estimate needs."""
+
+CONFIDENCE_Z = 1.2816
+"""Normal quantile of the bounds of a share: 10 % on either side."""
+
+
+class Footprint(StrEnum):
+    """What a channel answers to."""
+
+    CONSTANT = "constant bias"
+    SPARSE = "sparse high-norm patches"
+    IMAGE = "image-dependent"
+    PLACE = "patch-dependent"
+
+
+SENTENCES = {
+    Footprint.CONSTANT: "Nearly the same value at every patch of every image: a bias.",
+    Footprint.SPARSE: "Ordinary almost everywhere, far out in few patches.",
+    Footprint.IMAGE: "Some images have more of it than others, over most of their patches.",
+    Footprint.PLACE: "Differs from patch to patch within an image.",
+}
+
+
+def describe_footprint(
+    channels: NDArray[np.integer],
+    mean: NDArray[np.floating],
+    std: NDArray[np.floating],
+    max_abs: NDArray[np.floating],
+    groups: GroupStats | None,
+    tokens_per_image: int,
+) -> pd.DataFrame:
+    """Describe some channels of the patch tokens of one layer.
+
+    Args:
+        channels: Which, ``[k]``.
+        mean: Of all channels, ``[C]``.
+        std: Of all channels, ``[C]``.
+        max_abs: Of all channels, ``[C]``.
+        groups: Of the same cell; None where the payload has none.
+        tokens_per_image: Patches of one image.
+
+    Returns:
+        One row per channel: channel, mean_over_std, peak_z, between, between_low, between_high
+        (NaN where it cannot be estimated), footprint.
+    """
+    picked = [np.asarray(values, dtype=np.float64)[channels] for values in (mean, std, max_abs)]
+    center, spread, peak = np.abs(picked[0]), np.maximum(picked[1], 1e-12), picked[2]
+    shares = share_between(groups, tokens_per_image, len(mean))
+    between, low, high = (values[channels] for values in shares)
+    # the peak lies on either side of zero; the nearer side is claimed only
+    peak_z = np.maximum(peak - center, 0) / spread
+    ratio = center / spread
+    kinds = np.select(
+        [ratio >= CONSTANT, peak_z >= SPARSE, np.nan_to_num(between) >= BETWEEN],
+        [Footprint.CONSTANT.value, Footprint.SPARSE.value, Footprint.IMAGE.value],
+        Footprint.PLACE.value,
+    )
+    return pd.DataFrame(
+        {
+            "channel": np.asarray(channels, dtype=np.int32),
+            "mean_over_std": ratio,
+            "peak_z": peak_z,
+            "between": between,
+            "between_low": low,
+            "between_high": high,
+            "footprint": kinds,
+        }
+    )
+
+
+def share_between(
+    groups: GroupStats | None, tokens_per_image: int, channels: int
+) -> tuple[Floats, Floats, Floats]:
+    """Return the share of the variance that lies between images, and its 80 % bounds, ``[C]``.
+
+    The variance of an image's mean B shows in the means of groups of m images as B / m. With g
+    groups the estimate has g - 1 degrees of freedom, which is few: the bounds are those of a
+    chi-square distribution (Wilson & Hilferty 1931), clipped to 0..1. NaN with fewer than
+    `MIN_GROUPS` groups.
+    """
+    unknown = np.full(channels, np.nan)
+    present = groups.present() if groups is not None and (groups.count > 0).any() else None
+    if present is None or len(present.count) < MIN_GROUPS or tokens_per_image < 1:
+        return unknown, unknown, unknown
+    images = present.count / tokens_per_image
+    mean, std = present.pool()
+    freedom = len(images) - 1
+    # unequal groups: each deviation is weighted by the images behind it
+    variance_of_means = (images[:, None] * (present.mean - mean) ** 2).sum(axis=0) / freedom
+    share = variance_of_means / np.maximum(std**2, TINY_VARIANCE)
+    share[std**2 <= TINY_VARIANCE] = np.nan
+    spread = np.sqrt(2 / (9 * freedom))
+    quantiles = [(1 - 2 / (9 * freedom) + sign * CONFIDENCE_Z * spread) ** 3 for sign in (1, -1)]
+    low, high = (np.clip(share / quantile, 0, 1) for quantile in quantiles)
+    return np.clip(share, 0, 1), low, high
+
+
+def summarise_footprints(frame: pd.DataFrame) -> str:
+    """Return in one sentence what the described channels answer to."""
+    counts = frame["footprint"].value_counts()
+    parts = [f"{counts[kind.value]} {kind.value}" for kind in Footprint if kind.value in counts]
+    return f"Of the top {len(frame)} channels: {', '.join(parts)}."

@@ -1,0 +1,1 @@
+"""What leaves the dashboard: figures, tables, reports and normalisation vectors as files."""

@@ -1,0 +1,209 @@
+"""The versions that are looked at as one offline report: figures, sanity, settings, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from analysis.checks import run_checks
+from analysis.errors import PayloadError
+from analysis.figures import layers as layer_figures
+from analysis.figures import outliers as outlier_figures
+from analysis.figures import versions as version_figures
+from analysis.figures.overview import build_lora_proof
+from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
+from analysis.outliers import SCORE_LABELS, find_persistent, map_channels, rank_channels
+from analysis.scores import Score
+from analysis.sharing import html_page
+from analysis.sharing.html_page import Section
+from analysis.tables import (
+    REPRESENTATIONS,
+    ROLES,
+    Aggregate,
+    StatsTable,
+    aggregate_channels,
+    channel_frame,
+)
+from analysis.versions import (
+    check_compatibility,
+    compare_tables,
+    compare_top_channels,
+    config_diff,
+    jaccard_over_depth,
+)
+from analysis.vocabulary import Representation, Statistic, TokenRole
+
+TOP = 20
+MAX_LAYERS = 4
+"""Layers of a version whose channels are all drawn: the tapped ones, and the last."""
+
+_DEPTH = (
+    (Statistic.MAX_ABS, Aggregate.MEDIAN),
+    (Statistic.MAX_ABS, Aggregate.MAX),
+    (Statistic.STD, Aggregate.MEDIAN),
+)
+_SHOWN = Representation.PRE, TokenRole.PATCH
+
+
+@dataclass(frozen=True)
+class ReportVersion:
+    """One version to report on."""
+
+    name: str
+    """Unique among those of the report."""
+    table: StatsTable
+    note: str | None = None
+
+
+def build_report(
+    versions: Sequence[ReportVersion],
+    facts: pd.DataFrame | None = None,
+    score: Score = Score.MAX_ABS,
+) -> str:
+    """Return the report as HTML.
+
+    Args:
+        versions: One or more; the others are compared with the first.
+        facts: What is known of the versions besides their numbers, a column for each.
+        score: What channels are ranked by.
+    """
+    sections = [
+        Section("About", _describe(versions, facts)),
+        Section("Layers", _draw_depth(versions)),
+        *(Section(f"Channels of {each.name}", _draw_channels(each, score)) for each in versions),
+        *(
+            Section(f"{each.name} against {versions[0].name}", _compare(versions[0], each, score))
+            for each in versions[1:]
+        ),
+        Section("Settings", [_show_config(each) for each in versions]),
+    ]
+    return html_page.build_page(" · ".join(each.name for each in versions), sections)
+
+
+def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> list[str]:
+    blocks = [f"<p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.</p>"]
+    for each in versions:
+        if each.note:
+            blocks += [f"<h3>{escape(each.name)}</h3>", html_page.note(each.note)]
+    if facts is not None:
+        blocks.append(html_page.table("Provenance", facts))
+    if len(versions) > 1:
+        reasons = check_compatibility(
+            [each.table for each in versions], [each.name for each in versions]
+        )
+        blocks.append("<h3>Whether they may be compared</h3>")
+        blocks.append(html_page.sentences([f"{r.severity}: {r.sentence}" for r in reasons]))
+    for each in versions:
+        warnings = each.table.run.get("warnings")
+        if isinstance(warnings, list) and warnings:
+            blocks.append(f"<h3>Warnings of {escape(each.name)}</h3>")
+            blocks.append(html_page.sentences([*map(str, warnings)], warning=True))
+    return blocks
+
+
+def _draw_depth(versions: Sequence[ReportVersion]) -> list[str]:
+    blocks: list[str] = []
+    for statistic, aggregate in _DEPTH:
+        curves = [
+            layer_figures.DepthCurve(
+                each.table.layers, values[:, i, j], representation, role, escape(each.name)
+            )
+            for each in versions
+            for values in [aggregate_channels(each.table, statistic, aggregate)]
+            for i, representation in enumerate(REPRESENTATIONS)
+            for j, role in enumerate(ROLES)
+        ]
+        drawn = layer_figures.build_depth_curves(
+            curves,
+            statistic=statistic,
+            aggregate=aggregate.value,
+            tapped=versions[0].table.tapped_layers,
+        )
+        caption = f"{STATISTIC_LABELS[statistic]}, {aggregate.value} over channels"
+        blocks.append(html_page.figure(caption, drawn))
+    return blocks
+
+
+def _draw_channels(version: ReportVersion, score: Score) -> list[str]:
+    table, (representation, role) = version.table, _SHOWN
+    blocks = [html_page.table("Sanity of the numbers", _tabulate_checks(table))]
+    proof = table.run.get("lora_proof")
+    if proof:
+        drawn = build_lora_proof(
+            table.layers, np.asarray(proof, dtype=np.float64), tapped=table.tapped_layers
+        )
+        blocks.append(html_page.figure("What the adapter changes", drawn))
+    cell = f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens"
+    for layer in _choose_layers(table):
+        ranking = rank_channels(table, layer, representation, role, score, TOP)
+        statistics = channel_frame(table, layer, representation, role)
+        drawn = outlier_figures.build_channel_scatter(
+            ranking.scores,
+            outlier_mask=ranking.outlier_mask,
+            statistics=statistics[["mean", "std", "max_abs"]].to_numpy().T,
+            top=ranking.frame["channel"].to_numpy(),
+            value_label=SCORE_LABELS[score],
+            level=ranking.threshold,
+        )
+        caption = f"Layer {layer}, {cell}: {ranking.outlier_count} outliers"
+        blocks.append(html_page.figure(caption, drawn))
+    course = map_channels(table, representation, role, score, TOP, max_rows=30)
+    drawn = outlier_figures.build_channel_map(
+        course.values, course.channels, course.layers, value_label=SCORE_LABELS[score]
+    )
+    rows = len(course.channels)
+    blocks.append(html_page.figure(f"Top channels through the network, {cell}", drawn, rows=rows))
+    persistent = find_persistent(table, representation, role, score, TOP).head(30)
+    blocks.append(html_page.table("How long they persist", persistent))
+    return blocks
+
+
+def _choose_layers(table: StatsTable) -> list[int]:
+    last = int(table.layers[-1])
+    return sorted({last, *table.tapped_layers[-MAX_LAYERS + 1 :]})
+
+
+def _tabulate_checks(table: StatsTable) -> pd.DataFrame:
+    marks = {True: "holds", False: "BROKEN", None: "not checked"}
+    rows = [
+        (check.name, marks[check.ok], check.number, check.expectation, check.sentence)
+        for check in run_checks(table)
+    ]
+    return pd.DataFrame(rows, columns=["Law", "Outcome", "Found", "Expected", "In words"])
+
+
+def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
+    comparison = compare_tables(a.table, b.table, names=(a.name, b.name))
+    changed = config_diff(a.table.config, b.table.config)
+    settings = [html_page.table("Settings that differ", changed)] if len(changed) else []
+    if comparison.drift is None:
+        return ["<p>These two cannot be compared number by number.</p>", *settings]
+    names = (escape(a.name), escape(b.name))  # plotly reads tags in them
+    layer, (representation, role) = int(comparison.layers[-1]), _SHOWN
+    blocks = [
+        html_page.figure(
+            "Drift of each layer",
+            version_figures.build_drift_curves(comparison.layers, comparison.drift),
+        )
+    ]
+    try:
+        top = compare_top_channels(a.table, b.table, layer, representation, role, score, TOP)
+        overlap = jaccard_over_depth(a.table, b.table, score, TOP)
+    except PayloadError as error:
+        return [*blocks, html_page.sentences([str(error)], warning=True), *settings]
+    drawn = version_figures.build_top_changes(top.frame, names=names, value_label="max |x|")
+    blocks.append(html_page.figure(f"Top channels of layer {layer}", drawn, rows=len(top.frame)))
+    drawn = version_figures.build_jaccard_curves(comparison.layers, overlap, k=TOP)
+    blocks.append(html_page.figure(f"Overlap of the top {TOP}", drawn))
+    return [*blocks, *settings]
+
+
+def _show_config(version: ReportVersion) -> str:
+    text = yaml.safe_dump(version.table.config, sort_keys=False, allow_unicode=True)
+    return html_page.code(f"Training config of {version.name}", text)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.comparison.image_groups import GroupStats
+from analysis.maps.footprint import (
+    Footprint,
+    describe_footprint,
+    share_between,
+    summarise_footprints,
+)
+
+IMAGES, PATCHES = 96, 200
+
+
+def _groups(tokens: np.ndarray) -> GroupStats:
+    """Gather tokens ``[images, patches, channels]`` as a payload does: image index modulo 8."""
+    parts = [tokens[group::8].reshape(-1, tokens.shape[-1]) for group in range(8)]
+    count = np.array([len(part) for part in parts])
+    present = [part if len(part) else np.full((1, tokens.shape[-1]), np.nan) for part in parts]
+    return GroupStats(
+        count,
+        np.stack([part.mean(0) for part in present]),
+        np.stack([part.std(0) for part in present]),
+    )
+
+
+def _tokens(seed: int = 0, images: int = IMAGES) -> np.ndarray:
+    """Return four channels: a constant, few peaks, one that images decide, one that places do."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.normal(0, 1, (images, PATCHES, 4))
+    tokens[..., 0] += 50
+    tokens[0, 7, 1] = 300
+    tokens[..., 2] = 0.3 * tokens[..., 2] + rng.normal(0, 1, (images, 1))
+    return tokens
+
+
+def _describe(tokens: np.ndarray, groups: GroupStats | None) -> pd.DataFrame:
+    flat = tokens.reshape(-1, tokens.shape[-1])
+    return describe_footprint(
+        np.array([3, 2, 1, 0]), flat.mean(0), flat.std(0), np.abs(flat).max(0), groups, PATCHES
+    )
+
+
+def test_each_kind_of_channel_is_told_from_the_others() -> None:
+    tokens = _tokens()
+    frame = _describe(tokens, _groups(tokens))
+    assert frame["channel"].tolist() == [3, 2, 1, 0]
+    assert frame["footprint"].tolist() == [
+        Footprint.PLACE,
+        Footprint.IMAGE,
+        Footprint.SPARSE,
+        Footprint.CONSTANT,
+    ]
+    assert summarise_footprints(frame) == (
+        "Of the top 4 channels: 1 constant bias, 1 sparse high-norm patches, 1 image-dependent, "
+        "1 patch-dependent."
+    )
+
+
+def test_the_share_between_images_is_right_on_average_and_within_its_bounds_mostly() -> None:
+    shares, inside = [], 0
+    truth = 1 / (1 + 0.3**2)
+    for seed in range(60):
+        share, low, high = share_between(_groups(_tokens(seed)), PATCHES, 4)
+        flat = _tokens(seed)[..., 2]
+        unclipped = IMAGES / 8 * _groups(_tokens(seed)).mean[:, 2].var(ddof=1) / flat.var()
+        shares.append(unclipped)
+        assert share[2] == pytest.approx(min(1, unclipped))
+        inside += int(low[2] <= truth <= high[2])
+    assert np.mean(shares) == pytest.approx(truth, rel=0.15)
+    assert 0.65 < inside / 60 < 0.95  # 80 %
+
+
+def test_channels_that_differ_within_images_only_have_next_to_no_share() -> None:
+    share, _, high = share_between(_groups(_tokens()), PATCHES, 4)
+    assert share[3] < 0.05
+    assert high[3] < 0.1
+
+
+@pytest.mark.parametrize("images", [0, 1, 3])
+def test_too_few_images_give_no_share(images: int) -> None:
+    groups = _groups(_tokens()[:images])
+    assert np.isnan(share_between(groups, PATCHES, 4)).all()
+    assert np.isnan(share_between(None, PATCHES, 4)).all()
+
+
+def test_without_groups_constants_and_peaks_are_still_told() -> None:
+    kinds = _describe(_tokens(), None)["footprint"].tolist()
+    assert kinds == [Footprint.PLACE, Footprint.PLACE, Footprint.SPARSE, Footprint.CONSTANT]
+
+
+def test_a_dead_channel_is_no_crash() -> None:
+    tokens = np.zeros((IMAGES, PATCHES, 4))
+    frame = _describe(tokens, _groups(tokens))
+    assert frame["between"].isna().all()
+    assert np.isfinite(frame["mean_over_std"]).all()
