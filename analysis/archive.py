@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_ENTRIES = 50_000
+MAX_ENTRIES = 20_000
 """Files in an archive, one for each tensor."""
 
 MAX_PICKLE_BYTES = 64_000_000
@@ -38,18 +38,23 @@ class Archive:
     """What describes the tensors in a zip archive; None for the legacy format."""
 
 
-def inspect_archive(path: Path, start: bytes) -> Archive:
+def inspect_archive(
+    path: Path, start: bytes, max_bytes: int | None = None, *, checksums: bool = False
+) -> Archive:
     """Read the directory and the pickle of a torch file.
 
     Args:
         path: A regular file.
         start: Its first bytes.
+        max_bytes: Refuse what unpacks to more; None for no limit.
+        checksums: Read every entry and compare its CRC-32, which torch does not when it maps.
 
     Raises:
         ValueError, zipfile.BadZipFile, RuntimeError: If it is a damaged or unusual zip archive.
     """
     size = path.stat().st_size
     if not start.startswith(b"PK"):
+        _check_size(size, max_bytes)
         return Archive(size, stored=False, pickle=None)
     _check_directory(path, size)
     with zipfile.ZipFile(path) as archive:
@@ -60,6 +65,7 @@ def inspect_archive(path: Path, start: bytes) -> Archive:
         # torch compresses nothing, and mapping would read compressed bytes as numbers.
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
         unpacked = max(size, sum(entry.file_size for entry in entries))
+        _check_size(unpacked, max_bytes)
         if not stored and unpacked > MAX_COMPRESSED_BYTES:
             raise ValueError(f"it is compressed and unpacks to {unpacked} bytes")
         if not entries:
@@ -69,7 +75,14 @@ def inspect_archive(path: Path, start: bytes) -> Archive:
             raise ValueError(f"data.pkl has {pickle.file_size} bytes")
         if "constants.pkl" in {name.rpartition("/")[2] for name in names}:
             raise ValueError("TorchScript archive")
+        if checksums and (damaged := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
         return Archive(unpacked, stored, archive.read(pickle))
+
+
+def _check_size(unpacked: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and unpacked > max_bytes:
+        raise ValueError(f"it unpacks to {unpacked} bytes, more than the limit of {max_bytes}")
 
 
 def _check_directory(path: Path, size: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from analysis.errors import ConfigError
+from analysis.errors import ConfigError, StatisticsError
 from analysis.files import replace_file
 from analysis.ranks import Ranks
 from analysis.run_record import Tally
@@ -66,9 +66,13 @@ class Checkpoint:
             ConfigError: If the file cannot be read, or is of another run; the message names what
                 differs.
         """
-        if not self.path.exists():
+        try:
+            self.path.stat()
+        except FileNotFoundError:
             return None
-        content = load_torch_file(self.path, kind="checkpoint", error=ConfigError)
+        except (OSError, ValueError):
+            pass  # reading it says what is wrong
+        content = load_torch_file(self.path, kind="checkpoint", error=ConfigError, checksums=True)
         try:
             found, tally, state = content["identity"], content["tally"], content["collector"]
             differing = [
@@ -86,6 +90,8 @@ class Checkpoint:
             _check(state, counted)
             collector.load_state_dict(state)
             return counted
+        except StatisticsError as error:
+            raise ConfigError(f"{self.path}: {error}") from error
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ConfigError(
                 f"{self.path}: not a checkpoint of this tool ({error}). "

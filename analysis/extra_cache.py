@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.files import replace_file
-from analysis.table_cache import DAMAGED, Fingerprint, cache_path, forget_old
+from analysis.table_cache import DAMAGED, Fingerprint, cache_path, forget_old, open_stored
 
 FOLDER = "extras"
 
@@ -34,9 +34,10 @@ def open_parts(
 ) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]] | None:
     """Return the parts by name, read when asked for, and what was noted; None where not cached."""
     try:
-        stored = np.load(cache_path(fingerprint, FOLDER), allow_pickle=False)
+        stored = open_stored(cache_path(fingerprint, FOLDER))
         about = json.loads(stored["about"].tobytes())
-        if about["format"] == FORMAT and about["fingerprint"] == list(fingerprint):
+        same = about["format"] == FORMAT and about["fingerprint"] == list(fingerprint)
+        if same and isinstance(about["notes"], dict):
             return stored, about["notes"]
         stored.close()
     except FileNotFoundError:

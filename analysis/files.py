@@ -1,4 +1,4 @@
-"""Write a file so that readers see the old content or the new one, never a part."""
+"""Ask what stands at a path; write a file so that readers never see a part of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder; False also where it is not ours to know."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_regular(path: Path) -> bool:
+    """Tell whether there is a regular file, links followed; False also where it cannot be told.
+
+    Pipes and devices are none: whoever opens them may wait for ever.
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

@@ -141,7 +141,9 @@ def load_payload(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
         PayloadError: If the file cannot be read, needs more than plain types and tensors, or does
             not have the specification's structure; the message names the key.
     """
-    payload = load_torch_file(path, kind="payload", error=PayloadError, max_bytes=max_bytes)
+    payload = load_torch_file(
+        path, kind="payload", error=PayloadError, max_bytes=max_bytes, checksums=True
+    )
     validate_payload(payload, path)
     return payload
 
@@ -185,14 +187,20 @@ def validate_payload(payload: Any, path: Path) -> None:
             f"{len(layers)} layer(s): {_shorten(layers)}",
         )
     for layer in range(num_layers):
-        for representation in Representation:
-            for role in TokenRole:
+        for role in TokenRole:
+            counts = [
                 _validate_cell(layers, layer, representation.value, role.value, channels, path)
+                for representation in Representation
+            ]
+            if len(set(counts)) > 1:
+                key = f"layers.{layer}.*.{role.value}.count"
+                expected = "the same tokens behind every representation"
+                raise _fault(path, key, expected, ", ".join(map(str, counts)))
 
 
 def _validate_cell(
     layers: Any, layer: int, representation: str, role: str, channels: int, path: Path
-) -> None:
+) -> int:
     where = f"layers.{layer}"
     representations = _child(layers, layer, dict, path, "layers")
     roles = _child(representations, representation, dict, path, where)
@@ -217,6 +225,7 @@ def _validate_cell(
             raise _fault(path, key, "finite numbers", f"{number} NaN or infinite channel(s)")
         if statistic is not Statistic.MEAN and bool((values < 0).any()):
             raise _fault(path, key, "0 or more", f"a minimum of {float(values.min()):.4g}")
+    return cell["count"]
 
 
 def _child(

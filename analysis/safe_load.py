@@ -25,6 +25,7 @@ from torch import Tensor
 
 from analysis.archive import Archive, inspect_archive
 from analysis.errors import InputError
+from analysis.files import is_regular
 from analysis.pickle_scan import scan_pickle
 from analysis.plain_values import check_values
 
@@ -55,6 +56,7 @@ def load_torch_file(
     error: type[InputError],
     allowed: Sequence[SafeGlobal] = (),
     max_bytes: int | None = None,
+    checksums: bool = False,
 ) -> Any:
     """Read what `torch.save` wrote: tensors (on the CPU) and plain types, nothing else.
 
@@ -69,6 +71,7 @@ def load_torch_file(
             ones needed. A pair ``(function, "module.name")`` calls the function in place of what
             has that name in the file.
         max_bytes: Refuse a file that unpacks to more than this; None for no limit.
+        checksums: Compare those of a zip archive, which reads the whole file.
 
     Raises:
         InputError: As the class `error`, if the file is missing, cannot be read, is not a torch
@@ -80,12 +83,7 @@ def load_torch_file(
             f"{path}: this is a safetensors file, expected a {kind} file written by torch.save."
         )
     try:
-        archive = inspect_archive(path, start)
-        if max_bytes is not None and archive.unpacked > max_bytes:
-            raise error(
-                f"{path}: this {kind} file unpacks to {archive.unpacked} bytes, more than the "
-                f"limit of {max_bytes}. Make it anew with fewer extras."
-            )
+        archive = inspect_archive(path, start, max_bytes, checksums=checksums)
         _scan(path, archive, allowed)
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
             # Odd files make torch warn before it refuses them; the error says it all.
@@ -150,6 +148,8 @@ def load_json_object(path: Path, *, kind: str, error: type[InputError]) -> dict[
 
 def is_safetensors(path: Path) -> bool:
     """Tell by content whether a file is in the safetensors format; False if it is unreadable."""
+    if not is_regular(path):
+        return False
     try:
         with path.open("rb") as file:
             start = file.read(9)

@@ -33,6 +33,7 @@ from analysis.config_values import (
     to_triple,
 )
 from analysis.errors import ConfigError
+from analysis.files import is_folder, is_regular
 from analysis.vocabulary import FEATURE_STATS_DIR, PAYLOAD_NAME
 
 SPLITS = ("train", "val", "all")
@@ -108,9 +109,9 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
         config_path = (project_dir / DEFAULT_CONFIG if config is None else Path(config)).resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{config or project_dir} is not a usable path: {error}") from error
-    if not project_dir.is_dir():
+    if not is_folder(project_dir):
         raise ConfigError(f"Project dir {project_dir} is not a folder; name it with --project-dir")
-    if not config_path.is_file():
+    if not is_regular(config_path):
         raise ConfigError(_missing_config(project_dir, config_path))
     file = load_config_file(config_path)
     keys = ConfigKeys(file)
@@ -199,7 +200,7 @@ def _place_csv(train_csv: str, data_root: Path, project_dir: Path) -> Path:
 
 def _missing_config(project_dir: Path, config_path: Path) -> str:
     folder = project_dir / DEFAULT_CONFIG.parent
-    found = sorted(path.name for path in folder.glob("*.y*ml")) if folder.is_dir() else []
+    found = sorted(path.name for path in folder.glob("*.y*ml")) if is_folder(folder) else []
     there = ", ".join(found[:10]) if found else "no YAML file"
     return (
         f"Config {config_path} is not a file; {folder} holds {there}. "

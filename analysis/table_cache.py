@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from analysis.files import replace_file
@@ -37,7 +39,10 @@ Fingerprint: TypeAlias = tuple[str, int, int]
 """Path, size in bytes, mtime in ns."""
 
 _logger = logging.getLogger(__name__)
-DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error)
+DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, NotImplementedError,
+    RecursionError, MemoryError, BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def cache_folder() -> Path:
@@ -52,7 +57,7 @@ def cache_folder() -> Path:
 def load_arrays(fingerprint: Fingerprint) -> dict[str, Any] | None:
     """Return `values`, `counts`, `layers` and `meta` of a payload; None where not cached."""
     try:
-        with np.load(cache_path(fingerprint), allow_pickle=False) as stored:
+        with open_stored(cache_path(fingerprint)) as stored:
             about = json.loads(stored["about"].tobytes())
             if about["format"] != FORMAT or about["fingerprint"] != list(fingerprint):
                 return None
@@ -61,12 +66,31 @@ def load_arrays(fingerprint: Fingerprint) -> dict[str, Any] | None:
                 "counts": stored["counts"],
                 "layers": stored["layers"],
             }
-            return {**arrays, "meta": about["meta"]} if _fit(**arrays) else None
+            fits = isinstance(about["meta"], dict) and _fit(**arrays)
+            return {**arrays, "meta": about["meta"]} if fits else None
     except FileNotFoundError:
         return None
     except DAMAGED as error:
         _logger.warning("Ignoring a damaged cache file of %s: %s", fingerprint[0], error)
         return None
+
+
+def open_stored(path: Path) -> NpzFile:
+    """Open a cache file without reading its arrays.
+
+    Raises:
+        OSError, ValueError: If it is no archive of uncompressed arrays, which alone is written
+            here: what is compressed can unpack to any size.
+    """
+    if not path.is_file() and path.exists():
+        raise ValueError("not a regular file")
+    stored = np.load(path, allow_pickle=False)
+    if not isinstance(stored, NpzFile):
+        raise ValueError("not an archive")
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type for entry in archive.infolist()):
+            raise ValueError("compressed")
+    return stored
 
 
 def save_arrays(

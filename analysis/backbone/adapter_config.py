@@ -126,7 +126,7 @@ def adapted_modules(head: Head) -> list[str]:
 def adapted_blocks(modules: list[str]) -> list[int]:
     """Return the indices of the blocks that these modules are in."""
     return sorted(
-        {int(found[1]) for name in modules if (found := re.match(r"blocks\.(\d+)", name))}
+        {int(found[1]) for name in modules if (found := re.match(r"blocks\.(\d{1,9})\b", name))}
     )
 
 

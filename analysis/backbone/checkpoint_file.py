@@ -23,6 +23,7 @@ from analysis.backbone.formats import (
 )
 from analysis.backbone.names import name_some
 from analysis.errors import CheckpointError
+from analysis.files import is_folder, is_regular
 from analysis.safe_load import (
     is_safetensors,
     load_json_object,
@@ -50,11 +51,11 @@ class CheckpointContents:
 
 def list_files(path: Path) -> list[Path]:
     """Return the files that hold the tensors: one, or the shards of a transformers folder."""
-    if not path.is_dir():
+    if not is_folder(path):
         return [path]
-    if (path / _SINGLE_FILE).exists():
+    if is_regular(path / _SINGLE_FILE):
         return [path / _SINGLE_FILE]
-    if not (path / _SHARD_INDEX).exists():
+    if not is_regular(path / _SHARD_INDEX):
         raise CheckpointError(
             f"{path}: this folder holds neither {_SINGLE_FILE} nor {_SHARD_INDEX}. Expected a "
             "folder saved by transformers, or name the weights file itself."

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from analysis.backbone.names import name_some
 from analysis.errors import AdapterError
+from analysis.files import is_folder, is_regular
 from analysis.safe_load import SafeGlobal, load_json_object, load_safetensors, load_torch_file
 
 KIND = "head"
@@ -68,7 +69,7 @@ def read_head(path: Path) -> Head:
     """
     if path.name in (CONFIG_NAME, *WEIGHTS_NAMES):
         path = path.parent
-    if path.is_dir():
+    if is_folder(path):
         return _read_adapter_folder(path)
     loaded = load_torch_file(path, kind=KIND, error=AdapterError, allowed=ALLOWED)
     if not isinstance(loaded, dict) or not {"state_dict", "meta", "peft"} & loaded.keys():
@@ -107,7 +108,7 @@ def digest_adapter(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> st
 
 def _read_adapter_folder(path: Path) -> Head:
     config = load_json_object(path / CONFIG_NAME, kind=KIND, error=AdapterError)
-    weights = [path / name for name in WEIGHTS_NAMES if (path / name).exists()]
+    weights = [path / name for name in WEIGHTS_NAMES if is_regular(path / name)]
     if not weights:
         raise AdapterError(
             f"{path}: this adapter folder holds no {WEIGHTS_NAMES[0]}. Copy the whole folder that "
@@ -125,7 +126,11 @@ def _build_head(path: Path, meta: dict[str, Any], config: Any, state: Any) -> He
         return Head(path, meta, fault="peft.config is missing or empty")
     if not isinstance(state, Mapping) or not state:
         return Head(path, meta, fault="peft.state_dict is missing or empty")
-    wrong = [str(name) for name, value in state.items() if not _is_float_tensor(value)]
+    wrong = [
+        str(name)
+        for name, value in state.items()
+        if not isinstance(name, str) or not _is_float_tensor(value)
+    ]
     if wrong:
         return Head(path, meta, fault=f"not floating-point tensors: {name_some(wrong)}")
     config, state = _name_relative_to_backbone(config, state)

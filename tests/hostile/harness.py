@@ -1,0 +1,125 @@
+"""Give files to readers in child processes, and judge what came of it from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.printable import to_printable
+from tests.hostile.corpus import REFUSED, Case
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_SECONDS = 2.0
+"""Of processor time, which other processes do not lengthen."""
+
+MAX_BYTES = 500_000_000
+"""Resident, beyond those of a process that has imported torch and the readers."""
+
+PATIENCE = 20.0
+"""Seconds on the clock after which a reader counts as hanging."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case."""
+
+    case: Case
+    kind: str
+    """opened, refused, escaped (another error), hung or died."""
+    text: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it, None if nothing is."""
+        if self.kind in ("escaped", "hung", "died"):
+            return f"{self.kind} {self.text}"
+        if self.seconds > MAX_SECONDS:
+            return f"took {self.seconds:.1f} s"
+        if self.bytes > MAX_BYTES:
+            return f"took {self.bytes / 1e6:.0f} MB"
+        if self.kind == "opened":
+            return f"opened: {self.text}" if self.case.expected == REFUSED else None
+        if not self.text.isprintable():
+            return f"more than one line of text: {self.text!r}"
+        # Long paths are shortened in the middle of a message.
+        return None if self._names_path() else f"does not name the file: {self.text}"
+
+    def _names_path(self) -> bool:
+        names = [str(self.case.path)]
+        with suppress(OSError, ValueError, RuntimeError):  # links in a circle, names too long
+            names.append(str(self.case.path.resolve()))
+        return any(to_printable(name)[:1000] in self.text for name in names)
+
+
+def run_cases(cases: Iterable[Case], *, patience: float = PATIENCE) -> list[Outcome]:
+    """Run the cases in order; the child that one of them kills is replaced."""
+    outcomes: list[Outcome] = []
+    child: _Child | None = None
+    for case in cases:
+        child = child or _Child()
+        answer = child.ask(case, patience)
+        if answer is None:
+            outcomes.append(Outcome(case, *child.bury()))
+            child = None
+        else:
+            outcomes.append(Outcome(case, **answer))
+    if child:
+        child.bury()
+    return outcomes
+
+
+class _Child:
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hostile.child"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"DASHBOARD_CACHE": "/nonexistent", "PYTHONUTF8": "1"},
+        )
+        self._answers: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        if "ready" not in self._answers.get(timeout=120):
+            raise RuntimeError("the child process did not start")
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put("")
+
+    def ask(self, case: Case, patience: float) -> dict[str, Any] | None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps([case.reader, str(case.path)]) + "\n")
+        self._process.stdin.flush()
+        try:
+            line = self._answers.get(timeout=patience)
+        except queue.Empty:
+            return None
+        return json.loads(line) if line else None
+
+    def bury(self) -> tuple[str, str]:
+        """End the process and tell whether it hung or had died, and of what."""
+        assert self._process.stdin
+        try:
+            self._process.stdin.close()
+            code = self._process.wait(timeout=0.5)
+        except (subprocess.TimeoutExpired, BrokenPipeError):
+            self._process.kill()
+            self._process.wait()
+            return "hung", ""
+        return "died", signal.Signals(-code).name if code < 0 else f"with exit code {code}"

@@ -1,0 +1,183 @@
+"""What the corpus is given to: the project's readers, and some that must be caught."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis import table_cache
+from analysis.backbone.adapter_config import (
+    compare_with_training,
+    describe_adapter,
+    refuse_split_projections,
+)
+from analysis.backbone.checkpoints import load_backbone
+from analysis.backbone.head_file import read_head
+from analysis.checkpoint import Checkpoint
+from analysis.discovery import discover_payloads
+from analysis.errors import (
+    AdapterError,
+    CheckpointError,
+    ConfigError,
+    PayloadError,
+)
+from analysis.files import is_regular
+from analysis.payload import load_payload
+from analysis.ranks import Ranks
+from analysis.settings import load_settings
+from analysis.sidecar import read_sidecar
+from analysis.statistics.collector import StatisticsCollector
+from analysis.tables import load_table
+
+IDENTITY = {"weights": "a" * 64, "images": "b" * 64}
+FINGERPRINT = ("/x.pt", 1, 1)
+CACHED = table_cache.cache_path(FINGERPRINT).name
+
+TRAINING = {
+    "model": {"backbone": "dinov3_vitt16_demo"},
+    "peft": {"enabled": True, "r": 4, "target_modules": ["qkv"], "last_k_blocks": 2},
+}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A function of a path, and the errors that it may answer with."""
+
+    read: Callable[[Path], object]
+    errors: tuple[type[Exception], ...] = ()
+
+
+def _read_payload(path: Path) -> object:
+    payload = load_payload(path)
+    table = load_table(path)
+    assert np.isfinite(table.values).all(), "numbers that are none reached the table"
+    assert repr(table.meta).encode(), "text that no page can show"
+    return list(payload)
+
+
+def _read_head(path: Path) -> object:
+    head = read_head(path)
+    warnings = compare_with_training(head, TRAINING, depth=12)
+    assert "\n" not in "".join(warnings)
+    refuse_split_projections(head)
+    return describe_adapter(head), head.fault
+
+
+def _read_checkpoint(path: Path) -> object:
+    checkpoint = Checkpoint(Path("x.pt"), IDENTITY, Ranks(), every=0)
+    checkpoint.path = path
+    collector = StatisticsCollector(2, 6, 4, "cpu")
+    tally = checkpoint.resume(collector)
+    if tally is None:
+        raise ConfigError(f"{path}: there is no checkpoint")
+    return tally
+
+
+def _read_sidecar(path: Path) -> object:
+    payload = path.with_suffix(".pt")
+    return read_sidecar(payload, payload.stat() if is_regular(payload) else Path("/").stat())
+
+
+def _read_cache(path: Path) -> object:
+    os.environ[table_cache.CACHE_ENV] = str(path.parent)
+    found = table_cache.load_arrays(FINGERPRINT)
+    os.environ[table_cache.CACHE_ENV] = "/nonexistent"
+    assert found is None or isinstance(found["meta"], dict)
+    return None if found is None else sorted(found)
+
+
+def _discover(path: Path) -> object:
+    refs = discover_payloads([path])
+    assert all(ref.path.is_relative_to(path) for ref in refs), "a payload from outside"
+    assert all(ref.label.isprintable() and ref.name.isprintable() for ref in refs)
+    return [str(ref.path) for ref in refs]
+
+
+def _trust(path: Path) -> object:
+    return pickle.loads(path.read_bytes())
+
+
+def _hang(path: Path) -> object:
+    return os.open(path, os.O_RDONLY)  # of a pipe: waits for a writer
+
+
+def _spin(path: Path) -> object:
+    while True:
+        pass
+
+
+def _gorge(path: Path) -> object:
+    return b"x" * 700_000_000
+
+
+def _dawdle(path: Path) -> object:
+    end = time.process_time() + 2.5
+    while time.process_time() < end:
+        pass
+    return None
+
+
+def _ask_for_too_much(path: Path) -> object:
+    return bytearray(2**40)
+
+
+def _talk(path: Path) -> object:
+    error = PayloadError()
+    error.__class__ = type("Talkative", (PayloadError,), {"__str__": lambda _: f"{path}\nno"})
+    raise error
+
+
+def _mumble(path: Path) -> object:
+    raise PayloadError("something is wrong")
+
+
+def _crash(path: Path) -> object:
+    os.abort()
+
+
+READERS: dict[str, Reader] = {
+    "payload": Reader(_read_payload, (PayloadError,)),
+    "head": Reader(_read_head, (AdapterError,)),
+    "weights": Reader(lambda path: load_backbone("dinov3_vitt16_demo", path), (CheckpointError,)),
+    "checkpoint": Reader(_read_checkpoint, (ConfigError,)),
+    "config": Reader(lambda path: load_settings(path.parent, path), (ConfigError,)),
+    "sidecar": Reader(_read_sidecar),
+    "cache": Reader(_read_cache),
+    "discover": Reader(_discover),
+    "planted: trusts": Reader(_trust, (PayloadError,)),
+    "planted: hangs": Reader(_hang, (PayloadError,)),
+    "planted: spins": Reader(_spin, (PayloadError,)),
+    "planted: gorges": Reader(_gorge, (PayloadError,)),
+    "planted: dawdles": Reader(_dawdle, (PayloadError,)),
+    "planted: asks for too much": Reader(_ask_for_too_much, (PayloadError,)),
+    "planted: talks": Reader(_talk, (PayloadError,)),
+    "planted: mumbles": Reader(_mumble, (PayloadError,)),
+    "planted: crashes": Reader(_crash, (PayloadError,)),
+    "planted: raises": Reader(lambda path: {}[path], (PayloadError,)),
+}
+
+
+@contextmanager
+def as_somebody(path: Path) -> Iterator[None]:
+    """Be an ordinary user while reading what root alone could read."""
+    nobody = os.geteuid() == 0 and {"denied", "sealed"} & set(path.parts)
+    if nobody:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if nobody:
+            os.seteuid(0)
+
+
+def describe(result: Any) -> str:
+    """Shorten what a reader returned."""
+    return repr(result)[:200]
