@@ -40,6 +40,7 @@ def main() -> None:
         answers.write(json.dumps(answer) + "\n")
         if answer["bytes"] > RESIDUE:
             gc.collect()
+            gc.freeze()  # modules imported meanwhile need not be walked through again
 
 
 def _answer(name: str, path: Path, resident: int) -> dict[str, Any]:

@@ -218,6 +218,7 @@ def endless() -> dict[str, bytes]:
         "dict that contains itself": b"}" + put(0) + text("k") + get(0) + b"s",
         "tuple as a key": b"}" + tuple_of(text("a"), text("b")) + b"Ns",
         "one text ten thousand times": b"](" + long_text + get(7) * 10_000 + b"e",
+        "as many steps as are followed": b"](" + b"N" * 390_000 + b"e",
         "two million steps": b"](" + b"N" * 2 * many + b"e",
         "numbers that share one hash": b"}(" + colliding + b"u",
         "set of one list over and over": b"("

@@ -30,7 +30,6 @@ from analysis.errors import (
     PayloadError,
 )
 from analysis.files import is_regular
-from analysis.payload import load_payload
 from analysis.ranks import Ranks
 from analysis.settings import load_settings
 from analysis.sidecar import read_sidecar
@@ -56,11 +55,10 @@ class Reader:
 
 
 def _read_payload(path: Path) -> object:
-    payload = load_payload(path)
     table = load_table(path)
     assert np.isfinite(table.values).all(), "numbers that are none reached the table"
     assert repr(table.meta).encode(), "text that no page can show"
-    return list(payload)
+    return table.meta
 
 
 def _read_head(path: Path) -> object:
