@@ -145,6 +145,9 @@ def _measure(
     values, levels = 1, 1
     if isinstance(node, yaml.ScalarNode):
         values += len(node.value) // 100
+        if any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            problem = "half a surrogate pair, which no file name or page can hold"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     for child in children:
         if id(child) in opened:
             raise yaml.MarkedYAMLError(

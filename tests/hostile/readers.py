@@ -151,7 +151,7 @@ READERS: dict[str, Reader] = {
     "cache": Reader(_read_cache),
     "discover": Reader(_discover),
     "planted: trusts": Reader(_trust, (PayloadError,)),
-    "planted: hangs": Reader(_hang, (PayloadError,)),
+    "planted: waits for a pipe": Reader(_hang, (PayloadError,)),
     "planted: spins": Reader(_spin, (PayloadError,)),
     "planted: gorges": Reader(_gorge, (PayloadError,)),
     "planted: dawdles": Reader(_dawdle, (PayloadError,)),
