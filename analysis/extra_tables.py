@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from analysis import extra_cache
 from analysis.comparison.image_groups import GroupStats, read_groups
 from analysis.errors import PayloadError
+from analysis.extra_check import check_extras
 from analysis.table_cache import Fingerprint
 from analysis.vocabulary import Representation, TokenRole
 
@@ -227,14 +228,20 @@ def load_extras(path: Path | str) -> ExtraTable:
     Raises:
         PayloadError: If the file cannot be read or is no payload, or its `extras` are broken.
     """
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PayloadError(f"{path}: is not a usable path ({error}).") from error
     fingerprint = _fingerprint(path)
     cached = extra_cache.open_parts(fingerprint)
     if cached is None:
         from analysis.payload import load_payload  # torch: seconds, so only here
 
         payload = load_payload(path)
-        parts, notes = build_parts(payload)
+        try:
+            parts, notes = build_parts(payload)
+        except PayloadError as error:
+            raise PayloadError(f"{path}: {error}") from error
         if _fingerprint(path) == fingerprint:  # else replaced meanwhile: whose are these?
             extra_cache.save_parts(fingerprint, parts, notes)
     else:
@@ -260,11 +267,12 @@ def build_parts(payload: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], di
     A part that any layer lacks is left out as a whole.
 
     Raises:
-        PayloadError: If an array has another shape than those of other layers.
+        PayloadError: If a part is there but not as specified; names its key.
     """
     layers = sorted(payload["layers"])
     extras = payload.get("extras")
-    extras = extras if isinstance(extras, Mapping) else {}
+    channels = len(payload["layers"][layers[0]][Representation.PRE.value]["cls"]["mean"])
+    check_extras(extras, layers, channels)
     held = _child(extras, "layers")
     trees = [_child(held, layer) for layer in layers]
     parts: dict[str, NDArray[Any]] = {}

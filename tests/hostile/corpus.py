@@ -24,7 +24,7 @@ from analysis.statistics.collector import StatisticsCollector
 from tests.factories.backbones import make_backbone
 from tests.factories.payloads import make_payload
 from tests.hostile.archives import RECORDS, as_zip, lying_archives
-from tests.hostile.payloads import CHANNELS, LAYERS, odd_payloads, wrong_payloads
+from tests.hostile.payloads import CHANNELS, LAYERS, odd_payloads, wrong_extras, wrong_payloads
 from tests.hostile.pickles import START, STOP, as_legacy, endless, executing, in_dict
 from tests.hostile.readers import CACHED, IDENTITY
 from tests.hostile.texts import hostile_json, hostile_yaml
@@ -108,6 +108,12 @@ def _payloads(folder: Path, marker: Path) -> Iterator[Case]:
         for number, (name, content) in enumerate(contents.items()):
             path = folder / expected / "feature_stats" / _name(number)
             yield Case(name, "payload", _write(path, _dump(content)), expected)
+            if expected == ANY and not name.startswith("extras"):
+                yield Case(f"extras of {name}", "extras", path, ANY)
+    for number, (name, content) in enumerate(wrong_extras().items()):
+        path = _write(folder / "extras" / "feature_stats" / _name(number), _dump(content))
+        yield Case(f"extras: {name}", "extras", path)
+        yield Case(f"payload with extras: {name}", "payload", path, ANY)
 
 
 def _damaged(folder: Path, marker: Path) -> Iterator[Case]:

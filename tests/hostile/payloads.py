@@ -116,6 +116,42 @@ def odd_payloads() -> dict[str, Any]:
     }
 
 
+def wrong_extras() -> dict[str, Any]:
+    """Return payloads whose `layers` can be read and whose `extras` cannot."""
+    good = make_payload(layers=LAYERS, channels=CHANNELS, extras=True)
+    found: dict[str, Any] = {
+        "a text": good | {"extras": "x"},
+        "a list": good | {"extras": [1]},
+        "layers of a list": good | {"extras": {"layers": [1]}},
+        "images of a number": good | {"extras": {"images": -1}},
+        "grid of texts": good | {"extras": {"images": {"grid": ["a", "b"]}}},
+        "grid of nothing": good | {"extras": {"images": {"grid": [0, 0]}}},
+        "paths of numbers": good | {"extras": {"images": {"paths": [1]}}},
+        "paths of a text": good | {"extras": {"images": {"paths": "abc"}}},
+        "norm of another length": good | {"extras": {"norm": {"gamma": torch.ones(2)}}},
+        "embedding of nothing": good | {"extras": {"embedding": {"cls": {}}}},
+    }
+    for keys in _leaves(good["extras"]["layers"][1]):
+        if keys[-1] in ("patch", "min", "std", "top", "count") and "storage_1" not in keys:
+            for kind, value in (("text", "x"), ("short", torch.ones(1)), ("dict", {"a": 1})):
+                payload = copy.deepcopy(good)
+                _set(payload, ("extras", "layers", 1, *keys), value)
+                found[f"{_dotted(keys)} {kind}"] = payload
+    for part in good["extras"]["layers"][0]:
+        payload = copy.deepcopy(good)
+        payload["extras"]["layers"][0][part] = {"cls": {"\n": torch.ones(1)}, 1: 2}
+        found[f"{part} of other keys"] = payload
+    return found
+
+
+def _leaves(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if not isinstance(tree, dict):
+        yield above
+        return
+    for key, child in tree.items():
+        yield from _leaves(child, (*above, key))
+
+
 def _dotted(keys: tuple[Any, ...]) -> str:
     return ".".join(map(str, keys))
 

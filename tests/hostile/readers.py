@@ -29,12 +29,14 @@ from analysis.errors import (
     ConfigError,
     PayloadError,
 )
+from analysis.extra_tables import load_extras
 from analysis.files import is_regular
 from analysis.ranks import Ranks
 from analysis.settings import load_settings
 from analysis.sidecar import read_sidecar
 from analysis.statistics.collector import StatisticsCollector
 from analysis.tables import load_table
+from analysis.vocabulary import Representation, TokenRole
 
 IDENTITY = {"weights": "a" * 64, "images": "b" * 64}
 FINGERPRINT = ("/x.pt", 1, 1)
@@ -59,6 +61,19 @@ def _read_payload(path: Path) -> object:
     assert np.isfinite(table.values).all(), "numbers that are none reached the table"
     assert repr(table.meta).encode(), "text that no page can show"
     return table.meta
+
+
+def _read_extras(path: Path) -> object:
+    table = load_extras(path)
+    for role in table.roles:
+        for representation in Representation:
+            table.value_range(representation, role)
+            table.storage(representation, role)
+            table.norm_hist(representation, role)
+    for layer in table.layers:
+        for role in TokenRole:
+            table.groups(int(layer), Representation.GLOBAL_LN, role)
+    return table.image_paths[:3], table.grid, table.storage_values()
 
 
 def _read_head(path: Path) -> object:
@@ -143,6 +158,7 @@ def _crash(path: Path) -> object:
 
 READERS: dict[str, Reader] = {
     "payload": Reader(_read_payload, (PayloadError,)),
+    "extras": Reader(_read_extras, (PayloadError,)),
     "head": Reader(_read_head, (AdapterError,)),
     "weights": Reader(lambda path: load_backbone("dinov3_vitt16_demo", path), (CheckpointError,)),
     "checkpoint": Reader(_read_checkpoint, (ConfigError,)),

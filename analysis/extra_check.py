@@ -1,0 +1,127 @@
+"""Check that the optional `extras` of a payload are what the views of them rely on.
+
+Every part may be missing; one that is there must have the keys, types and shapes that are written
+down here. Keys of parts that are not known here belong to later versions, and are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from analysis.errors import PayloadError
+from analysis.vocabulary import IMAGE_GROUPS
+
+Array = tuple[str, tuple[int | str, ...]]
+"""Type and shape; the letter C stands for the channels."""
+
+_ROLE = r"cls|patch|storage_\d{1,2}"
+_REPRESENTATION = r"pre|per_layer_ln"
+_VECTOR: Array = ("float32", ("C",))
+_GROUPED: Array = ("float32", (IMAGE_GROUPS, "C"))
+_STATISTICS: dict[str, Array] = {"mean": _VECTOR, "std": _VECTOR, "max_abs": _VECTOR}
+
+_LAYER_PARTS: dict[str, tuple[tuple[str, ...], dict[str, Array] | Array]] = {
+    "range": ((_REPRESENTATION, _ROLE), {"min": _VECTOR, "max": _VECTOR}),
+    "argmax": ((_ROLE,), ("int32", ("C", 2))),
+    "exceed": ((_ROLE,), ("int64", (3, "C"))),
+    "norm_hist": ((_REPRESENTATION, _ROLE), ("int64", (66,))),
+    "top": ((), ("float32", (4,))),
+    "groups": (
+        (_REPRESENTATION, _ROLE),
+        {"count": ("int64", (IMAGE_GROUPS,)), "mean": _GROUPED, "std": _GROUPED},
+    ),
+    "storage": ((_ROLE, _REPRESENTATION), {"count": ("int", ())} | _STATISTICS),
+}
+_MAX_GRID = 10_000
+
+
+def check_extras(extras: Any, layers: Iterable[int], channels: int) -> None:
+    """Check all that `analysis.extra_tables` reads.
+
+    Args:
+        extras: The value of the payload's key of that name; None where it has none.
+        layers: The payload's layers.
+        channels: Its channels.
+
+    Raises:
+        PayloadError: At the first key that is not as specified; names it, what was expected and
+            what was found, but not the file.
+    """
+    if extras is None:
+        return
+    held = _mapping(_mapping(extras, "extras").get("layers", {}), "extras.layers")
+    for layer in layers:
+        where = f"extras.layers.{layer}"
+        tree = _mapping(held.get(layer, {}), where)
+        for part, (levels, leaf) in _LAYER_PARTS.items():
+            if part in tree:
+                _check_tree(tree[part], levels, leaf, channels, f"{where}.{part}")
+    embedding = extras.get("embedding", {})
+    _check_tree(embedding, (_ROLE,), _STATISTICS, channels, "extras.embedding")
+    norm = _mapping(extras.get("norm") or {}, "extras.norm")
+    for key in ("gamma", "beta", "cls_gamma", "cls_beta"):
+        if norm.get(key) is not None:
+            _check_array(norm[key], _VECTOR, channels, f"extras.norm.{key}")
+    _check_images(extras.get("images"))
+
+
+def _check_tree(
+    value: Any, levels: tuple[str, ...], leaf: dict[str, Array] | Array, channels: int, where: str
+) -> None:
+    if levels:
+        for key, child in _mapping(value, where).items():
+            if not isinstance(key, str) or not re.fullmatch(levels[0], key):
+                raise _fault(where, f"keys like {levels[0]}", repr(key))
+            _check_tree(child, levels[1:], leaf, channels, f"{where}.{key}")
+    elif isinstance(leaf, dict):
+        cell = _mapping(value, where)
+        for key, array in leaf.items():
+            if key not in cell:
+                raise _fault(f"{where}.{key}", "this key", "nothing")
+            _check_array(cell[key], array, channels, f"{where}.{key}")
+    else:
+        _check_array(value, leaf, channels, where)
+
+
+def _check_array(value: Any, array: Array, channels: int, where: str) -> None:
+    kind, axes = array
+    shape = tuple(channels if axis == "C" else axis for axis in axes)
+    if kind == "int":
+        if type(value) is not int or not 0 <= value < 2**63:
+            raise _fault(where, "a count", repr(value))
+        return
+    if not hasattr(value, "dtype") or not hasattr(value, "shape"):
+        raise _fault(where, f"{kind} {shape}", f"a {type(value).__name__}")
+    found = str(value.dtype).removeprefix("torch."), tuple(value.shape)
+    if found != (kind, shape) or getattr(value, "requires_grad", False):
+        raise _fault(where, f"{kind} {shape}", f"{found[0]} {found[1]}")
+
+
+def _check_images(images: Any) -> None:
+    if images is None:
+        return
+    paths = _mapping(images, "extras.images").get("paths") or []
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise _fault("extras.images.paths", "a list of texts", type(paths).__name__)
+    grid = images.get("grid")
+    if grid is None:
+        return
+    if not isinstance(grid, list | tuple) or [type(side) for side in grid] != [int, int]:
+        raise _fault("extras.images.grid", "two whole numbers", repr(grid))
+    if not all(0 < side <= _MAX_GRID for side in grid):
+        raise _fault("extras.images.grid", f"1 to {_MAX_GRID} rows and columns", repr(grid))
+
+
+def _mapping(value: Any, where: str) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise _fault(where, "a dict", f"a {type(value).__name__}")
+    return value
+
+
+def _fault(key: str, expected: str, found: str) -> PayloadError:
+    return PayloadError(
+        f"{key}: expected {expected}, found {found[:200]}. Make the payload anew, with extras of "
+        "this version or none."
+    )
