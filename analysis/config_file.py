@@ -18,6 +18,11 @@ import yaml
 
 from analysis.errors import ConfigError
 
+# PyYAML looks tagged values such as `!!bool x` and `!!timestamp x` up without checking them.
+_UNREADABLE = (
+    yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError
+)  # fmt: skip
+
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_WRITTEN = 10_000
@@ -62,7 +67,7 @@ def load_config_file(path: Path) -> ConfigFile:
         if mark and error.context_mark and error.context_mark.line != mark.line:
             reason += f" (in what begins on line {error.context_mark.line + 1})"
         raise ConfigError(f"{path}{where}: {reason}; correct the YAML there") from error
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {reason}") from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):

@@ -14,25 +14,25 @@ from analysis.errors import PayloadError
 from analysis.vocabulary import IMAGE_GROUPS
 
 Array = tuple[str, tuple[int | str, ...]]
-"""Type and shape; the letter C stands for the channels."""
+"""Kind of number, of whatever width, and shape; the letter C stands for the channels."""
 
 _ROLE = r"cls|patch|storage_\d{1,2}"
 _REPRESENTATION = r"pre|per_layer_ln"
-_VECTOR: Array = ("float32", ("C",))
-_GROUPED: Array = ("float32", (IMAGE_GROUPS, "C"))
+_VECTOR: Array = ("float", ("C",))
+_GROUPED: Array = ("float", (IMAGE_GROUPS, "C"))
 _STATISTICS: dict[str, Array] = {"mean": _VECTOR, "std": _VECTOR, "max_abs": _VECTOR}
 
 _LAYER_PARTS: dict[str, tuple[tuple[str, ...], dict[str, Array] | Array]] = {
     "range": ((_REPRESENTATION, _ROLE), {"min": _VECTOR, "max": _VECTOR}),
-    "argmax": ((_ROLE,), ("int32", ("C", 2))),
-    "exceed": ((_ROLE,), ("int64", (3, "C"))),
-    "norm_hist": ((_REPRESENTATION, _ROLE), ("int64", (66,))),
-    "top": ((), ("float32", (4,))),
+    "argmax": ((_ROLE,), ("int", ("C", 2))),
+    "exceed": ((_ROLE,), ("int", (3, "C"))),
+    "norm_hist": ((_REPRESENTATION, _ROLE), ("int", (66,))),
+    "top": ((), ("float", (4,))),
     "groups": (
         (_REPRESENTATION, _ROLE),
-        {"count": ("int64", (IMAGE_GROUPS,)), "mean": _GROUPED, "std": _GROUPED},
+        {"count": ("int", (IMAGE_GROUPS,)), "mean": _GROUPED, "std": _GROUPED},
     ),
-    "storage": ((_ROLE, _REPRESENTATION), {"count": ("int", ())} | _STATISTICS),
+    "storage": ((_ROLE, _REPRESENTATION), {"count": ("count", ())} | _STATISTICS),
 }
 _MAX_GRID = 10_000
 
@@ -88,15 +88,16 @@ def _check_tree(
 def _check_array(value: Any, array: Array, channels: int, where: str) -> None:
     kind, axes = array
     shape = tuple(channels if axis == "C" else axis for axis in axes)
-    if kind == "int":
+    if kind == "count":
         if type(value) is not int or not 0 <= value < 2**63:
             raise _fault(where, "a count", repr(value))
         return
     if not hasattr(value, "dtype") or not hasattr(value, "shape"):
         raise _fault(where, f"{kind} {shape}", f"a {type(value).__name__}")
-    found = str(value.dtype).removeprefix("torch."), tuple(value.shape)
-    if found != (kind, shape) or getattr(value, "requires_grad", False):
-        raise _fault(where, f"{kind} {shape}", f"{found[0]} {found[1]}")
+    found = str(value.dtype).removeprefix("torch.")
+    wanted = found.rstrip("1234568") == kind and tuple(value.shape) == shape
+    if not wanted or getattr(value, "requires_grad", False):
+        raise _fault(where, f"{kind} {shape}", f"{found} {tuple(value.shape)}")
 
 
 def _check_images(images: Any) -> None:

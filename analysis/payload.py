@@ -44,6 +44,9 @@ BACKBONE_KEYS = (
 )
 
 
+BACKBONE_TYPES = {"backbone_name": str, "used_lora": bool}
+"""Types of the others: text or None."""
+
 MAX_BYTES = 2**29
 """Of a payload, unpacked. The largest backbone's takes 120 MB with all extras."""
 
@@ -163,6 +166,9 @@ def validate_payload(payload: Any, path: Path) -> None:
     for key in BACKBONE_KEYS:
         if key not in backbone:
             raise _fault(path, f"meta.backbone.{key}", "this key", "nothing")
+        if not isinstance(backbone[key], BACKBONE_TYPES.get(key, str | None)):
+            found = f"a {type(backbone[key]).__name__}"
+            raise _fault(path, f"meta.backbone.{key}", "text, or a bool for used_lora", found)
     for key in COUNT_KEYS:
         if not 0 <= _child(counts, key, int, path, "meta.counts") <= MAX_COUNT:
             raise _fault(path, f"meta.counts.{key}", f"0 to {MAX_COUNT}", repr(counts[key]))

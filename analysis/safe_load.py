@@ -84,10 +84,10 @@ def load_torch_file(
         )
     try:
         archive = inspect_archive(path, start, max_bytes, checksums=checksums)
-        _scan(path, archive, allowed)
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
-            # Odd files make torch warn before it refuses them; the error says it all.
-            warnings.simplefilter("ignore", UserWarning)
+            # Odd files make torch and Python warn before they are refused; the error says it all.
+            warnings.simplefilter("ignore")
+            _scan(path, archive, allowed)
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive.stored)
         classes = tuple(item for item in allowed if isinstance(item, type))
         check_values(loaded, archive.unpacked, classes)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from analysis import table_cache
 from analysis.errors import PayloadError
+from analysis.run_facts import clear_run
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
 REPRESENTATIONS = tuple(Representation)
@@ -189,6 +190,8 @@ def build_table(payload: Mapping[str, Any]) -> StatsTable:
     written = json.dumps(payload["meta"], default=_describe, ensure_ascii=False)
     # Half a surrogate pair is text to a pickle, but nothing that a page can show.
     meta = json.loads(written.encode(errors="replace"))
+    if "run" in meta:
+        meta["run"] = clear_run(meta["run"], len(layers))
     return StatsTable(values, counts[:, 0], np.array(layers, dtype=np.int64), meta)
 
 

@@ -172,7 +172,7 @@ def test_a_dead_channel_with_another_tools_floor_of_std_is_no_fault() -> None:
     ("changes", "ok", "words"),
     [
         pytest.param({}, True, "up to 4.00%", id="acts"),
-        pytest.param({"lora_proof": [0.0, 0.0]}, False, "changes no layer", id="does-nothing"),
+        pytest.param({"lora_proof": [0.0] * 4}, False, "changes no layer", id="does-nothing"),
         pytest.param({"lora_error": "bad <key>"}, False, "bad <key>", id="broken"),
         pytest.param({"used_lora": False}, None, "No adapter", id="frozen"),
         pytest.param({"lora_proof": None}, None, "not recorded", id="not-measured"),

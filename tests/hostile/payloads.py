@@ -42,7 +42,7 @@ def _changes() -> Iterator[tuple[str, Callable[[dict[Any, Any]], None]]]:
     ):  # fmt: skip
         yield f"without {_dotted(keys)}", lambda payload, keys=keys: _delete(payload, keys)
         for kind, value in (("None", None), ("a list", []), ("a text", "x"), ("bool", True)):
-            if keys != ("meta", "backbone", "used_lora"):
+            if (keys[-1], kind) != ("used_lora", "bool"):
                 label = f"{_dotted(keys)} is {kind}"
                 yield label, lambda payload, keys=keys, value=value: _set(payload, keys, value)
     counts = {

@@ -257,7 +257,7 @@ CONFIG: dict[Any, Any] = {
 }
 YAML_VALUES = st.recursive(
     PLAIN | st.dates() | st.binary(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)),
     max_leaves=6,
 )
 YAML_EDITS = st.lists(
@@ -291,6 +291,8 @@ def load(path: Path) -> tuple[Settings | None, str]:
 @fuzzed
 @given(edits=YAML_EDITS, changes=TEXT_EDITS)
 @example(edits=[("rename", 0, "\ud800", None)], changes=[])  # a name that no page can show
+@example(edits=[], changes=[(0, "!!bool ", 0)])  # a KeyError inside PyYAML
+@example(edits=[], changes=[(0, "!!timestamp ", 0)])  # an AttributeError inside PyYAML
 @example(edits=[], changes=[(0, "a: 1" + ":59" * 200_000 + "\n", 0)])  # grows with the square
 def test_an_edited_config_is_read_or_refused(
     tmp_path: Path, edits: list[Any], changes: list[tuple[int, str, int]]
