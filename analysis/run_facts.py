@@ -6,7 +6,6 @@ with right statistics from being read: it is left out, and a warning of the run 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,11 +53,11 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and 0 <= value < MAX_NUMBER
+    return type(value) in (int, float) and 0 <= value < MAX_NUMBER
 
 
 def _is_real(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) < MAX_NUMBER
+    return type(value) in (int, float) and abs(value) < MAX_NUMBER
 
 
 def _is_size(value: Any) -> bool:
