@@ -20,7 +20,7 @@ from analysis.table_cache import DAMAGED, Fingerprint, cache_path, forget_old, o
 
 FOLDER = "extras"
 
-FORMAT = 1
+FORMAT = 2
 """Part of every cached file; to be raised when the members' meaning changes."""
 
 MAX_FILES = 8

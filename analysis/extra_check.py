@@ -10,11 +10,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from analysis.errors import PayloadError
 from analysis.vocabulary import IMAGE_GROUPS
 
 Array = tuple[str, tuple[int | str, ...]]
 """Kind of number, of whatever width, and shape; the letter C stands for the channels."""
+
+Grid = tuple[int, int]
 
 _ROLE = r"cls|patch|storage_\d{1,2}"
 _REPRESENTATION = r"pre|per_layer_ln"
@@ -52,19 +56,21 @@ def check_extras(extras: Any, layers: Iterable[int], channels: int) -> None:
     if extras is None:
         return
     held = _mapping(_mapping(extras, "extras").get("layers", {}), "extras.layers")
+    grid = _check_images(extras.get("images"))
     for layer in layers:
         where = f"extras.layers.{layer}"
         tree = _mapping(held.get(layer, {}), where)
         for part, (levels, leaf) in _LAYER_PARTS.items():
             if part in tree:
                 _check_tree(tree[part], levels, leaf, channels, f"{where}.{part}")
+        if "footprint" in tree:
+            _check_footprint(tree["footprint"], channels, grid, f"{where}.footprint")
     embedding = extras.get("embedding", {})
     _check_tree(embedding, (_ROLE,), _STATISTICS, channels, "extras.embedding")
     norm = _mapping(extras.get("norm") or {}, "extras.norm")
     for key in ("gamma", "beta", "cls_gamma", "cls_beta"):
         if norm.get(key) is not None:
             _check_array(norm[key], _VECTOR, channels, f"extras.norm.{key}")
-    _check_images(extras.get("images"))
 
 
 def _check_tree(
@@ -100,19 +106,37 @@ def _check_array(value: Any, array: Array, channels: int, where: str) -> None:
         raise _fault(where, f"{kind} {shape}", f"{found} {tuple(value.shape)}")
 
 
-def _check_images(images: Any) -> None:
+def _check_footprint(value: Any, channels: int, grid: Grid | None, where: str) -> None:
+    cell = _mapping(value, where)
+    if grid is None:
+        raise _fault("extras.images.grid", "rows and columns of the footprints", "nothing")
+    shape = tuple(getattr(cell.get("channels"), "shape", ()))
+    maps = shape[0] if len(shape) == 1 else 1
+    leaf: dict[str, Array] = {"channels": ("int", (maps,)), "mean_abs": ("float", (maps, *grid))}
+    _check_tree(cell, (), leaf, channels, where)
+    which, values = np.asarray(cell["channels"]), np.asarray(cell["mean_abs"])
+    if not 0 < len(np.unique(which)) == maps or which.min() < 0 or which.max() >= channels:
+        expected = f"different channels below {channels}"
+        raise _fault(f"{where}.channels", expected, str(which.tolist()))
+    if ((values < 0) | np.isinf(values)).any():  # NaN where no patch was counted
+        raise _fault(f"{where}.mean_abs", "means of |x|", "negative or infinite ones")
+
+
+def _check_images(images: Any) -> Grid | None:
+    """Check the list of images, and return the patch grid where it is there."""
     if images is None:
-        return
+        return None
     paths = _mapping(images, "extras.images").get("paths") or []
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise _fault("extras.images.paths", "a list of texts", type(paths).__name__)
     grid = images.get("grid")
     if grid is None:
-        return
+        return None
     if not isinstance(grid, list | tuple) or [type(side) for side in grid] != [int, int]:
         raise _fault("extras.images.grid", "two whole numbers", repr(grid))
     if not all(0 < side <= _MAX_GRID for side in grid):
         raise _fault("extras.images.grid", f"1 to {_MAX_GRID} rows and columns", repr(grid))
+    return int(grid[0]), int(grid[1])
 
 
 def _mapping(value: Any, where: str) -> Mapping[Any, Any]:

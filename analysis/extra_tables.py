@@ -54,6 +54,7 @@ class Part(StrEnum):
     STORAGE = "storage"
     EMBEDDING = "embedding"
     NORM = "norm"
+    FOOTPRINT = "footprint"
     IMAGES = "images"
 
 
@@ -67,6 +68,7 @@ PART_LABELS: Mapping[Part, str] = {
     Part.STORAGE: "statistics of storage tokens (registers)",
     Part.EMBEDDING: "statistics of the tokens that enter the first block",
     Part.NORM: "the weights of the shared LayerNorm",
+    Part.FOOTPRINT: "where in the pictures the largest channels are large",
     Part.IMAGES: "the list of images",
 }
 
@@ -174,6 +176,15 @@ class ExtraTable:
         names = ("norm/cls_gamma", "norm/cls_beta") if untied else ("norm/gamma", "norm/beta")
         gamma, beta = map(self._part, names)
         return None if gamma is None or beta is None else (gamma, beta)
+
+    def footprint(self) -> tuple[NDArray[np.int32], Floats] | None:
+        """Return the mean |x| of a few large channels at every patch, over all images.
+
+        Of patch tokens of the block output. Which channels, ``[layers, K]``, and the maps,
+        ``[layers, K, rows, columns]``, NaN where no patch was counted.
+        """
+        channels, maps = map(self._part, ("footprint/channels", "footprint/mean_abs"))
+        return None if channels is None or maps is None else (channels, maps)
 
     def groups(
         self, layer: int, representation: Representation, role: TokenRole

@@ -214,3 +214,56 @@ def test_where_nothing_can_be_cached_the_parts_are_there_all_the_same(
 ) -> None:
     cache.write_text("a file where the folder should be")
     assert load_extras(write_payload(tmp_path / "p.pt", payload)).has(Part.GROUPS)
+
+
+def test_footprints_are_the_mean_of_each_patch(payload: dict[str, Any]) -> None:
+    found = make_extra_table(payload).footprint()
+    assert found is not None
+    channels, maps = found
+    assert channels.shape == (4, 8)
+    assert maps.shape == (4, 8, 2, 4)
+    table = make_table(images=10)
+    for layer, cell in payload["extras"]["layers"].items():
+        np.testing.assert_array_equal(channels[layer], cell["footprint"]["channels"])
+        np.testing.assert_array_equal(maps[layer], cell["footprint"]["mean_abs"])
+        mean = table.get(layer, Representation.PRE, TokenRole.PATCH, Statistic.MEAN)
+        # |mean x| <= mean |x|, and equal for a channel that never changes its sign
+        assert (maps[layer].mean((1, 2)) >= np.abs(mean[channels[layer]]) * (1 - 1e-6)).all()
+        assert maps[layer, 0].mean() == pytest.approx(abs(mean[channels[layer, 0]]), rel=1e-5)
+
+
+def test_a_patch_that_nobody_counted_may_be_nan(payload: dict[str, Any]) -> None:
+    partial = copy.deepcopy(payload)
+    partial["extras"]["layers"][1]["footprint"]["mean_abs"][2, 1, 3] = torch.nan
+    found = make_extra_table(partial).footprint()
+    assert found is not None
+    assert np.isnan(found[1]).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("channels", torch.arange(2).int(), r"mean_abs: expected float \(2, 2, 4\)"),
+        ("channels", torch.tensor([5] * 8, dtype=torch.int32), "channels: expected different"),
+        ("channels", torch.arange(41, 49, dtype=torch.int32), "channels: expected different"),
+        ("channels", torch.zeros(8), r"channels: expected int \(8,\)"),
+        ("channels", None, r"channels: expected int \(1,\)"),
+        ("mean_abs", torch.zeros(8, 4, 2), r"mean_abs: expected float \(8, 2, 4\)"),
+        ("mean_abs", torch.full((8, 2, 4), -1.0), "mean_abs: expected means"),
+        ("mean_abs", torch.full((8, 2, 4), torch.inf), "mean_abs: expected means"),
+    ],
+)
+def test_footprints_that_are_none_are_named(
+    payload: dict[str, Any], key: str, value: Any, said: str
+) -> None:
+    broken = copy.deepcopy(payload)
+    broken["extras"]["layers"][3]["footprint"][key] = value
+    with pytest.raises(PayloadError, match=rf"extras\.layers\.3\.footprint\.{said}"):
+        make_extra_table(broken)
+
+
+def test_footprints_without_a_grid_are_refused(payload: dict[str, Any]) -> None:
+    broken = copy.deepcopy(payload)
+    del broken["extras"]["images"]["grid"]
+    with pytest.raises(PayloadError, match=r"extras\.images\.grid: expected rows and columns"):
+        make_extra_table(broken)

@@ -14,6 +14,7 @@ from analysis.vocabulary import IMAGE_GROUPS
 
 Floats = NDArray[np.float64]
 LEVELS = (6.0, 20.0, 100.0)
+FOOTPRINT_CHANNELS = 8
 
 
 def make_extra_table(payload: Mapping[str, Any]) -> ExtraTable:
@@ -21,12 +22,15 @@ def make_extra_table(payload: Mapping[str, Any]) -> ExtraTable:
     return build_extras(*build_parts(payload))
 
 
-def measure_layer(views: Mapping[str, Floats], storage: Mapping[str, Floats]) -> dict[str, Any]:
+def measure_layer(
+    views: Mapping[str, Floats], storage: Mapping[str, Floats], grid: tuple[int, int]
+) -> dict[str, Any]:
     """Return one layer's entry of ``extras["layers"]``.
 
     Args:
         views: ``[images, 1 + patches, channels]`` of pre and per_layer_ln; CLS first.
         storage: ``[images, storage tokens, channels]`` likewise; may be empty.
+        grid: Patch rows and columns.
     """
     roles = {
         name: {"cls": tokens[:, :1], "patch": tokens[:, 1:]}
@@ -58,7 +62,15 @@ def measure_layer(views: Mapping[str, Floats], storage: Mapping[str, Floats]) ->
             for role in roles["pre"]
             if role.startswith("storage")
         },
+        "footprint": _footprint(roles["pre"]["patch"], grid),
     }
+
+
+def _footprint(patches: Floats, grid: tuple[int, int]) -> dict[str, Any]:
+    sizes = np.abs(patches)
+    channels = np.argsort(-sizes.max((0, 1)), kind="stable")[:FOOTPRINT_CHANNELS]
+    maps = sizes.mean(0)[:, channels].T.reshape(-1, *grid)
+    return {"channels": torch.tensor(channels, dtype=torch.int32), "mean_abs": _float32(maps)}
 
 
 def _range(tokens: Floats) -> dict[str, Any]:

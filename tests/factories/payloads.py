@@ -83,7 +83,7 @@ def make_payload(
         cells[layer] = {name: _measure(view) for name, view in views.items()}
         if extras:
             registers = {"pre": storage * (1 + share), "per_layer_ln": _normalize(storage)}
-            extra_cells[layer] = measure_layer({n: views[n] for n in registers}, registers)
+            extra_cells[layer] = measure_layer({n: views[n] for n in registers}, registers, GRID)
     config = {
         "version": version,
         "model": {"backbone": backbone, "backbone_layers": {"indices": list(tapped)}},
