@@ -18,25 +18,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("missing", help="the images where absent (the default)")
     commands.add_parser("images", help="paint the images and write train.csv again")
-    training = commands.add_parser("train", help="train the backbone and its adapters")
+    training = commands.add_parser(
+        "train", help="all of it again: images, train.csv, backbone, adapters, model card"
+    )
     if "train" in arguments:  # only then: torch takes seconds to import
         from demo.train import add_arguments
 
         add_arguments(training)
     options = parser.parse_args(arguments)
+    status = 0
     if options.command == "train":
-        from demo.train import train
+        from demo.train import train_repeatably
 
-        return train(options)
-    for path in make(options.root, images_again=options.command == "images"):
+        status = train_repeatably(options, options.root / "weights")
+    for path in make(options.root, images_again=options.command in ("images", "train")):
         print(f"made {path}")
-    return 0
+    return status
 
 
 def make(root: Path, *, images_again: bool = False) -> list[Path]:
     """Paint the images and write the table below ``root``, where missing; returns what was written.
 
-    Weights are committed: `python -m demo train --out weights` makes them anew, on a GPU.
+    Weights are committed: `python -m demo train` makes them anew, on a GPU.
     """
     table = root / "data" / "train.csv"
     if table.exists() and not images_again:

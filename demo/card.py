@@ -14,13 +14,13 @@ _CARD = """\
 | file | what it is |
 |---|---|
 | `dinov3_vitt16_demo_pretrain_quadrats.pth` | backbone `dinov3_vitt16_demo`, fp16, official names |
-| `head/infer_head.pt` | head and LoRA adapter (r 8 on `qkv`) for autumn: version `demo-lora` |
-| `head_winter/infer_head.pt` | the same for winter: version `demo-winter` |
+| `head/infer_head.pt` | head and LoRA adapter (r 8 on `qkv`), fp16, for autumn: `demo-lora` |
+| `head_winter/infer_head.pt` | the same for winter: `demo-winter` |
 | `metrics.json` | what the training run measured |
 
-`python -m demo train --out weights` makes all of it, this page included, from a fixed seed
-(`demo/train.py`). The learning rate follows the clock (`--minutes`), so that a slower GPU makes
-fewer steps and gives slightly other numbers; so does another torch.
+`python -m demo train` makes all of it, this page, the images and their table included, from a
+fixed seed (`demo/train.py`). On the same machine with the same packages the weights come out the
+same bit by bit; another GPU or torch rounds differently and gives slightly other numbers.
 
 ## What they are, and what they are not
 
@@ -100,7 +100,7 @@ def write_card(metrics: Mapping[str, Any]) -> str:
         season_pictures=metrics["pictures"]["autumn"],
         held_out=metrics["held_out_pictures"],
         steps=backbone["run"]["steps"],
-        minutes=metrics["minutes"],
+        minutes=metrics["machine"]["minutes"],
         device=metrics["machine"]["device"],
         blocks=" | ".join(str(block) for block in range(len(ratios))),
         rules="|".join("---" for _ in ratios),

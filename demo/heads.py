@@ -41,17 +41,13 @@ def add_lora(backbone: DinoVisionTransformer) -> PeftModel:
 
 def save_backbone(backbone: nn.Module, path: Path) -> None:
     """Save a plain official state dict, floating point tensors as fp16."""
-    state = {
-        name: tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.cpu()
-        for name, tensor in backbone.state_dict().items()
-    }
-    _save(state, path)
+    _save(_half(backbone.state_dict()), path)
 
 
 def save_head(
     adapted: PeftModel, head: Mapping[str, Tensor], path: Path, **meta: str | int | float
 ) -> None:
-    """Save a regression head together with the adapter that it was trained with.
+    """Save a regression head and the adapter that it was trained with, both as fp16.
 
     Args:
         adapted: The backbone with its adapter.
@@ -60,17 +56,28 @@ def save_head(
         **meta: Further facts for ``meta``, plain values.
     """
     contents: dict[str, Any] = {
-        "state_dict": {name: tensor.detach().cpu() for name, tensor in head.items()},
+        "state_dict": _half(head),
         "meta": {"backbone": BACKBONE, "embedding_dim": 192, "target_order": list(TARGETS), **meta},
         "peft": {
             "config": adapted.peft_config["default"].to_dict(),
-            "state_dict": {
-                name: tensor.detach().cpu()
-                for name, tensor in get_peft_model_state_dict(adapted).items()
-            },
+            "state_dict": _half(get_peft_model_state_dict(adapted)),
         },
     }
     _save(contents, path)
+
+
+def round_to_half(module: nn.Module) -> None:
+    """Round every parameter as its file will, so that what is measured is what is read."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(parameter.half())
+
+
+def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.cpu()
+        for name, tensor in state.items()
+    }
 
 
 def _save(contents: object, path: Path) -> None:

@@ -13,9 +13,12 @@ from torch import Tensor
 
 from analysis.backbone.adapters import attach_adapter, measure_lora_proof
 from analysis.backbone.checkpoints import load_backbone
+from analysis.backbone.head_file import read_head
+from demo.backbone import random_backbone
 from demo.biomass import biomass
 from demo.collection import Collection, biomass_of, draw_batch, label
 from demo.heads import BACKBONE, WEIGHTS_NAME
+from demo.learning import QuadratHead, Schedule, learn
 from demo.measuring import r_squared
 from demo.quadrats import FRAME
 from demo.train import add_arguments, train
@@ -85,9 +88,31 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained")
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    options = parser.parse_args(["--out", str(out), "--device", "cpu", "--smoke", "--workers", "1"])
-    assert train(options) == 0
+    small = "--device cpu --workers 1 --images 20 --steps 6 --adapter-steps 4 --batch-tokens 512"
+    assert train(parser.parse_args(small.split()), out) == 3, "so short a run misses its promises"
     return out
+
+
+def test_learning_again_gives_the_same_parameters_bit_by_bit() -> None:
+    def parameters() -> dict[str, Tensor]:
+        torch.manual_seed(1)
+        backbone, head = random_backbone(), QuadratHead(192)
+        schedule = Schedule(steps=3, batch_tokens=128, learning_rate=1e-3)
+        learn(backbone, head, _coded_collection(1), schedule, seed=2, name="again")
+        return {**backbone.state_dict(), **head.state_dict()}
+
+    first, again = parameters(), parameters()
+    started_from = random_backbone().state_dict()
+    assert not torch.equal(first["cls_token"], started_from["cls_token"])
+    for name, tensor in first.items():
+        assert torch.equal(tensor, again[name]), name
+
+
+def test_a_head_file_holds_half_precision(trained: Path) -> None:
+    for folder in ("head", "head_winter"):
+        head = read_head(trained / folder / "infer_head.pt")
+        assert head.peft_state
+        assert {tensor.dtype for tensor in head.peft_state.values()} == {torch.float16}
 
 
 def test_a_run_leaves_files_that_the_product_reads(trained: Path) -> None:
