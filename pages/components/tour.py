@@ -1,4 +1,8 @@
-"""The guided tour: offered on the first visit, then a few lines above each page it leads to."""
+"""The guided tour: offered on the first visit, then a few lines above each page it leads to.
+
+That it was dismissed stands in the address, as any choice: a reload or a bookmark does not offer it
+again, and nothing is stored on either side.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,9 @@ from pages.components import cache, selection
 from pages.components.picker import Version
 from pages.components.text import plain
 
-_DISMISSED = "tour dismissed"
-_WALK = "tour"
+_OFFER = "tour"
+"""Name of the choice in the address; `off` once the offer was dismissed."""
+_WALK = "tour walk"
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,8 @@ class _Walk:
 
 
 def offer(version: Version) -> None:
-    """Offer the steps that a payload supports, until they are dismissed in this session."""
-    if st.session_state.get(_DISMISSED) or version.partial:
+    """Offer the steps that a payload supports, until they are dismissed."""
+    if selection.recall(_OFFER) == "off" or version.partial:
         return
     twin = _find_twin(version.ref)
     steps = _plan(version, twin)
@@ -93,7 +98,7 @@ def _go(walk: _Walk) -> None:
 
 
 def _end() -> None:
-    st.session_state[_DISMISSED] = True
+    selection.remember(_OFFER, "off")
     st.session_state.pop(_WALK, None)
 
 

@@ -62,6 +62,13 @@ def test_the_tour_is_gone_once_it_is_dismissed(open_page: Open) -> None:
     assert "What to look at first" not in texts(app)
     app = app.switch_page("pages/layers.py").run().switch_page("pages/overview.py").run()
     assert "What to look at first" not in texts(app)
+    assert app.query_params["tour"] == "off"
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_reload_or_a_bookmark_does_not_offer_a_dismissed_tour_again(open_page: Open) -> None:
+    assert "What to look at first" not in texts(open_page("overview", tour="off"))
+    assert "What to look at first" in texts(open_page("overview"))
 
 
 @pytest.mark.usefixtures("versions")
