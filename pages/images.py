@@ -1,12 +1,16 @@
-"""From a channel to the photographs behind it: where it peaks, and its map over single pictures."""
+"""From a channel to the photographs behind it: where it peaks, and its maps."""
 
 import streamlit as st
 
 from analysis.errors import PayloadError
 from analysis.extra_tables import load_extras
-from pages.components import map_view, peak_view, picker, selection, shell
+from pages.components import footprint_view, map_view, peak_view, picker, selection, shell
 
-VIEWS = {"peaks": "Where it peaks", "maps": "Over a picture, through depth"}
+VIEWS = {
+    "peaks": "Where it peaks",
+    "footprint": "Over the data set",
+    "maps": "Over a picture, through depth",
+}
 
 shell.open_page("Images")
 version = picker.read_one()
@@ -20,5 +24,7 @@ except PayloadError as error:
 view = selection.choose("view", "Show", list(VIEWS), default="peaks", format_func=VIEWS.__getitem__)
 if view == "maps":
     map_view.show(version, extras)
+elif view == "footprint":
+    footprint_view.show(version, extras)
 else:
     peak_view.show(version, extras)

@@ -1,12 +1,15 @@
 """Where in the pictures a channel is large: everywhere, in few patches, or in some images.
 
-Told from what a payload holds: mean, std and max |x| over all patches of all images, and the means
-of the eight image groups. Images differ between groups as they do between each other, so the
-spread of the group means, times the images of a group, estimates the variance of the image means.
+Told from what a payload holds: mean, std and max |x| over all patches of all images, the means of
+the eight image groups, and, of a few channels, the mean |x| at every patch of the grid.
+
+Images differ between groups as they do between each other, so the spread of the group means, times
+the images of a group, estimates the variance of the image means.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -29,6 +32,9 @@ BETWEEN = 0.5
 
 MIN_GROUPS = 4
 """Groups with images that an estimate needs."""
+
+MARKED = 1.25
+"""Mass of some patches over their share of the patches from which on they stand out."""
 
 CONFIDENCE_Z = 1.2816
 """Normal quantile of the bounds of a share: 10 % on either side."""
@@ -130,3 +136,72 @@ def summarise_footprints(frame: pd.DataFrame) -> str:
     counts = frame["footprint"].value_counts()
     parts = [f"{counts[kind.value]} {kind.value}" for kind in Footprint if kind.value in counts]
     return f"Of the top {len(frame)} channels: {', '.join(parts)}."
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a map of mean |x| is spread over the patch grid; shares of its sum, 0 to 1."""
+
+    row: int
+    column: int
+    """Of the largest patch."""
+    largest_over_median: float
+    """inf where more than half of the patches are 0."""
+    border: float
+    """Share of the map in the outermost ring of patches."""
+    border_patches: float
+    """Share of the patches in that ring; 1 where the grid has no inside."""
+    corners: float
+    """Share of the map in the four corner patches."""
+    corner_patches: float
+
+
+def measure_spread(mean_abs: NDArray[np.floating]) -> Spread | None:
+    """Measure one map ``[rows, columns]``, patches that were not counted (NaN) left out.
+
+    Returns:
+        None where nothing was counted, or the channel is zero everywhere.
+    """
+    values = np.asarray(mean_abs, dtype=np.float64)
+    counted = np.isfinite(values)
+    total = float(np.nansum(values))
+    if not counted.any() or total <= 0:
+        return None
+    ends = [np.isin(np.arange(size), (0, size - 1)) for size in values.shape]
+    ring, corners = ends[0][:, None] | ends[1], ends[0][:, None] & ends[1]
+    row, column = np.unravel_index(np.nanargmax(values), values.shape)
+    largest, median = float(np.nanmax(values)), float(np.nanmedian(values))
+    return Spread(
+        int(row),
+        int(column),
+        largest / median if median > 0 else float("inf"),
+        *(
+            share
+            for where in (ring, corners)
+            for share in (float(np.nansum(values[where])) / total, _share(where, counted))
+        ),
+    )
+
+
+def describe_spread(spread: Spread) -> str:
+    """Return in one sentence whether the image border or its corners stand out."""
+    if spread.border_patches >= 1:
+        return "Every patch of this grid lies at the image border."
+    facts = (
+        f"the outermost ring, {spread.border_patches:.0%} of the patches, holds "
+        f"{spread.border:.0%} of the map, and the four corners, {spread.corner_patches:.1%}, "
+        f"hold {spread.corners:.1%}"
+    )
+    if spread.border >= MARKED * spread.border_patches:
+        kind = "Larger at the border"
+    elif spread.corners >= MARKED * spread.corner_patches > 0:
+        kind = "Larger in the corners"
+    elif spread.border * MARKED <= spread.border_patches:
+        kind = "Smaller at the border"
+    else:
+        kind = "No border effect"
+    return f"{kind}: {facts}."
+
+
+def _share(where: NDArray[np.bool_], counted: NDArray[np.bool_]) -> float:
+    return float((where & counted).sum() / counted.sum())

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from analysis.errors import ConfigError, ImageError
 from analysis.extra_tables import ExtraTable, Part
-from analysis.maps.footprint import SENTENCES, describe_footprint, summarise_footprints
 from analysis.maps.peaks import describe_peaks, group_peaks
 from analysis.maps.photographs import (
     are_measured,
@@ -47,7 +46,7 @@ class Cell:
 
 
 def show(version: Version, extras: ExtraTable) -> None:
-    """Show where the chosen channel peaks, and what the top channels of the layer answer to."""
+    """Show where the chosen channel peaks, and whether the top channels of the layer share it."""
     for part in (Part.ARGMAX, Part.IMAGES, Part.RANGE):
         if not extras.has(part):
             st.info(extras.why_absent(part), icon=":material/info:")
@@ -96,8 +95,6 @@ def show(version: Version, extras: ExtraTable) -> None:
     shared = group_peaks(cell.order[:k], places, list(extras.image_paths))
     st.markdown(plain(describe_peaks(shared)))
     _show_places(shared, patch >= 0)
-    if role == TokenRole.PATCH:
-        _show_footprints(table, extras, layer, cell, k)
 
 
 def choose_role(extras: ExtraTable) -> str:
@@ -221,61 +218,3 @@ def _show_places(shared: pd.DataFrame, placed: bool) -> None:
         },
     )
     downloads.show_csv(shared, "peaks")
-
-
-def _show_footprints(table: StatsTable, extras: ExtraTable, layer: int, cell: Cell, k: int) -> None:
-    st.subheader(f"What the top {k} channels answer to")
-    groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
-    images = max(1, table.num_images)
-    frame = describe_footprint(
-        cell.order[:k],
-        cell.mean,
-        cell.std,
-        cell.max_abs,
-        groups,
-        round(table.count(layer, TokenRole.PATCH) / images),
-    )
-    st.markdown(summarise_footprints(frame))
-    show_footprints(frame)
-    if groups is None:
-        st.caption(extras.why_absent(Part.GROUPS))
-    downloads.show_csv(frame, "footprints")
-
-
-def show_footprints(frame: pd.DataFrame) -> None:
-    """Show what channels answer to, with the numbers that say so."""
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    meaning: Sequence[str] = [f"**{kind.value}**: {words}" for kind, words in SENTENCES.items()]
-    percent = frame.assign(
-        **{key: 100 * frame[key] for key in ("between", "between_low", "between_high")}
-    )
-    percent["bounds"] = [
-        "" if np.isnan(low) else f"{low:.0f} to {high:.0f} %"
-        for low, high in zip(percent["between_low"], percent["between_high"], strict=True)
-    ]
-    st.dataframe(
-        percent,
-        hide_index=True,
-        key="footprints",
-        placeholder="–",
-        column_order=["channel", "footprint", "mean_over_std", "peak_z", "between", "bounds"],
-        column_config={
-            "channel": number("Channel", format="%d"),
-            "footprint": text("Answers to", help="  \n".join(meaning)),
-            "mean_over_std": number("|mean| / std", format="%.2f"),
-            "peak_z": number(
-                "Peak, in stds",
-                format="%.1f",
-                help="(max |x| − |mean|) / std: at least so far out.",
-            ),
-            "between": number(
-                "Between images",
-                format="%.0f %%",
-                help="Share of the variance that lies between the images' means; the rest lies "
-                "within images. Estimated from the means of eight image groups.",
-            ),
-            "bounds": text(
-                "80 % bounds", help="Eight groups say little: the share may lie anywhere in here."
-            ),
-        },
-    )

@@ -8,6 +8,8 @@ from analysis.comparison.image_groups import GroupStats
 from analysis.maps.footprint import (
     Footprint,
     describe_footprint,
+    describe_spread,
+    measure_spread,
     share_between,
     summarise_footprints,
 )
@@ -97,3 +99,55 @@ def test_a_dead_channel_is_no_crash() -> None:
     frame = _describe(tokens, _groups(tokens))
     assert frame["between"].isna().all()
     assert np.isfinite(frame["mean_over_std"]).all()
+
+
+def test_an_even_map_has_no_border_effect() -> None:
+    spread = measure_spread(np.full((5, 10), 3.0))
+    assert spread is not None
+    assert spread.border == pytest.approx(spread.border_patches) == 26 / 50
+    assert spread.corners == pytest.approx(spread.corner_patches) == 4 / 50
+    assert spread.largest_over_median == 1
+    assert describe_spread(spread) == (
+        "No border effect: the outermost ring, 52% of the patches, holds 52% of the map, and the "
+        "four corners, 8.0%, hold 8.0%."
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ((0, slice(None)), "Larger at the border"),
+        ((slice(None), -1), "Larger at the border"),
+        ((slice(2, -2), slice(2, -2)), "Smaller at the border"),
+        ((-1, 0), "Larger in the corners"),
+    ],
+)
+def test_border_and_corners_are_told_from_the_inside(place: tuple[object, ...], said: str) -> None:
+    values = np.ones((12, 12))
+    values[place] = 5.0  # type: ignore[index]
+    spread = measure_spread(values)
+    assert spread is not None
+    assert describe_spread(spread).startswith(said)
+    ring = np.ones((12, 12), dtype=bool)
+    ring[1:-1, 1:-1] = False
+    assert spread.border == pytest.approx(values[ring].sum() / values.sum())
+    corners = values[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert spread.corners == pytest.approx(corners.sum() / values.sum())
+    assert values[spread.row, spread.column] == values.max()
+
+
+def test_patches_that_were_not_counted_belong_to_no_share() -> None:
+    values = np.ones((4, 4))
+    values[0] = np.nan
+    spread = measure_spread(values)
+    assert spread is not None
+    assert spread.border == pytest.approx(spread.border_patches) == 8 / 12
+    assert spread.corner_patches == 2 / 12
+
+
+def test_a_grid_without_an_inside_and_an_empty_map_are_no_crash() -> None:
+    thin = measure_spread(np.ones((2, 9)))
+    assert thin is not None
+    assert "Every patch" in describe_spread(thin)
+    assert measure_spread(np.zeros((3, 3))) is None
+    assert measure_spread(np.full((3, 3), np.nan)) is None

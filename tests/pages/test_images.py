@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from analysis.cli import main
@@ -15,7 +17,14 @@ from analysis.maps.token_maps import compute_missing
 from analysis.progress import ProgressReporter
 from analysis.tables import load_table
 from tests.factories.payloads import make_payload, write_payload
-from tests.factories.red_square import CHANNEL, IMAGES, RED_IMAGE, RED_PATCH, make_red_project
+from tests.factories.red_square import (
+    CHANNEL,
+    IMAGES,
+    RED_IMAGE,
+    RED_PATCH,
+    make_red_network,
+    make_red_project,
+)
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
 
 PAYLOAD = Path("outputs", "v1", "train_all", "feature_stats", "dinov3_feature_stats.pt")
@@ -38,7 +47,7 @@ def red(measured: Path, project: Path) -> Path:
 
 def test_without_extras_the_page_says_why(project: Path, open_page: Open) -> None:
     write_payload(payload_path(project, "v1"), make_payload(version="v1", recorded=False))
-    for view in ("peaks", "maps"):
+    for view in ("peaks", "footprint", "maps"):
         app = open_page("images", view=view)
         assert not app.exception
     assert "does not hold where each channel is largest" in texts(open_page("images"))
@@ -68,10 +77,55 @@ def test_value_and_score_are_those_of_the_payload(red: Path, open_page: Open) ->
 
 
 def test_the_red_channel_is_told_as_sparse(red: Path, open_page: Open) -> None:
-    tables = [table.value for table in open_page("images").dataframe]
+    app = open_page("images", view="footprint", channel=str(CHANNEL))
+    tables = [table.value for table in app.dataframe]
     footprints = next(table for table in tables if "footprint" in table)
     of_red = footprints[footprints["channel"] == CHANNEL].iloc[0]
     assert of_red["footprint"] == "sparse high-norm patches"
+    assert "**Sparse high-norm patches**: Ordinary almost everywhere" in texts(app)
+
+
+def test_the_footprint_of_the_red_channel_is_the_square(red: Path, open_page: Open) -> None:
+    _add_footprints(red, channels=[20, CHANNEL])
+    app = open_page("images", view="footprint", channel=str(CHANNEL))
+    assert not app.exception
+    large, small = figures(app)
+    values = decode(large["data"][0]["z"]).reshape(4, 6)
+    assert np.unravel_index(values.argmax(), values.shape) == RED_PATCH
+    assert len(small["data"]) == 2
+    assert "the outermost ring" in texts(app)
+    shown = {metric.label: metric.value for metric in app.metric}
+    between, within = (
+        int(shown[f"Variance {where} images"].rstrip("%")) for where in ("between", "within")
+    )
+    assert between + within == 100
+
+
+def test_a_channel_without_a_footprint_offers_those_that_have_one(
+    red: Path, open_page: Open
+) -> None:
+    _add_footprints(red, channels=[20, CHANNEL])
+    app = open_page("images", view="footprint", channel="3")
+    assert not app.exception
+    assert "Of channel 3 there is no map" in app.info[0].value
+    assert len(figures(app)) == 1
+    assert [button.label for button in app.main.button] == ["20", str(CHANNEL)]
+    app.main.button[1].click().run()
+    assert not app.info
+    assert len(figures(app)) == 2
+    assert app.subheader[0].value == f"Layer 11: channel {CHANNEL}, patch tokens"
+    assert app.query_params["channel"] == str(CHANNEL)
+
+
+def test_a_payload_without_footprints_says_so_and_tells_the_rest(
+    red: Path, open_page: Open
+) -> None:
+    _add_footprints(red, channels=[])
+    app = open_page("images", view="footprint")
+    assert not app.exception
+    assert "does not hold where in the pictures" in app.info[0].value
+    assert not figures(app)
+    assert len(app.metric) == 4
 
 
 def test_a_register_is_shown_with_its_sign_and_without_a_patch(red: Path, open_page: Open) -> None:
@@ -171,7 +225,7 @@ def test_what_is_uploaded_must_be_a_picture(red: Path, open_page: Open) -> None:
 
 @pytest.mark.parametrize("nonsense", ["-1", "99999", "x", "7.5"])
 def test_a_link_with_nonsense_shows_the_defaults(red: Path, open_page: Open, nonsense: str) -> None:
-    for view in ("peaks", "maps"):
+    for view in ("peaks", "footprint", "maps"):
         query = {"channel": nonsense, "pictures": nonsense, "picture": nonsense, "map": nonsense}
         app = open_page("images", view=view, **query)
         assert not app.exception
@@ -187,3 +241,21 @@ def _compute(red: Path) -> None:
     assert IMAGES > 1
     assert request.arms == (Arm.FROZEN,)
     compute_missing(request, ProgressReporter(quiet=True))
+
+
+def _add_footprints(red: Path, channels: list[int]) -> None:
+    """Give the payload the footprints of some channels, from its own network; none for none."""
+    payload = torch.load(red / PAYLOAD, weights_only=True)
+    images = [red / "data" / path for path in payload["extras"]["images"]["paths"]]
+    pixels = torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in images])
+    pixels = pixels.permute(0, 3, 1, 2) / 255 - 0.45
+    with torch.inference_mode():
+        outputs = list(make_red_network().forward_blocks(pixels))[1:]
+    for layer, output in enumerate(outputs):
+        cell = payload["extras"]["layers"][layer]
+        cell.pop("footprint", None)
+        if channels:
+            maps = output[:, 5:, channels].abs().mean(0).T.reshape(-1, 4, 6)
+            which = torch.tensor(channels, dtype=torch.int32)
+            cell["footprint"] = {"channels": which, "mean_abs": maps.contiguous()}
+    write_payload(red / PAYLOAD, payload)
