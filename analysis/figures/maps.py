@@ -103,6 +103,7 @@ def build_map_animation(
                     "range": [rows - 0.5, -0.5],
                     "visible": False,
                     "constrain": "domain",
+                    "constraintoward": "top",  # below its title
                 },
             }
         )
@@ -112,6 +113,7 @@ def build_map_animation(
             xref="paper",
             yref="paper",
             x=(left + right) / 2,
+            xanchor="center",
             y=1.0,
             yanchor="bottom",
         )

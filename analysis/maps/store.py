@@ -52,6 +52,8 @@ class TokenMaps:
     """``[3, L, rows, columns, 3]``: first three principal components of the patches as RGB."""
     explained: Floats
     """``[3, L, 3]``: share of the patches' variance in each component."""
+    sources: NDArray[np.str_]
+    """Digests of the weights and of the adapter; the latter empty without one."""
 
     @property
     def num_layers(self) -> int:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from analysis.errors import InputError
-from analysis.extra_tables import ExtraTable, Part
+from analysis.errors import ImageError, InputError
+from analysis.extra_tables import ExtraTable
 from analysis.figures.maps import MapPanel, build_map_animation, build_prefix_curves
 from analysis.figures.theme import describe_unit
 from analysis.maps import (
-    MAX_IMAGES,
     Arm,
     MapRequest,
     Picture,
+    RunState,
     TokenMaps,
     find_run,
     load_maps,
-    plan_maps,
+    prepare_run,
     start_run,
-    uploads_folder,
+    stop_run,
 )
-from analysis.maps.photographs import MAX_BYTES, find_photograph, load_photograph, to_jpeg, to_png
+from analysis.maps.photographs import load_photograph, to_jpeg, to_png
 from analysis.vocabulary import TokenRole
-from pages.components import controls, downloads, peak_view, selection
+from pages.components import controls, downloads, map_request, peak_view, selection
 from pages.components.picker import Version
 from pages.components.text import plain
 
-POLL_SECONDS = 1
-OFFERED = 1000
-"""Training images in the menu."""
+POLL_SECONDS = 0.5
 
 SHOWN = {"channel": "Channel", "norm": "Token norm", "components": "Principal components"}
 SHOWN_HELP = (
@@ -51,103 +48,95 @@ def show(version: Version, extras: ExtraTable) -> None:
     cell = peak_view.read_cell(table, extras, layer, TokenRole.PATCH)
     channel = peak_view.choose_channel(cell)
     try:
-        pictures = _choose_pictures(version, extras, layer, channel)
-        if not pictures:
-            st.info("Choose images of the training set, or upload some.", icon=":material/info:")
-            return
-        request = plan_maps(table, list(pictures), channel)
+        chosen = map_request.choose(version, extras, layer, channel)
     except InputError as error:
         st.warning(plain(str(error)), icon=":material/broken_image:")
-        peak_view.choose_folder()
+        if isinstance(error, ImageError) or selection.recall("images"):
+            peak_view.choose_folder()
         return
+    if chosen is None:
+        st.info("Choose images of the training set, or upload some.", icon=":material/info:")
+        return
+    request, pictures = chosen
     if request.missing():
         _show_run(request)
-        return
-    _show_maps(version, request, pictures, layer, channel)
+    there = [picture for picture in request.pictures if _find_results(request, picture)]
+    if there:
+        _show_maps(
+            version, request, {picture: pictures[picture] for picture in there}, layer, channel
+        )
 
 
-def _choose_pictures(
-    version: Version, extras: ExtraTable, layer: int, channel: int
-) -> dict[Picture, str]:
-    """Return the chosen pictures and their names; where the channel peaks if none is chosen."""
-    paths = extras.image_paths
-    argmax = extras.argmax(TokenRole.PATCH) if extras.has(Part.ARGMAX) else None
-    chosen = selection.choose_many(
-        "pictures",
-        "Images",
-        list(range(min(len(paths), OFFERED))),
-        limit=MAX_IMAGES,
-        format_func=paths.__getitem__,
-        help="Of the training set; where none is chosen, the one where the channel peaks.",
-    )
-    uploaded = st.file_uploader(
-        "Or upload pictures",
-        type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"],
-        accept_multiple_files=True,
-        max_upload_size=MAX_BYTES // 2**20,
-        key="map uploads",
-        help=f"Up to {MAX_IMAGES} in all; kept in this server's cache.",
-    )
-    if not chosen and not uploaded and argmax is not None:
-        peak = int(argmax[version.table.position(layer)][channel, 0])
-        chosen = [peak] if 0 <= peak < len(paths) else []
-    folder = selection.recall("images")
-    pictures: dict[Picture, str] = {}
-    for index in chosen:
-        path = find_photograph(paths[index], version.table.meta, folder)
-        pictures[_identify(str(path), path.stat().st_size, path.stat().st_mtime_ns)] = paths[index]
-    for file in uploaded:
-        pictures[_keep(file, version)] = file.name
-    return pictures
-
-
-@st.cache_data(max_entries=200, show_spinner=False)
-def _identify(path: str, size: int, mtime_ns: int) -> Picture:
-    del size, mtime_ns  # part of the key only
-    return Picture.of(Path(path))
-
-
-def _keep(file: UploadedFile, version: Version) -> Picture:
-    """Keep an uploaded picture for the process that maps it; refuse what is none."""
-    content = file.getvalue()
-    load_photograph(content, version.table.run.get("image_size") or (64, 64))
-    digest = hashlib.sha256(content).hexdigest()
-    path = uploads_folder() / digest
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    return Picture(path, digest)
+def _find_results(request: MapRequest, picture: Picture) -> list[Arm]:
+    """Return the networks whose maps of a picture are there."""
+    return [arm for arm in request.arms if request.result_path(picture, arm).exists()]
 
 
 def _show_run(request: MapRequest) -> None:
+    """Say what has become of the request, and offer to start it."""
     run = find_run(request)
     if run is not None and run.is_live:
-        st.fragment(_poll, run_every=POLL_SECONDS)(request)
+        st.fragment(_poll, run_every=POLL_SECONDS)(request, len(request.missing()))
         return
-    if run is not None and run.error:
-        st.error(plain(run.error), icon=":material/error:")
-    arms = "with the adapter and without it" if Arm.ADAPTER in request.arms else "frozen backbone"
-    st.markdown(
-        f"{len(request.pictures)} image(s) through the backbone, {arms}, on this machine's CPU. "
-        "The result is kept."
-    )
-    if st.button("Compute the maps", type="primary", icon=":material/play_arrow:"):
-        try:
-            start_run(request)
-        except InputError as error:
-            st.error(plain(str(error)), icon=":material/error:")
-        else:
-            st.rerun()
+    prepare_run(request)
+    missing, total = len(request.missing()), len(request.arms) * len(request.pictures)
+    if run is not None and run.state is RunState.FAILED:
+        st.error(f"Failed: {plain(str(run.error))}", icon=":material/error:")
+    elif run is not None and run.state is RunState.STOPPED:
+        st.info(f"Stopped; {missing} of {total} maps are missing.", icon=":material/stop_circle:")
+    else:
+        images = "One image" if len(request.pictures) == 1 else f"{len(request.pictures)} images"
+        arms = "with the adapter and without it" if Arm.ADAPTER in request.arms else "frozen"
+        st.markdown(
+            f"{images} through the backbone, {arms}, on this machine's CPU. The result is kept."
+        )
+    label = "Compute the maps" if missing == total else f"Compute the missing maps ({missing})"
+    if st.button(label, type="primary", icon=":material/play_arrow:"):
+        _do(start_run, request)
 
 
-def _poll(request: MapRequest) -> None:
+def _poll(request: MapRequest, missing: int) -> None:
+    """Show how far a run is; show the whole page again when there is more to see."""
     run = find_run(request)
-    if run is None or not run.is_live:
+    if run is None or not run.is_live or len(request.missing()) < missing:
         st.rerun()
     share = run.done / run.total if run.total else 0.0
-    st.progress(share, text=f"{run.done} of {run.total or '…'} maps, {plain(run.message)}")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.progress(share, text=f"{run.done} of {run.total or '…'} maps: {plain(run.message)}")
+        stopping = run.state is RunState.STOPPING
+        label = "Stopping …" if stopping else "Stop"
+        if st.button(label, icon=":material/stop:", disabled=stopping, key="stop maps"):
+            _do(stop_run, request)
+
+
+def _do(action: Callable[[MapRequest], None], request: MapRequest) -> None:
+    try:
+        action(request)
+    except InputError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    else:
+        st.rerun()
+
+
+def _describe_network(
+    request: MapRequest, maps: Mapping[Arm, TokenMaps], run: Mapping[str, Any], *, adapted: bool
+) -> None:
+    """Say whether files that were chosen are those that were measured."""
+    if request.is_as_measured:
+        return
+    digests: dict[str, Any] = {"weights": run.get("weights_sha256")}
+    if Arm.ADAPTER in maps or Arm.ADAPTER not in request.arms:  # else its turn comes
+        digests["adapter"] = run.get("adapter_sha256") if adapted else ""
+    weights, adapter = next(iter(maps.values())).sources.tolist()
+    found: dict[str, str] = {"weights": weights, "adapter": adapter}
+    others = [what for what, digest in digests.items() if digest not in (None, found[what])]
+    if others:
+        what = " and ".join(others)
+        st.warning(f"Not the network that was measured: other {what}.", icon=":material/warning:")
+    elif None in digests.values():
+        st.caption("This payload does not say which files were measured: they may be others.")
+    else:
+        st.caption("The chosen files are those that were measured.")
 
 
 def _show_maps(
@@ -164,9 +153,9 @@ def _show_maps(
             help=SHOWN_HELP,
         )
         representation = controls.choose_representation()
-    picture = request.pictures[0]
-    if len(request.pictures) > 1:
-        names = {each.sha256[:12]: each for each in request.pictures}
+    picture = next(iter(pictures))
+    if len(pictures) > 1:
+        names = {each.sha256[:12]: each for each in pictures}
         key = selection.choose(
             "picture",
             "Image",
@@ -176,11 +165,14 @@ def _show_maps(
         )
         picture = names[key]
     try:
-        maps = {arm: load_maps(request.result_path(picture, arm)) for arm in request.arms}
+        arms = _find_results(request, picture)
+        maps = {arm: load_maps(request.result_path(picture, arm)) for arm in arms}
         pixels = load_photograph(picture.path, request.image_size, table.run.get("network_size"))
     except InputError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return
+    adapted = bool(table.backbone.get("used_lora"))
+    _describe_network(request, maps, table.run, adapted=adapted)
     first = next(iter(maps.values()))
     unit = describe_unit(representation)
     layers = np.arange(first.num_layers)

@@ -150,6 +150,27 @@ def switch(name: str, label: str, *, default: bool, help: str | None = None) -> 
     return value
 
 
+def choose_or_type(
+    name: str,
+    label: str,
+    options: Sequence[str],
+    *,
+    default: str,
+    format_func: Callable[[str], str] = str,
+    help: str | None = None,
+) -> str:
+    """Show a menu of texts that takes others too; an empty one shows the default."""
+    wanted = recall(name) or default
+    known = [*options, *({wanted} - set(options))]
+    key = _offer(name, wanted)
+    value = st.selectbox(
+        label, known, key=key, format_func=format_func, help=help, accept_new_options=True
+    )
+    value = (value or "").strip() or default
+    _accept(name, value, value)
+    return value
+
+
 def type_text(
     name: str, label: str, *, placeholder: str | None = None, help: str | None = None
 ) -> str | None:

@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from analysis.errors import CheckpointError, PayloadError
-from analysis.maps import Arm, MapRequest, Picture, choose_channels, load_maps, plan_maps
+from analysis.backbone.head_file import read_head
+from analysis.errors import CheckpointError, ConfigError, PayloadError
+from analysis.maps import Arm, MapRequest, Picture, load_maps
 from analysis.maps import store as map_store
+from analysis.maps.plan import choose_channels, plan_maps
 from analysis.maps.store import save_maps
-from analysis.maps.token_maps import compute_maps, compute_missing, load_arm
+from analysis.maps.token_maps import compute_maps
+from analysis.maps.worker import StoppedError, compute_missing, load_arm
 from analysis.progress import ProgressReporter
+from analysis.safe_load import sha256_of
 from analysis.tables import StatsTable
 from analysis.vocabulary import Representation
 from tests.factories.backbones import make_backbone
@@ -125,6 +129,36 @@ def test_a_request_is_computed_once_for_both_networks_and_proves_its_weights(
 
 
 @pytest.mark.usefixtures("_cache")
+def test_a_run_that_is_stopped_in_a_picture_keeps_those_before(tmp_path: Path) -> None:
+    request = _request(make_project(tmp_path / "project", images=2, size=SIZE, lora=False))
+    seen = []
+
+    def check() -> None:
+        seen.append(len(request.missing()))
+        if seen.count(1) == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        compute_missing(request, ProgressReporter(quiet=True), check=check)
+    assert [picture for picture, _ in request.missing()] == [request.pictures[1]]
+    assert seen.count(2) > 3  # asked between the blocks of a picture
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_result_says_which_files_made_it(tmp_path: Path) -> None:
+    request = _request(make_project(tmp_path / "project", images=1, size=SIZE))
+    compute_missing(request, ProgressReporter(quiet=True))
+    adapted, frozen = (
+        load_maps(request.result_path(request.pictures[0], arm)).sources.tolist()
+        for arm in (Arm.ADAPTER, Arm.FROZEN)
+    )
+    assert adapted[0] == frozen[0] == sha256_of(request.weights)
+    assert request.head is not None
+    assert adapted[1] == read_head(request.head).sha256
+    assert frozen[1] == ""
+
+
+@pytest.mark.usefixtures("_cache")
 def test_what_decides_the_maps_decides_where_they_are_kept(tmp_path: Path) -> None:
     request = _request(make_project(tmp_path / "project", images=2, size=SIZE, lora=False))
     first, second = request.pictures
@@ -160,6 +194,37 @@ def test_a_payload_without_its_weights_says_which_file_is_wanted(tmp_path: Path)
         plan_maps(old, [], 0, roots=[tmp_path])
 
 
+def test_files_that_a_payload_names_are_found_by_name_where_such_files_lie(tmp_path: Path) -> None:
+    for name in ("weights/dinov3_vitt16_demo.pt", "weights/head/infer_head.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    request = plan_maps(make_table(), [], 0, roots=[tmp_path])
+    assert request.weights == tmp_path / "weights" / "dinov3_vitt16_demo.pt"
+    assert request.head == tmp_path / "weights" / "head" / "infer_head.pt"
+    assert request.weights_sha256 == "a" * 64  # so that other weights of that name are refused
+    assert request.is_as_measured
+
+
+def test_weights_and_head_that_are_named_are_taken_as_they_are(tmp_path: Path) -> None:
+    for name in ("b.pth", "head/infer_head.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    weights, head = str(tmp_path / "b.pth"), str(tmp_path / "head")
+    table = make_table(used_lora=False)
+    request = plan_maps(table, [], 0, weights=weights, head=head, roots=[tmp_path])
+    assert request.weights == Path(weights)
+    assert request.head == Path(head, "infer_head.pt")
+    assert (request.weights_sha256, request.adapter_sha256) == (None, None)
+    assert request.arms == (Arm.ADAPTER, Arm.FROZEN)
+    assert not request.is_as_measured
+    frozen = plan_maps(make_table(), [], 0, weights=weights, head="none", roots=[tmp_path])
+    assert frozen.arms == (Arm.FROZEN,)
+    with pytest.raises(ConfigError, match="lies outside"):
+        plan_maps(table, [], 0, weights="/etc/passwd", roots=[tmp_path])
+    with pytest.raises(ConfigError, match=r"c\.pth: does not exist"):
+        plan_maps(table, [], 0, weights=str(tmp_path / "c.pth"), roots=[tmp_path])
+
+
 @pytest.mark.usefixtures("_cache")
 def test_old_results_go_first_and_damaged_ones_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -177,8 +242,6 @@ def test_old_results_go_first_and_damaged_ones_are_named(
 
 
 def _request(project: Path) -> MapRequest:
-    from analysis.safe_load import sha256_of
-
     weights = next((project / "weights").glob("*.pth"))
     head = project / "weights" / "head" / "infer_head.pt"
     images = sorted((project / "data" / "train").iterdir())

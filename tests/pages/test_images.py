@@ -12,8 +12,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from analysis.cli import main
-from analysis.maps import Arm, Picture, plan_maps
-from analysis.maps.token_maps import compute_missing
+from analysis.maps import Arm, Picture
+from analysis.maps.plan import plan_maps
+from analysis.maps.worker import compute_missing
 from analysis.progress import ProgressReporter
 from analysis.tables import load_table
 from tests.factories.payloads import make_payload, write_payload
