@@ -30,7 +30,8 @@ def rope_periods(variant: Variant) -> Tensor:
     Geometric from 1 to the base: ``base ** (4 i / head_dim)``. Released checkpoints store these
     rounded; the stored ones win.
     """
-    exponents = 2 * torch.arange(variant.head_dim // 4, dtype=torch.float32)
+    # on the meta device arange imports a compiler, which takes a second
+    exponents = 2 * torch.arange(variant.head_dim // 4, dtype=torch.float32, device="cpu")
     return variant.rope_base ** (exponents / (variant.head_dim // 2))
 
 
@@ -48,7 +49,7 @@ class RopePositionEmbedding(nn.Module):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
-        self.register_buffer("periods", rope_periods(variant))
+        self.register_buffer("periods", rope_periods(variant).to(torch.get_default_device()))
 
     def forward(self, rows: int, cols: int, n_prefix: int) -> tuple[Tensor, Tensor]:
         """Compute sine and cosine for a patch grid, float32 ``[n_prefix + rows * cols, head_dim]``.

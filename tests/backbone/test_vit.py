@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import weakref
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,3 +277,17 @@ def test_made_backbones_repeat_by_seed() -> None:
         for key in first
         if not key.endswith(("mask", "periods"))
     )
+
+
+def test_a_backbone_is_built_without_importing_a_compiler() -> None:
+    code = (
+        "import sys; from analysis.backbone.variants import get_variant; "
+        "from analysis.backbone.vit import DinoVisionTransformer; "
+        "DinoVisionTransformer(get_variant('dinov3_vitt16_demo'), device='meta'); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert done.stdout.strip() == "False"
