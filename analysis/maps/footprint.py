@@ -57,6 +57,19 @@ SENTENCES = {
 }
 
 
+SINGLE_SENTENCES = {
+    Footprint.CONSTANT: "Nearly the same value in every image: a bias.",
+    Footprint.SPARSE: "Ordinary in almost every image, far out in few.",
+    Footprint.IMAGE: "Some images have more of it than others.",
+}
+"""Of CLS and storage tokens, of which an image has one each."""
+
+
+def label_kind(kind: Footprint, *, single: bool) -> str:
+    """Return what a kind is called; single tokens, CLS and registers, are no patches."""
+    return "sparse peaks" if single and kind is Footprint.SPARSE else kind.value
+
+
 def describe_footprint(
     channels: NDArray[np.integer],
     mean: NDArray[np.floating],
@@ -65,7 +78,7 @@ def describe_footprint(
     groups: GroupStats | None,
     tokens_per_image: int,
 ) -> pd.DataFrame:
-    """Describe some channels of the patch tokens of one layer.
+    """Describe some channels of one kind of token of one layer.
 
     Args:
         channels: Which, ``[k]``.
@@ -73,7 +86,7 @@ def describe_footprint(
         std: Of all channels, ``[C]``.
         max_abs: Of all channels, ``[C]``.
         groups: Of the same cell; None where the payload has none.
-        tokens_per_image: Patches of one image.
+        tokens_per_image: Patches of one image; with 1, all of the variance is between images.
 
     Returns:
         One row per channel: channel, mean_over_std, peak_z, between, between_low, between_high
@@ -81,13 +94,17 @@ def describe_footprint(
     """
     picked = [np.asarray(values, dtype=np.float64)[channels] for values in (mean, std, max_abs)]
     center, spread, peak = np.abs(picked[0]), np.maximum(picked[1], 1e-12), picked[2]
-    shares = share_between(groups, tokens_per_image, len(mean))
-    between, low, high = (values[channels] for values in shares)
+    if tokens_per_image == 1:
+        between = low = high = np.where(picked[1] > 0, 1.0, np.nan)
+    else:
+        shares = share_between(groups, tokens_per_image, len(mean))
+        between, low, high = (values[channels] for values in shares)
     # the peak lies on either side of zero; the nearer side is claimed only
     peak_z = np.maximum(peak - center, 0) / spread
     ratio = center / spread
+    constant = (ratio >= CONSTANT) | (picked[1] == 0)
     kinds = np.select(
-        [ratio >= CONSTANT, peak_z >= SPARSE, np.nan_to_num(between) >= BETWEEN],
+        [constant, peak_z >= SPARSE, np.nan_to_num(between) >= BETWEEN],
         [Footprint.CONSTANT.value, Footprint.SPARSE.value, Footprint.IMAGE.value],
         Footprint.PLACE.value,
     )
@@ -131,10 +148,14 @@ def share_between(
     return np.clip(share, 0, 1), low, high
 
 
-def summarise_footprints(frame: pd.DataFrame) -> str:
+def summarise_footprints(frame: pd.DataFrame, *, single: bool = False) -> str:
     """Return in one sentence what the described channels answer to."""
     counts = frame["footprint"].value_counts()
-    parts = [f"{counts[kind.value]} {kind.value}" for kind in Footprint if kind.value in counts]
+    parts = [
+        f"{counts[kind.value]} {label_kind(kind, single=single)}"
+        for kind in Footprint
+        if kind.value in counts
+    ]
     return f"Of the top {len(frame)} channels: {', '.join(parts)}."
 
 

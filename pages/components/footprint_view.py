@@ -13,9 +13,11 @@ from analysis.figures.footprints import COLUMNS, build_footprint_map, build_foot
 from analysis.figures.theme import describe_unit
 from analysis.maps.footprint import (
     SENTENCES,
+    SINGLE_SENTENCES,
     Footprint,
     describe_footprint,
     describe_spread,
+    label_kind,
     measure_spread,
     summarise_footprints,
 )
@@ -30,21 +32,26 @@ ROWS_EACH = 8
 def show(version: Version, extras: ExtraTable) -> None:
     """Show what the chosen channel answers to, its map over the patch grid, and the others'."""
     table = version.table
+    role = peak_view.choose_role(extras)
     layer = controls.choose_layer(table)
-    cell = peak_view.read_cell(table, extras, layer, TokenRole.PATCH)
+    cell = peak_view.read_cell(table, extras, layer, role)
     with st.container(horizontal=True, gap="medium"):
         channel = peak_view.choose_channel(cell)
         k = controls.choose_k(table.channels)
     top = cell.order[:k]
-    groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
-    tokens_per_image = round(table.count(layer, TokenRole.PATCH) / max(1, table.num_images))
+    single, groups, tokens_per_image = role != TokenRole.PATCH, None, 1
+    if not single:
+        groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
+        tokens_per_image = round(table.count(layer, TokenRole.PATCH) / max(1, table.num_images))
     frame = describe_footprint(
         np.append(channel, top), cell.mean, cell.std, cell.max_abs, groups, tokens_per_image
     )
 
-    st.subheader(f"Layer {layer}: channel {channel}, patch tokens")
-    _show_kind(frame.iloc[0])
-    if extras.has(Part.FOOTPRINT):
+    st.subheader(f"Layer {layer}: channel {channel}, {peak_view.describe_role(role)} tokens")
+    _show_kind(frame.iloc[0], single)
+    if single:
+        st.caption("CLS and storage tokens have no place in the picture: no map.")
+    elif extras.has(Part.FOOTPRINT):
         channels, maps = _read_maps(extras, table.position(layer))
         _show_maps(channels, maps, channel, table.num_images)
     else:
@@ -52,9 +59,9 @@ def show(version: Version, extras: ExtraTable) -> None:
 
     st.subheader(f"What the top {k} channels answer to")
     rest = frame.iloc[1:]
-    st.markdown(summarise_footprints(rest))
-    _show_table(rest)
-    if groups is None:
+    st.markdown(summarise_footprints(rest, single=single))
+    _show_table(rest, single)
+    if groups is None and not single:
         st.caption(extras.why_absent(Part.GROUPS))
     downloads.show_csv(rest, "footprints")
 
@@ -65,7 +72,7 @@ def _read_maps(extras: ExtraTable, place: int) -> tuple[np.ndarray, Floats]:
     return found[0][place], found[1][place]
 
 
-def _show_kind(row: pd.Series) -> None:
+def _show_kind(row: pd.Series, single: bool) -> None:
     between = row["between"]
     known = not np.isnan(between)
     bounds = f"80 % bounds: {row['between_low']:.0%} to {row['between_high']:.0%}. "
@@ -75,7 +82,9 @@ def _show_kind(row: pd.Series) -> None:
             "Variance between images",
             f"{between:.0%}" if known else "–",
             border=True,
-            help="Share of the variance that lies between the images' means. "
+            help="All of it: one token per image."
+            if single
+            else "Share of the variance that lies between the images' means. "
             + (bounds if known else "")
             + "Estimated from the means of eight image groups.",
         )
@@ -92,7 +101,9 @@ def _show_kind(row: pd.Series) -> None:
             help="(max |x| − |mean|) / std: at least so far out.",
         )
     kind = Footprint(row["footprint"])
-    st.markdown(f"**{kind.value.capitalize()}**: {SENTENCES[kind]}")
+    sentences = SINGLE_SENTENCES if single else SENTENCES
+    label = label_kind(kind, single=single).capitalize()
+    st.markdown(f"**{label}**: {sentences[kind]}")
 
 
 def _show_maps(channels: np.ndarray, maps: Floats, channel: int, images: int) -> None:
@@ -157,11 +168,15 @@ def _to_frame(channels: Sequence[int], maps: Floats) -> pd.DataFrame:
     )
 
 
-def _show_table(frame: pd.DataFrame) -> None:
+def _show_table(frame: pd.DataFrame, single: bool) -> None:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    meaning: Sequence[str] = [f"**{kind.value}**: {words}" for kind, words in SENTENCES.items()]
+    meaning = [
+        f"**{label_kind(kind, single=single)}**: {words}"
+        for kind, words in (SINGLE_SENTENCES if single else SENTENCES).items()
+    ]
     percent = frame.assign(
-        **{key: 100 * frame[key] for key in ("between", "between_low", "between_high")}
+        **{key: 100 * frame[key] for key in ("between", "between_low", "between_high")},
+        footprint=[label_kind(Footprint(kind), single=single) for kind in frame["footprint"]],
     )
     percent["bounds"] = [
         "" if np.isnan(low) else f"{low:.0f} to {high:.0f} %"
@@ -172,7 +187,10 @@ def _show_table(frame: pd.DataFrame) -> None:
         hide_index=True,
         key="footprints",
         placeholder="–",
-        column_order=["channel", "footprint", "mean_over_std", "peak_z", "between", "bounds"],
+        column_order=[
+            *("channel", "footprint", "mean_over_std", "peak_z"),
+            *(() if single else ("between", "bounds")),
+        ],
         column_config={
             "channel": number("Channel", format="%d"),
             "footprint": text("Answers to", help="  \n".join(meaning)),

@@ -99,10 +99,11 @@ def show(version: Version, extras: ExtraTable) -> None:
 
 def choose_role(extras: ExtraTable) -> str:
     """Show the choice among all roles that were measured, storage tokens included."""
+    storage = extras.storage_roles if extras.has(Part.STORAGE) else ()
     return selection.choose(
         "role",
         "Tokens",
-        [*map(str, TokenRole), *extras.storage_roles],
+        [*map(str, TokenRole), *storage],
         default=TokenRole.PATCH.value,
         format_func=describe_role,
         help="Storage tokens (registers) take part in attention but stand for no patch.",

@@ -6,6 +6,7 @@ import pytest
 
 from analysis.comparison.image_groups import GroupStats
 from analysis.maps.footprint import (
+    SINGLE_SENTENCES,
     Footprint,
     describe_footprint,
     describe_spread,
@@ -99,6 +100,10 @@ def test_a_dead_channel_is_no_crash() -> None:
     frame = _describe(tokens, _groups(tokens))
     assert frame["between"].isna().all()
     assert np.isfinite(frame["mean_over_std"]).all()
+    assert (frame["footprint"] == Footprint.CONSTANT).all()
+    zeros = np.zeros(4)
+    single = describe_footprint(np.arange(4), zeros, zeros, zeros, None, tokens_per_image=1)
+    assert (single["footprint"] == Footprint.CONSTANT).all()
 
 
 def test_an_even_map_has_no_border_effect() -> None:
@@ -151,3 +156,19 @@ def test_a_grid_without_an_inside_and_an_empty_map_are_no_crash() -> None:
     assert "Every patch" in describe_spread(thin)
     assert measure_spread(np.zeros((3, 3))) is None
     assert measure_spread(np.full((3, 3), np.nan)) is None
+
+
+def test_single_tokens_differ_between_images_only() -> None:
+    tokens = _tokens()[:, :1]
+    tokens[0, 0, 1] = 300
+    flat = tokens[:, 0]
+    frame = describe_footprint(
+        np.arange(4), flat.mean(0), flat.std(0), np.abs(flat).max(0), None, tokens_per_image=1
+    )
+    assert (frame[["between", "between_low", "between_high"]] == 1).all(axis=None)
+    assert frame["footprint"].tolist()[0] == Footprint.CONSTANT
+    assert frame["footprint"].tolist()[2:] == [Footprint.IMAGE, Footprint.IMAGE]
+    assert Footprint.PLACE not in SINGLE_SENTENCES
+    assert "sparse peaks" in summarise_footprints(
+        frame.assign(footprint=Footprint.SPARSE.value), single=True
+    )

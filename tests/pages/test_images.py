@@ -12,11 +12,13 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from analysis.cli import main
-from analysis.maps import Arm, Picture
+from analysis.maps import Arm, MapRequest, Picture
 from analysis.maps.plan import plan_maps
+from analysis.maps.runs import progress_file, runs_folder, stop_file
 from analysis.maps.worker import compute_missing
 from analysis.progress import ProgressReporter
 from analysis.tables import load_table
+from pages.components import map_view
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.red_square import (
     CHANNEL,
@@ -29,6 +31,12 @@ from tests.factories.red_square import (
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
 
 PAYLOAD = Path("outputs", "v1", "train_all", "feature_stats", "dinov3_feature_stats.pt")
+
+
+@pytest.fixture(autouse=True)
+def _unprepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no process for a click that never comes."""
+    monkeypatch.setattr(map_view, "prepare_run", lambda request: None)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +147,19 @@ def test_a_register_is_shown_with_its_sign_and_without_a_patch(red: Path, open_p
     assert "have no place in the picture" in texts(app)
 
 
+@pytest.mark.parametrize("role", ["cls", "storage_2"])
+def test_what_a_single_token_answers_to_is_told_without_a_map(
+    red: Path, open_page: Open, role: str
+) -> None:
+    app = open_page("images", view="footprint", role=role, channel=str(CHANNEL))
+    assert not app.exception
+    assert not figures(app)
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Variance between images"] in ("100%", "–")
+    assert "no map" in texts(app)
+    assert "patches" not in app.dataframe[0].value["footprint"].str.cat()
+
+
 def test_images_that_moved_are_found_below_a_folder_that_somebody_names(
     red: Path, open_page: Open
 ) -> None:
@@ -198,6 +219,62 @@ def test_norms_and_components_are_maps_too(red: Path, open_page: Open) -> None:
     assert "Share of the patches' variance" in texts(app)
 
 
+def test_maps_that_are_there_are_shown_while_others_are_missing(red: Path, open_page: Open) -> None:
+    _compute(red)
+    app = _open_maps(open_page, pictures=f"{RED_IMAGE}.{RED_IMAGE + 1}")
+    assert not app.exception
+    assert len(figures(app)) == 2
+    assert [button.label for button in app.main.button] == ["Compute the missing maps (1)"]
+
+
+def test_other_weights_are_taken_and_said_to_be_others(red: Path, open_page: Open) -> None:
+    measured = Path(load_table(red / PAYLOAD).backbone["dino_weights_pt"]).name
+    state = torch.load(red / "weights" / measured, weights_only=True)
+    torch.save(state, red / "weights" / "same.pth", _use_new_zipfile_serialization=False)
+    for name in (f"weights/{measured}", "weights/same.pth"):
+        _compute(red, weights=name)
+        app = _open_maps(open_page, weights=name)
+        assert not app.exception
+        assert len(figures(app)) == 2
+        same = name.endswith(measured)
+        assert ("are those that were measured" in texts(app)) is same
+        assert ["other weights" in warning.value for warning in app.warning] == [True][same:]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"weights": "weights/none.pth"}, "does not exist"),
+        ({"weights": "/etc/passwd"}, "lies outside the folders"),
+        ({"head": "weights"}, "infer_head"),
+    ],
+)
+def test_files_that_cannot_be_used_are_named(
+    red: Path, open_page: Open, choice: dict[str, str], said: str
+) -> None:
+    app = _open_maps(open_page, **choice)
+    assert not app.exception
+    assert said in app.warning[0].value.replace("\\", "")
+    assert not app.main.button
+
+
+def test_a_run_that_failed_or_was_stopped_says_so_and_can_be_asked_for_again(
+    red: Path, open_page: Open
+) -> None:
+    _open_maps(open_page)
+    request = _plan(red)
+    folder = runs_folder()
+    folder.mkdir(parents=True)
+    reporter = ProgressReporter(progress_file(folder, request.key), quiet=True)
+    reporter.end("failed", error="The weights are *gone*.")
+    app = _open_maps(open_page)
+    assert app.error[0].value == r"Failed: The weights are \*gone\*\."
+    stop_file(folder, request.key).touch()
+    app = _open_maps(open_page)
+    assert app.info[0].value == "Stopped; 1 of 1 maps are missing."
+    assert [button.label for button in app.main.button] == ["Compute the maps"]
+
+
 def test_a_read_only_server_computes_nothing(
     red: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,9 +313,13 @@ def _open_maps(open_page: Open, **query: str) -> AppTest:
     return open_page("images", view="maps", channel=str(CHANNEL), **query)
 
 
-def _compute(red: Path) -> None:
+def _plan(red: Path, weights: str | None = None) -> MapRequest:
     picture = Picture.of(red / "data" / "train" / f"ID{RED_IMAGE:04d}.jpg")
-    request = plan_maps(load_table(red / PAYLOAD), [picture], CHANNEL)
+    return plan_maps(load_table(red / PAYLOAD), [picture], CHANNEL, weights=weights)
+
+
+def _compute(red: Path, weights: str | None = None) -> None:
+    request = _plan(red, weights)
     assert IMAGES > 1
     assert request.arms == (Arm.FROZEN,)
     compute_missing(request, ProgressReporter(quiet=True))
