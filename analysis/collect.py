@@ -15,11 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from analysis.checkpoint import Checkpoint
 from analysis.devices import choose_batch_size, choose_device
 from analysis.errors import ImageError
-from analysis.fold import BatchFolder
+from analysis.fold import BatchFolder, is_out_of_memory, too_little_memory
 from analysis.images import PastureDataModule
 from analysis.network import load_network
 from analysis.payload import save_payload
@@ -32,6 +33,10 @@ from analysis.vocabulary import SCHEMA_VERSION
 
 PROOF_IMAGES = 8
 """Images on which the adapter's effect is measured."""
+FOOTPRINT_IMAGES = 4
+"""Images that choose the channels whose footprint is kept."""
+FOOTPRINT_CHANNELS = 8
+"""Channels per layer whose footprint is kept."""
 
 log = logging.getLogger("analysis")
 
@@ -69,6 +74,7 @@ class _Extraction:
         self.network = load_network(plan, device)
         self.data = self._open_images()
         self.proof = self._prove_adapter() if ranks.is_first else None
+        self.watched: Tensor | None = ranks.share(self._choose_channels())
         self.collector = self._new_collector()
         self.checkpoint = Checkpoint(
             plan.output, self._identify(), ranks, plan.request.checkpoint_every
@@ -174,6 +180,21 @@ class _Extraction:
         pixels = self.data.first_images(PROOF_IMAGES)
         return None if pixels is None else self.network.prove_adapter(pixels)
 
+    def _choose_channels(self) -> Tensor | None:
+        """Return the channels of each layer whose footprint is to be kept; the first rank does."""
+        if not self.plan.request.extras or not self.ranks.is_first:
+            return None
+        self.reporter.say("preparing", "looking for the largest channels")
+        pixels = self.data.first_images(FOOTPRINT_IMAGES)
+        if pixels is None:
+            return None
+        try:
+            return self.network.find_largest_channels(pixels, FOOTPRINT_CHANNELS)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise too_little_memory(self.network.device) from error
+            raise
+
     def _new_collector(self) -> StatisticsCollector:
         backbone = self.network.backbone
         return StatisticsCollector(
@@ -182,6 +203,8 @@ class _Extraction:
             backbone.n_storage_tokens,
             self.network.device,
             extras=self.plan.request.extras,
+            watched=self.watched,
+            grid=backbone.patch_grid(*reversed(self.data.network_size)),
         )
 
     def _identify(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class BatchFolder:
                 self._fold_rows(batch.pixels[rows], batch.indices[rows], batch.valid[rows], size)
             except RuntimeError as error:
                 self._collector.discard_batch()
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 size = self._halve(size)
                 continue
@@ -97,10 +97,7 @@ class BatchFolder:
 
     def _halve(self, size: int) -> int:
         if size == 1:
-            raise DeviceError(
-                f"{self._network.device}: out of memory with a single image. Use a smaller "
-                "data.image_size, --precision bf16, --no-extras or a larger device."
-            )
+            raise too_little_memory(self._network.device)
         if self._network.device.type == "cuda":
             torch.cuda.empty_cache()
         self._size = size // 2
@@ -126,5 +123,14 @@ class BatchFolder:
             self._network.compile_blocks()
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether the error says that memory ran out, on a GPU or on the host."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def too_little_memory(device: torch.device) -> DeviceError:
+    """Return the error for a device that cannot hold a single image."""
+    return DeviceError(
+        f"{device}: out of memory with a single image. Use a smaller data.image_size, "
+        "--precision bf16, --no-extras or a larger device."
+    )

@@ -59,6 +59,26 @@ class Network:
         with enter_precision(self.precision, self.device):
             return measure_lora_proof(self.backbone, images)
 
+    def find_largest_channels(self, pixels: Tensor, count: int) -> Tensor:
+        """Return each layer's channels of the largest patch magnitude, the largest first.
+
+        Args:
+            pixels: uint8 ``[n, 3, H, W]``; run one at a time.
+            count: Channels per layer.
+
+        Returns:
+            int64 ``[depth, count]`` on the CPU.
+        """
+        first_patch = self.backbone.n_prefix_tokens
+        largest: list[Tensor] = []
+        for image in pixels.split(1):
+            outputs = self.block_outputs(image)
+            next(outputs)  # what enters block 0
+            peaks = torch.stack([tokens[0, first_patch:].abs().amax(0) for tokens in outputs])
+            largest.append(peaks.nan_to_num())
+        peaks = torch.stack(largest).amax(0)
+        return peaks.topk(min(count, peaks.shape[1])).indices.cpu()
+
     def norm_parameters(self) -> NormParameters:
         """Return the shared output norm (`norm`, and `cls_norm` where untied)."""
         norm, cls_norm = self.backbone.norm, self.backbone.cls_norm

@@ -1,8 +1,8 @@
 """Several processes, one payload: what `torchrun` says about them, and one gathering at the end.
 
-Each rank measures its own batches with its own collector; the only thing that travels is the
-finished accumulators, once, over gloo on the CPU. So any mix of machines and GPUs will do, and a
-rank without a single image takes part like every other.
+Each rank measures its own batches with its own collector; what travels is a choice of the first
+rank at the start and the finished accumulators at the end, over gloo on the CPU. So any mix of
+machines and GPUs will do, and a rank without a single image takes part like every other.
 """
 
 from __future__ import annotations
@@ -31,6 +31,14 @@ class Ranks:
     def is_first(self) -> bool:
         """Return whether this rank writes the payload and talks to the terminal."""
         return self.rank == 0
+
+    def share(self, value: Any) -> Any:
+        """Return the first rank's `value` on every rank."""
+        if self.world_size == 1:
+            return value
+        shared = [value]
+        dist.broadcast_object_list(shared)
+        return shared[0]
 
     def gather(self, value: Any) -> list[Any] | None:
         """Return every rank's `value` in rank order on the first rank, None on the others."""

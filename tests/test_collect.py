@@ -16,7 +16,7 @@ from skimage import data as photographs
 
 from analysis.backbone.checkpoints import load_backbone
 from analysis.backbone.head_file import ALLOWED
-from analysis.collect import collect_payload
+from analysis.collect import FOOTPRINT_CHANNELS, FOOTPRINT_IMAGES, collect_payload
 from analysis.errors import AdapterError
 from analysis.images import PastureDataModule, normalize
 from analysis.payload import load_payload, validate_payload
@@ -85,6 +85,24 @@ def test_payload_equals_float64_statistics_of_the_block_outputs(tmp_path: Path) 
         assert np.max(np.abs(cell["mean"].numpy() - mean) / rms) < 1e-5
         assert np.max(np.abs(cell["std"].numpy() - std) / std) < 1e-5
         assert np.max(np.abs(cell["max_abs"].numpy() - peak) / peak) < 1e-5
+
+
+def test_footprints_are_of_the_channels_that_were_largest_on_the_first_images(
+    tmp_path: Path,
+) -> None:
+    project = make_project(tmp_path, images=7, lora=False)
+    plan, payload = collect(project, batch_size=3)
+    rows, columns = payload["extras"]["images"]["grid"]
+    for (layer, representation, role), tokens in reference(plan, batch_size=3).items():
+        if (representation, role) != ("pre", "patch"):
+            continue
+        magnitudes = np.abs(tokens).reshape(7, rows, columns, -1)
+        footprint = payload["extras"]["layers"][layer]["footprint"]
+        channels = footprint["channels"].tolist()
+        peaks = magnitudes[:FOOTPRINT_IMAGES].max((0, 1, 2))
+        assert channels == np.argsort(-peaks)[:FOOTPRINT_CHANNELS].tolist()
+        expected = magnitudes.mean(0)[..., channels].transpose(2, 0, 1)
+        np.testing.assert_allclose(footprint["mean_abs"], expected, rtol=1e-5)
 
 
 def test_batch_size_does_not_change_the_numbers(tmp_path: Path) -> None:

@@ -33,9 +33,14 @@ def fail_above(
     monkeypatch.setattr(DinoVisionTransformer, "forward_blocks", limited)
 
 
-def collect(project: Path) -> dict:
+def collect(project: Path, *, extras: bool = True) -> dict:
     request = ExtractionRequest(
-        project_dir=project, device="cpu", batch_size=5, num_workers=0, head_weights="none"
+        project_dir=project,
+        device="cpu",
+        batch_size=5,
+        num_workers=0,
+        head_weights="none",
+        extras=extras,
     )
     payload = collect_payload(plan_extraction(request), ProgressReporter(quiet=True))
     assert payload is not None
@@ -63,13 +68,14 @@ def test_out_of_memory_halves_the_batch_and_counts_nothing_twice(
     assert any("Out of memory with 5" in text for text in halved["meta"]["run"]["warnings"])
 
 
+@pytest.mark.parametrize("extras", [True, False], ids=["first look", "first batch"])
 def test_out_of_memory_with_one_image_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extras: bool
 ) -> None:
     project = make_project(tmp_path)
     fail_above(monkeypatch, images=0, error=torch.OutOfMemoryError("full"), after_blocks=0)
     with pytest.raises(DeviceError, match="single image"):
-        collect(project)
+        collect(project, extras=extras)
 
 
 def test_other_runtime_errors_are_not_taken_for_out_of_memory(

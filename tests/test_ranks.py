@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from analysis.cli import main
 from tests.agreement import largest_difference, load
@@ -40,6 +41,10 @@ def test_ranks_write_the_payload_of_one_process(
     assert many["meta"]["run"]["world_size"] == world_size
     assert many["meta"]["counts"] == one["meta"]["counts"]
     assert largest_difference(one, many) < 1e-6
+    for layer, extras in one["extras"]["layers"].items():
+        theirs = many["extras"]["layers"][layer]["footprint"]
+        assert torch.equal(extras["footprint"]["channels"], theirs["channels"])
+        torch.testing.assert_close(extras["footprint"]["mean_abs"], theirs["mean_abs"])
     left = [path.name for path in tmp_path.iterdir() if "checkpoint" in path.name]
     assert left == []
 

@@ -9,26 +9,41 @@
 
 A batch changes the running statistics only when it is committed, so that whatever happens in
 between (out of memory, cancel, a live preview) sees whole batches. None of the three calls waits
-for the device.
+for the device. On a GPU the statistics run on a stream of their own, beside the next block: run the
+network on a stream of higher priority, and they fill the gaps that it leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from analysis.errors import StatisticsError
 from analysis.statistics.batch import Batch
+from analysis.statistics.reduction import TorchEngine
 from analysis.statistics.state import CollectorState
 from analysis.statistics.summary import CollectedStatistics, NormParameters, summarize
 
-ENGINES = {"torch": "analysis.statistics.reduction", "triton": "analysis.statistics.launch"}
-"""Modules whose ``reduce_tokens`` measures a block output; imported when chosen."""
+LAG = 2
+"""Block outputs that the network may be ahead of the statistics on a GPU: each holds its memory."""
+
+
+class Engine(Protocol):
+    """What measures block outputs into the batch it was made for."""
+
+    def measure(self, tokens: Tensor, layer: int) -> None:
+        """Measure the output of a block, or, as layer -1, the tokens that enter block 0."""
+        ...
+
+    def complete(self) -> None:
+        """Finish what is cheaper for many layers at once; the batch's last block was measured."""
+        ...
 
 
 class StatisticsCollector:
@@ -43,6 +58,9 @@ class StatisticsCollector:
             block 0 (layer -1).
         engine: ``"torch"``, ``"triton"``, or ``"auto"``: Triton on a GPU where it is installed.
             The results agree; the attribute of that name says which was chosen.
+        watched: int64 ``(depth, n)``, channels of each block output whose mean magnitude is kept
+            for every patch of the grid (with extras); None for none.
+        grid: Rows and columns of the patch grid; needed with ``watched``.
     """
 
     def __init__(
@@ -54,17 +72,59 @@ class StatisticsCollector:
         *,
         extras: bool = False,
         engine: Literal["auto", "torch", "triton"] = "auto",
+        watched: Tensor | None = None,
+        grid: tuple[int, int] = (0, 0),
     ) -> None:
         self.depth, self.channels, self.n_storage = depth, channels, n_storage
-        self.extras = extras
-        self._state = CollectorState(depth, channels, n_storage, device, extras=extras)
-        self._batch = Batch(CollectorState(depth, channels, n_storage, device, extras=extras))
+        self.extras, self.grid = extras, grid
+
+        def new_state() -> CollectorState:
+            return CollectorState(
+                depth,
+                channels,
+                n_storage,
+                device,
+                extras=extras,
+                watched=watched,
+                patches=grid[0] * grid[1],
+            )
+
+        self._state = new_state()
+        self._batch = Batch(new_state())
         self._open = False
+        on_gpu = torch.device(device).type == "cuda"
         if engine == "auto":
-            on_gpu = torch.device(device).type == "cuda"
             engine = "triton" if on_gpu and find_spec("triton") else "torch"
         self.engine = engine
-        self._reduce = import_module(ENGINES[engine]).reduce_tokens
+        self._engine = _make_engine(engine, self._batch)
+        self._stream = torch.cuda.Stream(device) if on_gpu else None
+        self._measured: deque[torch.cuda.Event] = deque()
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Run on the stream of the statistics, after what the caller's stream holds by now."""
+        if self._stream is None:
+            yield
+            return
+        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        with torch.cuda.stream(self._stream):
+            yield
+
+    def _catch_up(self) -> None:
+        """Make the caller's stream wait for the statistics; the host goes on."""
+        if self._stream is not None:
+            torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
+
+    def _limit_lag(self, tokens: Tensor) -> None:
+        """Keep the tokens' memory until they are measured, and the network from running ahead."""
+        if self._stream is None:
+            return
+        tokens.record_stream(self._stream)
+        measured = torch.cuda.Event()
+        measured.record(self._stream)
+        self._measured.append(measured)
+        if len(self._measured) > LAG:
+            torch.cuda.current_stream(self._stream.device).wait_event(self._measured.popleft())
 
     @torch.no_grad()
     def begin_batch(self, indices: Tensor, valid: Tensor) -> None:
@@ -79,7 +139,8 @@ class StatisticsCollector:
         """
         if self._open:
             raise RuntimeError("the batch before was neither committed nor discarded")
-        self._batch.begin(indices, valid)
+        with self._aside():
+            self._batch.begin(indices, valid)
         self._open = True
 
     @torch.no_grad()
@@ -92,7 +153,8 @@ class StatisticsCollector:
                 collector's device. Not kept.
 
         Raises:
-            RuntimeError: If no batch was begun, or the layer was observed in it already.
+            RuntimeError: If no batch was begun, the layer was observed in it already, or the
+                number of patches is not what was announced for the watched channels.
             ValueError: If the layer or the shape is not what was announced.
         """
         if not self._open:
@@ -107,7 +169,9 @@ class StatisticsCollector:
                 f"{self.channels}), got {tuple(tokens.shape)}"
             )
         if layer >= 0 or self.extras:
-            self._reduce(tokens.detach(), layer, self._batch)
+            with self._aside():
+                self._engine.measure(tokens.detach(), layer)
+            self._limit_lag(tokens)
 
     @torch.no_grad()
     def commit_batch(self) -> None:
@@ -120,8 +184,10 @@ class StatisticsCollector:
             raise RuntimeError(f"layers {missing} were not observed in this batch")
         if not self._open:
             raise RuntimeError("commit_batch was called outside of a batch")
-        self._batch.settle()
-        self._state.merge(self._batch.state)
+        with self._aside():
+            self._engine.complete()
+            self._batch.settle()
+            self._state.merge(self._batch.state)
         self._open = False
 
     def discard_batch(self) -> None:
@@ -132,20 +198,26 @@ class StatisticsCollector:
         """Fold what another collector (of another rank) has committed; it stays as it is.
 
         Raises:
-            StatisticsError: If it was made for another backbone or other flags.
+            StatisticsError: If it was made for another backbone, other flags or watched channels.
         """
+        self._catch_up()
+        other._catch_up()
         if self._identity() != other._identity():
             raise StatisticsError(
                 f"cannot merge statistics of {other._identity()} into {self._identity()}"
             )
+        if not torch.equal(self._state.watched.cpu(), other._state.watched.cpu()):
+            raise StatisticsError("cannot merge statistics that watched other channels")
         self._state.merge(other._state)
 
-    def _identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, object]:
         return {
             "depth": self.depth,
             "channels": self.channels,
             "n_storage": self.n_storage,
-            "extras": int(self.extras),
+            "extras": self.extras,
+            "watched": self._state.watched.shape[1],
+            "grid": self.grid,
         }
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -153,6 +225,7 @@ class StatisticsCollector:
 
         The tensors are the live accumulators; copy them if they must survive the next commit.
         """
+        self._catch_up()
         return self._state.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -161,7 +234,9 @@ class StatisticsCollector:
         Raises:
             StatisticsError: If they belong to another backbone or other flags.
         """
+        self._catch_up()
         self._state.load_state_dict(state)
+        self._batch.state.watched.copy_(self._state.watched)
         self.discard_batch()
 
     def finalize(self, norm: NormParameters) -> CollectedStatistics:
@@ -173,4 +248,13 @@ class StatisticsCollector:
         Raises:
             StatisticsError: If a layer has no finite token of a role; it names the first.
         """
-        return summarize(self._state, norm)
+        self._catch_up()
+        return summarize(self._state, norm, self.grid)
+
+
+def _make_engine(name: str, batch: Batch) -> Engine:
+    if name == "torch":
+        return TorchEngine(batch)
+    from analysis.statistics.launch import TritonEngine  # Triton is imported where it is chosen
+
+    return TritonEngine(batch)

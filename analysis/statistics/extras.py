@@ -16,10 +16,16 @@ from analysis.statistics.view import MEASURED, StateView
 GROUPED_ROLES = ("cls", "patch")
 
 
-def build_extras(view: StateView, norm: NormParameters) -> dict[str, Any]:
-    """Return ``layers``, ``norm`` and, where layer -1 was observed, ``embedding``."""
+def build_extras(view: StateView, norm: NormParameters, grid: tuple[int, int]) -> dict[str, Any]:
+    """Return ``layers``, ``norm`` and, where layer -1 was observed, ``embedding``.
+
+    Args:
+        view: The accumulators.
+        norm: Parameters of the model's output LayerNorm.
+        grid: Rows and columns of the patch grid, for the watched channels.
+    """
     extras: dict[str, Any] = {
-        "layers": {layer: _layer(view, layer) for layer in range(view.depth)},
+        "layers": {layer: _layer(view, layer, grid) for layer in range(view.depth)},
         "norm": {"gamma": _float32(norm.gamma), "beta": _float32(norm.beta)},
     }
     if norm.cls_gamma is not None and norm.cls_beta is not None:
@@ -32,10 +38,10 @@ def build_extras(view: StateView, norm: NormParameters) -> dict[str, Any]:
     return extras
 
 
-def _layer(view: StateView, layer: int) -> dict[str, Any]:
+def _layer(view: StateView, layer: int, grid: tuple[int, int]) -> dict[str, Any]:
     part, roles = view.part, view.roles
     by_representation = list(enumerate(MEASURED))
-    return {
+    entry: dict[str, Any] = {
         "range": {
             name: {
                 role: {
@@ -64,6 +70,19 @@ def _layer(view: StateView, layer: int) -> dict[str, Any]:
             role: {name: view.moments(layer, name, role).finalize().as_dict() for name in MEASURED}
             for role in roles[2:]
         },
+    }
+    if part["watched"].shape[1]:
+        entry["footprint"] = _footprint(view, layer, grid)
+    return entry
+
+
+def _footprint(view: StateView, layer: int, grid: tuple[int, int]) -> dict[str, Tensor]:
+    """Return the watched channels and their mean magnitude at every patch; NaN where none."""
+    count = view.part["footprint_count"][layer]
+    mean = view.part["footprint_sum"][layer] / count.unsqueeze(-1)
+    return {
+        "channels": view.part["watched"][layer].to(torch.int32),
+        "mean_abs": mean.float().T.reshape(-1, *grid).contiguous(),
     }
 
 

@@ -1,6 +1,6 @@
-"""One block output to the moments of its layer, through the kernels; needs Triton.
+"""Block outputs to the moments of their layers, through the kernels; needs Triton.
 
-Stands in for `reduction` on a GPU: the same function, the same results.
+Stands in for `reduction` on a GPU: the same results.
 """
 
 # Kernels are called in Triton's own way, which type checkers do not know.
@@ -15,23 +15,28 @@ import torch
 import triton
 from torch import Tensor
 
-from analysis.statistics.batch import Batch, sample_stride
+from analysis.statistics.batch import MEDIAN_SAMPLE, Batch, sample_stride
 from analysis.statistics.kernels import (
     CANDIDATES,
     PACKED_BITS,
     find_largest,
-    fold,
+    find_medians,
+    fold_singles,
+    fold_tiles,
     measure_rows,
+    measure_singles,
     measure_tile,
 )
 from analysis.vocabulary import IMAGE_GROUPS
 
 STRIPE = 128
 """Channels per program that measures; the dimensions of all released backbones are multiples."""
-RESIDENT = 5
-"""Programs that a multiprocessor holds at a time, by their registers."""
-FOLD_WIDTH = 32
-"""Channels per program that merges."""
+RESIDENT = 16
+"""Programs per multiprocessor; their registers allow no more than 25."""
+FOLD_WIDTH = 16
+"""Channels per program that merges tiles; twice as many where it merges single tokens."""
+FOLD_LAYERS = 4
+"""Block outputs merged at a time: few launches, and little memory for what waits for them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class LaunchPlan:
     chunk: int
     """Rows in registers at a time."""
     unroll: int
-    """Chunks being loaded at a time."""
+    """Chunks in one turn of the loop."""
     warps: int
     """Warps per program."""
 
@@ -62,11 +67,11 @@ def plan_launch(
         channels: Embedding dimension.
         processors: Multiprocessors of the device.
     """
-    patches, chunk = n_tokens - singles, 4
+    patches, chunk = n_tokens - singles, 1
     tiles = RESIDENT * processors // (images * triton.cdiv(channels, STRIPE))
-    rows = max(triton.cdiv(patches, min(max(tiles, 1), 64)), 8 * chunk)
+    rows = max(triton.cdiv(patches, min(max(tiles, 1), 64)), 32)
     rows = min(triton.cdiv(rows, chunk) * chunk, 2**PACKED_BITS - chunk)
-    return LaunchPlan(rows, triton.cdiv(patches, rows), chunk, unroll=2, warps=4)
+    return LaunchPlan(rows, triton.cdiv(patches, rows), chunk, unroll=4, warps=1)
 
 
 @functools.cache
@@ -76,95 +81,199 @@ def _processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def reduce_tokens(tokens: Tensor, layer: int, batch: Batch) -> None:
-    """Measure one block output into the batch; see `reduction.reduce_tokens`.
+@dataclass(frozen=True)
+class _Parts:
+    """What the kernels leave for `fold`, with a leading axis of `FOLD_LAYERS`."""
+
+    plan: LaunchPlan
+    sampled: int
+    """Values in an image's sample."""
+    counts: Tensor
+    sums: Tensor
+    pivots: Tensor
+    places: Tensor
+    singles: Tensor
+    single_rows: Tensor
+    samples: Tensor
+
+
+class TritonEngine:
+    """Measures block outputs into a batch, as `reduction.TorchEngine` does, on a GPU.
 
     Args:
-        tokens: ``(images, 1 + storage + patches, channels)``, any float dtype, on a GPU.
-        layer: Block index, or -1 for the tokens that enter block 0.
-        batch: Receives the layer's slot of everything.
+        batch: Receives the slots of everything.
     """
-    tokens = tokens.contiguous()
-    images, n_tokens, channels = tokens.shape
-    state = batch.state
-    extras = bool(batch.keys.shape[0])
-    roles, cells = state.low.shape[2], state.count.shape[1]
-    singles = roles - 1
-    plan = plan_launch(images, n_tokens, singles, channels, _processors(tokens.device))
-    slot = batch.enter(layer, n_tokens, candidates=CANDIDATES)
-    kept = slot if extras else slice(0)
-    sizes = {"channels": channels, "extras": extras}
-    width = triton.next_power_of_2(channels)
 
-    def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return torch.empty(shape, dtype=dtype, device=tokens.device)
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._shape: tuple[int, int] | None = None
+        self._waiting = 0
+        self._first = 0
 
-    norms, rows, peaks = batch.norms[slot], empty(3, images, n_tokens), empty(images, n_tokens)
-    measure_rows[(images * n_tokens,)](
-        tokens,
-        batch.valid,
-        norms,
-        rows,
-        peaks,
-        n_tokens,
-        width=width,
-        num_warps=max(1, width // 2048),
-        **sizes,
-    )
-    counts = empty(images, plan.tiles)
-    sums = empty(images, plan.tiles, 8, channels)
-    pivots = empty(images, 2, channels)
-    places = empty(images, plan.tiles, 2 * extras, channels, dtype=torch.int32)
-    measure_tile[triton.cdiv(channels, STRIPE), plan.tiles, images](
-        tokens,
-        rows,
-        counts,
-        sums,
-        pivots,
-        places,
-        n_tokens,
-        plan.tile_rows,
-        singles=singles,
-        stripe=min(STRIPE, width),
-        chunk=plan.chunk,
-        unroll=plan.unroll,
-        num_warps=plan.warps,
-        **sizes,
-    )
-    fold[2 * IMAGE_GROUPS + roles - 2, triton.cdiv(channels, FOLD_WIDTH), 2](
-        tokens,
-        batch.indices,
-        norms,
-        counts,
-        sums,
-        pivots,
-        places,
-        state.mean[slot],
-        state.m2[slot],
-        state.low[slot],
-        state.high[slot],
-        batch.keys[kept],
-        state.exceed[kept],
-        images,
-        n_tokens,
-        plan.tiles,
-        cells,
-        roles,
-        padded_tiles=triton.next_power_of_2(plan.tiles),
-        block=FOLD_WIDTH,
-        num_warps=2,
-        **sizes,
-    )
-    batch.singles[slot] = tokens[:, :singles]
-    if extras:
-        find_largest[(images,)](
+    def measure(self, tokens: Tensor, layer: int) -> None:
+        """Measure one block output.
+
+        Args:
+            tokens: ``(images, 1 + storage + patches, channels)``, any float dtype, on a GPU.
+            layer: Block index, or -1 for the tokens that enter block 0.
+        """
+        batch, state = self._batch, self._batch.state
+        tokens = tokens.contiguous()
+        images, n_tokens, channels = tokens.shape
+        slot = batch.enter(layer, n_tokens, candidates=CANDIDATES)
+        if len(batch.observed) == 1:
+            self._waiting = 0
+            groups = batch.indices % IMAGE_GROUPS
+            grouped, self._order = groups.sort(stable=True)
+            edges = torch.arange(IMAGE_GROUPS + 1, device=groups.device)
+            self._bounds = torch.searchsorted(grouped, edges)
+            if self._shape != (images, n_tokens):
+                self._parts = self._allocate(images, n_tokens)
+                self._shape = images, n_tokens
+        if self._waiting and layer != self._first + self._waiting:
+            self._fold()
+        self._first = layer - self._waiting
+        parts, place = self._parts, self._waiting
+        self._waiting += 1
+
+        kept = slot if batch.extras else slice(0)
+        singles, watched = state.low.shape[2] - 1, state.watched.shape[1]
+        sizes = {"channels": channels, "extras": batch.extras}
+        width = triton.next_power_of_2(channels)
+        stride = sample_stride(n_tokens, channels)
+        rows, peaks = tokens.new_empty(4, images, n_tokens, dtype=torch.float32).split((3, 1))
+        measure_rows[(images * n_tokens,)](
             tokens,
+            batch.valid,
+            state.watched[kept],
+            batch.norms[slot],
+            rows,
             peaks,
-            batch.largest[slot],
+            parts.singles[place],
+            parts.samples[place],
+            batch.footprint[kept],
             n_tokens,
-            padded_tokens=triton.next_power_of_2(n_tokens),
-            channels=channels,
+            stride,
+            parts.sampled,
+            watched,
+            singles=singles,
             width=width,
-            num_warps=8,
+            sample_width=triton.next_power_of_2(channels // stride + 1),
+            watched_width=triton.next_power_of_2(max(watched, 1)),
+            num_warps=max(1, width // 2048),
+            **sizes,
         )
-        batch.samples[slot] = tokens.flatten(1)[:, :: sample_stride(n_tokens, channels)]
+        plan = parts.plan
+        measure_tile[triton.cdiv(channels, STRIPE), plan.tiles, images](
+            tokens,
+            rows,
+            parts.counts[place],
+            parts.sums[place],
+            parts.pivots[place],
+            parts.places[place],
+            n_tokens,
+            plan.tile_rows,
+            singles=singles,
+            stripe=min(STRIPE, width),
+            chunk=plan.chunk,
+            unroll=plan.unroll,
+            padded_rows=triton.next_power_of_2(plan.tile_rows),
+            num_warps=plan.warps,
+            **sizes,
+        )
+        if batch.extras:
+            find_largest[(images,)](
+                tokens,
+                peaks,
+                batch.largest[slot],
+                n_tokens,
+                padded_tokens=triton.next_power_of_2(n_tokens),
+                channels=channels,
+                width=width,
+                num_warps=8,
+            )
+        if self._waiting == FOLD_LAYERS:
+            self._fold()
+
+    def complete(self) -> None:
+        """Merge what is still waiting."""
+        if self._waiting:
+            self._fold()
+
+    def _allocate(self, images: int, n_tokens: int) -> _Parts:
+        state, device = self._batch.state, self._batch.norms.device
+        extras, channels = self._batch.extras, state.low.shape[3]
+        singles = state.low.shape[2] - 1
+        plan = plan_launch(images, n_tokens, singles, channels, _processors(device))
+        sampled = len(range(0, n_tokens * channels, sample_stride(n_tokens, channels)))
+
+        def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.empty((FOLD_LAYERS, images, *shape), dtype=dtype, device=device)
+
+        return _Parts(
+            plan=plan,
+            sampled=sampled,
+            counts=empty(plan.tiles),
+            sums=empty(plan.tiles, 8, channels),
+            pivots=empty(2, channels),
+            places=empty(plan.tiles, 2 * extras, channels, dtype=torch.int32),
+            singles=empty(singles, channels),
+            single_rows=empty(singles, 2, dtype=torch.float64),
+            samples=empty(sampled if extras else 0),
+        )
+
+    def _fold(self) -> None:
+        batch, state, parts = self._batch, self._batch.state, self._parts
+        images, n_tokens = batch.norms.shape[2:]
+        slots, _, roles, channels = state.low.shape
+        layers, self._waiting = self._waiting, 0
+        into = state.mean, state.m2, state.low, state.high, batch.keys, state.exceed
+        where = self._first, slots, images, n_tokens
+        sizes = {"channels": channels, "extras": batch.extras}
+        fold_tiles[IMAGE_GROUPS, triton.cdiv(channels, FOLD_WIDTH), 2 * layers](
+            self._order,
+            self._bounds,
+            parts.counts,
+            parts.sums,
+            parts.pivots,
+            parts.places,
+            *into,
+            *where,
+            parts.plan.tiles,
+            state.count.shape[1],
+            roles,
+            padded_tiles=triton.next_power_of_2(parts.plan.tiles),
+            block=FOLD_WIDTH,
+            num_warps=1,
+            **sizes,
+        )
+        measure_singles[(layers * images * (roles - 1),)](
+            parts.singles,
+            parts.single_rows,
+            channels=channels,
+            width=triton.next_power_of_2(channels),
+            num_warps=4,
+        )
+        parts_of_singles = IMAGE_GROUPS + roles - 2
+        fold_singles[parts_of_singles, triton.cdiv(channels, 2 * FOLD_WIDTH), 2 * layers](
+            batch.indices,
+            parts.singles,
+            parts.single_rows,
+            batch.norms,
+            *into,
+            *where,
+            state.count.shape[1],
+            roles,
+            block=2 * FOLD_WIDTH,
+            num_warps=1,
+            **sizes,
+        )
+        if batch.extras:
+            find_medians[images, layers](
+                parts.samples,
+                batch.medians,
+                *where[:3],
+                parts.sampled,
+                padded=MEDIAN_SAMPLE,
+                num_warps=4,
+            )

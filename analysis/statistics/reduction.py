@@ -16,56 +16,104 @@ from torch import Tensor
 from analysis.statistics.batch import PLACE_MASK, Batch, sample_stride
 from analysis.statistics.moments import pool_moments
 from analysis.statistics.state import THRESHOLDS
-from analysis.vocabulary import LAYER_NORM_EPS
+from analysis.vocabulary import IMAGE_GROUPS, LAYER_NORM_EPS
 
 LARGEST_NORM = 1e15
 """A token of a larger norm counts as non-finite: float32 sums of its squares could overflow."""
 
 
-def reduce_tokens(tokens: Tensor, layer: int, batch: Batch) -> None:
-    """Measure one block output into the batch.
+class TorchEngine:
+    """Measures block outputs into a batch.
 
     Args:
-        tokens: ``(images, 1 + storage + patches, channels)``, any float dtype.
-        layer: Block index, or -1 for the tokens that enter block 0.
-        batch: Receives the layer's slot of everything.
+        batch: Receives the slots of everything.
     """
-    slot = batch.enter(layer, tokens.shape[1], candidates=3)
-    state = batch.state
-    singles = state.low.shape[2] - 1
-    pre = tokens.float()
-    batch.singles[slot] = pre[:, :singles]
-    normalized, norms = normalize_rows(pre)
-    usable = batch.valid.unsqueeze(1) & (norms[0] < LARGEST_NORM)
-    batch.norms[slot] = norms.where(usable, torch.nan)
-    whole = tokens.device.type == "cpu" and bool(usable.all())
-    if not whole:
-        pre, normalized = (_replace_unusable(part, usable, singles) for part in (pre, normalized))
-    weights = None if whole else usable[:, singles:, None].float()
-    count = _by_role(usable[:, :singles].long(), usable[:, singles:].sum(1))
 
-    for representation, values in enumerate((pre, normalized)):
-        single, patch = values[:, :singles], values[:, singles:]
-        mean, m2 = _image_moments(patch, weights)
-        # A single token is its own mean and range.
-        means = _by_role(single.double(), mean)
-        squares = _by_role(torch.zeros_like(single, dtype=torch.float64), m2)
-        parts = count.flatten(), means.flatten(0, 1), squares.flatten(0, 1)
-        _, state.mean[slot, representation], state.m2[slot, representation] = pool_moments(
-            parts, batch.membership
-        )
-        low, high = _by_role(single, patch.amin(1)), _by_role(single, patch.amax(1))
-        if not whole:
-            seen = count.unsqueeze(-1) > 0
-            low, high = low.where(seen, torch.inf), high.where(seen, -torch.inf)
-        state.low[slot, representation] = low.amin(1)
-        state.high[slot, representation] = high.amax(1)
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._singles = torch.empty(0)
 
-    if batch.keys.shape[0]:
-        magnitudes = pre.abs()
+    def measure(self, tokens: Tensor, layer: int) -> None:
+        """Measure one block output.
+
+        Args:
+            tokens: ``(images, 1 + storage + patches, channels)``, any float dtype.
+            layer: Block index, or -1 for the tokens that enter block 0.
+        """
+        batch, state = self._batch, self._batch.state
+        slot = batch.enter(layer, tokens.shape[1], candidates=3)
+        singles = state.low.shape[2] - 1
+        pre = tokens.float()
+        self._keep_singles(pre[:, :singles], slot)
+        normalized, norms = normalize_rows(pre)
+        usable = batch.valid.unsqueeze(1) & (norms[0] < LARGEST_NORM)
+        batch.norms[slot] = norms.where(usable, torch.nan)
+        whole = tokens.device.type == "cpu" and bool(usable.all())
         if not whole:
-            magnitudes.masked_fill_(~usable.unsqueeze(-1), -1.0)
-        _measure_magnitudes(magnitudes, slot, batch)
+            pre, normalized = (
+                _replace_unusable(part, usable, singles) for part in (pre, normalized)
+            )
+        weights = None if whole else usable[:, singles:, None].float()
+        count = _by_role(usable[:, :singles].long(), usable[:, singles:].sum(1))
+
+        membership = batch.membership()
+        for representation, values in enumerate((pre, normalized)):
+            single, patch = values[:, :singles], values[:, singles:]
+            mean, m2 = _image_moments(patch, weights)
+            # A single token is its own mean and range.
+            means = _by_role(single.double(), mean)
+            squares = _by_role(torch.zeros_like(single, dtype=torch.float64), m2)
+            parts = count.flatten(), means.flatten(0, 1), squares.flatten(0, 1)
+            _, state.mean[slot, representation], state.m2[slot, representation] = pool_moments(
+                parts, membership
+            )
+            low, high = _by_role(single, patch.amin(1)), _by_role(single, patch.amax(1))
+            if not whole:
+                seen = count.unsqueeze(-1) > 0
+                low, high = low.where(seen, torch.inf), high.where(seen, -torch.inf)
+            state.low[slot, representation] = low.amin(1)
+            state.high[slot, representation] = high.amax(1)
+
+        if batch.extras:
+            magnitudes = pre.abs()
+            if not whole:
+                magnitudes.masked_fill_(~usable.unsqueeze(-1), -1.0)
+            _measure_magnitudes(magnitudes, slot, batch)
+
+    def _keep_singles(self, singles: Tensor, slot: int) -> None:
+        """Keep CLS and storage tokens, ``(slots, images, 1 + storage, channels)``."""
+        if len(self._batch.observed) == 1:
+            slots = self._batch.state.low.shape[0]
+            self._singles = singles.new_zeros(slots, *singles.shape)
+        self._singles[slot] = singles
+
+    def complete(self) -> None:
+        """Measure the normalised CLS and storage tokens again, in float64.
+
+        They hardly differ between images, so that the rounding of a float32 LayerNorm would show
+        as their standard deviation; and there are few of them.
+        """
+        batch, state = self._batch, self._batch.state
+        roles = state.low.shape[2]
+        use = ~batch.norms[:, 0, :, : roles - 1].isnan()
+        seen = use.unsqueeze(-1)
+        tokens = self._singles.double().where(seen, 0.0)
+        deviations = tokens - tokens.mean(-1, keepdim=True)
+        variance = deviations.square().mean(-1, keepdim=True)
+        normalized = deviations * (variance + LAYER_NORM_EPS).rsqrt()
+
+        parts = use.transpose(1, 2).flatten(1), normalized.transpose(1, 2).flatten(1, 2)
+        parts = *parts, torch.zeros_like(parts[1])
+        all_cells = torch.arange(state.count.shape[1], device=use.device)
+        cells = torch.cat((all_cells[:IMAGE_GROUPS], all_cells[2 * IMAGE_GROUPS :]))
+        role = torch.cat((all_cells[:1], all_cells[2:roles]))
+        images = len(batch.indices)
+        columns = (role.unsqueeze(1) * images + torch.arange(images, device=use.device)).flatten()
+        _, mean, m2 = pool_moments(parts, batch.membership()[cells][:, columns])
+        state.mean[:, 1, cells], state.m2[:, 1, cells] = mean, m2
+        normalized = normalized.float()
+        state.low[:, 1, role] = normalized.where(seen, torch.inf).amin(1)
+        state.high[:, 1, role] = normalized.where(seen, -torch.inf).amax(1)
 
 
 def normalize_rows(tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,7 +210,10 @@ def _measure_magnitudes(magnitudes: Tensor, slot: int, batch: Batch) -> None:
     leading = torch.maximum(single.amax(1), largest).topk(3).indices
     columns = magnitudes.gather(2, leading.unsqueeze(1).expand(-1, tokens, -1))
     batch.largest[slot] = columns.flatten(1).topk(3).values.clamp(min=0)
-    batch.samples[slot] = magnitudes.flatten(1)[:, :: sample_stride(tokens, channels)]
+    sample = magnitudes.flatten(1)[:, :: sample_stride(tokens, channels)]
+    batch.medians[slot] = sample.where(sample >= 0, torch.nan).nanmedian(1).values
+    watched = patch[..., batch.state.watched[slot]]
+    batch.footprint[slot] = watched.where(watched >= 0, torch.nan)
 
 
 def _first_maximum(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,18 @@ NORM_BINS = 66
 """Token norms: 64 bins between the 65 edges, one below and one above."""
 
 
+SUMS = (
+    "nonfinite",
+    "exceed",
+    "norm_hist",
+    "top_sum",
+    "top_images",
+    "footprint_sum",
+    "footprint_count",
+)
+"""Accumulators that merge by addition."""
+
+
 class CollectorState:
     """Accumulators of every layer, representation, cell and channel.
 
@@ -43,8 +55,17 @@ class CollectorState:
         top_sum: float64 ``(slots, 4)``, sum over images of the three largest magnitudes and the
             median magnitude.
         top_images: int64 ``(slots,)`` images in `top_sum`.
+        watched: int64 ``(slots, watched)``, channels whose magnitude is kept patch by patch; a
+            choice and no accumulator: `clear` and `merge` leave it as it is.
+        footprint_sum: float64 ``(slots, patches, watched)``, magnitudes of `pre` in these channels.
+        footprint_count: int64 ``(slots, patches)`` tokens in `footprint_sum`.
 
-    The last five have no slots when ``extras`` is False.
+    The last eight have no slots when ``extras`` is False.
+
+    Args:
+        depth, channels, n_storage, device, extras: As of `StatisticsCollector`.
+        watched: int64 ``(depth, watched)``, or None to watch no channel.
+        patches: Patches per image, for the watched channels.
     """
 
     def __init__(
@@ -55,6 +76,8 @@ class CollectorState:
         device: torch.device | str,
         *,
         extras: bool,
+        watched: Tensor | None = None,
+        patches: int = 0,
     ) -> None:
         slots, roles = depth + extras, 2 + n_storage
         cells = 2 * IMAGE_GROUPS + n_storage
@@ -74,12 +97,20 @@ class CollectorState:
         self.norm_hist = zeros(extra_slots, 2, roles, NORM_BINS, dtype=torch.int64)
         self.top_sum = zeros(extra_slots, 4, dtype=torch.float64)
         self.top_images = zeros(extra_slots, dtype=torch.int64)
+        chosen = 0 if watched is None or not extras else watched.shape[1]
+        self.watched = zeros(extra_slots, chosen, dtype=torch.int64)
+        if chosen and watched is not None:
+            self.watched[:depth] = watched
+        patches = patches if chosen else 0
+        self.footprint_sum = zeros(extra_slots, patches, chosen, dtype=torch.float64)
+        self.footprint_count = zeros(*self.footprint_sum.shape[:2], dtype=torch.int64)
         self.clear()
 
     def clear(self) -> None:
         """Forget everything, keeping the memory."""
-        for tensor in vars(self).values():
-            tensor.zero_()
+        for name, tensor in vars(self).items():
+            if name != "watched":
+                tensor.zero_()
         self.low.fill_(torch.inf)
         self.high.fill_(-torch.inf)
         self.peak.fill_(-1)
@@ -98,7 +129,7 @@ class CollectorState:
         )
         torch.minimum(self.low, theirs["low"], out=self.low)
         torch.maximum(self.high, theirs["high"], out=self.high)
-        for name in ("nonfinite", "exceed", "norm_hist", "top_sum", "top_images"):
+        for name in SUMS:
             getattr(self, name).add_(theirs[name])
 
     def _merge_peak(self, peak: Tensor, low: Tensor, high: Tensor) -> None:

@@ -31,12 +31,15 @@ class CollectedStatistics:
     """The payload's ``extras`` less images and samples; None unless collected."""
 
 
-def summarize(state: CollectorState, norm: NormParameters) -> CollectedStatistics:
+def summarize(
+    state: CollectorState, norm: NormParameters, grid: tuple[int, int]
+) -> CollectedStatistics:
     """Turn the accumulators into statistics.
 
     Args:
         state: Accumulators on any device; unchanged.
         norm: Parameters of the model's output LayerNorm.
+        grid: Rows and columns of the patch grid, for the watched channels.
 
     Raises:
         StatisticsError: If a layer has no finite token of a role, naming the first such layer, or
@@ -58,5 +61,5 @@ def summarize(state: CollectorState, norm: NormParameters) -> CollectedStatistic
             layers[layer][Representation.GLOBAL_LN.value][role] = normalized.affine(
                 *norm.of_role(role)
             ).finalize()
-    extras = build_extras(view, norm) if view.has_extras else None
+    extras = build_extras(view, norm, grid) if view.has_extras else None
     return CollectedStatistics(layers, view.part["nonfinite"].tolist(), extras)

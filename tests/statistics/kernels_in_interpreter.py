@@ -22,6 +22,7 @@ from tests.statistics.reference import (
     collect,
     expect,
     layer_norm,
+    make_collector,
     make_outputs,
 )
 
@@ -31,14 +32,8 @@ SINGLES = 1 + STORAGE
 def run(
     outputs: torch.Tensor, batches: list[list[int]], engine: str, *, extras: bool
 ) -> StatisticsCollector:
-    depth, channels = len(outputs) - 1, outputs.shape[-1]
-    collector = StatisticsCollector(
-        depth,
-        channels,
-        STORAGE,
-        "cpu",
-        extras=extras,
-        engine="triton" if engine == "triton" else "torch",
+    collector = make_collector(
+        outputs, extras=extras, engine="triton" if engine == "triton" else "torch"
     )
     return collect(outputs, batches, into=collector)
 
@@ -59,7 +54,8 @@ def assert_engines_agree(
     for name, found in kernels.state_dict().items():
         if not found.is_floating_point():
             assert torch.equal(found, theirs[name]), name
-    torch.testing.assert_close(kernels.state_dict()["top_sum"], theirs["top_sum"])
+    for name in ("top_sum", "footprint_sum"):
+        torch.testing.assert_close(kernels.state_dict()[name], theirs[name])
     for name in ("low", "high"):
         found, other = kernels.state_dict()[name], theirs[name]
         assert torch.equal(found[:, 0], other[:, 0]), name

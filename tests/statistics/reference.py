@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -79,6 +80,27 @@ def make_outputs(
     return outputs
 
 
+def make_collector(
+    outputs: torch.Tensor,
+    *,
+    extras: bool,
+    engine: Literal["torch", "triton"] = "torch",
+    watched: tuple[int, int] = (-1, 0),
+) -> StatisticsCollector:
+    """Return a collector for the outputs that watches two channels, with extras."""
+    depth, channels = len(outputs) - 1, outputs.shape[-1]
+    return StatisticsCollector(
+        depth,
+        channels,
+        STORAGE,
+        "cpu",
+        extras=extras,
+        engine=engine,
+        watched=torch.tensor([watched]).expand(depth, -1) % channels,
+        grid=(1, outputs.shape[2] - 1 - STORAGE),
+    )
+
+
 def collect(
     outputs: torch.Tensor,
     batches: list[list[int]],
@@ -87,12 +109,11 @@ def collect(
     into: StatisticsCollector | None = None,
 ) -> StatisticsCollector:
     """Run a collector over images given by index, batch by batch; -1 stands for a padding row."""
-    depth, channels = len(outputs) - 1, outputs.shape[-1]
-    collector = into or StatisticsCollector(depth, channels, STORAGE, "cpu", extras=extras)
+    collector = into or make_collector(outputs, extras=extras)
     for images in batches:
         indices = torch.tensor(images)
         collector.begin_batch(indices.clamp(min=0), indices >= 0)
-        for layer in range(-1, depth):
+        for layer in range(-1, collector.depth):
             collector.observe(layer, outputs[layer + 1, indices.clamp(min=0)])
         collector.commit_batch()
     return collector

@@ -19,6 +19,7 @@ from tests.statistics.reference import (
     collect,
     expect,
     layer_norm,
+    make_collector,
     make_outputs,
 )
 
@@ -239,7 +240,7 @@ def test_saved_state_restores_exactly_and_loads_without_running_code() -> None:
     file = io.BytesIO()
     torch.save(collector.state_dict(), file)
     file.seek(0)
-    restored = StatisticsCollector(2, CHANNELS, STORAGE, "cpu", extras=True)
+    restored = make_collector(outputs, extras=True, watched=(3, 4))
     restored.load_state_dict(torch.load(file, weights_only=True))
     for resumed in (collector, restored):
         collect(outputs, BATCHES[2:], into=resumed)
@@ -274,16 +275,25 @@ def test_two_collectors_merged_equal_one_and_the_second_is_unchanged() -> None:
     left.merge(right)
     whole = collect(outputs, BATCHES, extras=True)
     assert_same_statistics(left, whole)
-    for name in ("low", "high", "peak", "exceed", "norm_hist", "top_images"):
+    for name in ("low", "high", "peak", "exceed", "norm_hist", "top_images", "footprint_count"):
         assert torch.equal(left.state_dict()[name], whole.state_dict()[name]), name
-    torch.testing.assert_close(left.state_dict()["top_sum"], whole.state_dict()["top_sum"])
+    for name in ("top_sum", "footprint_sum"):
+        torch.testing.assert_close(left.state_dict()[name], whole.state_dict()[name])
     for name, tensor in right.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
 
+def test_statistics_that_watched_other_channels_are_not_merged() -> None:
+    outputs = make_outputs()
+    with pytest.raises(StatisticsError, match="watched other channels"):
+        make_collector(outputs, extras=True).merge(
+            make_collector(outputs, extras=True, watched=(3, 4))
+        )
+
+
 def test_a_rank_without_images_changes_nothing() -> None:
     outputs = make_outputs()
-    idle = StatisticsCollector(2, CHANNELS, STORAGE, "cpu", extras=True)
+    idle = make_collector(outputs, extras=True)
     used = collect(outputs, BATCHES, extras=True)
     expected = {name: tensor.clone() for name, tensor in used.state_dict().items()}
     used.merge(idle)

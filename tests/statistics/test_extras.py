@@ -95,6 +95,34 @@ def test_argmax_of_equal_magnitudes_is_the_earliest_whatever_the_batches() -> No
 
 
 @pytest.mark.parametrize("layer", [0, 1])
+def test_footprint_is_the_mean_magnitude_at_every_patch(case: Any, layer: int) -> None:
+    outputs, extras = case
+    found = extras["layers"][layer]["footprint"]
+    watched = found["channels"].tolist()
+    assert watched == [CHANNELS - 1, 0]
+    magnitudes = np.abs(by_role(outputs[layer + 1], "patch"))[..., watched]
+    expected = np.nanmean(magnitudes, axis=0).T
+    np.testing.assert_allclose(found["mean_abs"].flatten(1), expected, rtol=1e-6)
+    assert found["mean_abs"].dtype == torch.float32
+
+
+def test_a_patch_that_no_image_measured_has_no_footprint() -> None:
+    outputs = make_outputs()
+    outputs[1, :, 1 + STORAGE + 2, 0] = torch.nan
+    extras = collect(outputs, BATCHES, extras=True).finalize(NORM).extras
+    assert extras is not None
+    mean = extras["layers"][0]["footprint"]["mean_abs"].flatten(1)
+    assert mean.isnan().any(0).nonzero().flatten().tolist() == [2]
+
+
+def test_images_of_another_grid_than_announced_are_refused() -> None:
+    collector = collect(make_outputs(), BATCHES, extras=True)
+    collector.begin_batch(torch.tensor([0]), torch.tensor([True]))
+    with pytest.raises(RuntimeError, match="25 patches per image, 24 were announced"):
+        collector.observe(-1, torch.zeros(1, 1 + STORAGE + 25, CHANNELS))
+
+
+@pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("role", ROLES)
 def test_exceed_counts_tokens_beyond_each_threshold(case: Any, layer: int, role: str) -> None:
     outputs, extras = case

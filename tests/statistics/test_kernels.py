@@ -38,18 +38,24 @@ def test_kernels_compile_for_a_gpu_without_one(
     from analysis.statistics import kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    sizes = {"singles": 5, "channels": 48, "width": 64, "chunk": 4, "unroll": 2, "extras": True}
+    sizes = {"singles": 5, "channels": 48, "width": 64, "chunk": 4, "unroll": 2}
     sizes |= {"stripe": 64, "padded_tokens": 64, "padded_tiles": 64, "block": 32}
+    sizes |= {"sample_width": 4, "watched_width": 8, "padded_rows": 64, "padded": 64}
+    sizes |= {"extras": True}
     types = {"valid": "*i1", "places": "*i32", "indices": "*i64", "keys_out": "*i64"}
     types |= {"exceed_out": "*i64", "mean_out": "*fp64", "m2_out": "*fp64"}
-    types |= dict.fromkeys(("n_tokens", "tile_rows", "images"), "i32")
-    types |= dict.fromkeys(("tiles", "cells", "roles"), "i32")
+    types |= {"watched": "*i64", "order": "*i64", "bounds": "*i64", "single_rows": "*fp64"}
+    types |= dict.fromkeys(("n_tokens", "tile_rows", "images", "stride", "sampled"), "i32")
+    types |= dict.fromkeys(("tiles", "cells", "roles", "slots", "first_slot", "n_watched"), "i32")
     types |= dict.fromkeys(sizes, "constexpr")
     for kernel in (
         kernels.measure_rows,
         kernels.measure_tile,
-        kernels.fold,
+        kernels.fold_tiles,
+        kernels.measure_singles,
+        kernels.fold_singles,
         kernels.find_largest,
+        kernels.find_medians,
     ):
         signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
         constants = {name: sizes[name] for name in signature if name in sizes}
