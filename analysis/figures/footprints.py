@@ -65,7 +65,8 @@ def build_footprint_multiples(
     tops = [float(np.nanmax(one)) if np.isfinite(one).any() else 0.0 for one in maps]
     titles = [
         f"{'<b>' if channel == selected else ''}channel {channel}"
-        f"{'</b>' if channel == selected else ''}, up to {top:.4g}"
+        f"{'</b>' if channel == selected else ''}<br>"
+        f"<span style='font-size:11px'>up to {top:.4g}</span>"
         for channel, top in zip(channels.tolist(), tops, strict=True)
     ]
     lines = -(-len(channels) // COLUMNS)
@@ -74,7 +75,7 @@ def build_footprint_multiples(
         min(COLUMNS, len(channels)),
         subplot_titles=titles,
         horizontal_spacing=0.02,
-        vertical_spacing=0.2 / lines,
+        vertical_spacing=0.25 / lines,
     )
     for place, (one, top) in enumerate(zip(maps, tops, strict=True)):
         figure.add_trace(
@@ -91,8 +92,7 @@ def build_footprint_multiples(
     figure = theme.apply_theme(figure, mode)
     _lay_out(figure, maps.shape[1:], len(channels))
     figure.update_xaxes(showticklabels=False, ticks="")
-    # below its title, whatever room the shape of the grid leaves
-    figure.update_yaxes(showticklabels=False, ticks="", constraintoward="top")
+    figure.update_yaxes(showticklabels=False, ticks="")
     figure.update_annotations(font={"size": 13})
     figure.update_layout(
         coloraxis={
@@ -115,7 +115,12 @@ def _lay_out(figure: go.Figure, grid: tuple[int, ...], panels: int = 1) -> None:
     """Give every panel square patches, row 0 at the top."""
     rows, columns = grid
     figure.update_xaxes(range=[-0.5, columns - 0.5], constrain="domain", showgrid=False)
-    figure.update_yaxes(range=[rows - 0.5, -0.5], constrain="domain", showgrid=False)
+    figure.update_yaxes(
+        range=[rows - 0.5, -0.5],
+        constrain="domain",
+        constraintoward="top",  # below its title, whatever room the shape of the grid leaves
+        showgrid=False,
+    )
     for place in range(panels):
         number = str(place + 1) if place else ""
         figure.update_layout({f"yaxis{number}": {"scaleanchor": f"x{number}"}})

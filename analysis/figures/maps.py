@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
 
+SLIDER_BELOW = 64
+"""Pixels from the maps to the slider: room for the colour bar. The buttons are above the slider, so
+that they never meet it, however narrow the page."""
+
 STEP_MS = 500
 """How long each layer is shown while it plays."""
 
@@ -203,9 +207,15 @@ def _traces(
                 colorscale=[list(stop) for stop in (_SIGNED if signed else _UNSIGNED)],
                 showscale=number == len(panels) - 1,
                 colorbar={
-                    "title": {"text": label, "side": "right"},
-                    "thickness": 14,
+                    "title": {"text": label, "side": "top"},
+                    "orientation": "h",
+                    "thickness": 12,
                     "outlinewidth": 0,
+                    "len": 0.6,
+                    "x": 0.5,
+                    "y": 0,
+                    "yanchor": "top",
+                    "ypad": 6,
                 },
                 hovertemplate="row %{y:d}, column %{x:d}: %{z:.4g}<extra></extra>",
                 **refs,
@@ -230,10 +240,8 @@ def _slider(names: Sequence[str], start: int, mode: Mode) -> dict[str, Any]:
     now = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate"}
     return {
         "active": start,
-        "x": 0.12,
-        "len": 0.88,
         "y": 0,
-        "pad": {"t": 24},
+        "pad": {"t": SLIDER_BELOW},
         "currentvalue": {"prefix": "layer ", "xanchor": "right"},
         "font": {"color": theme.text_color(mode)},
         "bgcolor": theme.muted_color(mode),
@@ -261,7 +269,7 @@ def _buttons(mode: Mode) -> dict[str, Any]:
         "xanchor": "left",
         "y": 0,
         "yanchor": "top",
-        "pad": {"t": 34},
+        "pad": {"t": SLIDER_BELOW - 10},
         "showactive": False,
         "bgcolor": "rgba(0,0,0,0)",
         "font": {"color": theme.text_color(mode)},

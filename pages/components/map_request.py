@@ -20,6 +20,7 @@ from analysis.tables import StatsTable
 from analysis.vocabulary import TokenRole
 from pages.components import selection
 from pages.components.picker import Version
+from pages.components.text import plain
 
 OFFERED = 1000
 """Training images in the menu."""
@@ -118,7 +119,15 @@ def _choose_network(table: StatsTable) -> tuple[str | None, str | None]:
             return "none: the frozen backbone only"
         return option if option != MEASURED else f"as measured: {names[name]}"
 
-    with st.expander("Network", icon=":material/account_tree:", expanded="?" in names.values()):
+    chosen = {name: selection.recall(name) or MEASURED for name in names}
+    shown = [names[name] if path == MEASURED else path for name, path in chosen.items()]
+    measured = ", as measured" if set(chosen.values()) == {MEASURED} else ""
+    with st.expander(
+        plain(f"Network: {shown[0]}, head {shown[1]}{measured}"),
+        icon=":material/account_tree:",
+        expanded="?" in names.values(),
+        key="map network",
+    ):
         left, right = st.columns(2)
         help_text = "Choose or type a path below the project dir to run another one."
         with left:
@@ -143,9 +152,9 @@ def _choose_network(table: StatsTable) -> tuple[str | None, str | None]:
 
 
 def _name(find: Callable[[StatsTable], Path | None], table: StatsTable) -> str:
-    """Return the file name of what was measured, "?" where it is not here."""
+    """Return folder and name of the file that was measured, "?" where it is not here."""
     try:
         path = find(table)
     except InputError:
         return "?"
-    return "none, frozen" if path is None else path.name
+    return "none" if path is None else f"{path.parent.name}/{path.name}"

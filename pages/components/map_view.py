@@ -32,6 +32,9 @@ from pages.components.text import plain
 
 POLL_SECONDS = 0.5
 
+ROWS_OF_SQUARE = 34
+"""Lines of text that a figure of two square maps is as high as."""
+
 SHOWN = {"channel": "Channel", "norm": "Token norm", "components": "Principal components"}
 SHOWN_HELP = (
     "**Channel**: the chosen channel at every patch. **Token norm**: the L2 norm over all "
@@ -198,6 +201,7 @@ def _show_maps(
             mode=downloads.mode(),
         ),
         "maps",
+        rows=round(ROWS_OF_SQUARE * int(first.grid[0]) / int(first.grid[1])),
     )
     st.caption(
         f"{plain(pictures[picture])}, as the network saw it. Colours span each layer's own values"

@@ -58,7 +58,7 @@ def test_small_maps_are_in_units_of_their_own_largest_patch_and_keep_the_values(
         assert figure.data[place].z.max() == pytest.approx(1)
     assert (figure.data[2].z == 0).all()
     titles = [annotation.text for annotation in figure.layout.annotations]
-    assert titles[1].startswith("<b>channel 70</b>, up to ")
+    assert titles[1].startswith("<b>channel 70</b><br>")
     assert [title.startswith("<b>") for title in titles].count(True) == 1
     for number in ("", "2", "3", "4", "5"):
         assert figure.layout[f"yaxis{number}"].scaleanchor == f"x{number}"
