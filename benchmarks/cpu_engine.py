@@ -32,7 +32,11 @@ def main() -> None:
     width, height = arguments.size
     pixels = torch.randn(arguments.batch_size, 3, height, width)
     steps = make_steps(
-        lambda: backbone.forward_blocks(pixels), backbone, arguments.batch_size, "cpu"
+        lambda: backbone.forward_blocks(pixels),
+        backbone,
+        arguments.batch_size,
+        backbone.patch_grid(height, width),
+        "cpu",
     )
     clock = time.thread_time if arguments.cpu_time else time.perf_counter
     with torch.inference_mode():
@@ -42,7 +46,7 @@ def main() -> None:
         print(f"{name:20} {value:8.3f}")
     if arguments.out:
         about = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}
-        settings = {name: str(value) for name, value in vars(arguments).items()}
+        settings = {name: str(value) for name, value in vars(arguments).items() if name != "out"}
         arguments.out.write_text(json.dumps(about | {"settings": settings} | result, indent=2))
 
 

@@ -4,10 +4,11 @@ Three tables from one run:
 
 1. exactness: both engines against float64 on block outputs with outlier channels, massive tokens
    and non-finite tokens, in the measure |Δmean|/rms, |Δstd|/std, |Δmax|/max (worst channel);
-2. time per block output, against the time to copy it;
-3. forward with statistics against the forward alone, eager and compiled.
+2. kernel time per block output, against the time to read it once at copy bandwidth;
+3. forward with statistics against the forward alone, eager and compiled, after one batch in which
+   any wait of the host for the device is an error.
 
-``--sweep`` adds a table over the launch plan of the first kernel, and skips the third.
+``--sweep`` adds a table over the launch plan of `measure_tile`, and skips the third.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
+from torch.profiler import ProfilerActivity, profile
 
 from analysis.backbone.variants import get_variant
+from analysis.collect import FOOTPRINT_CHANNELS
 from analysis.statistics import launch
 from analysis.statistics.collector import StatisticsCollector
 from analysis.statistics.norm import NormParameters
@@ -127,35 +130,38 @@ def median_microseconds(step: Callable[[int], object], repeats: int = 60) -> flo
 def per_output(
     channels: int, shape: tuple[int, int, int], engine: Literal["torch", "triton"], *, extras: bool
 ) -> float:
-    """Return microseconds of one `observe`, the batch's begin and commit not counted."""
+    """Return microseconds of kernels per block output, its share of begin and commit included."""
     width, height, images = shape
-    n_tokens = 1 + STORAGE + (width // 16) * (height // 16)
+    grid = height // 16, width // 16
     layers = 6  # in turn, so that none is still in the cache
-    tokens = make_tokens(images, n_tokens, channels, layers)
-    collector = StatisticsCollector(layers, channels, STORAGE, "cuda", extras=extras, engine=engine)
+    tokens = make_tokens(images, 1 + STORAGE + grid[0] * grid[1], channels, layers)
+    collector = StatisticsCollector(
+        layers,
+        channels,
+        STORAGE,
+        "cuda",
+        extras=extras,
+        engine=engine,
+        watched=torch.arange(FOOTPRINT_CHANNELS).expand(layers, -1),
+        grid=grid,
+    )
     indices = torch.arange(images)
     valid = torch.ones(images, dtype=torch.bool)
 
-    def observe() -> None:
+    def batch() -> None:
+        collector.begin_batch(indices, valid)
         for layer in range(layers):
             collector.observe(layer, tokens[layer])
+        collector.commit_batch()
 
-    def again(_: int) -> None:
-        collector.discard_batch()
-        collector.begin_batch(indices, valid)
-        observe()
-
-    again(0)
-    if engine == "torch":
-        return median_microseconds(again, 20) / layers
-    # Replayed as a graph: launching a lone layer takes longer than the kernels.
-    collector.discard_batch()
-    collector.begin_batch(indices, valid)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        observe()
-    return median_microseconds(lambda _: graph.replay()) / layers
+    repeats = 5
+    batch()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        for _ in range(repeats):
+            batch()
+        torch.cuda.synchronize()
+    spent = sum(event.self_device_time_total for event in profiled.key_averages())
+    return spent / repeats / layers
 
 
 def copy_microseconds(channels: int, shape: tuple[int, int, int]) -> float:
@@ -188,11 +194,18 @@ def tax(
 
     counters.clear()
     with torch.inference_mode(), context:
-        steps = make_steps(lambda: backbone.forward_blocks(pixels), backbone, images, "cuda")
+        grid = backbone.patch_grid(height, width)
+        steps = make_steps(lambda: backbone.forward_blocks(pixels), backbone, images, grid, "cuda")
         start = clock()
         steps["forward"]()
         first = clock() - start
-        seconds = take_turns(steps, rounds, clock=clock, warmup=3)
+        for step in steps.values():
+            step()
+        torch.cuda.set_sync_debug_mode("error")
+        for step in steps.values():
+            step()
+        torch.cuda.set_sync_debug_mode("default")
+        seconds = take_turns(steps, rounds, clock=clock, warmup=2, repeats=4)
     result = describe(seconds, images)
     if compiled:
         result["first forward seconds"] = first
@@ -201,9 +214,9 @@ def tax(
     for mode in MODES:
         with torch.inference_mode(), context:
             # Only this mode's collector stays alive: memory is counted for it alone.
-            step = make_steps(lambda: backbone.forward_blocks(pixels), backbone, images, "cuda")[
-                mode
-            ]
+            step = make_steps(
+                lambda: backbone.forward_blocks(pixels), backbone, images, grid, "cuda"
+            )[mode]
             torch.cuda.synchronize()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
@@ -217,8 +230,8 @@ def sweep(channels: int, shape: tuple[int, int, int]) -> dict[str, float]:
     """Return microseconds per block output, extras included, over launch plans."""
     planned = launch.plan_launch
     result = {}
-    for (chunk, unroll), resident in itertools.product(
-        ((4, 1), (4, 2), (4, 4), (8, 1), (8, 2)), (3, 4, 5, 10)
+    for (warps, chunk), unroll, resident in itertools.product(
+        ((1, 1), (2, 2), (4, 4)), (2, 4), (6, 10, 16)
     ):
 
         def plan(
@@ -227,16 +240,18 @@ def sweep(channels: int, shape: tuple[int, int, int]) -> dict[str, float]:
             singles: int,
             channels: int,
             processors: int,
-            chosen: tuple[int, int, int] = (chunk, unroll, resident),
+            chosen: tuple[int, int, int, int] = (warps, chunk, unroll, resident),
         ) -> launch.LaunchPlan:
-            chunk, unroll, resident = chosen
+            warps, chunk, unroll, resident = chosen
             programs = processors * resident / launch.RESIDENT
             base = planned(images, n_tokens, singles, channels, math.ceil(programs))
             rows = -(-base.tile_rows // chunk) * chunk
             tiles = -(-(n_tokens - singles) // rows)
-            return replace(base, tile_rows=rows, tiles=tiles, chunk=chunk, unroll=unroll)
+            return replace(
+                base, tile_rows=rows, tiles=tiles, chunk=chunk, unroll=unroll, warps=warps
+            )
 
-        name = f"chunk {chunk} unroll {unroll} programs/SM {resident}"
+        name = f"warps {warps} chunk {chunk} unroll {unroll} programs/SM {resident}"
         launch.plan_launch = plan
         try:
             result[name] = per_output(channels, shape, "triton", extras=True)
@@ -286,7 +301,7 @@ def main() -> None:
                 channels, shape, "torch" if engine == "torch" else "triton", extras=extras
             )
             times[f"{engine} {'extras' if extras else 'no-extras'}"] = spent
-        save(f"microseconds per block output, {label}", times)
+        save(f"kernel microseconds per block output, {label}", times)
         if arguments.sweep:
             save(f"launch plans, microseconds, {label}", sweep(channels, shape), limit=12)
             continue

@@ -77,7 +77,11 @@ def specification_step(
 def our_step(backbone: DinoVisionTransformer, pixels: Tensor, precision: str) -> Callable[[], None]:
     """Return a function that runs one batch as `analysis` does, extras included."""
     extras = make_steps(
-        lambda: backbone.forward_blocks(pixels), backbone, len(pixels), str(pixels.device)
+        lambda: backbone.forward_blocks(pixels),
+        backbone,
+        len(pixels),
+        backbone.patch_grid(*pixels.shape[-2:]),
+        str(pixels.device),
     )["extras"]
 
     def step() -> None:
@@ -121,7 +125,7 @@ def measure(name: str, size: tuple[int, int], images: int, rounds: int) -> dict[
         steps = {way: make() for way, make in makers.items()}
         fp32 = {way: steps.pop(way) for way in list(steps) if way.endswith("fp32")}
         seconds = take_turns(fp32, max(rounds // 3, 3), clock=clock, warmup=1)
-        seconds |= take_turns(steps, rounds, clock=clock, warmup=3)
+        seconds |= take_turns(steps, rounds, clock=clock, warmup=2, repeats=4)
         del steps, fp32
         # One collector alive at a time: memory is counted for its way alone.
         peaks = {way: peak_gib(make()) for way, make in makers.items()}

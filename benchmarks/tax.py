@@ -1,7 +1,7 @@
 """What the statistics cost on top of the forward pass.
 
-Forward alone and forward with statistics take turns, batch by batch, so that a clock that drifts or
-a neighbour on the machine hits all of them alike; the ratio is that of the medians.
+Forward alone and forward with statistics take turns, so that a clock that drifts or a neighbour on
+the machine hits all of them alike; the ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from analysis.backbone.variants import get_variant
 from analysis.backbone.vit import DinoVisionTransformer
+from analysis.collect import FOOTPRINT_CHANNELS
 from analysis.statistics.collector import StatisticsCollector
 
 MODES = ("forward", "no-extras", "extras")
@@ -42,6 +43,7 @@ def make_steps(
     outputs: Callable[[], Iterator[Tensor]],
     backbone: DinoVisionTransformer,
     images: int,
+    grid: tuple[int, int],
     device: str,
     engine: str = "auto",
 ) -> dict[str, Callable[[], None]]:
@@ -51,6 +53,7 @@ def make_steps(
         outputs: Runs the network: the embedding, then every block output.
         backbone: Named only for its sizes.
         images: Images per batch.
+        grid: Rows and columns of the patch grid.
         device: Where the block outputs are.
         engine: Engine of the collector.
     """
@@ -68,6 +71,8 @@ def make_steps(
             device,
             extras=extras,
             engine="torch" if engine == "torch" else "auto",
+            watched=torch.arange(FOOTPRINT_CHANNELS).expand(backbone.depth, -1),
+            grid=grid,
         )
 
         def step() -> None:
@@ -92,22 +97,26 @@ def take_turns(
     *,
     clock: Callable[[], float] = time.perf_counter,
     warmup: int = 3,
+    repeats: int = 1,
 ) -> dict[str, float]:
-    """Return the median seconds of every step, each run once a round.
+    """Return the median seconds of every step.
 
     Args:
         steps: What to time.
         rounds: Measured rounds.
         clock: Read before and after; on a GPU it must wait for the device.
         warmup: Rounds before, not counted.
+        repeats: Times that a step runs in its turn, between two looks at the clock: on a GPU more
+            than one, since an extraction does not wait for the device between batches either.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(warmup + rounds):
         for name, step in steps.items():
             start = clock()
-            step()
+            for _ in range(repeats):
+                step()
             if turn >= warmup:
-                seconds[name].append(clock() - start)
+                seconds[name].append((clock() - start) / repeats)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -83,10 +83,19 @@ def make_project(
     torch.save(halves, project / "weights" / f"{name}_random.pth")
 
 
-def run_job(project: Path, images: int, batch: int, compiling: str) -> dict[str, float]:
-    """Run the command line and watch its progress file."""
-    progress, output = project / f"progress-{compiling}.json", project / f"{compiling}-{images}.pt"
-    command = [sys.executable, "-m", "analysis", "--project-dir", str(project), "--quiet"]
+def run_job(
+    project: Path, images: int, batch: int, compiling: str, ranks: int = 1
+) -> dict[str, float]:
+    """Run the command line, on several ranks if asked to, and watch its progress file.
+
+    The payload is left as ``<compiling>-<images>-<ranks>.pt`` in the project.
+    """
+    name = f"{compiling}-{images}-{ranks}"
+    progress, output = project / f"{name}.json", project / f"{name}.pt"
+    command = [sys.executable, "-m"]
+    if ranks > 1:
+        command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
+    command += ["analysis", "--project-dir", str(project), "--quiet"]
     command += ["--batch-size", str(batch), "--compile", compiling, "--max-images", str(images)]
     command += ["--progress", str(progress), "--output", str(output), "--head-weights", "none"]
     start = time.time()
@@ -114,6 +123,7 @@ def run_job(project: Path, images: int, batch: int, compiling: str) -> dict[str,
         "seconds to first image asked for": began,
         "seconds to first batch": first,
         "images/s whole": run["images_per_second"],
+        "seconds in the run": run["seconds"],
         "compiled": float(run["compiled"]),
     }
     if len(seen) > 3:
@@ -143,13 +153,14 @@ def network_rate(name: str, size: tuple[int, int], batch: int) -> float:
         block.compile(dynamic=False)
     pixels = torch.randn(batch, 3, size[1], size[0], device="cuda")
     with torch.inference_mode(), enter_precision("bf16", pixels.device):
-        steps = make_steps(lambda: backbone.forward_blocks(pixels), backbone, batch, "cuda")
+        grid = backbone.patch_grid(size[1], size[0])
+        steps = make_steps(lambda: backbone.forward_blocks(pixels), backbone, batch, grid, "cuda")
 
         def clock() -> float:
             torch.cuda.synchronize()
             return time.perf_counter()
 
-        return batch / take_turns({"e": steps["extras"]}, 20, clock=clock, warmup=5)["e"]
+        return batch / take_turns({"e": steps["extras"]}, 20, clock=clock, warmup=3, repeats=4)["e"]
 
 
 def measure(label: str, photographs: Path, folder: Path, scale: float) -> dict[str, float]:
