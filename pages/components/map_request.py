@@ -148,6 +148,8 @@ def _choose_network(table: StatsTable) -> tuple[str | None, str | None]:
                 format_func=lambda option: label("head", option),
                 help=help_text,
             )
+    if {"weights": weights, "head": head} != chosen:
+        st.rerun()  # for the line above the fields
     return (None if weights == MEASURED else weights), (None if head == MEASURED else head)
 
 
