@@ -33,6 +33,11 @@ def test_the_page_shows_the_red_square_that_the_channel_answers_to(
     assert _outlined(pixels) == RED_PATCH
     _find_outlined(_download(tab, 1))  # the patch enlarged
 
+    tab.page.get_by_text("Over the data set").click()
+    tab.wait_for_charts()
+    assert _brightest(tab) == RED_PATCH
+    tab.page.get_by_text("Sparse high-norm patches", exact=True).wait_for()
+
     tab.page.get_by_text("Over a picture, through depth").click()
     tab.page.get_by_role("button", name="Compute the maps").click(timeout=30_000)
     tab.page.wait_for_selector(CHART, timeout=120_000)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from analysis.cli import main
@@ -25,7 +24,6 @@ from tests.factories.red_square import (
     IMAGES,
     RED_IMAGE,
     RED_PATCH,
-    make_red_network,
     make_red_project,
 )
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
@@ -95,13 +93,12 @@ def test_the_red_channel_is_told_as_sparse(red: Path, open_page: Open) -> None:
 
 
 def test_the_footprint_of_the_red_channel_is_the_square(red: Path, open_page: Open) -> None:
-    _add_footprints(red, channels=[20, CHANNEL])
     app = open_page("images", view="footprint", channel=str(CHANNEL))
     assert not app.exception
     large, small = figures(app)
     values = decode(large["data"][0]["z"]).reshape(4, 6)
     assert np.unravel_index(values.argmax(), values.shape) == RED_PATCH
-    assert len(small["data"]) == 2
+    assert len(small["data"]) == 8
     assert "the outermost ring" in texts(app)
     shown = {metric.label: metric.value for metric in app.metric}
     between, within = (
@@ -113,13 +110,15 @@ def test_the_footprint_of_the_red_channel_is_the_square(red: Path, open_page: Op
 def test_a_channel_without_a_footprint_offers_those_that_have_one(
     red: Path, open_page: Open
 ) -> None:
-    _add_footprints(red, channels=[20, CHANNEL])
-    app = open_page("images", view="footprint", channel="3")
+    payload = torch.load(red / PAYLOAD, weights_only=True)
+    kept = payload["extras"]["layers"][11]["footprint"]["channels"].tolist()
+    other = next(channel for channel in range(192) if channel not in kept)
+    app = open_page("images", view="footprint", channel=str(other))
     assert not app.exception
-    assert "Of channel 3 there is no map" in app.info[0].value
+    assert f"Of channel {other} there is no map" in app.info[0].value
     assert len(figures(app)) == 1
-    assert [button.label for button in app.main.button] == ["20", str(CHANNEL)]
-    app.main.button[1].click().run()
+    assert [button.label for button in app.main.button] == [str(channel) for channel in kept]
+    app.main.button[kept.index(CHANNEL)].click().run()
     assert not app.info
     assert len(figures(app)) == 2
     assert app.subheader[0].value == f"Layer 11: channel {CHANNEL}, patch tokens"
@@ -129,22 +128,15 @@ def test_a_channel_without_a_footprint_offers_those_that_have_one(
 def test_a_payload_without_footprints_says_so_and_tells_the_rest(
     red: Path, open_page: Open
 ) -> None:
-    _add_footprints(red, channels=[])
+    payload = torch.load(red / PAYLOAD, weights_only=True)
+    for cell in payload["extras"]["layers"].values():
+        del cell["footprint"]
+    write_payload(red / PAYLOAD, payload)
     app = open_page("images", view="footprint")
     assert not app.exception
     assert "does not hold where in the pictures" in app.info[0].value
     assert not figures(app)
     assert len(app.metric) == 4
-
-
-def test_a_register_is_shown_with_its_sign_and_without_a_patch(red: Path, open_page: Open) -> None:
-    app = open_page("images", role="storage_2")
-    assert not app.exception
-    assert app.subheader[0].value == f"Layer 11: channel {CHANNEL}, storage 2 tokens"
-    shown = {metric.label: metric.value for metric in app.metric}
-    assert shown["Value at the peak"] == "-500"
-    assert "Patch" not in shown
-    assert "have no place in the picture" in texts(app)
 
 
 @pytest.mark.parametrize("role", ["cls", "storage_2"])
@@ -323,21 +315,3 @@ def _compute(red: Path, weights: str | None = None) -> None:
     assert IMAGES > 1
     assert request.arms == (Arm.FROZEN,)
     compute_missing(request, ProgressReporter(quiet=True))
-
-
-def _add_footprints(red: Path, channels: list[int]) -> None:
-    """Give the payload the footprints of some channels, from its own network; none for none."""
-    payload = torch.load(red / PAYLOAD, weights_only=True)
-    images = [red / "data" / path for path in payload["extras"]["images"]["paths"]]
-    pixels = torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in images])
-    pixels = pixels.permute(0, 3, 1, 2) / 255 - 0.45
-    with torch.inference_mode():
-        outputs = list(make_red_network().forward_blocks(pixels))[1:]
-    for layer, output in enumerate(outputs):
-        cell = payload["extras"]["layers"][layer]
-        cell.pop("footprint", None)
-        if channels:
-            maps = output[:, 5:, channels].abs().mean(0).T.reshape(-1, 4, 6)
-            which = torch.tensor(channels, dtype=torch.int32)
-            cell["footprint"] = {"channels": which, "mean_abs": maps.contiguous()}
-    write_payload(red / PAYLOAD, payload)
