@@ -176,8 +176,10 @@ def list_requests(folder: Path) -> list[Path]:
 def _ensure_process(folder: Path) -> None:
     """Start the process that serves a folder, unless it lives."""
     alive = acquire_lock(folder / ALIVE_FILE, wait=False)
-    if alive is None:
-        return
+    while alive is None:
+        if is_locked(folder / ALIVE_FILE):
+            return
+        alive = acquire_lock(folder / ALIVE_FILE, wait=False)  # somebody had only asked
     try:
         with (folder / LOG_FILE).open("wb") as log:
             child = subprocess.Popen(

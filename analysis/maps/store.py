@@ -7,7 +7,6 @@ norms are affine per token and channel, so that `per_layer_ln` and `global_ln` a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from zipfile import BadZipFile
@@ -106,9 +105,7 @@ def save_maps(path: Path, maps: TokenMaps) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with replace_file(path) as file:
         np.savez(file, **{field.name: getattr(maps, field.name) for field in fields(maps)})
-    for old in _too_many(path.parent):
-        if old != path:
-            old.unlink(missing_ok=True)
+    forget_oldest(path.parent, "*.npz", MAX_KEPT_BYTES, keep=path)
 
 
 def load_maps(path: Path) -> TokenMaps:
@@ -126,14 +123,16 @@ def load_maps(path: Path) -> TokenMaps:
         raise PayloadError(f"{path}: the maps cannot be read ({error}). Ask again.") from error
 
 
-def _too_many(folder: Path) -> Iterator[Path]:
+def forget_oldest(folder: Path, pattern: str, max_bytes: int, *, keep: Path) -> None:
+    """Delete the least recently written files of a folder beyond so many bytes in all."""
     states = []
-    for path in folder.glob("*.npz"):
+    for path in folder.glob(pattern):
         with contextlib.suppress(OSError):
             state = path.stat()
             states.append((state.st_mtime_ns, state.st_size, path))
     total = 0
     for _, size, path in sorted(states, reverse=True):
         total += size
-        if total > MAX_KEPT_BYTES:
-            yield path
+        if total > max_bytes and path != keep:
+            with contextlib.suppress(OSError):
+                path.unlink()

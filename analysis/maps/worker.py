@@ -35,6 +35,7 @@ IDLE_S = 120.0
 """How long the process waits for another request."""
 
 POLL_INTERVAL_S = 0.1
+DAY_S = 86_400
 
 SMALL_PARAMETERS = 50_000_000
 """Smaller networks run on one thread: hardly slower on an idle machine, and several times faster on
@@ -229,7 +230,14 @@ def _serve(path: Path, networks: Networks) -> None:
 
 
 def _end_orphans(folder: Path) -> None:
-    """Note the end of requests whose process was killed: they may be what killed it."""
+    """Note the end of requests whose process was killed: they may be what killed it.
+
+    How requests ended is forgotten after a day.
+    """
+    for pattern in ("*.progress.json", "*.stop"):
+        for path in folder.glob(pattern):
+            if time.time() - path.stat().st_mtime > DAY_S:
+                path.unlink(missing_ok=True)
     for path in list_requests(folder):
         if progress_file(folder, path.stem).exists():
             reporter = ProgressReporter(progress_file(folder, path.stem), quiet=True)

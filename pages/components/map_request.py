@@ -16,6 +16,7 @@ from analysis.jobs import list_heads, list_weights
 from analysis.maps import MapRequest, Picture, uploads_folder
 from analysis.maps.photographs import MAX_BYTES, find_photograph, load_photograph
 from analysis.maps.plan import FROZEN, MAX_IMAGES, find_head, find_weights, plan_maps
+from analysis.maps.store import forget_oldest
 from analysis.tables import StatsTable
 from analysis.vocabulary import TokenRole
 from pages.components import selection
@@ -24,6 +25,9 @@ from pages.components.text import plain
 
 OFFERED = 1000
 """Training images in the menu."""
+
+MAX_UPLOADED_BYTES = 2**30
+"""Of all uploaded pictures that are kept; the oldest go first."""
 
 MEASURED = "measured"
 
@@ -104,6 +108,7 @@ def _keep(file: UploadedFile, version: Version) -> Picture:
             temporary = path.with_suffix(".tmp")
             temporary.write_bytes(content)
             temporary.replace(path)
+            forget_oldest(path.parent, "*", MAX_UPLOADED_BYTES, keep=path)
     except OSError as error:
         raise ImageError(f"{path}: cannot be kept ({error.strerror or error}).") from error
     return Picture(path, digest)

@@ -143,6 +143,21 @@ def test_a_process_that_was_killed_is_not_waited_for_nor_its_request_tried_again
     os.kill(_pid(other), signal.SIGTERM)
 
 
+def test_how_requests_ended_is_forgotten_after_a_day(request_of_two: MapRequest) -> None:
+    folder = runs_folder()
+    folder.mkdir(parents=True)
+    old, new = (progress_file(folder, name) for name in ("old", "new"))
+    for path in (old, new):
+        path.write_text("{}")
+    os.utime(old, (0, 0))
+    one = dataclasses.replace(request_of_two, pictures=request_of_two.pictures[:1])
+    start_run(one)
+    assert _wait(one).state is RunState.DONE
+    assert not old.exists()
+    assert new.exists()
+    os.kill(_pid(one), signal.SIGTERM)
+
+
 def test_a_read_only_server_starts_nothing(
     request_of_two: MapRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,13 +11,13 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from analysis.cli import main
-from analysis.maps import Arm, MapRequest, Picture
+from analysis.maps import Arm, MapRequest, Picture, uploads_folder
 from analysis.maps.plan import plan_maps
 from analysis.maps.runs import progress_file, runs_folder, stop_file
 from analysis.maps.worker import compute_missing
 from analysis.progress import ProgressReporter
 from analysis.tables import load_table
-from pages.components import map_view
+from pages.components import map_request, map_view
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.red_square import (
     CHANNEL,
@@ -291,6 +291,19 @@ def test_what_is_uploaded_must_be_a_picture(red: Path, open_page: Open) -> None:
     app.main.file_uploader[0].upload("a.png", b"no picture", mime_type="image/png").run()
     assert not app.exception
     assert "cannot be shown as a picture" in app.warning[0].value
+
+
+def test_uploaded_pictures_are_kept_up_to_a_limit(
+    red: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_request, "MAX_UPLOADED_BYTES", 0)
+    app = _open_maps(open_page)
+    for number in (0, 1):
+        content = (red / "data" / "train" / f"ID{number:04d}.jpg").read_bytes()
+        app.main.file_uploader[0].upload(f"{number}.jpg", content, mime_type="image/jpeg").run()
+        assert not app.warning
+    kept = [path.read_bytes() for path in uploads_folder().iterdir()]
+    assert kept == [content]
 
 
 @pytest.mark.parametrize("nonsense", ["-1", "99999", "x", "7.5"])
