@@ -17,6 +17,7 @@ from analysis.maps import MapRequest, Picture, uploads_folder
 from analysis.maps.photographs import MAX_BYTES, find_photograph, load_photograph
 from analysis.maps.plan import FROZEN, MAX_IMAGES, find_head, find_weights, plan_maps
 from analysis.maps.store import forget_oldest
+from analysis.read_only import is_read_only
 from analysis.tables import StatsTable
 from analysis.vocabulary import TokenRole
 from pages.components import selection
@@ -65,14 +66,7 @@ def _choose_pictures(
         format_func=paths.__getitem__,
         help="Of the training set; where none is chosen, the one where the channel peaks.",
     )
-    uploaded = st.file_uploader(
-        "Or upload pictures",
-        type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"],
-        accept_multiple_files=True,
-        max_upload_size=MAX_BYTES // 2**20,
-        key="map uploads",
-        help=f"Up to {MAX_IMAGES} in all; kept in this server's cache.",
-    )
+    uploaded = [] if is_read_only() else _show_uploader()
     if not chosen and not uploaded and argmax is not None:
         peak = int(argmax[version.table.position(layer)][channel, 0])
         chosen = [peak] if 0 <= peak < len(paths) else []
@@ -88,6 +82,17 @@ def _choose_pictures(
     for file in uploaded:
         pictures[_keep(file, version)] = file.name
     return pictures
+
+
+def _show_uploader() -> list[UploadedFile]:
+    return st.file_uploader(
+        "Or upload pictures",
+        type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"],
+        accept_multiple_files=True,
+        max_upload_size=MAX_BYTES // 2**20,
+        key="map uploads",
+        help=f"Up to {MAX_IMAGES} in all; kept in this server's cache.",
+    )
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

@@ -25,6 +25,7 @@ from analysis.maps import (
     stop_run,
 )
 from analysis.maps.photographs import load_photograph, to_jpeg, to_png
+from analysis.read_only import is_read_only
 from analysis.vocabulary import TokenRole
 from pages.components import controls, downloads, map_request, peak_view, selection
 from pages.components.picker import Version
@@ -81,6 +82,13 @@ def _show_run(request: MapRequest) -> None:
     if run is not None and run.is_live:
         st.fragment(_poll, run_every=POLL_SECONDS)(request, len(request.missing()))
         return
+    if is_read_only():
+        st.info(
+            "Read-only server: maps that were computed before are shown, new ones cannot be asked "
+            "for.",
+            icon=":material/lock:",
+        )
+        return
     prepare_run(request)
     missing, total = len(request.missing()), len(request.arms) * len(request.pictures)
     if run is not None and run.state is RunState.FAILED:
@@ -106,6 +114,8 @@ def _poll(request: MapRequest, missing: int) -> None:
     share = run.done / run.total if run.total else 0.0
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.progress(share, text=f"{run.done} of {run.total or '…'} maps: {plain(run.message)}")
+        if is_read_only():
+            return
         stopping = run.state is RunState.STOPPING
         label = "Stopping …" if stopping else "Stop"
         if st.button(label, icon=":material/stop:", disabled=stopping, key="stop maps"):

@@ -267,14 +267,16 @@ def test_a_run_that_failed_or_was_stopped_says_so_and_can_be_asked_for_again(
     assert [button.label for button in app.main.button] == ["Compute the maps"]
 
 
-def test_a_read_only_server_computes_nothing(
+def test_a_read_only_server_shows_what_is_there_and_offers_nothing(
     red: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _compute(red)
     monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
-    app = _open_maps(open_page)
-    app.main.button[0].click().run()
-    assert r"read\-only" in app.error[0].value
-    assert not list(red.parent.glob("cache/maps/runs/*"))
+    app = _open_maps(open_page, pictures=f"{RED_IMAGE}.{RED_IMAGE + 1}")
+    assert len(figures(app)) == 2
+    assert "Read-only server" in app.info[0].value
+    assert not app.main.button
+    assert not app.main.file_uploader
 
 
 def test_without_its_weights_the_page_says_which_file_is_wanted(red: Path, open_page: Open) -> None:
