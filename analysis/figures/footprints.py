@@ -95,13 +95,13 @@ def build_footprint_multiples(
     figure.update_yaxes(showticklabels=False, ticks="")
     figure.update_annotations(font={"size": 13})
     figure.update_layout(
+        margin={"t": 64},  # titles of two lines, also enlarged ones
         coloraxis={
             "colorscale": theme.magnitude_scale(mode),
             "cmin": 0,
             "cmax": 1,
-            "colorbar": _BAR
-            | {"title": {"text": "share of the channel's largest patch", "side": "right"}},
-        }
+            "colorbar": _BAR | {"title": {"text": "share of its largest patch", "side": "right"}},
+        },
     )
     return figure
 

@@ -33,8 +33,8 @@ from pages.components.text import plain
 
 POLL_SECONDS = 0.5
 
-ROWS_OF_SQUARE = 34
-"""Lines of text that a figure of two square maps is as high as."""
+ROWS_OF_SQUARE = 64
+"""Lines of text that a figure of one square map is as high as."""
 
 SHOWN = {"channel": "Channel", "norm": "Token norm", "components": "Principal components"}
 SHOWN_HELP = (
@@ -211,7 +211,7 @@ def _show_maps(
             mode=downloads.mode(),
         ),
         "maps",
-        rows=round(ROWS_OF_SQUARE * int(first.grid[0]) / int(first.grid[1])),
+        rows=round(ROWS_OF_SQUARE / len(maps) * int(first.grid[0]) / int(first.grid[1])),
     )
     st.caption(
         f"{plain(pictures[picture])}, as the network saw it. Colours span each layer's own values"
