@@ -10,6 +10,7 @@ rank measures its own batches and the first one merges them.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,7 @@ from analysis.ranks import Ranks
 from analysis.request import ExtractionPlan
 from analysis.run_record import Tally, build_payload, merge_tallies
 from analysis.statistics.collector import StatisticsCollector
+from analysis.statistics.samples import spread_samples
 from analysis.vocabulary import SCHEMA_VERSION
 
 PROOF_IMAGES = 8
@@ -197,6 +199,10 @@ class _Extraction:
 
     def _new_collector(self) -> StatisticsCollector:
         backbone = self.network.backbone
+        grid = backbone.patch_grid(*reversed(self.data.network_size))
+        sampled = spread_samples(
+            self.plan.request.sample_tokens or 0, len(self.plan.images.entries), math.prod(grid)
+        )
         return StatisticsCollector(
             backbone.depth,
             backbone.embed_dim,
@@ -204,7 +210,8 @@ class _Extraction:
             self.network.device,
             extras=self.plan.request.extras,
             watched=self.watched,
-            grid=backbone.patch_grid(*reversed(self.data.network_size)),
+            grid=grid,
+            sampled=sampled,
         )
 
     def _identify(self) -> dict[str, Any]:
@@ -221,4 +228,5 @@ class _Extraction:
             "precision": self.network.precision,
             "batch_size": self.data.batch_size,
             "extras": self.plan.request.extras,
+            "sample_tokens": self.plan.request.sample_tokens or 0,
         }

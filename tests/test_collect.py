@@ -17,7 +17,7 @@ from skimage import data as photographs
 from analysis.backbone.checkpoints import load_backbone
 from analysis.backbone.head_file import ALLOWED
 from analysis.collect import FOOTPRINT_CHANNELS, FOOTPRINT_IMAGES, collect_payload
-from analysis.errors import AdapterError
+from analysis.errors import AdapterError, ConfigError
 from analysis.images import PastureDataModule, normalize
 from analysis.payload import load_payload, validate_payload
 from analysis.progress import ProgressReporter
@@ -103,6 +103,34 @@ def test_footprints_are_of_the_channels_that_were_largest_on_the_first_images(
         assert channels == np.argsort(-peaks)[:FOOTPRINT_CHANNELS].tolist()
         expected = magnitudes.mean(0)[..., channels].transpose(2, 0, 1)
         np.testing.assert_allclose(footprint["mean_abs"], expected, rtol=1e-5)
+
+
+def test_sampled_tokens_are_those_of_the_block_outputs(tmp_path: Path) -> None:
+    project = make_project(tmp_path, images=7, lora=False)
+    plan, payload = collect(project, batch_size=3, sample_tokens=9)
+    rows, columns = payload["extras"]["images"]["grid"]
+    samples = payload["extras"]["samples"]
+    image, patch = samples["index"].T.numpy()
+    assert len(image) == 9
+    for (layer, representation, role), tokens in reference(plan, batch_size=3).items():
+        if (representation, role) == ("pre", "patch"):
+            expected = tokens.reshape(7, rows * columns, -1)[image, patch]
+            np.testing.assert_allclose(samples["tokens"][layer], expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sample_tokens": -1}, "0 or more"),
+        ({"sample_tokens": 10_001}, "at most 10000"),
+        ({"sample_tokens": 5, "extras": False}, "--no-extras"),
+    ],
+)
+def test_samples_that_cannot_be_kept_are_refused(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan_extraction(ExtractionRequest(project_dir=make_project(tmp_path), **changes))
 
 
 def test_batch_size_does_not_change_the_numbers(tmp_path: Path) -> None:

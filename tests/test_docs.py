@@ -33,7 +33,7 @@ NAMES = {
     "any_role": r"cls|patch|storage_\d+",
     "storage": r"storage_\d+",
 }
-FREE = ("K", "rows", "columns")
+FREE = ("K", "S", "layers", "rows", "columns")
 """Lengths that a payload chooses; `analysis.extra_check` holds them together."""
 UNTIED_ONLY = {"extras.norm.cls_gamma", "extras.norm.cls_beta"}
 
@@ -84,7 +84,8 @@ def mismatch(kind: str, value: Any, channels: int) -> bool:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The payload of a real run."""
     project = make_project(tmp_path_factory.mktemp("run") / "project", images=3)
-    assert main(["--project-dir", str(project), "--device", "cpu", "--quiet"]) == 0
+    flags = ["--project-dir", str(project), "--device", "cpu", "--quiet", "--sample-tokens", "2"]
+    assert main(flags) == 0
     return next(project.rglob("feature_stats/*.pt"))
 
 

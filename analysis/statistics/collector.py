@@ -27,7 +27,7 @@ from torch import Tensor
 from analysis.errors import StatisticsError
 from analysis.statistics.batch import Batch
 from analysis.statistics.reduction import TorchEngine
-from analysis.statistics.state import CollectorState
+from analysis.statistics.state import CHOICES, CollectorState
 from analysis.statistics.summary import CollectedStatistics, NormParameters, summarize
 
 LAG = 2
@@ -61,6 +61,8 @@ class StatisticsCollector:
         watched: int64 ``(depth, n)``, channels of each block output whose mean magnitude is kept
             for every patch of the grid (with extras); None for none.
         grid: Rows and columns of the patch grid; needed with ``watched``.
+        sampled: int64 ``(n, 2)``, image index and patch index of tokens that are kept whole; None
+            for none.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class StatisticsCollector:
         engine: Literal["auto", "torch", "triton"] = "auto",
         watched: Tensor | None = None,
         grid: tuple[int, int] = (0, 0),
+        sampled: Tensor | None = None,
     ) -> None:
         self.depth, self.channels, self.n_storage = depth, channels, n_storage
         self.extras, self.grid = extras, grid
@@ -87,6 +90,7 @@ class StatisticsCollector:
                 extras=extras,
                 watched=watched,
                 patches=grid[0] * grid[1],
+                sampled=sampled,
             )
 
         self._state = new_state()
@@ -171,6 +175,7 @@ class StatisticsCollector:
         if layer >= 0 or self.extras:
             with self._aside():
                 self._engine.measure(tokens.detach(), layer)
+                self._batch.keep_samples(layer, tokens.detach())
             self._limit_lag(tokens)
 
     @torch.no_grad()
@@ -206,8 +211,13 @@ class StatisticsCollector:
             raise StatisticsError(
                 f"cannot merge statistics of {other._identity()} into {self._identity()}"
             )
-        if not torch.equal(self._state.watched.cpu(), other._state.watched.cpu()):
-            raise StatisticsError("cannot merge statistics that watched other channels")
+        for choice, what in (
+            ("watched", "watched other channels"),
+            ("sampled", "sampled other tokens"),
+        ):
+            ours, theirs = (getattr(state, choice).cpu() for state in (self._state, other._state))
+            if not torch.equal(ours, theirs):
+                raise StatisticsError(f"cannot merge statistics that {what}")
         self._state.merge(other._state)
 
     def _identity(self) -> dict[str, object]:
@@ -218,6 +228,7 @@ class StatisticsCollector:
             "extras": self.extras,
             "watched": self._state.watched.shape[1],
             "grid": self.grid,
+            "samples": len(self._state.sampled),
         }
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -236,7 +247,8 @@ class StatisticsCollector:
         """
         self._catch_up()
         self._state.load_state_dict(state)
-        self._batch.state.watched.copy_(self._state.watched)
+        for choice in CHOICES:
+            getattr(self._batch.state, choice).copy_(getattr(self._state, choice))
         self.discard_batch()
 
     def finalize(self, norm: NormParameters) -> CollectedStatistics:

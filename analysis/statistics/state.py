@@ -37,6 +37,8 @@ SUMS = (
     "footprint_count",
 )
 """Accumulators that merge by addition."""
+CHOICES = ("watched", "sampled")
+"""What was chosen before the run: `clear` and `merge` leave it as it is."""
 
 
 class CollectorState:
@@ -56,16 +58,21 @@ class CollectorState:
             median magnitude.
         top_images: int64 ``(slots,)`` images in `top_sum`.
         watched: int64 ``(slots, watched)``, channels whose magnitude is kept patch by patch; a
-            choice and no accumulator: `clear` and `merge` leave it as it is.
+            choice, no accumulator.
         footprint_sum: float64 ``(slots, patches, watched)``, magnitudes of `pre` in these channels.
         footprint_count: int64 ``(slots, patches)`` tokens in `footprint_sum`.
+        sampled: int64 ``(samples, 2)``, image index and patch index of the tokens that are kept
+            whole; a choice like `watched`.
+        sample_tokens: float16 ``(slots, samples, channels)``, these tokens of `pre`.
+        sample_seen: bool ``(samples,)`` whether the token's image was measured.
 
-    The last eight have no slots when ``extras`` is False.
+    Those from `peak` to `footprint_count` have no slots when ``extras`` is False.
 
     Args:
         depth, channels, n_storage, device, extras: As of `StatisticsCollector`.
         watched: int64 ``(depth, watched)``, or None to watch no channel.
         patches: Patches per image, for the watched channels.
+        sampled: int64 ``(samples, 2)``, or None to keep no token.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class CollectorState:
         extras: bool,
         watched: Tensor | None = None,
         patches: int = 0,
+        sampled: Tensor | None = None,
     ) -> None:
         slots, roles = depth + extras, 2 + n_storage
         cells = 2 * IMAGE_GROUPS + n_storage
@@ -104,12 +112,18 @@ class CollectorState:
         patches = patches if chosen else 0
         self.footprint_sum = zeros(extra_slots, patches, chosen, dtype=torch.float64)
         self.footprint_count = zeros(*self.footprint_sum.shape[:2], dtype=torch.int64)
+        samples = 0 if sampled is None else len(sampled)
+        self.sampled = zeros(samples, 2, dtype=torch.int64)
+        if sampled is not None:
+            self.sampled.copy_(sampled)
+        self.sample_tokens = zeros(slots, samples, channels, dtype=torch.float16)
+        self.sample_seen = zeros(samples, dtype=torch.bool)
         self.clear()
 
     def clear(self) -> None:
         """Forget everything, keeping the memory."""
         for name, tensor in vars(self).items():
-            if name != "watched":
+            if name not in CHOICES:
                 tensor.zero_()
         self.low.fill_(torch.inf)
         self.high.fill_(-torch.inf)
@@ -131,6 +145,10 @@ class CollectorState:
         torch.maximum(self.high, theirs["high"], out=self.high)
         for name in SUMS:
             getattr(self, name).add_(theirs[name])
+        seen = theirs["sample_seen"]
+        chosen = torch.where(seen.unsqueeze(-1), theirs["sample_tokens"], self.sample_tokens)
+        self.sample_tokens.copy_(chosen)
+        self.sample_seen.logical_or_(seen)
 
     def _merge_peak(self, peak: Tensor, low: Tensor, high: Tensor) -> None:
         """Keep the place of the larger magnitude; must run before the ranges are merged."""
