@@ -119,7 +119,8 @@ def _show_maps(channels: np.ndarray, maps: Floats, channel: int, images: int) ->
             "footprint",
             _to_frame([channel], values[None]),
         )
-        st.caption(_describe_span(values, images))
+        if np.isfinite(values).any():
+            st.caption(_describe_span(values, images))
     else:
         st.info(
             f"Of channel {channel} there is no map: a payload keeps those of the {len(kept)} "
