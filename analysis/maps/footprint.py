@@ -205,7 +205,7 @@ def measure_spread(mean_abs: NDArray[np.floating]) -> Spread | None:
 
 
 def describe_spread(spread: Spread) -> str:
-    """Return in one sentence whether the image border or its corners stand out."""
+    """Return in words whether the image border or its corners stand out, and the largest patch."""
     if spread.border_patches >= 1:
         return "Every patch of this grid lies at the image border."
     facts = (
@@ -221,7 +221,9 @@ def describe_spread(spread: Spread) -> str:
         kind = "Smaller at the border"
     else:
         kind = "No border effect"
-    return f"{kind}: {facts}."
+    peak = f"row {spread.row}, column {spread.column}"
+    times = f"{spread.largest_over_median:.3g} times the median patch"
+    return f"{kind}: {facts}. Largest at {peak}: {times}."
 
 
 def _share(where: NDArray[np.bool_], counted: NDArray[np.bool_]) -> float:

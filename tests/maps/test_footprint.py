@@ -114,7 +114,7 @@ def test_an_even_map_has_no_border_effect() -> None:
     assert spread.largest_over_median == 1
     assert describe_spread(spread) == (
         "No border effect: the outermost ring, 52% of the patches, holds 52% of the map, and the "
-        "four corners, 8.0%, hold 8.0%."
+        "four corners, 8.0%, hold 8.0%. Largest at row 0, column 0: 1 times the median patch."
     )
 
 
