@@ -8,6 +8,7 @@ float32 whatever the precision of the file.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +76,14 @@ def load_backbone(
     backbone = DinoVisionTransformer(variant, untied_norms=untied, device="meta")
     _check_config(path, contents.format, variant)
     _check_names_and_shapes(contents, backbone)
-    backbone.to_empty(device=device)
-    _fill(backbone, contents)
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(digest_files, files)  # beside the copying: both take seconds
+        _allocate(backbone, device)
+        _fill(backbone, contents)
     info = WeightsInfo(
         path=path,
         format=contents.format.name + (f" under {contents.prefix}" if contents.prefix else ""),
-        sha256=digest_files(files),
+        sha256=digest.result(),
         untied_norms=untied,
         notices=_describe_left_out(contents),
     )
@@ -139,6 +142,15 @@ def _check_names_and_shapes(contents: CheckpointContents, backbone: DinoVisionTr
     )
 
 
+def _allocate(backbone: DinoVisionTransformer, device: torch.device | str) -> None:
+    """Give the parameters memory; `to_empty` would import a compiler for that, a second of work."""
+    empty = {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+        for name, tensor in backbone.state_dict().items()
+    }
+    backbone.load_state_dict(empty, assign=True)
+
+
 @torch.no_grad()
 def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None:
     for official, target in backbone.state_dict().items():
@@ -157,9 +169,9 @@ def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None
                     "numbers. Quantised weights cannot be measured; use the originals."
                 )
             part.copy_(tensor)
-            # After the copy: a float64 value can overflow on its way to float32.
-            if not part.isfinite().all():
-                n_bad = int((~part.isfinite()).sum())
+            # After the copy: a float64 value can overflow on its way to float32. The sum of a
+            # tensor with a NaN or an infinity is one too, and takes a tenth of the time.
+            if not part.sum().isfinite() and (n_bad := int((~part.isfinite()).sum())):
                 raise CheckpointError(
                     f"{contents.path}: {source} holds {n_bad} NaN or infinite values, so every "
                     "statistic would be NaN. Use a checkpoint from before the training diverged."

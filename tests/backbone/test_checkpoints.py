@@ -450,6 +450,14 @@ def test_weights_of_no_variant_are_described(path: Path) -> None:
     assert "15 without a place: blocks.2.norm1.weight, " in message
 
 
+def test_finite_values_whose_sum_is_not_are_taken(path: Path) -> None:
+    state = official_state()
+    state["blocks.1.mlp.fc2.weight"].fill_(3e38)
+    torch.save(state, path)
+    backbone, _ = load_backbone("tiny_mlp", path)
+    assert (backbone.state_dict()["blocks.1.mlp.fc2.weight"] == 3e38).all()
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_value_that_is_not_finite_is_refused_by_the_name_of_its_tensor(
     path: Path, value: float
