@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint-every", type=float, metavar="SECONDS", help="0: every batch (default: 30)")
     add("--sample-tokens", type=int, metavar="K", help="keep K tokens whole, at every layer")
     add("--resume", action="store_true", help="continue an interrupted run after its last image")
+    add("--backup", action="store_true", help="keep a payload that is replaced as .bak")
     add("--progress", type=Path, metavar="FILE", help="keep a small JSON file on the progress")
     add("--preview", type=Path, metavar="FILE", help="write a partial payload at checkpoints")
     add("--quiet", action="store_true", help="no progress bar, only warnings and errors")
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return compare(arguments[1:])
     flags = vars(build_parser().parse_args(arguments))
     quiet, progress_file = flags.pop("quiet"), flags.pop("progress")
+    backup = flags.pop("backup")
     first_rank = os.environ.get("RANK", "0") == "0"
     console = logging.StreamHandler()
     console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(reporter, "finish_early", True))
         try:
-            return _extract(flags, reporter)
+            return _extract(flags, reporter, backup=backup)
         except InputError as error:
             reporter.end("failed", error=str(error))
             log.error("%s", error)
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             handler.close()
 
 
-def _extract(flags: dict[str, Any], reporter: ProgressReporter) -> int:
+def _extract(flags: dict[str, Any], reporter: ProgressReporter, *, backup: bool) -> int:
     reporter.say("preparing", "reading the config")
     plan = plan_extraction(ExtractionRequest(**flags))
     reporter.progress.output = str(plan.output)
@@ -133,7 +135,7 @@ def _extract(flags: dict[str, Any], reporter: ProgressReporter) -> int:
         payload = collect_payload(plan, reporter, ranks)
         if payload is None:
             return 0
-        save_payload(payload, plan.output)
+        save_payload(payload, plan.output, backup=backup)
         remove_checkpoints(plan.output)
     finally:
         leave_ranks()

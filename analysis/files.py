@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
+import shutil
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,22 +33,33 @@ def is_regular(path: Path) -> bool:
 
 
 @contextmanager
-def replace_file(path: Path) -> Iterator[BinaryIO]:
+def replace_file(path: Path, *, backup: bool = False) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of `path` when the block ends without an error.
 
     Written beside it, flushed to disk and renamed; on an error the temporary file is removed and
-    what stood at `path` is untouched.
+    what stood at `path` is untouched. What an earlier writer left that was killed is removed.
+
+    Args:
+        path: The file to write.
+        backup: Whether what stood at `path` is kept beside it as `<name>.bak`.
 
     Raises:
         OSError: As the operating system says, e.g. when the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    remove_abandoned(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with _open_locked(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            if backup:
+                _keep(path)
+            temporary.replace(path)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # torch.save hides the system's own words
+            raise error.__context__ from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -52,3 +67,59 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove temporary files of `path` whose writer was killed; its lock tells one who writes."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                temporary.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put a short text in the place of `path`, so that readers see the old one or the new one.
+
+    Not flushed to disk. Where a full disk has no room for a second file, the text is written over
+    the old one, which takes no more room as long as it stays within a block (4 KB).
+
+    Raises:
+        OSError: If neither can be done.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        with path.open("r+b") as file:  # padded, since a reader may look before it is cut
+            file.write(text.encode().ljust(os.fstat(file.fileno()).st_size))
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    while True:
+        file = path.open("wb")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # taken for abandoned after it was made and before it was locked
+
+
+def _keep(path: Path) -> None:
+    """Let `<name>.bak` be what stands at `path`, which stays in place."""
+    backup = path.with_name(f"{path.name}.bak")
+    link = path.with_name(f".{backup.name}.{os.getpid()}.tmp")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except FileNotFoundError:
+        return
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, link)
+    link.replace(backup)
+    link.unlink(missing_ok=True)  # a second name of the same file is not renamed: rename(2)

@@ -58,21 +58,26 @@ MAX_TABLE = 2**20
 """Layers times channels: six times those of the largest backbone."""
 
 
-def save_payload(payload: Mapping[str, Any], path: Path) -> None:
+def save_payload(payload: Mapping[str, Any], path: Path, *, backup: bool = False) -> None:
     """Write the payload and the small JSON beside it, each complete or not at all.
 
     A reader sees the old files or the new ones, never a part; on failure what stood at `path` is
     untouched.
+
+    Args:
+        payload: What `collect_payload` returns.
+        path: Where it goes.
+        backup: Whether the files that stood there are kept as `<name>.bak`.
 
     Raises:
         ConfigError: If the folder cannot be made or written to, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path) as file:
+        with replace_file(path, backup=backup) as file:
             torch.save(dict(payload), file)
         sidecar = json.dumps(build_sidecar(payload, path), indent=1)
-        with replace_file(path.with_suffix(".json")) as file:
+        with replace_file(path.with_suffix(".json"), backup=backup) as file:
             file.write(sidecar.encode())
     except OSError as error:
         raise ConfigError(

@@ -6,6 +6,7 @@ it. Its keys are the fields of `Progress`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from analysis.files import replace_text
 
 WRITE_INTERVAL_S = 0.5
 
@@ -109,6 +112,5 @@ class ProgressReporter:
             return
         self._last_write = moment
         self.progress.updated = time.time()
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(self.progress)))
-        temporary.replace(self._path)
+        with contextlib.suppress(OSError):  # a full disk, say: no reason to lose the run
+            replace_text(self._path, json.dumps(asdict(self.progress)))

@@ -61,7 +61,7 @@ def test_request_survives_the_way_through_the_command_line() -> None:
         project_dir=Path("p"), max_images=3, strict=True, extras=False, head_weights="none"
     )
     flags = vars(build_parser().parse_args(request.to_arguments()))
-    del flags["quiet"], flags["progress"]
+    del flags["quiet"], flags["progress"], flags["backup"]
     assert ExtractionRequest(**flags) == request
 
 

@@ -22,5 +22,5 @@ def parse_arguments(arguments: Sequence[str]) -> ExtractionRequest:
         raise ConfigError(
             "The job's command line cannot be read any more. Fill in the form instead."
         ) from error
-    del flags["quiet"], flags["progress"]
+    del flags["quiet"], flags["progress"], flags["backup"]
     return ExtractionRequest(**flags)

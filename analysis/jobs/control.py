@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 
 from analysis.errors import ConfigError
-from analysis.jobs.disk import can_resume, list_checkpoints
+from analysis.files import remove_abandoned
+from analysis.jobs.disk import list_checkpoints
 from analysis.jobs.job import (
     CANCEL_FILE,
-    PID_FILE,
+    COMMAND_FILE,
     PROGRESS_FILE,
+    WORKER_FILE,
     Job,
     JobState,
     read_job,
     read_json,
 )
-from analysis.jobs.queue import forget, list_jobs, reap
+from analysis.jobs.locks import locked
+from analysis.jobs.process import send_signal
+from analysis.jobs.queue import START_LOCK, forget, list_jobs, reap
 from analysis.read_only import refuse_if_read_only
 
 
@@ -35,13 +38,11 @@ def cancel_job(job: Job) -> None:
     now = read_job(job.folder)
     if now is None or not now.is_live:  # its process id may belong to a stranger by now
         return
-    with contextlib.suppress(OSError, ValueError):
-        (job.folder / CANCEL_FILE).touch()
-        pid = int((job.folder / PID_FILE).read_text())
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:  # the worker alone was killed: ask what it left behind
-            os.killpg(pid, signal.SIGTERM)
+    with contextlib.suppress(OSError):
+        (job.folder / CANCEL_FILE).touch()  # the worker looks for it
+    if not send_signal(read_json(job.folder / WORKER_FILE), signal.SIGTERM):
+        # The worker alone was killed: ask what it left behind.
+        send_signal(read_json(job.folder / COMMAND_FILE), signal.SIGTERM)
 
 
 def finish_job(job: Job) -> None:
@@ -60,11 +61,9 @@ def finish_job(job: Job) -> None:
     # Only the extraction itself says that it runs, and by then it listens for the signal, which
     # would end any other process of the job.
     progress = read_json(now.folder / PROGRESS_FILE) or {}
-    pid = progress.get("pid")
-    if progress.get("state") != JobState.RUNNING.value or not isinstance(pid, int):
+    if progress.get("state") != JobState.RUNNING.value:
         raise ConfigError(f"{job.title} has not counted anything yet. Wait, or cancel it.")
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGUSR1)
+    send_signal(read_json(now.folder / COMMAND_FILE), signal.SIGUSR1)
 
 
 def delete_job(job: Job) -> None:
@@ -75,19 +74,28 @@ def delete_job(job: Job) -> None:
             deleted.
     """
     refuse_if_read_only()
+    try:
+        # Not while somebody starts a job that goes on with the checkpoint.
+        with locked(job.folder.parent / START_LOCK):
+            _delete(job)
+    except OSError as error:
+        raise ConfigError(
+            f"{job.folder}: cannot be deleted ({error.strerror or error})."
+        ) from error
+
+
+def _delete(job: Job) -> None:
     now = read_job(job.folder)
     if now is None:
         return
     if now.is_live:
         raise ConfigError(f"{job.title} has not ended. Cancel it first.")
     others = [other for other in list_jobs([now.folder.parents[2]]) if other.id != now.id]
-    try:
-        if can_resume(now) and all(other.output != now.output for other in others):
-            for checkpoint in list_checkpoints(now.output):
-                checkpoint.unlink(missing_ok=True)
-        shutil.rmtree(now.folder)
-    except OSError as error:
-        raise ConfigError(
-            f"{now.folder}: cannot be deleted ({error.strerror or error})."
-        ) from error
+    if all(other.output != now.output for other in others):
+        checkpoints = list_checkpoints(now.output)
+        for file in (now.output, now.output.with_suffix(".json"), *checkpoints):
+            remove_abandoned(file)
+        for checkpoint in checkpoints:
+            checkpoint.unlink(missing_ok=True)
+    shutil.rmtree(now.folder)
     forget(now.folder)

@@ -6,7 +6,8 @@ A job is a folder ``<project dir>/outputs/.jobs/<id>/``; ids sort by the time of
     log.txt        all that the child printed
     progress.json  `analysis.progress.Progress`                       replaced by the child
     alive.lock     locked while any process of the job lives
-    pid            process id of the worker, leader of the job's process group
+    worker.json    which process the worker is, see `analysis.jobs.process`
+    command.json   which process its command is
     cancel         somebody asked it to stop
     exit.json      how it ended                                       written once, by the worker
     preview.pt     a payload of what has been counted so far          replaced by the child
@@ -25,6 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from analysis.files import replace_text
 from analysis.jobs.locks import is_locked
 
 JOBS_DIR = Path("outputs", ".jobs")
@@ -34,7 +36,8 @@ JOB_FILE = "job.json"
 LOG_FILE = "log.txt"
 PROGRESS_FILE = "progress.json"
 ALIVE_FILE = "alive.lock"
-PID_FILE = "pid"
+WORKER_FILE = "worker.json"
+COMMAND_FILE = "command.json"
 CANCEL_FILE = "cancel"
 EXIT_FILE = "exit.json"
 PREVIEW_FILE = "preview.pt"
@@ -82,6 +85,8 @@ class Job:
     """Unix seconds."""
     finished: float | None
     """Unix seconds; None while the job lives, or when nothing could note its end."""
+    seconds: float | None
+    """From being asked for to its end, by a clock that nobody puts right; None like `finished`."""
     arguments: tuple[str, ...]
     """Command-line arguments that ask for the same extraction."""
     replaces: bool
@@ -122,8 +127,11 @@ def read_job(folder: Path) -> Job | None:
     progress = read_json(folder / PROGRESS_FILE) or {}
     end = read_json(folder / EXIT_FILE)
     state, error = _derive_state(alive, progress, end)
-    if end is None and state is JobState.FAILED and (folder / CANCEL_FILE).exists():
-        state, error = JobState.CANCELLED, None  # stopped before it could note that itself
+    if end is None and state is JobState.FAILED:  # it could not note that itself
+        if _has_written(asked, progress):
+            state, error = JobState.DONE, None
+        elif (folder / CANCEL_FILE).exists():
+            state, error = JobState.CANCELLED, None
     return Job(
         id=folder.name,
         folder=folder,
@@ -131,14 +139,15 @@ def read_job(folder: Path) -> Job | None:
         output=Path(str(asked.get("output"))),
         device=str(asked.get("device")),
         state=state,
-        done=int(progress.get("done") or 0),
-        total=int(progress.get("total") or asked.get("total") or 0),
-        images_per_second=progress.get("images_per_second"),
-        seconds_left=progress.get("seconds_left"),
+        done=int(_number(progress, "done") or 0),
+        total=int(_number(progress, "total") or _number(asked, "total") or 0),
+        images_per_second=_number(progress, "images_per_second"),
+        seconds_left=_number(progress, "seconds_left"),
         message=str(progress.get("message") or ""),
         error=error,
-        created=float(asked.get("created") or 0.0),
-        finished=float(end["finished"]) if end and end.get("finished") else None,
+        created=_number(asked, "created") or 0.0,
+        finished=_number(end or {}, "finished"),
+        seconds=_number(end or {}, "seconds"),
         arguments=tuple(map(str, asked.get("arguments") or ())),
         replaces=bool(asked.get("replace")),
     )
@@ -160,6 +169,29 @@ def _derive_state(
     )
 
 
+def _has_written(asked: Mapping[str, Any], progress: Mapping[str, Any]) -> bool:
+    """Return whether a job that ended while saving had put its payload in place, whole."""
+    if progress.get("state") != JobState.SAVING.value or "replaced" not in asked:
+        return False
+    return describe_file(Path(str(asked.get("output")))) not in (None, asked["replaced"])
+
+
+def describe_file(path: Path) -> list[int] | None:
+    """Return what tells a file from its successor at the same path; None where there is none."""
+    try:
+        state = path.stat()
+    except (OSError, ValueError):
+        return None
+    return [state.st_ino, state.st_size, state.st_mtime_ns]
+
+
+def _number(facts: Mapping[str, Any], key: str) -> float | None:
+    value = facts.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < 1e15 else None
+
+
 def _to_state(value: Any, otherwise: JobState) -> JobState:
     return JobState(value) if value in list(JobState) else otherwise
 
@@ -173,7 +205,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object so that a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1))
-    temporary.replace(path)
+    """Write a JSON object so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    replace_text(path, json.dumps(value, indent=1))

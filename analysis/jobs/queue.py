@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,16 +24,18 @@ from analysis.jobs.job import (
     JOB_FILE,
     JOBS_DIR,
     LOG_FILE,
-    PID_FILE,
     PREVIEW_FILE,
     PROGRESS_FILE,
+    WORKER_FILE,
     Job,
     JobState,
+    describe_file,
     read_job,
     write_json,
 )
 from analysis.jobs.locks import acquire_lock, locked
 from analysis.jobs.preview import IfExists, Preview, choose_output, confine, preview_extraction
+from analysis.jobs.process import identify
 from analysis.read_only import refuse_if_read_only
 from analysis.request import ExtractionRequest
 
@@ -40,6 +43,9 @@ QUEUE_ENV = "DASHBOARD_QUEUE"
 
 PREVIEW_EVERY_S = 10.0
 """How often a job saves what it has counted, for resuming and for looking at."""
+
+START_LOCK = "start.lock"
+"""Held while the jobs of a project dir become more or fewer."""
 
 _children: dict[Path, subprocess.Popen[bytes]] = {}  # kept to be reaped
 _finished: dict[Path, Job] = {}  # a job that has ended does not change any more
@@ -125,7 +131,7 @@ def _start_where(
     try:
         (project_dir / JOBS_DIR).mkdir(parents=True, exist_ok=True)
         # One start at a time, so that two users cannot be given the same output path.
-        with locked(project_dir / JOBS_DIR / "start.lock"):
+        with locked(project_dir / JOBS_DIR / START_LOCK):
             live = [job for job in list_jobs([project_dir]) if job.is_live]
             chosen = replace(request, output=choose(live))
             return _start(chosen, settings.version, len(images.entries), command)
@@ -142,9 +148,7 @@ def _start(
     assert request.output is not None
     device = resolve_device(request.device, list_devices())
     queue = _queue_dir(device.name)
-    now = time.time_ns()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now // 1_000_000_000))
-    folder = request.project_dir / JOBS_DIR / f"{stamp}-{now % 1_000_000_000:09d}"
+    folder = request.project_dir / JOBS_DIR / _new_id([request.project_dir / JOBS_DIR, queue])
     folder.mkdir()
     arguments = request.to_arguments()
     every = PREVIEW_EVERY_S if request.checkpoint_every is None else request.checkpoint_every
@@ -152,6 +156,7 @@ def _start(
         f"--progress={folder / PROGRESS_FILE}",
         f"--preview={folder / PREVIEW_FILE}",
         f"--checkpoint-every={every:g}",
+        "--backup",
     ]
     write_json(
         folder / JOB_FILE,
@@ -161,19 +166,21 @@ def _start(
             "command": [*command, *arguments, *kept],
             "output": str(request.output),
             "replace": request.output.exists(),
+            "replaced": describe_file(request.output),
             "device": device.name,
             "device_label": device.label,
             "queue": str(queue),
             "total": total,
-            "created": now / 1e9,
+            "created": time.time(),
+            "clock": time.monotonic(),
         },
     )
     # Locked before the process exists and inherited by it: there is no moment at which a started
     # job looks dead.
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)
     assert alive is not None
-    (queue / folder.name).write_text(str(folder))
     try:
+        (queue / folder.name).symlink_to(folder)
         with (folder / LOG_FILE).open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "analysis.jobs.worker", str(folder), str(alive)],
@@ -186,10 +193,15 @@ def _start(
                 # the log is no terminal: a line of the progress bar a minute is enough
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"},
             )
+    except OSError:
+        (queue / folder.name).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # the caller is told: it was never a job
+        raise
     finally:
         os.close(alive)
-    (folder / PID_FILE).write_text(str(child.pid))
     _children[folder] = child
+    with contextlib.suppress(OSError):  # the worker notes it too, should this server die here
+        write_json(folder / WORKER_FILE, identify(child.pid))
     job = read_job(folder)
     assert job is not None
     return job
@@ -232,6 +244,16 @@ def _known_project_dirs() -> list[Path]:
         with contextlib.suppress(OSError):
             found += [root, *(folder.parent.parent for folder in root.glob(f"*/{JOBS_DIR}"))]
     return found
+
+
+def _new_id(folders: Iterable[Path]) -> str:
+    """Return an id that sorts after all in the folders, also if the clock has been put back."""
+    now = time.time_ns()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 10**9))
+    names = [path.name for folder in folders for path in folder.iterdir()]
+    latest = max(filter(re.compile(r"\d{8}-\d{6}-\d{9}").fullmatch, names), default="")
+    after = f"{latest[:-9]}{int(latest[-9:] or 0) + 1:09d}"
+    return max(f"{stamp}-{now % 10**9:09d}", after)
 
 
 def _queue_dir(device: str) -> Path:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -23,16 +23,20 @@ from typing import Any
 
 from analysis.jobs.job import (
     ALIVE_FILE,
+    CANCEL_FILE,
+    COMMAND_FILE,
     EXIT_FILE,
     JOB_FILE,
     PREVIEW_FILE,
     PROGRESS_FILE,
+    WORKER_FILE,
     JobState,
     read_job,
     read_json,
     write_json,
 )
 from analysis.jobs.locks import acquire_lock, is_locked
+from analysis.jobs.process import identify
 from analysis.progress import Progress
 
 POLL_INTERVAL_S = 0.2
@@ -43,20 +47,26 @@ EXIT_CANCELLED = 130
 
 
 class _StopRequest:
-    """Remember that the job was asked to stop; a flag, since a handler must not take locks."""
+    """Whether the job was asked to stop, by a signal or, from another container, by a file."""
 
-    def __init__(self) -> None:
-        self.is_set = False
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._has_signal = False  # a flag, since a handler must not take locks
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._set)
 
+    @property
+    def is_set(self) -> bool:
+        return self._has_signal or self._file.exists()
+
     def _set(self, _number: int, _frame: FrameType | None) -> None:
-        self.is_set = True
+        self._has_signal = True
 
 
 def run_job(folder: Path, alive_descriptor: int) -> JobState:
     """Run the job in `folder` to its end and return the final state."""
-    stop = _StopRequest()
+    stop = _StopRequest(folder / CANCEL_FILE)
+    _note(folder / WORKER_FILE, identify(os.getpid()))
     asked = read_json(folder / JOB_FILE)
     assert asked is not None, f"{folder} is no job"
     ticket = Path(asked["queue"]) / folder.name
@@ -65,9 +75,7 @@ def run_job(folder: Path, alive_descriptor: int) -> JobState:
         if device_descriptor is None:
             return _end(folder, JobState.CANCELLED)
         _report(folder, JobState.PREPARING, "Starting")
-        aside = _set_aside(Path(asked["output"])) if asked["replace"] else []
         code = _run_command(asked["command"], stop, folder, [alive_descriptor, device_descriptor])
-        _settle(aside, keep=code == 0)
         if code == 0:
             for file in folder.glob(f"{Path(PREVIEW_FILE).stem}.*"):
                 file.unlink()  # the payload itself is there now
@@ -103,7 +111,7 @@ def _count_earlier(ticket: Path) -> int:
         if other.name >= ticket.name or other.suffix == ".lock":
             continue
         with contextlib.suppress(OSError):
-            if is_locked(Path(other.read_text()) / ALIVE_FILE):
+            if is_locked(other / ALIVE_FILE):
                 count += 1
             else:
                 other.unlink()
@@ -114,6 +122,7 @@ def _run_command(
     command: list[str], stop: _StopRequest, folder: Path, descriptors: list[int]
 ) -> int:
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
+    _note(folder / COMMAND_FILE, identify(child.pid))
     deadline: float | None = None
     while child.poll() is None:
         if stop.is_set and deadline is None:
@@ -125,40 +134,29 @@ def _run_command(
     return child.returncode
 
 
-def _set_aside(output: Path) -> list[tuple[Path, Path]]:
-    """Copy what stands at `output`, which stays in place until the new one is complete.
-
-    Returns:
-        Pairs of the copy and the `.bak` that it becomes if the job succeeds.
-    """
-    pairs: list[tuple[Path, Path]] = []
-    for file in (output, output.with_suffix(".json")):
-        if file.exists():
-            aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-            shutil.copy2(file, aside)
-            pairs.append((aside, file.with_name(f"{file.name}.bak")))
-    return pairs
-
-
-def _settle(pairs: list[tuple[Path, Path]], *, keep: bool) -> None:
-    """Turn what was set aside into `.bak` files, or drop the copies."""
-    for aside, backup in pairs:
-        if keep:
-            aside.replace(backup)
-        else:
-            aside.unlink(missing_ok=True)
-
-
 def _report(folder: Path, state: JobState, message: str) -> None:
     known: dict[str, Any] = read_json(folder / JOB_FILE) or {}
     progress = Progress(state=state.value, message=message, total=int(known.get("total") or 0))
-    write_json(folder / PROGRESS_FILE, asdict(progress))
+    _note(folder / PROGRESS_FILE, asdict(progress))
 
 
 def _end(folder: Path, state: JobState, error: str | None = None) -> JobState:
-    end = {"state": state.value, "error": error, "finished": time.time()}
-    write_json(folder / EXIT_FILE, end)
+    asked, progress = (read_json(folder / name) or {} for name in (JOB_FILE, PROGRESS_FILE))
+    end = {"state": state.value, "error": error}
+    seconds = time.monotonic() - float(asked.get("clock", "nan"))
+    if not _note(folder / EXIT_FILE, {**end, "finished": time.time(), "seconds": seconds}):
+        # A full disk: the progress file has room for it.
+        _note(folder / PROGRESS_FILE, progress | end)
     return state
+
+
+def _note(path: Path, value: Mapping[str, Any]) -> bool:
+    """Write a JSON file, or return False: a disk that is full for now must not end the worker."""
+    try:
+        write_json(path, value)
+    except OSError:
+        return False
+    return True
 
 
 def _explain(folder: Path, code: int) -> str:

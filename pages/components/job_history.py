@@ -118,4 +118,4 @@ def _show_actions(job: Job) -> None:
 
 
 def _took(job: Job) -> str:
-    return "" if job.finished is None else format_duration(job.finished - job.created)
+    return "" if job.seconds is None else format_duration(job.seconds)

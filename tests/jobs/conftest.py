@@ -22,6 +22,7 @@ from analysis.jobs import (
     list_jobs,
     start_job,
 )
+from analysis.jobs.job import read_json
 from tests.factories.projects import make_project
 
 STAND_IN = textwrap.dedent(
@@ -75,8 +76,11 @@ STAND_IN = textwrap.dedent(
     if behaviour == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(behaviour)
-    output.with_suffix(".json").write_text("{}")
+    sys.path.insert(0, os.getcwd())  # jobs run in the package's root
+    from analysis.files import replace_file
+    for file, text in ((output, behaviour), (output.with_suffix(".json"), "{}")):
+        with replace_file(file, backup="--backup" in sys.argv) as stream:
+            stream.write(text.encode())
     report("done", 6)
     '''
 )
@@ -108,7 +112,12 @@ def start(project: Path, tmp_path: Path) -> Iterator[Start]:
     for job in list_jobs([project]):
         if job.is_live:
             cancel_job(job)
-            os.killpg(int((job.folder / "pid").read_text()), signal.SIGKILL)
+            os.killpg(process_id(job), signal.SIGKILL)
+
+
+def process_id(job: Job, of: str = "worker") -> int:
+    """Return the process id of a job's worker, which leads its group, or of its `command`."""
+    return int((read_json(job.folder / f"{of}.json") or {})["pid"])
 
 
 def stand_in(project: Path, behaviour: str) -> list[str]:

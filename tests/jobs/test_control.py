@@ -27,13 +27,13 @@ from analysis.jobs import (
 )
 from analysis.jobs.arguments import parse_arguments
 from tests.factories.projects import make_project
-from tests.jobs.conftest import Start, stand_in, wait_for
+from tests.jobs.conftest import Start, process_id, stand_in, wait_for
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
 def _kill(job: Job) -> Job:
-    os.killpg(int((job.folder / "pid").read_text()), signal.SIGKILL)
+    os.killpg(process_id(job), signal.SIGKILL)
     return wait_for(job, JobState.FAILED)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.errors import ConfigError
 from analysis.jobs import ExtractionRequest, IfExists, JobState, cancel_job, list_jobs, start_job
-from tests.jobs.conftest import Start, wait_for
+from tests.jobs.conftest import Start, process_id, wait_for
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
@@ -100,14 +100,14 @@ def test_a_waiting_job_says_what_it_waits_for_and_can_be_cancelled(start: Start)
 def test_a_job_behind_a_killed_one_gets_its_turn(start: Start) -> None:
     first = wait_for(start("long"), JobState.RUNNING)
     second = start("finish")
-    os.killpg(int((first.folder / "pid").read_text()), signal.SIGKILL)
+    os.killpg(process_id(first), signal.SIGKILL)
     assert wait_for(second, *ENDED).state is JobState.DONE
     assert wait_for(first, *ENDED).state is JobState.FAILED
 
 
 def test_a_job_killed_as_a_whole_is_not_called_running(start: Start) -> None:
     job = wait_for(start("long"), JobState.RUNNING)
-    os.killpg(int((job.folder / "pid").read_text()), signal.SIGKILL)
+    os.killpg(process_id(job), signal.SIGKILL)
     job = wait_for(job, *ENDED)
     assert job.state is JobState.FAILED
     assert "ended while running without saying why" in str(job.error)
@@ -115,7 +115,7 @@ def test_a_job_killed_as_a_whole_is_not_called_running(start: Start) -> None:
 
 def test_a_job_lives_on_when_its_worker_alone_is_killed(start: Start) -> None:
     job = wait_for(start("long"), JobState.RUNNING)
-    os.kill(int((job.folder / "pid").read_text()), signal.SIGKILL)
+    os.kill(process_id(job), signal.SIGKILL)
     second = start("finish")
     wait_for(second, JobState.WAITING)
     job = wait_for(job, JobState.RUNNING)  # it holds its lock, so the device is not free

@@ -17,6 +17,7 @@ from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_job
 from pages.components import picker
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project
+from tests.jobs.conftest import process_id
 from tests.pages.conftest import Open, figures, payload_path, texts
 
 
@@ -49,7 +50,7 @@ def job(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
 
 
 def _kill(job: Job) -> None:
-    os.killpg(int((job.folder / "pid").read_text()), signal.SIGKILL)
+    os.killpg(process_id(job), signal.SIGKILL)
     _wait(lambda: not list_jobs()[0].is_live)
 
 
