@@ -9,32 +9,34 @@ types never does.
 
 from __future__ import annotations
 
-import pickletools
-from collections.abc import Collection, Iterator
+import pickle
+from collections.abc import Collection
 from dataclasses import dataclass
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
 
 import torch
 
-MAX_STEPS = 400_000
-"""Opcodes that are followed, two for a text: 1.5 s here and in torch's unpickler together."""
+MAX_STEPS = 800_000
+"""Opcodes that are followed, two for a text: 1.3 s here and in torch's unpickler together."""
+
+MAX_OBJECTS = 100_000
+"""Lists, dicts, storages and calls of constructors: two or three for a tensor. One takes torch up
+to ten microseconds."""
 
 MAX_DEPTH = 100
 """Levels of tuples in tuples."""
 
 MAX_WORK = 5_000_000
-"""Values handed to constructors, altogether."""
+"""Values handed to constructors, or set as state, altogether."""
 
 MAX_LONG_INTEGERS = 100
-"""Integers beyond 64 bits: many can be chosen to share one hash, which stalls a dict."""
+"""Integers of more than 8 bytes: many can be chosen to share one hash, which stalls a dict."""
 
 _ORDERED_DICT = "collections.OrderedDict"
-_CALLED = frozenset(
+_SETS = frozenset({"__builtin__.set", "builtins.set"})
+_CALLED = _SETS | frozenset(
     {
         _ORDERED_DICT,
-        "__builtin__.set",
-        "builtins.set",
         "torch.Size",
         "torch.device",
         "torch._utils._rebuild_parameter",
@@ -49,18 +51,13 @@ _NAMED = frozenset(
     | {"torch.storage.TypedStorage", "torch.storage.UntypedStorage"}
 )
 
-_CONTAINERS = frozenset({"EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "LIST", "DICT"})
-_TUPLES = frozenset({"EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"})
-_ADDITIONS = frozenset({"APPEND", "APPENDS", "SETITEM", "SETITEMS"})
-_OTHER_CALLS = frozenset({"NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "STACK_GLOBAL"})
-
 
 @dataclass(slots=True, eq=False)
 class _Value:
     """What stands for a value of the pickle."""
 
-    kind: str = ""
-    """"" for texts and numbers; "tuple", "container", "object", or the name of a global."""
+    kind: str
+    """ "tuple", "container", "object", or the name of a global; "" for texts and numbers."""
     size: int = 1
     """Values in it, those of its parts counted when they were put in."""
     depth: int = 0
@@ -68,84 +65,204 @@ class _Value:
     """Whether it is a tuple of nothing but texts and numbers."""
 
 
-def scan_pickle(file: BinaryIO, allowed: Collection[str] = ()) -> None:
-    """Walk the one pickle that begins at the file's position; stop behind it.
+_PLAIN = _Value("")
+_CONTAINER = "container"
+_NEW_ORDERED_DICT = f"{_ORDERED_DICT}()"
+_GROWING = (_CONTAINER, _NEW_ORDERED_DICT)
+
+# What torch's unpickler knows; anything else is refused.
+_TEXT, _SHORT_TEXT, _LONG = pickle.BINUNICODE[0], pickle.SHORT_BINSTRING[0], pickle.LONG1[0]
+_PROTO, _STOP, _MARK = pickle.PROTO[0], pickle.STOP[0], pickle.MARK[0]
+_GLOBAL, _REDUCE, _BUILD = pickle.GLOBAL[0], pickle.REDUCE[0], pickle.BUILD[0]
+_PERSISTENT = pickle.BINPERSID[0]
+_PUTS = {pickle.BINPUT[0]: 1, pickle.LONG_BINPUT[0]: 4}
+_GETS = {pickle.BINGET[0]: 1, pickle.LONG_BINGET[0]: 4}
+_PLAIN_BYTES = {
+    pickle.NONE[0]: 0,
+    pickle.NEWTRUE[0]: 0,
+    pickle.NEWFALSE[0]: 0,
+    pickle.BININT1[0]: 1,
+    pickle.BININT2[0]: 2,
+    pickle.BININT[0]: 4,
+    pickle.BINFLOAT[0]: 8,
+}
+_CONTAINERS = (pickle.EMPTY_LIST[0], pickle.EMPTY_DICT[0], pickle.EMPTY_SET[0])
+_TUPLES = {
+    pickle.EMPTY_TUPLE[0]: 0,
+    pickle.TUPLE1[0]: 1,
+    pickle.TUPLE2[0]: 2,
+    pickle.TUPLE3[0]: 3,
+    pickle.TUPLE[0]: None,
+}
+_ADDITIONS = {
+    pickle.APPEND[0]: (False, False),
+    pickle.APPENDS[0]: (True, False),
+    pickle.SETITEM[0]: (False, True),
+    pickle.SETITEMS[0]: (True, True),
+}
+"""Whether it adds all above the mark, and whether keys and values."""
+
+_LONG_BYTES = 8
+
+
+def scan_pickle(data: bytes, allowed: Collection[str] = (), start: int = 0) -> int:
+    """Walk one pickle as torch's unpickler would.
 
     Args:
-        file: Binary, positioned.
+        data: Holds the pickle; what stands behind it does not matter.
         allowed: Names that the pickle may call with texts and numbers, besides those that tensors
             and plain types need (a shorter list than torch's own, which has names that hang).
+        start: Where the pickle begins.
+
+    Returns:
+        Where it ends.
 
     Raises:
         UnpicklingError: If it asks for a name that is not allowed, or for work out of measure.
         ValueError, IndexError, KeyError: If it is no pickle, or a broken one.
     """
-    stack: list[_Value] = []
-    marks: list[int] = []
-    memo: dict[int, _Value] = {}
-    fresh: _Value | None = None
-    work = long_integers = 0
-    operations: Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]] = pickletools.genops(file)
-    for step, (opcode, argument, _) in enumerate(operations):
-        name = opcode.name
-        if step >= MAX_STEPS:
-            raise UnpicklingError(f"it takes more than {MAX_STEPS} steps to read")
-        if name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
-            continue
-        if name == "MARK":
-            marks.append(len(stack))
-            continue
-        taken = _take(stack, marks, opcode)
-        if name in _TUPLES:
-            fresh = _join(taken)
-            stack.append(fresh)
-            continue
-        if name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name == "GLOBAL":
-            stack.append(_Value(_check_name(argument, allowed)))
-        elif name in _ADDITIONS:
-            stack.append(_add(name, taken))
-        elif name == "REDUCE":
-            work += taken[1].size
-            if work > MAX_WORK:
-                raise UnpicklingError(f"it hands more than {MAX_WORK} values to constructors")
-            stack.append(_call(taken[0], taken[1], fresh, allowed))
-        elif name == "BUILD":
-            stack.append(_set_state(taken))
-        elif name == "BINPERSID":
-            _check_storage(taken[0])
-            stack.append(_Value("object"))
-        elif name in _OTHER_CALLS:
-            raise UnpicklingError(f"it calls by {name}, which torch.save does not write")
+    scanner = _Scanner(data, start, allowed)
+    scanner.walk()
+    return scanner.place
+
+
+class _Scanner:
+    def __init__(self, data: bytes, start: int, allowed: Collection[str]) -> None:
+        self.place = start
+        self._data = data
+        self._allowed = frozenset(allowed)
+        self._stack: list[_Value] = []
+        self._below: list[list[_Value]] = []
+        """Stacks put aside at a mark, as torch does."""
+        self._objects = self._work = self._long_integers = 0
+
+    def walk(self) -> None:
+        """Follow the opcodes until the pickle stops."""
+        data, place, stack = self._data, self.place, self._stack
+        memo: dict[int, _Value] = {}
+        fresh: _Value | None = None  # the tuple that the last opcode made
+        for _ in range(MAX_STEPS):
+            if place >= len(data):
+                raise UnpicklingError("it is cut off")
+            opcode = data[place]
+            place += 1
+            if opcode == _TEXT:
+                place += 4 + int.from_bytes(data[place : place + 4], "little")
+                stack.append(_PLAIN)
+                fresh = None
+            elif opcode in _PUTS:
+                behind = place + _PUTS[opcode]
+                memo[int.from_bytes(data[place:behind], "little")] = stack[-1]
+                place = behind
+            elif opcode in _PLAIN_BYTES:
+                place += _PLAIN_BYTES[opcode]
+                stack.append(_PLAIN)
+                fresh = None
+            elif opcode in _GETS:
+                behind = place + _GETS[opcode]
+                stack.append(memo[int.from_bytes(data[place:behind], "little")])
+                place = behind
+                fresh = None
+            elif opcode == _STOP:
+                stack.pop()
+                self.place = place
+                return
+            else:
+                self.place = place
+                fresh = self._follow(opcode, fresh)
+                place, stack = self.place, self._stack
+        raise UnpicklingError(f"it takes more than {MAX_STEPS} steps to read")
+
+    def _follow(self, opcode: int, fresh: _Value | None) -> _Value | None:
+        """Follow one of the rarer opcodes; return the tuple that it made, if it did."""
+        stack = self._stack
+        if opcode == _MARK:
+            self._below.append(stack)
+            self._stack = []
+            return fresh
+        if opcode in _TUPLES:
+            size = _TUPLES[opcode]
+            parts = self._pop_mark() if size is None else [stack.pop() for _ in range(size)]
+            self._stack.append(_join(parts))
+            return self._stack[-1]
+        if opcode in _CONTAINERS:
+            stack.append(_Value(_CONTAINER))
+        elif opcode in _ADDITIONS:
+            marked, pairs = _ADDITIONS[opcode]
+            parts = self._pop_mark() if marked else [stack.pop() for _ in range(1 + pairs)][::-1]
+            _add(self._stack[-1], parts, pairs)
+        elif opcode == _GLOBAL:
+            stack.append(_Value(self._check_name(f"{self._line()}.{self._line()}")))
+        elif opcode == _REDUCE:
+            arguments = stack.pop()
+            self._count_object(arguments.size)
+            # A tuple that was put aside could have grown since it was measured.
+            if arguments is not fresh:
+                raise UnpicklingError("it calls what is no constructor")
+            stack[-1] = self._call(stack[-1], arguments)
+        elif opcode == _BUILD:
+            self._count_object(stack.pop().size)
+            if stack[-1].kind != _NEW_ORDERED_DICT:
+                raise UnpicklingError("it sets the state of what is no OrderedDict")
+        elif opcode == _PERSISTENT:
+            self._count_object()
+            if stack[-1].kind != "tuple" or stack[-1].size > MAX_DEPTH:
+                raise UnpicklingError("a persistent id is not that of a storage")
+            stack[-1] = _Value("object")
+        elif opcode in (_LONG, _SHORT_TEXT):
+            self._skip_counted(opcode)
+            stack.append(_PLAIN)
+        elif opcode == _PROTO:
+            self.place += 1
+            self._count_object()  # torch warns of unusual ones each time
         else:
-            long_integers += isinstance(argument, int) and not -(2**63) <= argument < 2**64
-            if long_integers > MAX_LONG_INTEGERS:
-                raise UnpicklingError(f"more than {MAX_LONG_INTEGERS} integers beyond 64 bits")
-            kind = "container" if name in _CONTAINERS else ""
-            stack.extend(_Value(kind) for _ in opcode.stack_after)
-        fresh = None
+            raise UnpicklingError(f"opcode {bytes([opcode])!r}, which torch.save does not write")
+        return None
 
+    def _pop_mark(self) -> list[_Value]:
+        above = self._stack
+        self._stack = self._below.pop()
+        return above
 
-def _take(stack: list[_Value], marks: list[int], opcode: pickletools.OpcodeInfo) -> list[_Value]:
-    """Pop what the opcode consumes, and everything above the last mark where it asks for that."""
-    before: list[Any] = opcode.stack_before
-    start = len(stack) - len(before)
-    if pickletools.markobject in before:
-        start = marks.pop() - before.index(pickletools.markobject)
-    if start < 0:
-        raise UnpicklingError("it takes more values than it made")
-    taken = stack[start:]
-    del stack[start:]
-    return taken
+    def _line(self) -> str:
+        end = self._data.index(b"\n", self.place)
+        line = self._data[self.place : end].decode()
+        self.place = end + 1
+        return line
 
+    def _skip_counted(self, opcode: int) -> None:
+        size = self._data[self.place]
+        self.place += 1 + size
+        self._long_integers += opcode == _LONG and size > _LONG_BYTES
+        if self._long_integers > MAX_LONG_INTEGERS:
+            raise UnpicklingError(f"more than {MAX_LONG_INTEGERS} integers of more than 8 bytes")
 
-def _check_name(argument: str, allowed: Collection[str]) -> str:
-    name = argument.replace(" ", ".")
-    if name in _CALLED or name in _NAMED or name in allowed:
-        return name
-    raise UnpicklingError(f"GLOBAL {name.removeprefix('__builtin__.')} was not an allowed name")
+    def _count_object(self, values: int = 0) -> None:
+        self._objects += 1
+        self._work += values
+        if self._objects > MAX_OBJECTS or self._work > MAX_WORK:
+            raise UnpicklingError(
+                f"it makes more than {MAX_OBJECTS} objects, or makes them of {MAX_WORK} values"
+            )
+
+    def _check_name(self, name: str) -> str:
+        if name in _CALLED or name in _NAMED or name in self._allowed:
+            return name
+        raise UnpicklingError(f"GLOBAL {name.removeprefix('__builtin__.')} was not an allowed name")
+
+    def _call(self, function: _Value, arguments: _Value) -> _Value:
+        if function.kind not in _CALLED and function.kind not in self._allowed:
+            raise UnpicklingError("it calls what is no constructor")
+        if function.kind in self._allowed and not arguments.flat:
+            raise UnpicklingError(f"it calls {function.kind} with more than texts and numbers")
+        # A text counts as one value, but would be taken apart into its characters.
+        if function.kind in _SETS and arguments.flat and arguments.size > 1:
+            raise UnpicklingError("a set is made of a text or a number")
+        if function.kind != _ORDERED_DICT:
+            return _Value("object", arguments.size)
+        if arguments.size > 1:
+            raise UnpicklingError("an OrderedDict is made of something else")
+        return _Value(_NEW_ORDERED_DICT)
 
 
 def _join(parts: list[_Value]) -> _Value:
@@ -156,35 +273,10 @@ def _join(parts: list[_Value]) -> _Value:
     return _Value("tuple", size, depth, flat=not any(part.kind for part in parts))
 
 
-def _add(name: str, taken: list[_Value]) -> _Value:
+def _add(target: _Value, parts: list[_Value], pairs: bool) -> None:
     # Hashing a key is a recursion in C, as deep and as often as the file likes.
-    if name.startswith("SETITEM") and any(key.kind for key in taken[1::2]):
+    if pairs and any(key.kind for key in parts[::2]):
         raise UnpicklingError("a key of a dict is neither a text nor a number")
-    taken[0].size += sum(part.size for part in taken[1:])
-    return taken[0]
-
-
-def _call(
-    function: _Value, arguments: _Value, fresh: _Value | None, allowed: Collection[str]
-) -> _Value:
-    # A tuple that was put aside could have grown since it was measured.
-    if arguments is not fresh or function.kind not in _CALLED.union(allowed):
-        raise UnpicklingError("it calls what is no constructor")
-    if function.kind in allowed and not arguments.flat:
-        raise UnpicklingError(f"it calls {function.kind} with more than texts and numbers")
-    if function.kind != _ORDERED_DICT:
-        return _Value("object", arguments.size)
-    if arguments.size > 1:
-        raise UnpicklingError("an OrderedDict is made of something else")
-    return _Value(f"{_ORDERED_DICT}()")
-
-
-def _set_state(taken: list[_Value]) -> _Value:
-    if taken[0].kind != f"{_ORDERED_DICT}()":
-        raise UnpicklingError("it sets the state of what is no OrderedDict")
-    return taken[0]
-
-
-def _check_storage(identity: _Value) -> None:
-    if identity.kind != "tuple" or identity.size > MAX_DEPTH:
-        raise UnpicklingError("a persistent id is not that of a storage")
+    if target.kind not in _GROWING:
+        raise UnpicklingError("it adds to what is no list or dict")
+    target.size += sum(part.size for part in parts)

@@ -12,7 +12,6 @@ the pickle (`analysis.pickle_scan`) are judged before torch reads them, what cam
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import warnings
@@ -23,7 +22,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from analysis.archive import Archive, inspect_archive
+from analysis.archive import MAX_PICKLE_BYTES, Archive, inspect_archive
 from analysis.errors import InputError
 from analysis.files import is_regular
 from analysis.pickle_scan import scan_pickle
@@ -194,11 +193,13 @@ def _scan(path: Path, archive: Archive, allowed: Sequence[SafeGlobal]) -> None:
         for item in allowed
     }
     if archive.pickle is not None:
-        scan_pickle(io.BytesIO(archive.pickle), names)
+        scan_pickle(archive.pickle, names)
         return
     with path.open("rb") as file:
-        for _ in range(_LEGACY_PICKLES):
-            scan_pickle(file, names)
+        data = file.read(MAX_PICKLE_BYTES)
+    end = 0
+    for _ in range(_LEGACY_PICKLES):
+        end = scan_pickle(data, names, end)
 
 
 def _refuse(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +26,14 @@ MAX_SECONDS = 2.0
 MAX_BYTES = 500_000_000
 """Resident, beyond those of a process that has imported torch and the readers."""
 
-PATIENCE = 20.0
-"""Seconds on the clock after which a reader counts as hanging."""
+MARGIN = 1.0
+"""Seconds of processor time after which a reader that is late is no longer waited for."""
+
+IDLE_SECONDS = 5.0
+"""Sleeping that long without any processor time, a reader waits for what never comes."""
+
+MAX_WAIT = 120.0
+"""Seconds on the clock, however busy the machine is."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,13 @@ class Outcome:
         return any(to_printable(name)[:1000] in self.text for name in names)
 
 
-def run_cases(cases: Iterable[Case], *, patience: float = PATIENCE) -> list[Outcome]:
+def run_cases(cases: Iterable[Case], *, idle: float = IDLE_SECONDS) -> list[Outcome]:
     """Run the cases in order; the child that one of them kills is replaced."""
     outcomes: list[Outcome] = []
     child: _Child | None = None
     for case in cases:
         child = child or _Child()
-        answer = child.ask(case, patience)
+        answer = child.ask(case, idle)
         if answer is None:
             outcomes.append(Outcome(case, *child.bury()))
             child = None
@@ -102,15 +109,35 @@ class _Child:
             self._answers.put(line)
         self._answers.put("")
 
-    def ask(self, case: Case, patience: float) -> dict[str, Any] | None:
+    def ask(self, case: Case, idle: float) -> dict[str, Any] | None:
+        """Return the answer; None if the process died, works too long, or sleeps for ever."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps([case.reader, str(case.path)]) + "\n")
         self._process.stdin.flush()
-        try:
-            line = self._answers.get(timeout=patience)
-        except queue.Empty:
-            return None
-        return json.loads(line) if line else None
+        began = moved = time.monotonic()
+        first = used = self._processor_time()
+        while time.monotonic() < began + MAX_WAIT:
+            with suppress(queue.Empty):
+                line = self._answers.get(timeout=0.2)
+                return json.loads(line) if line else None
+            before, used = used, self._processor_time()
+            if used > before or not self._sleeps():
+                moved = time.monotonic()
+            if used - first > MAX_SECONDS + MARGIN or time.monotonic() - moved > idle:
+                break
+        return None
+
+    def _processor_time(self) -> float:
+        user, system = self._state()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def _sleeps(self) -> bool:
+        return self._state()[0] == "S"
+
+    def _state(self) -> list[str]:
+        """Return the fields of /proc/<pid>/stat behind the name of the program."""
+        text = Path(f"/proc/{self._process.pid}/stat").read_text()
+        return text.rpartition(")")[2].split()
 
     def bury(self) -> tuple[str, str]:
         """End the process and tell whether it hung or had died, and of what."""

@@ -201,6 +201,8 @@ def endless() -> dict[str, bytes]:
     thousand = b"(" + b"".join(b"M" + struct.pack("<H", item) for item in range(50_000)) + b"l"
     colliding = b"".join(number(item * (2**61 - 1)) + b"N" for item in range(2**20, 2**20 + 30_000))
     nothing = call("collections.OrderedDict")
+    numbered = b"".join(b"J" + struct.pack("<i", item) + b"N" for item in range(50_000))
+    named = tuple_of(*map(text, ("storage", "0", "0", "cpu")))
     return {
         "tuple nested 10^6 deep": b")" + b"\x85" * many,
         "tuple nested 10^6 deep as a key": b"}" + b")" + b"\x85" * many + b"Ns",
@@ -218,7 +220,8 @@ def endless() -> dict[str, bytes]:
         "dict that contains itself": b"}" + put(0) + text("k") + get(0) + b"s",
         "tuple as a key": b"}" + tuple_of(text("a"), text("b")) + b"Ns",
         "one text ten thousand times": b"](" + long_text + get(7) * 10_000 + b"e",
-        "as many steps as are followed": b"](" + b"N" * 390_000 + b"e",
+        "as many steps as are followed": b"](" + b"N" * 790_000 + b"e",
+        "as many texts as are followed": b"](" + (text("x") + put(1)) * 395_000 + b"e",
         "two million steps": b"](" + b"N" * 2 * many + b"e",
         "numbers that share one hash": b"}(" + colliding + b"u",
         "set of one list over and over": b"("
@@ -226,6 +229,10 @@ def endless() -> dict[str, bytes]:
         + put(1)
         + (name("builtins.set") + get(1) + b"\x85R") * 5000
         + b"l",
+        "set of one text over and over": b"("
+        + long_text
+        + (name("builtins.set") + get(7) + b"\x85R") * 30_000
+        + b"t",
         "set of one grown list": b"]"
         + put(1)
         + b"\x85"
@@ -235,6 +242,20 @@ def endless() -> dict[str, bytes]:
         + b"e"
         + (name("builtins.set") + get(2) + b"R") * 5000
         + b"t",
+        "state of many values over and over": b"(}("
+        + numbered
+        + b"u"
+        + put(1)
+        + nothing
+        + (get(1) + b"b") * 100_000
+        + b"t",
+        "calls over and over": b"("
+        + name("collections.OrderedDict")
+        + put(1)
+        + (get(1) + b")R") * 250_000
+        + b"t",
+        "storages over and over": b"(" + named + put(1) + (get(1) + b"Q") * 390_000 + b"t",
+        "protocols over and over": b"\x80\x03" * 790_000 + b"N",
         "ordered dict of pairs": call("collections.OrderedDict", b"]" + text("ab") + b"a"),
         "counter": call("collections.Counter", text("x" * 1000)),
         "bytearray of 10 GB": call("builtins.bytearray", number(10**10)),

@@ -12,12 +12,9 @@ import pytest
 from tests.hostile.corpus import Case, build_corpus, payload_files
 from tests.hostile.harness import Outcome, run_cases
 
-pytestmark = [
-    pytest.mark.skipif(
-        not Path("/proc/self/clear_refs").exists(), reason="measures memory through Linux's /proc"
-    ),
-    pytest.mark.soak,  # minutes on a busy machine: `make soak`
-]
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="measures memory through Linux's /proc"
+)
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,6 @@ from tests.factories.payloads import make_payload
 from tests.hostile import pickles
 from tests.hostile.archives import as_zip
 
-pytestmark = pytest.mark.soak  # minutes on a busy machine: `make soak`
-
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "1000"))
 LAYERS, CHANNELS = 2, 4
 

@@ -33,7 +33,7 @@ def outcomes(folder: Path) -> dict[str, Outcome]:
     good.write_text("{}")
     cases = [Case(name, name, pipe if "waits" in name else file) for name in PLANTED]
     cases.append(Case("good", "sidecar", good, expected="any"))
-    return {one.case.name.removeprefix("planted: "): one for one in run_cases(cases, patience=6)}
+    return {one.case.name.removeprefix("planted: "): one for one in run_cases(cases, idle=2)}
 
 
 def test_a_reader_that_trusts_a_pickle_leaves_the_marker(
