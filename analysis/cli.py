@@ -111,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.exception("stopped by a bug")
             raise
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for handler in log.handlers[:]:
             log.removeHandler(handler)
             handler.close()
@@ -135,6 +137,9 @@ def _extract(flags: dict[str, Any], reporter: ProgressReporter, *, backup: bool)
         payload = collect_payload(plan, reporter, ranks)
         if payload is None:
             return 0
+        # From here on there is a payload: "cancelled" would no longer be true.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         save_payload(payload, plan.output, backup=backup)
         remove_checkpoints(plan.output)
     finally:

@@ -21,7 +21,7 @@ from analysis.jobs.job import (
 )
 from analysis.jobs.locks import locked
 from analysis.jobs.process import send_signal
-from analysis.jobs.queue import START_LOCK, forget, list_jobs, reap
+from analysis.jobs.queue import START_LOCK, forget, list_jobs
 from analysis.read_only import refuse_if_read_only
 
 
@@ -34,7 +34,6 @@ def cancel_job(job: Job) -> None:
         ConfigError: If the server is read-only.
     """
     refuse_if_read_only()
-    reap()
     now = read_job(job.folder)
     if now is None or not now.is_live:  # its process id may belong to a stranger by now
         return
@@ -54,7 +53,6 @@ def finish_job(job: Job) -> None:
         ConfigError: If the server is read-only, or the job has not begun to count.
     """
     refuse_if_read_only()
-    reap()
     now = read_job(job.folder)
     if now is None or now.state.is_final or now.state is JobState.SAVING:
         return

@@ -128,7 +128,7 @@ def read_job(folder: Path) -> Job | None:
     end = read_json(folder / EXIT_FILE)
     state, error = _derive_state(alive, progress, end)
     if end is None and state is JobState.FAILED:  # it could not note that itself
-        if _has_written(asked, progress):
+        if has_written(asked, progress):
             state, error = JobState.DONE, None
         elif (folder / CANCEL_FILE).exists():
             state, error = JobState.CANCELLED, None
@@ -169,8 +169,10 @@ def _derive_state(
     )
 
 
-def _has_written(asked: Mapping[str, Any], progress: Mapping[str, Any]) -> bool:
-    """Return whether a job that ended while saving had put its payload in place, whole."""
+def has_written(asked: Mapping[str, Any], progress: Mapping[str, Any]) -> bool:
+    """Return whether an extraction that was ended had put its payload in place, whole."""
+    if progress.get("state") == JobState.DONE.value:
+        return True
     if progress.get("state") != JobState.SAVING.value or "replaced" not in asked:
         return False
     return describe_file(Path(str(asked.get("output")))) not in (None, asked["replaced"])

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -47,7 +48,6 @@ PREVIEW_EVERY_S = 10.0
 START_LOCK = "start.lock"
 """Held while the jobs of a project dir become more or fewer."""
 
-_children: dict[Path, subprocess.Popen[bytes]] = {}  # kept to be reaped
 _finished: dict[Path, Job] = {}  # a job that has ended does not change any more
 
 
@@ -199,7 +199,8 @@ def _start(
         raise
     finally:
         os.close(alive)
-    _children[folder] = child
+    # Waited for, so that its process id is free again as soon as it has ended.
+    threading.Thread(target=child.wait, name=f"job {folder.name}", daemon=True).start()
     with contextlib.suppress(OSError):  # the worker notes it too, should this server die here
         write_json(folder / WORKER_FILE, identify(child.pid))
     job = read_job(folder)
@@ -213,7 +214,6 @@ def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
     Args:
         project_dirs: Default: the allowed roots and the folders directly below them.
     """
-    reap()
     jobs: dict[Path, Job] = {}
     for project_dir in _known_project_dirs() if project_dirs is None else project_dirs:
         with contextlib.suppress(OSError):
@@ -224,13 +224,6 @@ def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
                     if job.finished is not None:
                         _finished[folder] = job
     return sorted(jobs.values(), key=lambda job: job.id, reverse=True)
-
-
-def reap() -> None:
-    """Take note of workers that have ended, so that their process ids are free again."""
-    for folder, child in list(_children.items()):
-        if child.poll() is not None:
-            del _children[folder]
 
 
 def forget(folder: Path) -> None:

@@ -31,6 +31,7 @@ from analysis.jobs.job import (
     PROGRESS_FILE,
     WORKER_FILE,
     JobState,
+    has_written,
     read_job,
     read_json,
     write_json,
@@ -76,7 +77,7 @@ def run_job(folder: Path, alive_descriptor: int) -> JobState:
             return _end(folder, JobState.CANCELLED)
         _report(folder, JobState.PREPARING, "Starting")
         code = _run_command(asked["command"], stop, folder, [alive_descriptor, device_descriptor])
-        if code == 0:
+        if code == 0 or has_written(asked, read_json(folder / PROGRESS_FILE) or {}):
             for file in folder.glob(f"{Path(PREVIEW_FILE).stem}.*"):
                 file.unlink()  # the payload itself is there now
             return _end(folder, JobState.DONE)
