@@ -126,8 +126,12 @@ def _check_images(images: Any) -> Grid | None:
     """Check the list of images, and return the patch grid where it is there."""
     if images is None:
         return None
-    paths = _mapping(images, "extras.images").get("paths") or []
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+    paths = _mapping(images, "extras.images").get("paths")
+    if hasattr(paths, "dtype"):
+        _check_array(paths, ("uint", tuple(paths.shape)[:1]), 0, "extras.images.paths")
+    elif not isinstance(paths or [], list) or not all(
+        isinstance(path, str) for path in paths or []
+    ):
         raise _fault("extras.images.paths", "a list of texts", type(paths).__name__)
     grid = images.get("grid")
     if grid is None:

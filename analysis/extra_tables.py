@@ -23,6 +23,7 @@ from analysis import extra_cache
 from analysis.comparison.image_groups import GroupStats, read_groups
 from analysis.errors import PayloadError
 from analysis.extra_check import check_extras
+from analysis.packed_paths import unpack_paths
 from analysis.table_cache import Fingerprint
 from analysis.vocabulary import Representation, TokenRole
 
@@ -312,7 +313,7 @@ def build_parts(payload: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], di
     notes = {
         "layers": layers,
         "roles": roles,
-        "paths": list(map(str, images.get("paths") or [])),
+        "paths": unpack_paths(images.get("paths")),
         "grid": list(images["grid"]) if images.get("grid") is not None else None,
     }
     return parts, notes

@@ -18,6 +18,7 @@ from analysis.backbone.adapters import describe_lora_proof
 from analysis.devices import device_name
 from analysis.images import PastureDataModule
 from analysis.network import Network
+from analysis.packed_paths import pack_paths
 from analysis.request import ExtractionPlan
 from analysis.statistics.collector import CollectedStatistics
 from analysis.vocabulary import SCHEMA_VERSION
@@ -180,9 +181,10 @@ def build_payload(
     }
     if statistics.extras is not None:
         width, height = run["network_size"]
+        paths = pack_paths([entry.relative for entry in plan.images.entries])
         payload["extras"] = statistics.extras | {
             "images": {
-                "paths": [entry.relative for entry in plan.images.entries],
+                "paths": paths if isinstance(paths, list) else torch.from_numpy(paths),
                 "grid": list(backbone.patch_grid(height, width)),
             }
         }
