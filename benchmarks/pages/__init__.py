@@ -1,0 +1,1 @@
+"""What the dashboard costs at the size of ViT-7B: ``python -m benchmarks.pages``."""

@@ -1,0 +1,73 @@
+"""A visitor with a browser: what reaches it, and how long until there is something to see."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+READY = "[data-testid=stApp][data-test-script-state=notRunning]"
+CHART = "[data-testid=stPlotlyChart] .main-svg"
+TIMEOUT = 120_000
+"""Milliseconds."""
+
+
+@dataclass
+class Tab:
+    """One tab with a cold cache of its own, counting what the server sends it."""
+
+    page: Page
+    received: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, url: str) -> None:
+        """Go to an address and wait for the first chart."""
+        self.page.goto(url)
+        self.page.wait_for_selector(CHART, timeout=TIMEOUT)
+
+    def settle(self) -> None:
+        """Wait until the script has ended."""
+        self.page.wait_for_selector(READY, timeout=TIMEOUT)
+
+    def switch(self, title: str, *, chart: bool) -> float:
+        """Click a page in the navigation; return seconds until it is drawn, charts included."""
+        start = time.perf_counter()
+        self.page.get_by_role("link", name=title, exact=True).click()
+        heading = self.page.get_by_role("heading", name=title, level=1, exact=True)
+        heading.wait_for(timeout=TIMEOUT)
+        self.settle()
+        if chart:
+            self.page.wait_for_selector(CHART, timeout=TIMEOUT)
+        return time.perf_counter() - start
+
+
+@contextmanager
+def launch() -> Iterator[Browser]:
+    """Start a headless Chromium."""
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def open_tab(browser: Browser) -> Iterator[Tab]:
+    """Open a tab as a new visitor."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    tab = Tab(context.new_page())
+
+    def count(payload: str | bytes) -> None:
+        tab.received += len(payload)
+
+    def listen(websocket: WebSocket) -> None:
+        websocket.on("framereceived", count)
+
+    tab.page.on("websocket", listen)
+    yield tab
+    context.close()
