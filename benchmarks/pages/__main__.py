@@ -67,9 +67,7 @@ def main() -> None:
         result: dict[str, Any] = {
             "machine": f"{os.cpu_count()} cores, {platform.machine()}",
             "load before": os.getloadavg()[0],
-            "settings": {
-                name: value for name, value in vars(arguments).items() if name != "out"
-            },
+            "settings": {name: value for name, value in vars(arguments).items() if name != "out"},
             "starts": measure_starts(browser, project, keys, Path(folder), arguments.starts),
         }
         with serve(project, cache) as server:
@@ -120,7 +118,7 @@ def measure_starts(
     found: dict[str, list[float]] = {"torch": [], "cache": []}
     address = "&".join(f"{key}={value}" for key, value in _pick(keys[:2]).items())
     for number in range(starts):
-        for kind, seconds in found.items():
+        for seconds in found.values():
             # the second start of each pair finds the cache that the first has filled
             with (
                 serve(project, folder / f"cache-{number}") as server,

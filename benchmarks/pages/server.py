@@ -44,9 +44,11 @@ def serve(project: Path, cache: Path) -> Iterator[Server]:
         port = probe.getsockname()[1]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
-        + [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-        + ["--browser.gatherUsageStats=false", "--server.fileWatcherType=none"],
+        [
+            *(sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")),
+            *(f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"),
+            *("--browser.gatherUsageStats=false", "--server.fileWatcherType=none"),
+        ],
         cwd=project,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
