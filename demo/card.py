@@ -25,12 +25,12 @@ same bit by bit; another GPU or torch rounds differently and gives slightly othe
 ## What they are, and what they are not
 
 **A stand-in. These are not Meta's weights.** The backbone has the architecture of the DINOv3 vision
-transformers at a size that a laptop extracts in seconds (192 channels, 12 blocks, 3 heads,
-4 storage tokens, SwiGLU, 5.5 M parameters). It was trained with labels, not self-supervised, on
-{pictures} painted pasture quadrats of spring and summer, whose cover shares and biomass are known
-because the painter counted them; {steps} steps, {minutes:.0f} minutes for everything on one
-{device}. It has never seen a photograph. It shows what the pages of the
-dashboard look like; it says nothing about DINOv3 or about pastures.
+transformers at a size that needs no GPU (48 pictures of 480 x 240 took 3.2 s on two cores): 192
+channels, 12 blocks, 3 heads, 4 storage tokens, SwiGLU, 5.5 M parameters. It was trained with
+labels, not self-supervised, on {pictures} painted pasture quadrats of spring and summer, whose
+cover shares and biomass are known because the painter counted them; {steps} steps,
+{minutes:.0f} minutes for everything on one {device}. It has never seen a photograph.
+It shows what the pages of the dashboard look like; it says nothing about DINOv3 or about pastures.
 
 **The massive channels are planted.** Trained DINOv3 backbones hold a few channels of the residual
 stream far above all others. So small a model, trained so briefly, is not expected to grow them, so

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from analysis.cli import build_parser
 from analysis.comparison import command as compare_cli
+from analysis.image_list import list_images
 from analysis.payload import BACKBONE_KEYS, COUNT_KEYS
+from analysis.settings import _ANALYSIS, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -42,3 +46,23 @@ def test_every_local_link_leads_somewhere() -> None:
     links = [part.split(")")[0] for part in README.split("](")[1:]]
     local = [link.split("#")[0] for link in links if "://" not in link and link.split("#")[0]]
     assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_the_least_config_lists_the_images_of_a_csv(tmp_path: Path) -> None:
+    least = re.findall(r"^```yaml\n(.*?)^```$", README, re.M | re.S)[0]
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "train.yaml").write_text(least, encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    photographs = sorted((ROOT / "data" / "images").iterdir())[:3]
+    for photograph in photographs:
+        shutil.copy(photograph, tmp_path / "data")
+    rows = "\n".join(photograph.name for photograph in photographs)
+    (tmp_path / "data" / "train.csv").write_text(f"image_path\n{rows}\n", encoding="utf-8")
+    listed = list_images(load_settings(tmp_path))
+    assert [entry.path.name for entry in listed.entries] == [path.name for path in photographs]
+
+
+def test_every_default_that_a_config_may_hold_is_documented() -> None:
+    sentence = re.search(r"^Defaults for (.*?) may stand in", README, re.M | re.S)
+    assert sentence
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == set(_ANALYSIS)
