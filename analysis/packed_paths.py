@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_LISTED_BYTES = 2_000_000
-"""Of all paths; those of 50,000 images are usually below. Beyond, they are packed."""
+MAX_LISTED = 200_000
+"""Paths, half as many as a pickle may hold. Beyond, they are packed."""
+
+MAX_LISTED_BYTES = 16_000_000
+"""Of all paths together, half of what `analysis.plain_values` lets pass."""
 
 _END = "\0"
 """Between two paths; no path holds it."""
 
 
 def pack_paths(paths: Sequence[str]) -> list[str] | NDArray[np.uint8]:
-    """Return the paths as they are, or as one uint8 array where they are long in all."""
+    """Return the paths as they are, or as one uint8 array where they are very many."""
     data = _END.join(paths).encode(errors="surrogatepass")
-    return list(paths) if len(data) <= MAX_LISTED_BYTES else np.frombuffer(bytearray(data), "uint8")
+    if len(paths) <= MAX_LISTED and len(data) <= MAX_LISTED_BYTES:
+        return list(paths)
+    return np.frombuffer(bytearray(data), "uint8")
 
 
 def unpack_paths(packed: Any) -> list[str]:

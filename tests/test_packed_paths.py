@@ -11,7 +11,7 @@ import torch
 
 from analysis.errors import PayloadError
 from analysis.extra_tables import load_extras
-from analysis.packed_paths import MAX_LISTED_BYTES, pack_paths, unpack_paths
+from analysis.packed_paths import MAX_LISTED, pack_paths, unpack_paths
 from analysis.tables import load_table
 from tests.factories.payloads import make_payload
 
@@ -48,7 +48,7 @@ def test_a_payload_of_a_million_images_opens_with_every_path(tmp_path: Path) -> 
 
 
 def test_the_longest_list_that_is_not_packed_opens_too(tmp_path: Path) -> None:
-    paths = [f"{index:x}" for index in range(MAX_LISTED_BYTES // 6)]  # of the shortest names
+    paths = [f"paddock/ID{index:012d}.jpg" for index in range(MAX_LISTED)]
     assert isinstance(pack_paths(paths), list)
     assert load_extras(save(tmp_path / "x.pt", paths)).image_paths == tuple(paths)
 
