@@ -88,7 +88,7 @@ downloads.show_figure(
         mode=mode,
     ),
     "channel through depth",
-    channel_depth_frame(table, channel),
+    lambda: channel_depth_frame(table, channel),
 )
 if not signed:
     st.caption(f"Thin lines: the median channel's {STATISTIC_LABELS[statistic]}.")
@@ -102,7 +102,7 @@ downloads.show_figure(
         mode=mode,
     ),
     "rank through depth",
-    frames.tabulate_cells(table.layers, ranks, "rank"),
+    lambda: frames.tabulate_cells(table.layers, ranks, "rank"),
 )
 
 st.subheader(here)

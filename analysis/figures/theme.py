@@ -171,13 +171,11 @@ def apply_theme(figure: go.Figure, mode: Mode) -> go.Figure:
     The look is a template of a few keys, made once: plotly checks and copies every key that a
     figure is given, and its own templates have hundreds.
     """
-    figure.update_layout(
-        template=_template(mode),
-        colorway=palette(mode),
-        paper_bgcolor=_TRANSPARENT,
-        plot_bgcolor=_TRANSPARENT,
-        font={"family": FONT, "size": 13, "color": _INKS[mode].text},
-    )
+    layout = figure.layout  # set by key: `update_layout` takes twice as long
+    layout.template = _template(mode)
+    layout.colorway = palette(mode)
+    layout.paper_bgcolor = layout.plot_bgcolor = _TRANSPARENT
+    layout.font = {"family": FONT, "size": 13, "color": _INKS[mode].text}
     return figure
 
 

@@ -37,7 +37,7 @@ VIEWS: dict[str, tuple[str, dict[str, str]]] = {
     "Layers, shared norm": ("layers", {"view": "shared_norm"}),
     "Layers, advice": ("layers", {"view": "advice"}),
     "Outliers": ("outliers", {}),
-    "Outliers, MAD score": ("outliers", {"score": "mad_score"}),
+    "Outliers, robust score": ("outliers", {"score": "robust"}),
     "Channels": ("channels", {}),
     "Images": ("images", {}),
     "Versions": ("versions", {}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -40,7 +42,7 @@ def show(
                     mode=downloads.mode(),
                 ),
                 name,
-                _tabulate(effect),
+                partial(_tabulate, effect),
                 clickable=True,
             )
             picked = clicked if picked is None else picked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -17,6 +17,9 @@ HEIGHT = 450
 ROW_HEIGHT = 17
 ROOM_AROUND = 120
 """Pixels: the legend above the rows and the axis below."""
+
+Table: TypeAlias = pd.DataFrame | Callable[[], pd.DataFrame]
+"""A table, or what makes it once somebody wants it: nobody waits for what is not shown."""
 
 _MIME_TYPES = {
     "html": "text/html",
@@ -35,7 +38,7 @@ def mode() -> theme.Mode:
 def show_figure(
     figure: go.Figure,
     name: str,
-    data: pd.DataFrame | None = None,
+    data: Table | None = None,
     *,
     rows: int = 0,
     clickable: bool = False,
@@ -54,7 +57,7 @@ def show_figure(
     """
     shown = mode()  # asked here: a download runs in a thread that knows no viewer
     height = max(HEIGHT, ROOM_AROUND + rows * ROW_HEIGHT)
-    figure.update_layout(height=height)
+    figure.layout.height = height
     if present.is_on():
         present.enlarge(figure, height)
     event = st.plotly_chart(
@@ -84,15 +87,18 @@ def show_figure(
     return _read_click(event) if clickable else None
 
 
-def show_csv(data: pd.DataFrame, name: str) -> None:
+def show_csv(data: Table, name: str) -> None:
     """Show buttons that download a table."""
     with st.container(horizontal=True, gap="small"):
         _offer_table(data, name)
 
 
-def _offer_table(data: pd.DataFrame, name: str) -> None:
-    _offer("CSV", name, lambda: export.frame_to_csv(data), help="The numbers as a table.")
-    _offer("Parquet", name, lambda: export.frame_to_parquet(data), help="The numbers, typed.")
+def _offer_table(data: Table, name: str) -> None:
+    def make() -> pd.DataFrame:
+        return data() if callable(data) else data
+
+    _offer("CSV", name, lambda: export.frame_to_csv(make()), help="The numbers as a table.")
+    _offer("Parquet", name, lambda: export.frame_to_parquet(make()), help="The numbers, typed.")
 
 
 def _offer(

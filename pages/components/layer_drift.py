@@ -38,7 +38,7 @@ def show(
                 mode=downloads.mode(),
             ),
             "drift",
-            frames.tabulate_cells(layers, drift, "drift").assign(
+            lambda: frames.tabulate_cells(layers, drift, "drift").assign(
                 noise_floor=noise.noise_floor.ravel(),
                 p=noise.drift_p.ravel(),
                 beyond_noise=noise.beyond.ravel(),
@@ -56,7 +56,7 @@ def show(
                     mode=downloads.mode(),
                 ),
                 "channels beyond the noise",
-                frames.tabulate_cells(layers, share, "share"),
+                lambda: frames.tabulate_cells(layers, share, "share"),
             )
     st.caption(
         "Drift: root mean square over channels of how far mean and standard deviation moved, in "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from analysis.comparison.overlap import RankBy
@@ -51,9 +52,13 @@ def show(
             differences.measure_overlap if how == JACCARD else differences.measure_rank_overlap
         )
         found, by_chance = measure(a, b, score, k), None
-    table = frames.tabulate_cells(layers, found, "overlap")
-    if by_chance is not None:
-        table["without a change"] = by_chance.ravel()
+
+    def tabulate() -> pd.DataFrame:
+        table = frames.tabulate_cells(layers, found, "overlap")
+        if by_chance is not None:
+            table["without a change"] = by_chance.ravel()
+        return table
+
     downloads.show_figure(
         build_jaccard_curves(
             layers,
@@ -66,7 +71,7 @@ def show(
             mode=downloads.mode(),
         ),
         "overlap",
-        table,
+        tabulate,
     )
     thin = " Thin lines: what is shared without a change." if by_chance is not None else ""
     st.caption(f"Ranked by {ranking}.{thin}")
