@@ -167,7 +167,9 @@ def _changing(root: Path) -> Iterator[dict[str, Any]]:
                 content["payloads"] = {}
             yield content
             with replace_file(path) as file:
-                file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
+                file.write(
+                    json.dumps(content, indent=1, ensure_ascii=False).encode(errors="surrogatepass")
+                )
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror or error}). Make the folder writable."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from analysis.errors import ConfigError
@@ -50,6 +51,9 @@ def resolve_below_roots(path: str | Path, roots: Sequence[Path] | None = None) -
     roots = allowed_roots() if roots is None else roots
     try:
         resolved = Path(path).expanduser().resolve()
+        # A name that no file can have fails wherever it is used; here it is still a sentence.
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            resolved.lstat()
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{str(path)[:200]!r} is not a usable path ({error}).") from error
     if not _is_below(resolved, roots):

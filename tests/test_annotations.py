@@ -55,6 +55,15 @@ def test_what_is_said_of_one_payload_leaves_the_others(payload: Path, tmp_path: 
     assert said.of(payload) == Annotation(note="only a note now")
 
 
+def test_a_payload_in_a_folder_whose_name_is_no_text_can_be_named(
+    payload: Path, tmp_path: Path
+) -> None:
+    other = _write(tmp_path, "v\udcff")
+    annotate(other, Annotation("odd"))
+    annotate(payload, Annotation("even"))
+    assert load_annotations().of(other).name == "odd"
+
+
 def test_a_name_is_one_line_of_printable_text(payload: Path) -> None:
     annotate(payload, Annotation(name=" a\n\x1b[31mb \t c ", note="  "))
     assert load_annotations().of(payload) == Annotation(name="a [31mb c")

@@ -94,7 +94,10 @@ def confine(request: ExtractionRequest) -> ExtractionRequest:
     project_dir = resolve_below_roots(request.project_dir)
 
     def resolve(path: Path | str | None) -> Path | None:
-        return None if path is None else resolve_below_roots(project_dir / Path(path).expanduser())
+        if path is None:
+            return None
+        from_home = str(path).startswith("~")
+        return resolve_below_roots(path if from_home else project_dir / path)
 
     head = request.head_weights
     return replace(
