@@ -58,7 +58,8 @@ def test_what_is_said_of_one_payload_leaves_the_others(payload: Path, tmp_path: 
 def test_a_payload_in_a_folder_whose_name_is_no_text_can_be_named(
     payload: Path, tmp_path: Path
 ) -> None:
-    other = _write(tmp_path, "v\udcff")
+    version = _write(tmp_path, "v2").parents[1]
+    other = version.rename(version.with_name("v\udcff")) / "feature_stats" / "stats.pt"
     annotate(other, Annotation("odd"))
     annotate(payload, Annotation("even"))
     assert load_annotations().of(other).name == "odd"
