@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import extraction_form, job_panel, picker, present, selection, shell, tour
+from pages.components import (
+    extraction_form,
+    job_panel,
+    picker,
+    present,
+    saved_views,
+    selection,
+    shell,
+    tour,
+)
 
 page = shell.navigate()
+name = page.title.lower()
 with st.sidebar:
     job_panel.show()
     picker.show()
     extraction_form.show()
+    saved_views.show_list(name)
     present.show_switch()
 selection.write_address()
-tour.guide(page.title.lower())
+saved_views.show_steps()
+tour.guide(name)
 page.run()

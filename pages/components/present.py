@@ -32,6 +32,11 @@ def show_switch() -> None:
         st.rerun()  # the sidebar and the figures are drawn from the start of a run
 
 
+def end() -> None:
+    """Show the page as it was before, from the next run on."""
+    selection.remember(_NAME, None)
+
+
 def enlarge(figure: go.Figure, height: int) -> None:
     """Give a figure of this height the type that the last row can read, in place."""
     figure.update_layout(

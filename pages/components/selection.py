@@ -27,6 +27,11 @@ def recall(name: str) -> str | None:
     return _choices().get(name)
 
 
+def all_choices() -> dict[str, str]:
+    """Return a copy of everything that is chosen, as it stands in the address."""
+    return dict(_choices())
+
+
 def remember(name: str, value: str | None) -> None:
     """Choose a value from code; None forgets the choice."""
     choices = _choices()

@@ -14,6 +14,18 @@ from pages.components import present
 ICON = Path(__file__).parent.parent / "icon.svg"
 """A file: an icon by name would be fetched from the web."""
 
+PAGES = {
+    "overview": ":material/fact_check:",
+    "layers": ":material/stacked_line_chart:",
+    "outliers": ":material/scatter_plot:",
+    "channels": ":material/monitoring:",
+    "images": ":material/image_search:",
+    "versions": ":material/difference:",
+    "share": ":material/share:",
+    "runs": ":material/history:",
+}
+"""Stem of each page's file, and its icon."""
+
 _FRAMED = "framed"
 _modules = 0
 """How many modules had been imported when they were last exempted from collections."""
@@ -62,15 +74,9 @@ def _declare_pages() -> Page:
     return st.navigation(
         [
             st.Page(
-                "pages/overview.py", title="Overview", icon=":material/fact_check:", default=True
-            ),
-            st.Page("pages/layers.py", title="Layers", icon=":material/stacked_line_chart:"),
-            st.Page("pages/outliers.py", title="Outliers", icon=":material/scatter_plot:"),
-            st.Page("pages/channels.py", title="Channels", icon=":material/monitoring:"),
-            st.Page("pages/images.py", title="Images", icon=":material/image_search:"),
-            st.Page("pages/versions.py", title="Versions", icon=":material/difference:"),
-            st.Page("pages/share.py", title="Share", icon=":material/share:"),
-            st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
+                f"pages/{stem}.py", title=stem.capitalize(), icon=icon, default=stem == "overview"
+            )
+            for stem, icon in PAGES.items()
         ],
         position="top",
     )
