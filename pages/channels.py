@@ -76,6 +76,7 @@ cells = [(r, t) for r in representations for t in roles]
 places = [(REPRESENTATIONS.index(r), ROLES.index(t)) for r, t in cells]
 course = table.values[..., STATISTICS.index(statistic), channel]
 signed = statistic is Statistic.MEAN
+symlog = signed and controls.switch_symlog()
 medians = None if signed else derived.aggregate(version.ref, statistic, Aggregate.MEDIAN)
 downloads.show_figure(
     figures.build_channel_depth(
@@ -85,6 +86,7 @@ downloads.show_figure(
         statistic=statistic,
         reference=None if medians is None else np.stack([medians[:, i, j] for i, j in places]),
         tapped=table.tapped_layers,
+        symlog=symlog,
         mode=mode,
     ),
     "channel through depth",

@@ -51,6 +51,9 @@ for version in versions:
             st.info(f"{version.name}: {extras.why_absent(Part.STORAGE)}")
         else:
             parts.append((list(extras.storage_roles), found))
+            stored = derived.tabulate_storage(version.ref, statistic)
+            if stored is not None:
+                frames.append(stored.assign(version=version.name))
     curves += [
         figures.DepthCurve(
             version.table.layers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -29,6 +30,44 @@ def log_axis(title: str, *drawn: NDArray[np.floating]) -> dict[str, object]:
         "tickformat": "~g",
         "dtick": "D2" if 0.7 < decades < 3.5 else None,
     }
+
+
+def bend_to_symlog(figure: go.Figure) -> None:
+    """Make the finished y axis of signed values logarithmic on both sides of zero, in place.
+
+    Plotly has no such axis, so the values are drawn as sign(y) log10(1 + |y| / c), where c, below
+    which the axis is about linear, is a thousandth of the decade of the largest; ticks and hover
+    keep telling the values themselves.
+    """
+    data: list[Any] = list(figure.data)
+    values = np.concatenate([np.ravel(np.asarray(trace.y, np.float64)) for trace in data])
+    sizes = np.abs(values[np.isfinite(values)])
+    if not sizes.any():
+        return
+    decade = int(np.floor(np.log10(sizes.max())))
+    unit = 10.0 ** (decade - 3)
+
+    def bend(value: NDArray[np.floating] | float) -> NDArray[np.floating]:
+        return np.sign(value) * np.log10(1 + np.abs(value) / unit)
+
+    for trace in data:
+        drawn = np.asarray(trace.y, np.float32)
+        trace.update(
+            y=theme.as_float32(bend(drawn)), customdata=drawn, hovertemplate="%{customdata:.4g}"
+        )
+    for shape in figure.layout.shapes:
+        if shape.yref == "y":
+            shape.y0 = shape.y1 = float(bend(float(shape.y0)))
+    powers = 10.0 ** np.arange(decade - 2, decade + 2)
+    ticks = np.concatenate([-powers[::-1], [0.0], powers])
+    ticks = ticks[(ticks >= min(values[np.isfinite(values)].min(), 0) * 10)]
+    figure.update_yaxes(
+        tickmode="array",
+        tickvals=theme.as_float32(bend(ticks)),
+        ticktext=np.array([f"{tick:,.6g}" for tick in ticks]),
+        zeroline=True,
+        zerolinecolor=figure.layout.template.layout.yaxis.linecolor,
+    )
 
 
 def label_with_unit(quantity: str, *units: str) -> str:

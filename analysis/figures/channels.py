@@ -23,18 +23,20 @@ def build_channel_depth(
     statistic: Statistic,
     reference: NDArray[np.floating] | None = None,
     tapped: Sequence[int] = (),
+    symlog: bool = False,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw one channel's statistic against depth, with the median channel behind it.
 
     Args:
         layers: ``[layers]``.
-        values: ``[lines, layers]``; the mean is drawn signed on a linear axis, others on a
-            logarithmic one.
+        values: ``[lines, layers]``; the mean is drawn signed on a linear (or symlog) axis, others
+            on a logarithmic one.
         cells: Representation and role of each line.
         statistic: What the values are.
         reference: ``[lines, layers]``: the median over all channels; drawn thin.
         tapped: Layers to mark.
+        symlog: Logarithmic on both sides of zero, for the mean.
         mode: Light or dark.
     """
     if not len(cells) or not len(layers):
@@ -77,7 +79,9 @@ def build_channel_depth(
     figure.update_yaxes({"title": {"text": title}} if signed else axes.log_axis(title, values))
     figure.update_xaxes(axes.layer_axis(layers))
     axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(hovermode="x unified", uirevision=f"channel-depth-{statistic}")
+    if signed and symlog:
+        axes.bend_to_symlog(figure)
+    figure.update_layout(hovermode="x unified", uirevision=f"channel-depth-{statistic}-{symlog}")
     return figure
 
 

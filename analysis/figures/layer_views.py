@@ -196,6 +196,7 @@ def build_range_curves(
     representation: Representation,
     role: str,
     tapped: Sequence[int] = (),
+    symlog: bool = False,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw the smallest and largest value of every layer, with two bounds.
@@ -208,6 +209,7 @@ def build_range_curves(
         representation: What the values are of.
         role: Which tokens.
         tapped: Layers to mark.
+        symlog: Logarithmic on both sides of zero.
         mode: Light or dark.
     """
     if not len(layers):
@@ -258,7 +260,11 @@ def build_range_curves(
             )
         }
     )
-    figure.update_layout(hovermode="x unified", uirevision=f"range-{representation}-{role}")
+    if symlog:
+        axes.bend_to_symlog(figure)
+    figure.update_layout(
+        hovermode="x unified", uirevision=f"range-{representation}-{role}-{symlog}"
+    )
     return figure
 
 

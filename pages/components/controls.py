@@ -79,6 +79,16 @@ def choose_roles() -> list[TokenRole]:
     )
 
 
+def switch_symlog() -> bool:
+    """Show whether signed values are drawn on an axis that is logarithmic on both sides of 0."""
+    return selection.switch(
+        "symlog",
+        "Symlog scale",
+        default=False,
+        help="Logarithmic on both sides of zero, for signed values of very different sizes.",
+    )
+
+
 def switch_storage(tables: Sequence[StatsTable]) -> bool:
     """Show whether the storage tokens are drawn too, where a backbone has some."""
     counts = (table.meta.get("counts") for table in tables)

@@ -53,6 +53,23 @@ def tabulate_depth(ref: PayloadRef, statistic: Statistic) -> pd.DataFrame:
     return _tabulate_depth(*_fingerprint(ref), statistic)
 
 
+def tabulate_storage(ref: PayloadRef, statistic: Statistic) -> pd.DataFrame | None:
+    """Return what `tabulate_depth` does, of the storage tokens; None where not stored."""
+    found = {over: aggregate_storage(ref, statistic, over) for over in Aggregate}
+    table, roles = load_table(ref.path), read_extras(ref).storage_roles
+    frame = pd.MultiIndex.from_product(
+        [table.layers, [*map(str, Representation)], roles],
+        names=["layer", "representation", "role"],
+    ).to_frame(index=False)
+    # each image has one of each, as it has one CLS token
+    frame["tokens"] = np.repeat(table.counts[:, 0], len(Representation) * len(roles))
+    for over, values in found.items():
+        if values is None:
+            return None
+        frame[over.value] = values.ravel()
+    return frame
+
+
 def suppression(ref: PayloadRef) -> Suppression:
     """Return what the shared norm does to the outliers of every layer."""
     return _suppression(*_fingerprint(ref))

@@ -137,6 +137,7 @@ def show_range(version: Version) -> None:
         bound = 100.0 if representation is Representation.PRE else 20.0
         lower = selection.choose_number("lower", "Lower bound", default=-bound)
         upper = selection.choose_number("upper", "Upper bound", default=bound)
+    symlog = controls.switch_symlog()
     ends = extras.value_range(representation, role)
     if ends is None:
         missing = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
@@ -152,6 +153,7 @@ def show_range(version: Version) -> None:
             representation=representation,
             role=role,
             tapped=version.table.tapped_layers,
+            symlog=symlog,
             mode=downloads.mode(),
         ),
         "min and max",

@@ -142,7 +142,12 @@ def choose_one(several: Sequence[Version]) -> Version:
     if len(keys) == 1:
         return versions[keys[0]]
     key = selection.choose(
-        "show", "Show", keys, default=keys[0], format_func=lambda key: versions[key].name
+        "show",
+        "Show",
+        keys,
+        default=keys[0],
+        format_func=lambda key: versions[key].name,
+        help="This view is of one version at a time; the page Versions compares them.",
     )
     return versions[key]
 

@@ -47,6 +47,29 @@ def test_the_mean_keeps_its_sign_and_so_a_linear_axis() -> None:
     np.testing.assert_allclose(traces(figure)[0].y, -VALUES[0], rtol=1e-6)
 
 
+def test_a_symlog_axis_keeps_signs_and_order_and_tells_the_values_themselves() -> None:
+    values = np.array([[-300.0, -0.3, 0.0, 2.0, 400.0]])
+    figure = build_channel_depth(
+        np.arange(5), values, CELLS[:1], statistic=Statistic.MEAN, symlog=True, tapped=(1,)
+    )
+    line = traces(figure)[0]
+    assert (np.sign(line.y) == np.sign(values[0])).all()
+    assert (np.diff(line.y) > 0).all()
+    assert line.y[3] > 0.3 * line.y[4]  # on a linear axis a 200th
+    np.testing.assert_allclose(line.customdata, values[0], rtol=1e-6)
+    assert line.hovertemplate == "%{customdata:.4g}"
+    axis = figure.layout.yaxis
+    drawn_at = dict(zip(axis.ticktext, axis.tickvals, strict=True))
+    assert drawn_at["0"] == 0
+    assert drawn_at["-100"] == -drawn_at["100"]
+    assert drawn_at["100"] < line.y[4] < drawn_at["1,000"]
+    assert_lean(figure)
+    zeros = build_channel_depth(
+        LAYERS, np.zeros((1, 3)), CELLS[:1], statistic=Statistic.MEAN, symlog=True
+    )
+    assert traces(zeros)[0].y.tolist() == [0, 0, 0]
+
+
 def test_the_first_rank_is_at_the_top_of_a_logarithmic_axis() -> None:
     ranks = np.array([[1, 2, 40], [7, 7, 7]])
     figure = build_rank_curves(LAYERS, ranks, CELLS, channels=100, tapped=(2,))

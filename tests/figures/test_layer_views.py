@@ -66,6 +66,18 @@ def test_layers_beyond_a_bound_are_ringed_and_the_bounds_drawn() -> None:
     assert sorted(shape.y0 for shape in figure.layout.shapes) == [-10, 10]
     assert title(figure.layout.yaxis) == "value, register 1 tokens residual-stream units"
     assert_lean(figure)
+    bent = build_range_curves(
+        LAYERS,
+        low,
+        high,
+        bounds=(-10, 10),
+        representation=Representation.PRE,
+        role="cls",
+        symlog=True,
+    )
+    below, above = sorted(shape.y0 for shape in bent.layout.shapes)
+    assert below == -above
+    assert traces(bent)[0].y[1] < above < traces(bent)[0].y[2]  # 4 < 10 < 500
     calm = build_range_curves(
         LAYERS, low, high, bounds=(-99, 999), representation=Representation.PRE, role="cls"
     )

@@ -69,6 +69,34 @@ def test_registers_are_lines_of_their_own(project: Path, open_page: Open) -> Non
     assert names[:2] == ["block output, patch", "block output, register 0"]
 
 
+def test_registers_are_in_the_table_too(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", extras=True))
+    app = open_page("layers", storage="on")
+    app.session_state["layers table"] = True
+    frame = app.run().dataframe[0].value
+    of_register = frame[(frame["role"] == "storage_2") & (frame["representation"] == "pre")]
+    assert of_register["layer"].tolist() == [0, 1, 2, 3]
+    assert (of_register["tokens"] == 6).all()
+    drawn = figures(open_page("layers", storage="on", representations="pre", roles="patch"))[0]
+    (line,) = [t for t in drawn["data"] if t.get("name") == "block output, register 2"]
+    np.testing.assert_allclose(of_register["median"], decode(line["y"]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("page", "query"), [("channels", {"statistic": "mean"}), ("layers", {"view": "range"})]
+)
+def test_signed_values_can_be_drawn_on_a_symlog_axis(
+    project: Path, open_page: Open, page: str, query: dict[str, str]
+) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", extras=True))
+    plain, bent = (
+        figures(open_page(page, symlog=state, **query))[0]["layout"]["yaxis"]
+        for state in ("off", "on")
+    )
+    assert "ticktext" not in plain
+    assert "0" in bent["ticktext"]
+
+
 def test_layers_beyond_the_bounds_of_the_link_are_listed(project: Path, open_page: Open) -> None:
     payload = make_payload(version="v1", extras=True, outliers={5: 400.0})
     write_payload(payload_path(project, "v1"), payload)
