@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
 from analysis.backbone import variants
@@ -156,11 +157,11 @@ def test_the_worked_page_opens(folder: Path) -> None:
     shutil.copy(ROOT / "app.py", folder)
     for path, text in files.items():
         (folder / path).write_text(text)
-    entry = re.search(r"^```text\n(st\.Page\(.*)\n```", extending(), re.M)
+    entry = re.search(r"^```text\n(\"participation\": .*)\n```", extending(), re.M)
     assert entry
     shell = folder / "pages" / "components" / "shell.py"
     before = shell.read_text()
-    changed = re.sub(r"( +)(st\.Page\(\s*\"pages/runs\.py\")", rf"\1{entry[1]}\n\1\2", before)
+    changed = before.replace('    "runs": ', f'    {entry[1]}\n    "runs": ')
     assert changed != before
     shell.write_text(changed)
     write_payload(folder / "outputs" / "v" / "feature_stats" / "stats.pt", make_payload())
@@ -174,6 +175,21 @@ def test_the_worked_page_opens(folder: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_worked_login_shows_nothing_to_strangers(folder: Path) -> None:
+    (gate,) = blocks_of("serving.md")
+    declared = "page = shell.navigate()\n"
+    before = (ROOT / "app.py").read_text()
+    assert declared in before
+    (folder / "app.py").write_text(before.replace(declared, declared + gate))
+    shutil.copytree(ROOT / "pages", folder / "pages", ignore=shutil.ignore_patterns("__pycache__"))
+    write_payload(folder / "outputs" / "v" / "feature_stats" / "stats.pt", make_payload())
+    app = AppTest.from_file(str(folder / "app.py"), default_timeout=60).run()
+    assert not app.exception
+    assert [button.label for button in app.button] == ["Log in"]
+    assert len(app.main) == 1
+    assert len(app.sidebar) == 0
 
 
 def extending() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from analysis.backbone.adapters import attach_adapter, measure_lora_proof
 from analysis.backbone.checkpoints import load_backbone
+from analysis.backbone.head_file import read_head
 from analysis.backbone.vit import DinoVisionTransformer
 from analysis.settings import load_settings
 from demo.__main__ import ROOT
@@ -37,10 +39,26 @@ def _outputs(backbone: DinoVisionTransformer, pixels: Tensor) -> list[Tensor]:
     return [tokens[:, 5:] for tokens in backbone.forward_blocks(pixels)][1:]
 
 
-def test_the_file_is_fp16_and_small() -> None:
+def test_the_files_are_fp16_and_small() -> None:
     state = torch.load(WEIGHTS / WEIGHTS_NAME, weights_only=True)
+    for folder in ("head", "head_winter"):
+        state |= read_head(WEIGHTS / folder / "infer_head.pt").peft_state or {}
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}
-    assert (WEIGHTS / WEIGHTS_NAME).stat().st_size < 12e6
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*.*")) < 12e6
+
+
+def test_the_readme_tells_the_numbers_of_the_metrics() -> None:
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text(encoding="utf-8"))
+    r2 = metrics["backbone"]["r2"]
+    autumn, winter = (f"{r2[season]['Dry_Dead_g']:.2f}" for season in ("autumn", "winter"))
+    adapted = f"{metrics['autumn']['r2']['Dry_Dead_g']:.2f}"
+    channels = ", ".join(map(str, sorted(metrics["backbone"]["massive_channels"][-1]["channels"])))
+    for name in ("README.md", "README.zh-CN.md"):
+        story = (ROOT / name).read_text(encoding="utf-8").replace("、", ", ").replace("−", "-")
+        frozen = next(part for part in story.split("\n- ") if part.startswith("`demo-frozen`"))
+        assert re.findall(r"-?\d\.\d+", frozen) == [autumn, winter]
+        assert f"R² {adapted}" in story
+        assert channels in story
 
 
 def test_training_starts_from_the_same_backbone_every_time() -> None:
