@@ -3,9 +3,9 @@
 import streamlit as st
 
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.sharing.normalization_export import build_normalization, export_normalization
+from analysis.sharing.normalization_export import export_normalization
 from analysis.sharing.report import ReportVersion, build_report
-from pages.components import cache, controls, facts, picker, shell
+from pages.components import cache, controls, derived, facts, picker, shell
 from pages.components.text import plain
 
 shell.open_page("Share")
@@ -47,14 +47,11 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
 layer = int(version.table.layers[-1])
-vector = build_normalization(version.table, representation, role, score)
-left_out = {
-    number: int((vector[f"layer_{number}.keep"] == 0).sum())
-    for number in (version.table.tapped_layers or (layer,))
-}
+left_out = derived.count_left_out(version.ref, representation, role, score)
+shown = version.table.tapped_layers or (layer,)
 st.markdown(
     f"Of {version.table.channels:,} channels are left out: "
-    + ", ".join(f"{count:,} in layer {number}" for number, count in left_out.items())
+    + ", ".join(f"{left_out[number]:,} in layer {number}" for number in shown)
     + "."
 )
 st.download_button(

@@ -66,7 +66,6 @@ def build_channel_effects(
                     "%{customdata[2]:.2g}<extra></extra>",
                 )
             )
-    figure = theme.apply_theme(figure, mode)
     figure.update_layout(
         xaxis={"title": {"text": "channel"}, "tickformat": "d"},
         yaxis={
@@ -81,7 +80,7 @@ def build_channel_effects(
     largest = float(np.abs(value[drawn]).max())
     if largest < SMALLEST_RANGE:  # rounding is not to look like a difference
         figure.update_yaxes(range=[-SMALLEST_RANGE, SMALLEST_RANGE])
-    return figure
+    return theme.apply_theme(figure, mode)
 
 
 def build_flagged_curves(

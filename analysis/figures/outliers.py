@@ -68,7 +68,6 @@ def build_channel_scatter(
                 hovertemplate=_CHANNEL_TEMPLATE,
             )
         )
-    figure = theme.apply_theme(figure, mode)
     for channel in top[outlier_mask[top]][:MAX_LABELS]:
         figure.add_annotation(
             x=int(channel),
@@ -83,7 +82,7 @@ def build_channel_scatter(
     figure.update_xaxes(title={"text": "channel"}, tickformat="d")
     figure.update_yaxes(axes.log_axis(value_label, heights))
     figure.update_layout(hovermode="closest", uirevision=f"channels-{value_label}")
-    return figure
+    return theme.apply_theme(figure, mode)
 
 
 def build_channel_map(
@@ -213,11 +212,10 @@ def build_persistence_bars(
 def _finish_map(
     figure: go.Figure, channels: NDArray[np.integer], layers: NDArray[np.integer], mode: Mode
 ) -> go.Figure:
-    figure = theme.apply_theme(figure, mode)
     figure.update_xaxes(axes.layer_axis(layers), showgrid=False)
     figure.update_yaxes(_channel_axis(channels), showgrid=False)
     figure.update_layout(hovermode="closest", uirevision=f"map-{len(channels)}-{len(layers)}")
-    return figure
+    return theme.apply_theme(figure, mode)
 
 
 def _channel_axis(channels: NDArray[np.integer]) -> dict[str, object]:

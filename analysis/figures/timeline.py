@@ -47,14 +47,13 @@ def build_channel_timeline(
                 hovertemplate="%{y:.4g}",
             )
         )
-    figure = theme.apply_theme(figure, mode)
     figure.update_layout(
         xaxis={"type": "category", "title": {"text": "version"}},
         yaxis=axes.log_axis(value_label, values),
         hovermode="x unified",
         uirevision="channel-timeline",
     )
-    return figure
+    return theme.apply_theme(figure, mode)
 
 
 def build_drift_timeline(
@@ -87,7 +86,6 @@ def build_drift_timeline(
                 hovertemplate="%{y:.4g}",
             )
         )
-    figure = theme.apply_theme(figure, mode)
     title = axes.label_with_unit(f"drift from {names[0]}", "standard deviations, rms over channels")
     figure.update_layout(
         xaxis=axes.layer_axis(layers),
@@ -96,4 +94,4 @@ def build_drift_timeline(
         uirevision="drift-timeline",
         showlegend=True,
     )
-    return figure
+    return theme.apply_theme(figure, mode)

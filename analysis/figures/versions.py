@@ -160,12 +160,11 @@ def build_channel_comparison(
                 "%{customdata[2]:.4g}<extra></extra>",
             )
         )
-    figure = theme.apply_theme(figure, mode)
     bounds = [float(np.log10(floor)), float(np.log10(ceiling))]
     figure.update_xaxes(axes.log_axis(f"{names[0]}: {value_label}", x, y), range=bounds)
     figure.update_yaxes(axes.log_axis(f"{names[1]}: {value_label}", x, y), range=bounds)
     figure.update_layout(hovermode="closest", uirevision=f"a-against-b-{value_label}")
-    return figure
+    return theme.apply_theme(figure, mode)
 
 
 def build_top_changes(
@@ -211,7 +210,6 @@ def build_top_changes(
         )
     labels = frame["channel"].astype(str).to_numpy(dtype=str)
     notes = frame["status"].map({"new": " (new)", "gone": " (gone)", "kept": ""})
-    figure = theme.apply_theme(figure, mode)
     figure.update_xaxes(axes.log_axis(value_label, *ends))
     figure.update_yaxes(
         title={"text": "channel"},
@@ -221,7 +219,7 @@ def build_top_changes(
         range=[len(frame) - 0.5, -0.5],
     )
     figure.update_layout(hovermode="closest", uirevision=f"top-changes-{value_label}")
-    return figure
+    return theme.apply_theme(figure, mode)
 
 
 def build_depth_lines(
@@ -293,14 +291,16 @@ def build_depth_lines(
                         "hovertemplate": "%{y:.4g}",
                     }
                 )
-    figure = theme.apply_theme(go.Figure(traces), mode)
-    figure.update_layout(
-        xaxis=axes.layer_axis(layers),
-        yaxis={"title": {"text": title}, "rangemode": "tozero"},
-        hovermode="x unified",
-        uirevision=revision,
+    figure = go.Figure(
+        traces,
+        {
+            "xaxis": axes.layer_axis(layers),
+            "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
+            "hovermode": "x unified",
+            "uirevision": revision,
+        },
     )
-    return figure
+    return theme.apply_theme(figure, mode)
 
 
 def _status_colors(mode: Mode) -> dict[str, str]:

@@ -15,6 +15,7 @@ from analysis.depth.suppression import Suppression, measure_suppression
 from analysis.discovery import PayloadRef
 from analysis.extra_tables import ExtraTable, Part, load_extras
 from analysis.outliers import ChannelMap, Score, find_persistent, map_channels
+from analysis.sharing.normalization_export import build_normalization
 from analysis.tables import Aggregate, aggregate_channels, layer_frame, load_table
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
@@ -78,6 +79,13 @@ def suppression(ref: PayloadRef) -> Suppression:
 def advice(ref: PayloadRef, layers: Sequence[int]) -> pd.DataFrame:
     """Return which norm some layers need, and why."""
     return _advice(*_fingerprint(ref), tuple(int(layer) for layer in layers))
+
+
+def count_left_out(
+    ref: PayloadRef, representation: Representation, role: TokenRole, score: Score
+) -> dict[int, int]:
+    """Return how many channels the normalisation vector leaves out, by layer."""
+    return _count_left_out(*_fingerprint(ref), representation, role, score)
 
 
 def persistence(
@@ -146,6 +154,20 @@ def _suppression(path: str, size: int, mtime_ns: int) -> Suppression:
 @st.cache_data(max_entries=KEPT, show_spinner=False)
 def _advice(path: str, size: int, mtime_ns: int, layers: tuple[int, ...]) -> pd.DataFrame:
     return advise_layers(load_table(path), layers)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _count_left_out(
+    path: str,
+    size: int,
+    mtime_ns: int,
+    representation: Representation,
+    role: TokenRole,
+    score: Score,
+) -> dict[int, int]:
+    table = load_table(path)
+    arrays = build_normalization(table, representation, role, score)
+    return {n: int((arrays[f"layer_{n}.keep"] == 0).sum()) for n in table.layers.tolist()}
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)

@@ -15,7 +15,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("overview", "layers", "outliers", "versions", "share", "runs")
+PAGES = ("overview", "layers", "outliers", "channels", "images", "versions", "share", "runs")
 
 Open = Callable[..., AppTest]
 

@@ -113,21 +113,6 @@ def test_the_advice_is_for_the_tapped_layers(project: Path, open_page: Open) -> 
     assert frame["Because"].str.endswith(".").all()
 
 
-def test_without_a_payload_the_channels_page_says_what_to_do(open_page: Open) -> None:
-    app = open_page("channels")
-    assert not app.exception
-    assert "Start an extraction in the sidebar, or upload" in texts(app)
-
-
-def test_a_broken_payload_is_named_on_the_channels_page(project: Path, open_page: Open) -> None:
-    path = payload_path(project, "v1")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"not a payload")
-    app = open_page("channels")
-    assert not app.exception
-    assert str(path) in app.error[0].value
-
-
 @pytest.mark.parametrize("extras", [True, False])
 @pytest.mark.parametrize("page", ["channels", "outliers"])
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, Open, figures, payload_path, texts
 
-WITH_NUMBERS = ("overview", "layers", "outliers")
+WITH_NUMBERS = ("overview", "layers", "outliers", "channels")
 
 
 @pytest.mark.parametrize("page", [*WITH_NUMBERS, "versions"])
@@ -48,7 +48,7 @@ def test_two_payloads_are_drawn(project: Path, open_page: Open, page: str) -> No
     app = open_page(page)
     app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
     assert not app.exception
-    if page not in ("share", "runs"):
+    if page not in ("images", "share", "runs"):
         assert figures(app)
 
 
