@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(foreach version,demo-lora demo-winter demo-frozen,outputs/$(version)/train_all/feature_stats/dinov3_feature_stats.pt)
 
-.PHONY: help run payloads test lint format types soak check clean
+.PHONY: help run payloads test lint format types soak audit check clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -43,7 +43,10 @@ types: $(VENV)/installed-dev ## check the types
 soak: $(VENV)/installed-dev ## long randomised kill and resume rounds
 	$(BIN)/python -m pytest -m soak
 
-check: test lint types ## everything that must pass before a change lands
+audit: $(VENV)/installed-dev ## look for known vulnerabilities of the pinned packages
+	$(BIN)/python .ci/audit.py
+
+check: test lint types audit ## everything that must pass before a change lands
 
 clean: ## remove the environment and the caches (payloads stay)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
