@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,3 +68,24 @@ def test_every_default_that_a_config_may_hold_is_documented() -> None:
     sentence = re.search(r"^Defaults for (.*?) may stand in", README, re.M | re.S)
     assert sentence
     assert set(re.findall(r"`(\w+)`", sentence[1])) == set(_ANALYSIS)
+
+
+def measured(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def test_the_numbers_on_performance_are_those_that_were_measured() -> None:
+    rows = measured("h100-specification")["rows"]
+    tax = 1 - measured("h100-tax-streams")["960x480 batch 8"]["extras ratio"]
+    fp32_row = measured("h100-tax-tf32-fp32")["forward, fp32 eager, 960x480 batch 8"]
+    fp32 = 1 - fp32_row["extras ratio"]
+    two = measured("h200-two-gpus")
+    said = README.partition("## Performance")[2].partition("## ")[0].replace("\n", " ")
+    for sentence in (
+        f"{rows['ours bf16 compiled']['images/s']:.1f} images/s by default",
+        f"against {rows['specification fp32']['images/s']:.1f} for",
+        f"{rows['specification bf16']['images/s']:.1f} at the same precision",
+        f"cost {tax:.0%} of the compiled forward, {fp32:.0%} in fp32".replace("%", " %"),
+        f"{two['speedup, running']:.2f} times the speed of one, {two['speedup, whole']:.2f} times",
+    ):
+        assert sentence in said
