@@ -90,7 +90,7 @@ def test_the_workflow_runs_what_must_pass() -> None:
 
 def test_pre_commit_formats_with_the_pinned_ruff() -> None:
     hooks = {
-        repo["repo"]: repo.get("rev")  # local hooks have none
+        repo["repo"]: repo["rev"]
         for repo in yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
         if repo["repo"] != "local"
     }
