@@ -8,6 +8,7 @@ settings is refused by the name of what differs.
 from __future__ import annotations
 
 import glob
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -24,6 +25,8 @@ from analysis.safe_load import load_torch_file
 from analysis.statistics.collector import StatisticsCollector
 
 DEFAULT_INTERVAL_S = 30.0
+
+log = logging.getLogger("analysis")
 
 
 class Checkpoint:
@@ -48,14 +51,20 @@ class Checkpoint:
     def save_if_due(self, collector: StatisticsCollector, tally: Tally) -> bool:
         """Write the committed batches if the last write is old enough, and return whether it was.
 
-        Waits for the device.
+        Waits for the device. A disk that is full for now is no reason to lose the run: the log
+        says so, and the earlier checkpoint stays.
         """
         if time.monotonic() - self._last < self._every:
             return False
         state = {name: tensor.cpu() for name, tensor in collector.state_dict().items()}
         content = {"identity": self._identity, "tally": asdict(tally), "collector": state}
-        with replace_file(self.path) as file:
-            torch.save(content, file)
+        self._last = time.monotonic()
+        try:
+            with replace_file(self.path) as file:
+                torch.save(content, file)
+        except OSError as error:
+            log.warning("%s: not written (%s); the run goes on", self.path, error.strerror)
+            return False
         self._last = time.monotonic()
         return True
 

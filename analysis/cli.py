@@ -102,6 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reporter.end("failed", error=str(error))
             log.error("%s", error)
             return EXIT_INPUT_ERROR
+        except MemoryError as error:
+            sentence = f"Out of memory {error}".strip() + ". Free some, then go on with --resume."
+            reporter.end("failed", error=sentence)
+            log.error("%s", sentence)
+            return EXIT_INPUT_ERROR
         except KeyboardInterrupt:
             reporter.end("cancelled")
             log.warning("cancelled; no payload was written")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from analysis.checkpoint import Checkpoint
 from analysis.devices import choose_batch_size, choose_device
-from analysis.errors import ImageError
+from analysis.errors import ConfigError, ImageError
 from analysis.fold import BatchFolder, is_out_of_memory, too_little_memory
 from analysis.images import PastureDataModule
 from analysis.network import load_network
@@ -155,7 +155,10 @@ class _Extraction:
         if preview is None or not self.ranks.is_first or tally.num_images == 0:
             return
         sentence = f"Partial: {tally.num_images} images counted so far, the run goes on."
-        save_payload(self._build(replace(tally, notices=[*tally.notices, sentence])), preview)
+        try:
+            save_payload(self._build(replace(tally, notices=[*tally.notices, sentence])), preview)
+        except ConfigError as error:  # a full disk, say: no reason to lose the run
+            log.warning("no preview: %s", error)
 
     def _open_images(self) -> PastureDataModule:
         plan, backbone = self.plan, self.network.backbone

@@ -7,8 +7,10 @@ batches keep their image indices.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -115,7 +117,7 @@ class PastureDataModule:
 
         Raises:
             ImageError: If an image cannot be read and the module is strict (the message names
-                the file), or a worker process died.
+                the file), a folder that gave images is empty or gone, or a worker process died.
         """
         if start_batch < 0 or not 0 <= rank < world_size:
             raise ValueError(f"start_batch {start_batch}, rank {rank} of {world_size}")
@@ -158,8 +160,10 @@ class PastureDataModule:
             multiprocessing_context=worker_context() if num_workers else None,
             prefetch_factor=PREFETCH if num_workers else None,
         )
+        folders: set[Path] = set()
         try:
             for batch in start_workers(loader):
+                self._require_folders(batch, folders)
                 if self.strict and batch.failures:
                     index, reason = batch.failures[0]
                     raise ImageError(
@@ -175,6 +179,19 @@ class PastureDataModule:
                 "A process that decodes images died, often for want of memory; run again with "
                 f"fewer --num-workers than {num_workers}, or 0 ({describe_failure(error)})"
             ) from error
+
+    def _require_folders(self, batch: ImageBatch, folders: set[Path]) -> None:
+        """Refuse to skip what an unmounted folder no longer shows; `folders` gave images so far."""
+        failed = {index for index, _ in batch.failures}
+        for index in sorted(failed):
+            folder = self.images.entries[index].path.parent
+            if folder in folders and _is_empty(folder):
+                raise ImageError(
+                    f"{folder}: empty or gone, though images were read from it before. Bring it "
+                    "back (is it mounted?), then go on with --resume."
+                )
+        read = (index for index in batch.indices.tolist() if index not in failed)
+        folders.update(self.images.entries[index].path.parent for index in read)
 
     def _find_network_size(self) -> tuple[int, int]:
         width, height = self.settings.image_size
@@ -199,6 +216,14 @@ class PastureDataModule:
         return fitting
 
 
+def _is_empty(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as found:
+            return next(found, None) is None
+    except OSError:
+        return True
+
+
 class _Batches(Dataset[ImageBatch]):
     """Item k is batch k, decoded."""
 
@@ -217,6 +242,8 @@ class _Batches(Dataset[ImageBatch]):
         for row, path in enumerate(paths):
             try:
                 pixels[row] = decode_image(path, self.size)
+            except MemoryError as error:  # says nothing about the file: not to be skipped
+                raise MemoryError(f"while reading {path}") from error
             except Exception as error:  # decoders raise anything on a broken file
                 valid[row] = False
                 failures.append((start + row, describe_failure(error)))

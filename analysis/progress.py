@@ -89,7 +89,8 @@ class ProgressReporter:
         """Count `images` more."""
         self.progress.done += images
         if self._bar is not None:
-            self._bar.update(images)
+            with contextlib.suppress(OSError):  # the log's disk is full
+                self._bar.update(images)
         elapsed = time.monotonic() - self._running_since
         counted = self.progress.done - self._done_before
         if elapsed > 0 and counted > 0:
@@ -101,7 +102,8 @@ class ProgressReporter:
     def end(self, state: str, *, message: str = "", error: str | None = None) -> None:
         """Enter a final state: done, failed or cancelled."""
         if self._bar is not None:
-            self._bar.close()
+            with contextlib.suppress(OSError):
+                self._bar.close()
         self.progress.error = error
         self.progress.seconds_left = 0.0 if state == "done" else None
         self.say(state, message)

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from analysis.discovery import allowed_roots, resolve_below_roots
@@ -37,6 +37,7 @@ from analysis.jobs.job import (
 from analysis.jobs.locks import acquire_lock, locked
 from analysis.jobs.preview import IfExists, Preview, choose_output, confine, preview_extraction
 from analysis.jobs.process import identify
+from analysis.progress import Progress
 from analysis.read_only import refuse_if_read_only
 from analysis.request import ExtractionRequest
 
@@ -175,6 +176,8 @@ def _start(
             "clock": time.monotonic(),
         },
     )
+    # There from the start, so that a disk that fills up has room for how the job ends.
+    write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
     # Locked before the process exists and inherited by it: there is no moment at which a started
     # job looks dead.
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)

@@ -60,6 +60,7 @@ def play(
     monkeypatch.chdir(project)
     monkeypatch.setenv("DASHBOARD_QUEUE", str(folder / "queue"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     started = time.monotonic()
     game = _Game(project, random.Random(seed))
     game.play_round(None)
