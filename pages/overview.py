@@ -68,6 +68,8 @@ downloads.show_csv(known, "facts")
 skipped, count = facts.list_skipped(table)
 if count:
     with st.expander(f"{count:,} images could not be read", icon=":material/broken_image:"):
+        if count > len(skipped):
+            st.caption(f"The first {len(skipped):,} are named.")
         st.dataframe(skipped, hide_index=True, key="skipped")
 with st.expander("Training config", on_change="rerun", key="config") as config:
     if config.open:

@@ -1,0 +1,46 @@
+"""What a file calls itself is shown as text: nothing in it becomes a part of the page."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from analysis.annotations import Annotation, annotate
+from tests.factories.payloads import make_payload, write_payload
+from tests.pages.conftest import PAGES, Open, open_page, payload_path, project, texts
+
+__all__ = ["open_page", "project"]  # fixtures
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = "<img src=x onerror=alert(1)>[a](javascript:alert(1))"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tags_in_names_notes_and_files_stay_text(project: Path, open_page: Open, page: str) -> None:
+    skipped = [{"path": f"{HOSTILE}.jpg", "reason": HOSTILE}]
+    payload = make_payload(
+        version=HOSTILE,
+        lora_error=HOSTILE,
+        used_lora=False,
+        warnings=[HOSTILE],
+        skipped_files=skipped,
+        skipped_count=1,
+    )
+    path = write_payload(payload_path(project, "v<b>1"), payload)
+    annotate(path, Annotation(name=f"n{HOSTILE}", note=HOSTILE))
+    app = open_page(page)
+    assert not app.exception
+    assert [one.value for one in app.markdown if one.proto.allow_html] == []
+    assert len(app.get("html")) == 0
+    assert "[a](javascript" not in texts(app)  # Markdown would make a link of it
+
+
+def test_the_server_listens_here_only_and_to_its_own_pages_only() -> None:
+    server = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]
+    assert server["address"] == "localhost"
+    assert server.get("enableXsrfProtection", True) is True  # as Streamlit has it by itself
+    assert server.get("enableCORS", True) is True
+    assert server["maxUploadSize"] <= 1024
+    assert not server.get("enableStaticServing", False)
