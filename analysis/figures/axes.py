@@ -124,7 +124,7 @@ def mark_layers(figure: go.Figure, tapped: Sequence[int], mode: Mode, *, panels:
                 "x1": layer,
                 "y0": 0,
                 "y1": 1,
-                "layer": "below",
+                "layer": "above",  # below is under the grid too, which hides it where both meet
                 "line": {"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
             }
             for axis in axes

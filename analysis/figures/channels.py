@@ -245,7 +245,7 @@ def build_mean_std_scatter(
             )
         )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.log_axis(f"|mean| over tokens ({unit})", x))
-    figure.update_yaxes(axes.log_axis(f"std over tokens ({unit})", y))
+    figure.update_xaxes(axes.log_axis(axes.label_with_unit("|mean| over tokens", unit), x))
+    figure.update_yaxes(axes.log_axis(axes.label_with_unit("std over tokens", unit), y))
     figure.update_layout(hovermode="closest", uirevision=f"mean-std-{unit}")
     return figure
