@@ -53,6 +53,7 @@ def test_the_dashboard_says_a_sentence_of_hostile_files(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_the_dashboard_says_a_sentence_of_every_hostile_file(
     hostile: list[Path], open_page: Open, project: Path
 ) -> None:
