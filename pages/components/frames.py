@@ -345,9 +345,9 @@ def show_checks(checks: Sequence[Check]) -> None:
         hide_index=True,
         key="checks",
         column_config={
-            "outcome": st.column_config.TextColumn("", width="small"),
+            "outcome": st.column_config.TextColumn("", width=100),
             "name": st.column_config.TextColumn("Law"),
-            "number": st.column_config.NumberColumn("Found", format="%.6g", width="small"),
+            "number": st.column_config.NumberColumn("Found", format="%.6g", width=100),
             "expectation": st.column_config.TextColumn("Expected"),
             "sentence": st.column_config.TextColumn("In words", width="large"),
         },

@@ -45,14 +45,18 @@ def offer(version: Version) -> None:
     if not steps:
         return
     with st.container(border=True, key="tour offer"):
-        head, close = st.columns([6, 1], vertical_alignment="center")
-        head.markdown(
-            f"**:material/explore: What to look at first** in {plain(version.name)}, with its own "
-            "numbers"
-        )
-        close.button(
-            "Dismiss", key="tour dismiss", type="tertiary", icon=":material/close:", on_click=_end
-        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f"**:material/explore: What to look at first** in {plain(version.name)}, with its "
+                "own numbers"
+            )
+            st.button(
+                "Dismiss",
+                key="tour dismiss",
+                type="tertiary",
+                icon=":material/close:",
+                on_click=_end,
+            )
         with st.container(horizontal=True):
             for number, step in enumerate(steps):
                 if st.button(
