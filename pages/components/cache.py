@@ -74,10 +74,14 @@ def upload_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="dinov3-uploads-"))
 
 
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
+@st.cache_resource(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
 def _read_table(path: str, size: int, mtime_ns: int) -> StatsTable:
+    # One for all sessions: a copy for each took 2 GB among twenty visitors.
     del size, mtime_ns  # part of the key only
-    return load_table(path)
+    table = load_table(path)
+    for array in (table.values, table.counts, table.layers):
+        array.setflags(write=False)
+    return table
 
 
 @st.cache_resource(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
