@@ -14,13 +14,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.backbone.variants import get_variant
 from analysis.errors import ConfigError
 from analysis.image_list import ImageList, list_images
 from analysis.settings import PRECISIONS, SPLITS, Settings, load_settings
 from analysis.weight_files import HeadChoice, WeightsChoice, find_backbone_weights, find_heads
 
 MOST_SAMPLES = 10_000
-"""Tokens that may be kept whole; of ViT-H+ they take 0.8 GB."""
+"""Tokens that may be kept whole."""
+
+MOST_SAMPLE_BYTES = 300 * 2**20
+"""Of them, as float16 at every layer: with all else it stays below what a payload may unpack to."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
         )
     settings = load_settings(project_dir, request.config)
     filled = _check_values(_fill_defaults(request, settings.analysis))
+    _check_samples(filled.sample_tokens or 0, settings.backbone_name)
     weights = find_backbone_weights(settings, filled.dino_weights_pt)
     heads = find_heads(settings, filled.head_weights)
     head_index = filled.head_index or 0
@@ -177,6 +182,16 @@ def _check_values(request: ExtractionRequest) -> ExtractionRequest:
     if (request.sample_tokens or 0) > MOST_SAMPLES:
         raise ConfigError(f"--sample-tokens {request.sample_tokens}: at most {MOST_SAMPLES}.")
     return request
+
+
+def _check_samples(count: int, backbone: str) -> None:
+    variant = get_variant(backbone)
+    most = MOST_SAMPLE_BYTES // (2 * variant.depth * variant.embed_dim)
+    if count > most:
+        raise ConfigError(
+            f"--sample-tokens {count}: of {backbone} at most {most}, so that the payload can be "
+            "opened again."
+        )
 
 
 def _file_state(path: Path | None) -> list[Any] | None:

@@ -23,6 +23,7 @@ from analysis.payload import load_payload, validate_payload
 from analysis.progress import ProgressReporter
 from analysis.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.safe_load import load_torch_file
+from analysis.settings import load_settings
 from tests.agreement import largest_difference
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import make_project
@@ -131,6 +132,16 @@ def test_samples_that_cannot_be_kept_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         plan_extraction(ExtractionRequest(project_dir=make_project(tmp_path), **changes))
+
+
+def test_no_more_tokens_are_kept_than_the_payload_can_be_opened_with(tmp_path: Path) -> None:
+    project = make_project(tmp_path, images=1, lora=False)
+    config = project / "configs" / "train.yaml"
+    name = load_settings(project).backbone_name
+    config.write_text(config.read_text().replace(name, "dinov3_vit7b16"))
+    request = ExtractionRequest(project_dir=project, sample_tokens=2000)
+    with pytest.raises(ConfigError, match="of dinov3_vit7b16 at most 960"):
+        plan_extraction(request)
 
 
 def test_batch_size_does_not_change_the_numbers(tmp_path: Path) -> None:
