@@ -127,7 +127,7 @@ def _check_images(images: Any) -> Grid | None:
     if images is None:
         return None
     paths = _mapping(images, "extras.images").get("paths")
-    if hasattr(paths, "dtype"):
+    if paths is not None and hasattr(paths, "dtype"):
         _check_array(paths, ("uint", tuple(paths.shape)[:1]), 0, "extras.images.paths")
     elif not isinstance(paths or [], list) or not all(
         isinstance(path, str) for path in paths or []

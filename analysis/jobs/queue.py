@@ -159,30 +159,31 @@ def _start(
         f"--checkpoint-every={every:g}",
         "--backup",
     ]
-    write_json(
-        folder / JOB_FILE,
-        {
-            "title": version or (request.config.stem if request.config else request.output.stem),
-            "arguments": arguments,
-            "command": [*command, *arguments, *kept],
-            "output": str(request.output),
-            "replace": request.output.exists(),
-            "replaced": describe_file(request.output),
-            "device": device.name,
-            "device_label": device.label,
-            "queue": str(queue),
-            "total": total,
-            "created": time.time(),
-            "clock": time.monotonic(),
-        },
-    )
-    # There from the start, so that a disk that fills up has room for how the job ends.
-    write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
     # Locked before the process exists and inherited by it: there is no moment at which a started
     # job looks dead.
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)
     assert alive is not None
     try:
+        write_json(
+            folder / JOB_FILE,
+            {
+                "title": version
+                or (request.config.stem if request.config else request.output.stem),
+                "arguments": arguments,
+                "command": [*command, *arguments, *kept],
+                "output": str(request.output),
+                "replace": request.output.exists(),
+                "replaced": describe_file(request.output),
+                "device": device.name,
+                "device_label": device.label,
+                "queue": str(queue),
+                "total": total,
+                "created": time.time(),
+                "clock": time.monotonic(),
+            },
+        )
+        # There from the start, so that a disk that fills up has room for how the job ends.
+        write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
         (queue / folder.name).symlink_to(folder)
         with (folder / LOG_FILE).open("wb") as log:
             child = subprocess.Popen(

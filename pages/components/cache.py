@@ -41,7 +41,7 @@ def read_table(ref: PayloadRef) -> StatsTable:
     Raises:
         PayloadError: If the file is not a payload; the message names the key at fault.
     """
-    return _read_table(*_fingerprint(ref.path))
+    return _share_table(*_fingerprint(ref.path))
 
 
 def read_extras(ref: PayloadRef) -> ExtraTable:
@@ -74,11 +74,16 @@ def upload_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="dinov3-uploads-"))
 
 
-@st.cache_resource(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
 def _read_table(path: str, size: int, mtime_ns: int) -> StatsTable:
-    # One for all sessions: a copy for each took 2 GB among twenty visitors.
     del size, mtime_ns  # part of the key only
-    table = load_table(path)
+    return load_table(path)
+
+
+@st.cache_resource(max_entries=KEPT_TABLES, show_spinner=False)
+def _share_table(path: str, size: int, mtime_ns: int) -> StatsTable:
+    # What `cache_data` keeps is copied at every call: twenty visitors held 2 GB of copies.
+    table = _read_table(path, size, mtime_ns)
     for array in (table.values, table.counts, table.layers):
         array.setflags(write=False)
     return table
@@ -92,4 +97,4 @@ def _read_extras(path: str, size: int, mtime_ns: int) -> ExtraTable:
 
 @st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
 def _check_table(path: str, size: int, mtime_ns: int) -> list[Check]:
-    return run_checks(_read_table(path, size, mtime_ns))
+    return run_checks(_share_table(path, size, mtime_ns))
