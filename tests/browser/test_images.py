@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import expect
 
 from analysis.cli import main
 from tests.browser.conftest import CHART, Server, Tab
@@ -61,7 +62,8 @@ def test_registers_have_pictures_without_a_place(
     tab.open(f"{serve(project).url}/images?role=storage_2")
     tab.page.get_by_text("have no place in the picture").wait_for()
     assert f"channel {CHANNEL}, storage 2 tokens" in tab.headings()[1]
-    assert tab.page.locator("[data-testid=stMetricValue]").first.inner_text() == "-500"
+    # waits: cards are drawn one after the other
+    expect(tab.page.locator("[data-testid=stMetricValue]").first).to_have_text("-500")
     assert tab.complaints == []
 
 
