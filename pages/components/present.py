@@ -20,21 +20,30 @@ def is_on() -> bool:
 
 
 def show_switch() -> None:
-    """Show the switch, at the end of the sidebar, which it hides."""
-    before = is_on()
-    now = selection.switch(
-        _NAME,
+    """Show the button that begins to present, at the end of the sidebar, or ends it.
+
+    A button, since no key steps on while the focus is in a toggle, which is where it stays.
+    """
+    if is_on():
+        st.button("End presenting", icon=":material/close:", width="stretch", on_click=end)
+        return
+    st.button(
         "Present",
-        default=False,
-        help="Large type in figures, and no sidebar; the arrow at the top left brings it back.",
+        icon=":material/slideshow:",
+        key="present",
+        width="stretch",
+        on_click=_begin,
+        help="Large type in figures, and no sidebar; the browser's own zoom enlarges the rest.",
     )
-    if now != before:
-        st.rerun()  # the sidebar and the figures are drawn from the start of a run
 
 
 def end() -> None:
     """Show the page as it was before, from the next run on."""
     selection.remember(_NAME, None)
+
+
+def _begin() -> None:
+    selection.remember(_NAME, "on")
 
 
 def enlarge(figure: go.Figure, height: int) -> None:

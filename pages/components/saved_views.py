@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from pages.components import present, selection, shell
 from pages.components.text import plain
 
@@ -29,6 +30,14 @@ _NOT_OF_A_VIEW = {_NAME, _AT, "present", "job", "tour"}
 _TOLD = ("view", "layer", "channel", "representation", "role")
 """What names a view, in this order."""
 _NUMBERS = ("layer", "channel")
+_WORDS: dict[str, str] = {
+    **{str(key): label for key, label in REPRESENTATION_LABELS.items()},
+    **{str(key): label for key, label in ROLE_LABELS.items()},
+}
+MAX_NAME = 80
+"""Characters."""
+
+_TYPED = "name of the view"
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,16 @@ class View:
     page: str
     """Stem of the page's file."""
     choices: Mapping[str, str]
+    name: str = ""
+    """What somebody called it; empty for nothing."""
 
     @property
     def label(self) -> str:
         """What tells it from the others."""
+        if self.name:
+            return self.name
         told = [
-            f"{name} {value}" if name in _NUMBERS else value.replace("_", " ")
+            f"{name} {value}" if name in _NUMBERS else _WORDS.get(value, value.replace("_", " "))
             for name, value in ((name, self.choices.get(name)) for name in _TOLD)
             if value is not None
         ]
@@ -60,13 +73,18 @@ def show_list(page: str) -> None:
     label = f"Saved views ({len(views)})" if views else "Saved views"
     with st.expander(label, icon=":material/bookmarks:", key="saved views"):
         st.caption(
-            "Save views on any page, then turn on **Present** and step through them with the "
+            "Save views on any page, then press **Present** and step through them with the "
             "buttons or Page Up and Page Down. The link holds them all."
         )
         for number, view in enumerate(views):
-            with st.container(horizontal=True, vertical_alignment="center"):
+            with st.container(
+                horizontal=True,
+                horizontal_alignment="distribute",
+                vertical_alignment="center",
+                gap="small",
+            ):
                 name = f"{number + 1}. {plain(view.label)}"
-                if st.button(name, key=f"open view {number}", type="tertiary", width="stretch"):
+                if st.button(name, key=f"open view {number}", type="tertiary"):
                     _open(views, number)
                 st.button(
                     "",
@@ -77,22 +95,31 @@ def show_list(page: str) -> None:
                     on_click=_drop,
                     args=(number,),
                 )
-        st.button(
-            "Save this view",
-            key="save view",
-            icon=":material/bookmark_add:",
-            width="stretch",
-            disabled=len(views) >= MAX_VIEWS,
-            help=f"This page with its choices; up to {MAX_VIEWS}.",
-            on_click=_save,
-            args=(page,),
-        )
+        with st.form("form of the view", border=False, clear_on_submit=True):
+            st.text_input(
+                "Name", key=_TYPED, max_chars=MAX_NAME, placeholder="else its choices name it"
+            )
+            st.form_submit_button(
+                "Save this view",
+                key="save view",
+                icon=":material/bookmark_add:",
+                width="stretch",
+                disabled=len(views) >= MAX_VIEWS,
+                help=f"This page with its choices; up to {MAX_VIEWS}.",
+                on_click=_save,
+                args=(page,),
+            )
 
 
 def show_steps() -> None:
     """Show, to an audience, where in the list it is and the steps to the views beside."""
+    if not present.is_on():
+        return
     views = _load()
-    if not (present.is_on() and views):
+    if not views:
+        with st.container(horizontal=True, vertical_alignment="center", key="steps"):
+            st.button("End", key="step end", icon=":material/close:", on_click=present.end)
+            st.caption("Views that are saved in the sidebar could be stepped through here.")
         return
     at = _position(len(views))
     with st.container(horizontal=True, vertical_alignment="center", key="steps"):
@@ -123,7 +150,8 @@ def _save(page: str) -> None:
     choices = {
         name: value for name, value in selection.all_choices().items() if name not in _NOT_OF_A_VIEW
     }
-    views = [*_load(), View(page, choices)]
+    name = str(st.session_state.get(_TYPED, "")).strip()
+    views = [*_load(), View(page, choices, name)]
     _store(views)
     selection.remember(_AT, str(len(views) - 1))
 
@@ -150,7 +178,10 @@ def _position(count: int) -> int | None:
 
 
 def _store(views: Sequence[View]) -> None:
-    content = json.dumps([[view.page, dict(view.choices)] for view in views], ensure_ascii=False)
+    entries = [
+        [view.page, dict(view.choices), *([view.name] if view.name else [])] for view in views
+    ]
+    content = json.dumps(entries, ensure_ascii=False)
     packed = base64.urlsafe_b64encode(zlib.compress(content.encode(), 9)).decode()
     selection.remember(_NAME, packed if views else None)
 
@@ -167,13 +198,12 @@ def _load() -> list[View]:
 
 
 def _read(entry: object) -> View:
-    if not (isinstance(entry, list) and len(entry) == 2):
-        raise ValueError("a view is a page and its choices")
-    page, choices = entry
+    if not (isinstance(entry, list) and len(entry) in (2, 3)):
+        raise ValueError("a view is a page, its choices and perhaps a name")
+    page, choices, name = (*entry, "")[:3]
     if page not in shell.PAGES or not isinstance(choices, dict):
         raise ValueError("a view is one of the pages and its choices")
-    if not all(isinstance(value, str) for value in choices.values()):
-        raise ValueError("a choice is a text")
-    return View(
-        page, {name: value for name, value in choices.items() if name not in _NOT_OF_A_VIEW}
-    )
+    if not all(isinstance(value, str) for value in (name, *choices.values())):
+        raise ValueError("choices and names are texts")
+    shown = {key: value for key, value in choices.items() if key not in _NOT_OF_A_VIEW}
+    return View(page, shown, name[:MAX_NAME])

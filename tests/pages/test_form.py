@@ -91,8 +91,8 @@ def test_a_read_only_server_shows_no_form(open_page: Open, monkeypatch: pytest.M
     monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
     app = open_page("overview")
     assert "Read-only server" in texts(app)
-    # which only writes into the link
-    assert [button.label for button in app.sidebar.button] == ["Save this view"]
+    # which only write into the link
+    assert [button.label for button in app.sidebar.button] == ["Save this view", "Present"]
 
 
 def test_an_extraction_ends_with_its_version_selected(open_page: Open) -> None:

@@ -8,14 +8,13 @@ from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, figures, payload_path
 
 
-def test_the_switch_enlarges_type_and_figure_and_is_in_the_address(
+def test_the_button_enlarges_type_and_figure_and_is_in_the_address(
     project: Path, open_page: Open
 ) -> None:
     write_payload(payload_path(project, "v1"), make_payload(version="v1"))
     app = open_page("layers")
     before = figures(app)[0]["layout"]
-    (switch,) = [toggle for toggle in app.sidebar.toggle if toggle.label == "Present"]
-    switch.set_value(True).run()
+    app.button(key="present").click().run()
     assert not app.exception
     after = figures(app)[0]["layout"]
     assert after["font"]["size"] > 1.3 * before["font"]["size"]
@@ -23,7 +22,7 @@ def test_the_switch_enlarges_type_and_figure_and_is_in_the_address(
     assert app.query_params["present"] == "on"
     app.switch_page("pages/outliers.py").run()
     assert figures(app)[0]["layout"]["font"]["size"] == after["font"]["size"]
-    app.sidebar.toggle[-1].set_value(False).run()
+    app.button(key="step end").click().run()
     assert figures(app)[0]["layout"]["font"]["size"] == before["font"]["size"]
 
 

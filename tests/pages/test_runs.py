@@ -163,8 +163,8 @@ def test_a_read_only_server_shows_jobs_and_payloads_without_their_buttons(
     monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
     app = open_page("runs")
     assert not app.exception
-    # which only writes into the link
-    assert [button.label for button in app.button] == ["Save this view"]
+    # which only write into the link
+    assert [button.label for button in app.button] == ["Save this view", "Present"]
     assert "look here" in texts(app)
     monkeypatch.delenv("DASHBOARD_READ_ONLY")
 
