@@ -1,15 +1,26 @@
 """What was measured, with what, and whether the numbers can be trusted."""
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from analysis.figures.overview import build_lora_proof
-from pages.components import cache, downloads, facts, frames, partial, picker, shell, tour
+from pages.components import (
+    cache,
+    derived,
+    downloads,
+    facts,
+    frames,
+    partial,
+    picker,
+    shell,
+    tour,
+)
 from pages.components.text import plain
 
 shell.open_page("Overview")
 versions = picker.read_versions()
-version = versions[0]
+version = picker.choose_one(versions)
 table = version.table
 
 error = facts.adapter_error(table)
@@ -57,6 +68,7 @@ if proof:
             mode=downloads.mode(),
         ),
         "lora proof",
+        pd.DataFrame({"layer": table.layers, "relative_change": proof}),
     )
     st.caption("Relative change of each layer's output on up to eight images, adapter on and off.")
 
@@ -71,6 +83,9 @@ if count:
         if count > len(skipped):
             st.caption(f"The first {len(skipped):,} are named.")
         st.dataframe(skipped, hide_index=True, key="skipped")
+with st.expander("What the file holds", on_change="rerun", key="contents") as contents:
+    if contents.open:
+        frames.show_contents(facts.tabulate_contents(table, derived.read_extras(version.ref)))
 with st.expander("Training config", on_change="rerun", key="config") as config:
     if config.open:
         st.json(table.config, expanded=2)

@@ -166,7 +166,7 @@ def build_value_histogram(
     )
     figure = theme.apply_theme(figure, mode)
     if channel is not None and sizes[channel] > 0:
-        figure.add_vline(x=float(sizes[channel]), line={"color": theme.palette(mode)[1]})
+        figure.add_vline(x=float(sizes[channel]), line={"color": theme.accent_color(mode)})
         figure.add_annotation(
             x=float(np.log10(sizes[channel])),
             y=1,
@@ -238,7 +238,7 @@ def build_mean_std_scatter(
                 marker={
                     "symbol": "circle-open",
                     "size": 16,
-                    "color": theme.palette(mode)[1],
+                    "color": theme.accent_color(mode),
                     "line": {"width": 3},
                 },
                 hoverinfo="skip",

@@ -115,7 +115,7 @@ def build_norm_map(
                 name=name,
                 mode="lines+markers" if len(layers) == 1 else "lines",
                 line={
-                    "color": theme.palette(mode)[1],
+                    "color": theme.accent_color(mode),
                     "width": 2,
                     "dash": "solid" if index == 1 else "dot",
                 },

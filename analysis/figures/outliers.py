@@ -52,7 +52,7 @@ def build_channel_scatter(
     heights = _lift_zeros(values)
     facts = np.column_stack([channels, statistics.T]).astype(np.float32)
     figure = go.Figure()
-    accent = theme.palette(mode)[1]
+    accent = theme.accent_color(mode)
     for name, mask, style in (
         ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": 4}),
         ("outliers", outlier_mask, {"color": accent, "size": 7}),
@@ -182,7 +182,7 @@ def build_persistence_bars(
     figure = go.Figure()
     for name, counts, color, width in (
         ("among the top", layers_in_top, theme.muted_color(mode), 0.8),
-        ("outlier", layers_outlier, theme.palette(mode)[1], 0.4),
+        ("outlier", layers_outlier, theme.accent_color(mode), 0.4),
     ):
         figure.add_trace(
             go.Bar(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
+from analysis.vocabulary import Representation
 
 
 def build_lora_proof(
@@ -34,7 +35,7 @@ def build_lora_proof(
         go.Bar(
             x=layers.astype(np.int32),
             y=theme.as_float32(changes * 100.0),
-            marker={"color": theme.palette(mode)[0]},
+            marker={"color": theme.representation_color(Representation.PRE, mode)},
             hovertemplate="layer %{x:d}: %{y:.3g} %<extra></extra>",
             showlegend=False,
         )
@@ -42,7 +43,7 @@ def build_lora_proof(
     figure = theme.apply_theme(figure, mode)
     figure.update_xaxes(axes.layer_axis(layers))
     figure.update_yaxes(
-        title={"text": axes.label_with_unit("change of the block output by the adapter", "%")},
+        title={"text": "change of the block output (%)"},
         rangemode="tozero",
     )
     axes.mark_layers(figure, tapped, mode)

@@ -2,7 +2,9 @@
 
 The ten colours of each mode were chosen for a lightness contrast of at least 3 against the page
 and for staying apart under the two common red-green deficiencies (a test measures both). The first
-three belong to the representations and to nothing else; the other seven to versions.
+three belong to the representations and to nothing else; the other seven to versions, or to token
+roles where a figure is of one version. What is picked out (an outlier, the chosen channel) has an
+accent of its own.
 """
 
 from __future__ import annotations
@@ -73,6 +75,8 @@ class _Inks:
     text: str
     muted: str
     """Points and lines that others stand out from."""
+    accent: str
+    """What is picked out of the others; none of the ten."""
     grid: str
     scale: tuple[str, ...]
     """Colours of a magnitude, small to large; perceptually even, the largest stands out most."""
@@ -84,6 +88,7 @@ _INKS: Mapping[str, _Inks] = MappingProxyType(
             "#ffffff",
             "#26303d",
             "#98a2b0",
+            "#d6006c",
             "#e4e8ee",
             ("#f3f6fb", "#c5d5ee", "#8fb0e0", "#6b83cf", "#6a4fb0", "#7a1f7e", "#5c0b3a"),
         ),
@@ -91,6 +96,7 @@ _INKS: Mapping[str, _Inks] = MappingProxyType(
             "#0e1117",
             "#dfe4ec",
             "#667085",
+            "#f252b5",
             "#2a313c",
             ("#141a26", "#1f3358", "#2f5694", "#4f7fc4", "#8fa6e0", "#dcb9e6", "#fff2c9"),
         ),
@@ -139,6 +145,11 @@ def role_symbol(role: str) -> str:
 def muted_color(mode: Mode) -> str:
     """Return the colour of what others stand out from."""
     return _INKS[mode].muted
+
+
+def accent_color(mode: Mode) -> str:
+    """Return the colour of what is picked out: outliers, the chosen channel."""
+    return _INKS[mode].accent
 
 
 def text_color(mode: Mode) -> str:

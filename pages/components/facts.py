@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables import StatsTable
+from analysis.extra_tables import PART_LABELS, ExtraTable
+from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
+from analysis.tables import REPRESENTATIONS, ROLES, STATISTICS, StatsTable
 from analysis.vocabulary import TokenRole
 from pages.components.picker import Version
 from pages.components.text import format_duration
@@ -52,6 +54,22 @@ def list_skipped(table: StatsTable) -> tuple[pd.DataFrame, int]:
     return frame, count if isinstance(count, int) else len(frame)
 
 
+def tabulate_contents(table: StatsTable, extras: ExtraTable) -> pd.DataFrame:
+    """Return what a payload holds, one row per cell of a layer and per optional part."""
+    statistics = ", ".join(STATISTIC_LABELS[statistic] for statistic in STATISTICS)
+    cells = [
+        (
+            f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens",
+            f"{statistics} of {table.channels:,} channels in {table.num_layers} layers, "
+            f"{int(table.counts[:, place].max()):,} tokens each",
+        )
+        for representation in REPRESENTATIONS
+        for place, role in enumerate(ROLES)
+    ]
+    parts = [(label, "yes" if extras.has(part) else "no") for part, label in PART_LABELS.items()]
+    return pd.DataFrame([*cells, *parts], columns=["Part", "Held"])
+
+
 def _facts(version: Version) -> dict[str, str]:
     table, run = version.table, version.table.run
     counts = _mapping(table.meta, "counts")
@@ -75,6 +93,7 @@ def _facts(version: Version) -> dict[str, str]:
         "Images fingerprint": _short_hash(run.get("dataset_fingerprint")),
         "Precision": run.get("precision"),
         "Device": run.get("device_name") or run.get("device"),
+        "Batches": counts.get("num_batches"),
         "Batch size": run.get("batch_size"),
         "Measured": f"{version.ref.created:%Y-%m-%d %H:%M} UTC",
         "Took": _took(run),

@@ -328,27 +328,39 @@ def show_facts(frame: pd.DataFrame) -> None:
     )
 
 
+def show_contents(frame: pd.DataFrame) -> None:
+    """Show what a payload holds."""
+    st.table(frame.set_index("Part"))  # unlike a dataframe it wraps
+
+
 def show_checks(checks: Sequence[Check]) -> None:
-    """Show the sanity laws, each with its number and whether it holds."""
-    marks = {True: "✓ holds", False: "✗ broken", None: "not checked"}
-    frame = pd.DataFrame(
-        {
-            "outcome": [marks[check.ok] for check in checks],
-            "name": [check.name for check in checks],
-            "number": [check.number for check in checks],
-            "expectation": [check.expectation for check in checks],
-            "sentence": [check.sentence for check in checks],
-        }
+    """Show the sanity laws in green, red or grey, each with its number and its sentence."""
+    outcomes = {
+        True: ("green", "check_circle", "hold"),
+        False: ("red", "cancel", "broken"),
+        None: ("gray", "help", "not checked"),
+    }
+    counted = [(outcomes[ok], sum(check.ok is ok for check in checks)) for ok in outcomes]
+    st.markdown(
+        " ".join(
+            f":{color}-badge[:material/{icon}: {count} {word}]"
+            for (color, icon, word), count in counted
+            if count
+        )
     )
-    st.dataframe(
-        frame,
-        hide_index=True,
-        key="checks",
-        column_config={
-            "outcome": st.column_config.TextColumn("", width=100),
-            "name": st.column_config.TextColumn("Law"),
-            "number": st.column_config.NumberColumn("Found", format="%.6g", width=100),
-            "expectation": st.column_config.TextColumn("Expected"),
-            "sentence": st.column_config.TextColumn("In words", width="large"),
-        },
-    )
+    rows = [
+        (
+            f":{color}[:material/{icon}:] {plain(check.name)}",
+            "–" if check.number is None else plain(_number(check.number)),
+            plain(check.expectation),
+            plain(check.sentence),
+        )
+        for check in checks
+        for color, icon, _ in [outcomes[check.ok]]
+    ]
+    frame = pd.DataFrame(rows, columns=["Law", "Found", "Expected", "In words"])
+    st.table(frame.set_index("Law"))  # unlike a dataframe it wraps the sentences
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"

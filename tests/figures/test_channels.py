@@ -140,4 +140,4 @@ def test_nothing_to_draw_is_said() -> None:
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_the_marked_channel_takes_the_accent_of_the_mode(mode: theme.Mode) -> None:
     figure = build_mean_std_scatter(np.ones((3, 2)), channel=1, unit="x", mode=mode)
-    assert named(figure, "channel 1").marker.color == theme.palette(mode)[1]
+    assert named(figure, "channel 1").marker.color == theme.accent_color(mode)

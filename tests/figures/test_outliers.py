@@ -145,5 +145,5 @@ def test_nothing_to_draw_is_said() -> None:
 
 def test_dark_figures_take_the_colours_of_the_dark_page() -> None:
     light, dark = _scatter(), _scatter(mode="dark")
-    assert named(dark, "outliers (2)").marker.color == theme.DARK_COLORS[1]
-    assert named(light, "outliers (2)").marker.color == theme.LIGHT_COLORS[1]
+    assert named(dark, "outliers (2)").marker.color == theme.accent_color("dark")
+    assert named(light, "outliers (2)").marker.color == theme.accent_color("light")

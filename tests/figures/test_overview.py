@@ -11,7 +11,7 @@ def test_the_proof_has_a_bar_per_layer_in_percent() -> None:
     np.testing.assert_array_equal(traces(figure)[0].x, [0, 1, 2])
     np.testing.assert_allclose(traces(figure)[0].y, [0, 1.5, 20], rtol=1e-6)
     assert title(figure.layout.xaxis) == "layer (block index)"
-    assert title(figure.layout.yaxis) == "change of the block output by the adapter %"
+    assert title(figure.layout.yaxis) == "change of the block output (%)"
     assert [shape.x0 for shape in figure.layout.shapes] == [2]
     assert_lean(figure)
 

@@ -92,6 +92,22 @@ def test_representations_and_versions_never_share_a_colour(mode: Mode) -> None:
     assert theme.version_color(7, mode) == versions[0]
 
 
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_what_is_picked_out_is_no_representation_and_stands_out_of_the_rest(
+    mode: Mode, deficiency: str
+) -> None:
+    accent = theme.accent_color(mode)
+    assert accent not in theme.palette(mode)
+    low, high = sorted((_luminance(PAGE[mode]), _luminance(accent)))
+    assert (high + 0.05) / (low + 0.05) >= 4
+    seen, others = (
+        _oklab(np.clip(DEFICIENCIES[deficiency] @ _linear(color), 0, 1))
+        for color in (accent, theme.muted_color(mode))
+    )
+    assert np.linalg.norm(seen - others) > 0.07
+
+
 def test_token_roles_differ_without_colour() -> None:
     assert theme.role_dash(TokenRole.CLS) != theme.role_dash(TokenRole.PATCH)
     assert theme.role_symbol(TokenRole.CLS) != theme.role_symbol(TokenRole.PATCH)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, Open, figures, payload_path, texts
 
@@ -152,6 +153,43 @@ def test_tokens_that_were_left_out_are_an_error_on_the_overview(
     payload = make_payload(version="v1", nonfinite_tokens=[0, 0, 3, 4])
     write_payload(payload_path(project, "v1"), payload)
     assert "7 token outputs were NaN or infinite" in open_page("overview").error[0].value
+
+
+def test_the_laws_are_green_red_or_grey_with_their_numbers(project: Path, open_page: Open) -> None:
+    payload = make_payload(version="v1", used_lora=False)
+    payload["layers"][2]["pre"]["patch"]["max_abs"][5] = 0.0
+    write_payload(payload_path(project, "v1"), payload)
+    app = open_page("overview")
+    assert ":green-badge[:material/check_circle: 6 hold]" in texts(app)
+    assert ":red-badge[:material/cancel: 2 broken]" in texts(app)
+    laws = app.table[0].value
+    outcome = {law.split(" ", 1)[1].replace("\\", ""): law.split("[")[0] for law in laws.index}
+    assert outcome["patch count"] == ":green"
+    assert outcome["|mean| <= max |x|"] == ":red"
+    assert outcome["adapter"] == ":gray"
+    found = dict(zip(outcome, laws["Found"], strict=True))
+    assert found["patch count"] == "48"
+    assert "layer 2, pre, patch, channel 5" in " ".join(laws["In words"]).replace("\\", "")
+
+
+def test_of_two_versions_the_overview_checks_the_chosen_one(project: Path, open_page: Open) -> None:
+    for version, layers in (("v1", 2), ("v2", 3)):
+        write_payload(payload_path(project, version), make_payload(version=version, layers=layers))
+    keys = {ref.version: ref.key for ref in discover_payloads()}
+    app = open_page("overview", version=keys["v1"], compare=keys["v2"], show=keys["v2"])
+    assert app.metric[0].value == "v2"
+    assert app.metric[2].value == "3 × 48"
+    assert app.dataframe[0].value.columns.tolist() == ["Fact", "v1", "v2"]
+
+
+def test_the_overview_lists_what_the_file_holds(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("overview")
+    app.session_state["contents"] = True
+    held = app.run().table[1].value["Held"]
+    assert len(held.filter(like="tokens")[:6]) == 6
+    assert held["block output, patch tokens"].endswith("in 4 layers, 48 tokens each")
+    assert held["histograms of token norms"] == "no"
 
 
 def test_skipped_files_are_named_on_the_overview(project: Path, open_page: Open) -> None:
