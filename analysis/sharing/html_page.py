@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from analysis.figures import theme
+from analysis.sharing.pictures import without_webgl
 
 HEIGHT = 450
 ROW_HEIGHT = 17
@@ -87,7 +88,7 @@ def figure(caption: str, drawn: go.Figure, *, rows: int = 0) -> str:
         rows: Labelled rows that must have room below each other.
     """
     height = max(HEIGHT, ROOM_AROUND + ROW_HEIGHT * rows)
-    shown = theme.prepare_export(_without_webgl(drawn), "light").update_layout(height=height)
+    shown = theme.prepare_export(without_webgl(drawn), "light").update_layout(height=height)
     config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
     body = shown.to_html(full_html=False, include_plotlyjs=False, config=config)
     return f"<h3>{escape(caption)}</h3>\n{body}"
@@ -117,16 +118,6 @@ def sentences(lines: Sequence[str], *, warning: bool = False) -> str:
 def code(caption: str, text: str) -> str:
     """Return text as it stands in a file."""
     return f"<h3>{escape(caption)}</h3>\n<pre>{escape(text)}</pre>"
-
-
-def _without_webgl(drawn: go.Figure) -> go.Figure:
-    """Return the figure drawn as SVG: a browser keeps 16 WebGL canvases and blanks the others."""
-    content = drawn.to_plotly_json()
-    traces = [
-        {**trace, "type": "scatter"} if trace.get("type") == "scattergl" else trace
-        for trace in content["data"]
-    ]
-    return go.Figure(traces, content["layout"])
 
 
 def _say(value: object) -> str:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from analysis.figures import theme
-from analysis.sharing import export
+from analysis.sharing import export, pictures
 from pages.components import present
 
 HEIGHT = 450
@@ -79,9 +79,9 @@ def show_figure(
             lambda: export.figure_to_html(figure, shown),
             help="The interactive figure as one file that opens without a network.",
         )
-        if export.can_draw_images():
-            _offer("SVG", name, lambda: export.figure_to_image(figure, shown, "svg"))
-            _offer("PNG", name, lambda: export.figure_to_image(figure, shown, "png"))
+        if pictures.can_draw_images():
+            _offer("SVG", name, lambda: pictures.figure_to_image(figure, shown, "svg"))
+            _offer("PNG", name, lambda: pictures.figure_to_image(figure, shown, "png"))
         if data is not None:
             _offer_table(data, name)
     return _read_click(event) if clickable else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 
@@ -13,9 +12,7 @@ import pytest
 
 from analysis.figures.theme import apply_theme
 from analysis.sharing.export import (
-    can_draw_images,
     figure_to_html,
-    figure_to_image,
     frame_to_csv,
     frame_to_parquet,
     name_file,
@@ -53,12 +50,3 @@ def test_csv_and_parquet_hold_the_same_table() -> None:
 )
 def test_a_file_name_is_safe(name: str, stem: str) -> None:
     assert name_file(name) == stem
-
-
-def test_pictures_are_offered_only_where_they_can_be_drawn() -> None:
-    if importlib.util.find_spec("kaleido") is None:
-        assert not can_draw_images()
-    elif can_draw_images():
-        figure = apply_theme(go.Figure(go.Scatter(y=[1, 2])), "light")
-        assert figure_to_image(figure, "light", "png").startswith(b"\x89PNG")
-        assert b"<svg" in figure_to_image(figure, "light", "svg")
