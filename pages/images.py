@@ -18,7 +18,7 @@ try:
     with st.spinner("Reading the payload …", show_time=True):
         extras = load_extras(version.ref.path)
 except PayloadError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(picker.explain(error, version.ref), icon=":material/error:")
     st.stop()
 
 view = selection.choose("view", "Show", list(VIEWS), default="peaks", format_func=VIEWS.__getitem__)

@@ -13,6 +13,11 @@ versions = picker.read_versions()
 said = cache.read_annotations()
 known = facts.tabulate(versions)
 
+st.info(
+    "The address of every page is a link to what it shows: send it as it is. Views that are saved "
+    "in the sidebar travel in it too.",
+    icon=":material/link:",
+)
 st.subheader("Report")
 st.markdown(
     "All main figures, the sanity of the numbers, settings and notes of "

@@ -11,7 +11,10 @@ MANY = 0.5
 
 
 def group_peaks(
-    channels: NDArray[np.integer], places: NDArray[np.integer], paths: list[str] | None = None
+    channels: NDArray[np.integer],
+    places: NDArray[np.integer],
+    paths: list[str] | None = None,
+    columns: int | None = None,
 ) -> pd.DataFrame:
     """Return the places where some channels peak, most shared first.
 
@@ -20,9 +23,11 @@ def group_peaks(
         places: ``[C, 2]``: image and patch index of every channel; patch -1 where tokens have no
             place.
         paths: Of the images, by index.
+        columns: Patches in a row of a picture; None where the grid is not known.
 
     Returns:
-        One row per place: image, patch, path, count, channels (as text, in the given order).
+        One row per place: image, patch, path, count, channels (as text, in the given order), and
+        row and column of the patch where the grid is known.
     """
     found = pd.DataFrame(places[channels].astype(int), columns=["image", "patch"])
     found["channels"] = np.asarray(channels).astype(str)
@@ -31,6 +36,8 @@ def group_peaks(
     frame.columns = ["image", "patch", "count", "channels"]
     known = paths or []
     frame["path"] = [known[i] if 0 <= i < len(known) else "" for i in frame["image"]]
+    if columns:
+        frame["row"], frame["column"] = frame["patch"] // columns, frame["patch"] % columns
     return frame.sort_values("count", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -45,7 +52,9 @@ def describe_peaks(frame: pd.DataFrame) -> str:
         return f"Each of the top {total} channels peaks in another {kind}."
     where = first["path"] or f"image {first['image']}"
     if placed:
-        where = f"patch {first['patch']} of {where}"
+        known = "row" in first
+        patch = f"({first['row']}, {first['column']})" if known else str(first["patch"])
+        where = f"patch {patch} of {where}"
     sentence = f"{first['count']} of the top {total} channels peak in {where}"
     if first["count"] >= MANY * total:
         return f"{sentence}: one token makes most of them large."

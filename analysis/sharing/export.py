@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import re
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+from PIL import Image
 
 from analysis.figures import theme
 
@@ -14,6 +17,13 @@ from analysis.figures import theme
 def figure_to_html(figure: go.Figure, mode: theme.Mode) -> bytes:
     """Return the interactive figure as one file that needs no network, about 5 MB."""
     return theme.prepare_export(figure, mode).to_html(include_plotlyjs=True).encode()
+
+
+def pixels_to_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a picture ``[H, W, 3]`` as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def frame_to_csv(frame: pd.DataFrame) -> bytes:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
 import plotly.graph_objects as go
@@ -54,7 +54,8 @@ def figure_to_image(figure: go.Figure, mode: theme.Mode, image_format: ImageForm
     if browser is None:
         raise InputError(f"No Chromium found. Install one, or name it in {BROWSER_ENV}.")
     drawn = without_webgl(figure) if image_format == "svg" else figure
-    height = figure.layout.height or 450
+    layout: Any = figure.layout
+    height = layout.height or 450
     script = (
         _REPLACE_PAGE.replace("$format", image_format)
         .replace("$width", str(WIDTH))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from numpy.typing import NDArray
 
 from analysis.figures import theme
 from analysis.sharing import export, pictures
@@ -91,6 +93,12 @@ def show_csv(data: Table, name: str) -> None:
     """Show buttons that download a table."""
     with st.container(horizontal=True, gap="small"):
         _offer_table(data, name)
+
+
+def offer_picture(pixels: NDArray[np.uint8], name: str) -> None:
+    """Show a button that downloads a picture, ``[H, W, 3]``."""
+    with st.container(horizontal=True, gap="small"):
+        _offer("PNG", name, lambda: export.pixels_to_png(pixels), help="The picture as it stands.")
 
 
 def _offer_table(data: Table, name: str) -> None:

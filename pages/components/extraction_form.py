@@ -25,7 +25,7 @@ from analysis.jobs import (
     start_job,
 )
 from pages.components import cache, job_panel, picker
-from pages.components.text import format_duration, plain
+from pages.components.text import format_duration, plain, shorten_path
 
 AUTOMATIC = "automatic"
 FROZEN = "none"
@@ -44,7 +44,7 @@ def show() -> None:
     expander = st.expander(
         "New extraction",
         icon=":material/add_chart:",
-        expanded=not cache.find_payloads(),
+        expanded=not cache.find_payloads() and not any(job.is_live for job in list_jobs()),
         key=_OPEN,
         on_change="rerun",
     )
@@ -213,7 +213,7 @@ def _show_preview(preview: Preview) -> IfExists:
     if_exists = _choose_if_exists(preview)
     output = preview.beside_output if if_exists is IfExists.BESIDE else preview.default_output
     st.caption("Will be written to")
-    st.code(_shorten(output, plan.settings.project_dir), language=None, wrap_lines=True)
+    st.code(shorten_path(output, plan.settings.project_dir), language=None, wrap_lines=True)
     return if_exists
 
 
@@ -233,7 +233,3 @@ def _choose_if_exists(preview: Preview) -> IfExists:
         format_func=lambda choice: choices[choice],
         key="form if_exists",
     )
-
-
-def _shorten(path: Path, project_dir: Path) -> str:
-    return str(path.relative_to(project_dir) if path.is_relative_to(project_dir) else path)

@@ -11,7 +11,7 @@ from analysis.extra_tables import PART_LABELS, ExtraTable
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.tables import REPRESENTATIONS, ROLES, STATISTICS, StatsTable
 from analysis.vocabulary import TokenRole
-from pages.components.picker import Version
+from pages.components.picker import Version, is_upload
 from pages.components.text import format_duration
 
 UNKNOWN = "—"
@@ -101,7 +101,7 @@ def _facts(version: Version) -> dict[str, str]:
         "torch": run.get("torch_version"),
         "Config": run.get("config_name"),
         "Project dir": table.meta.get("project_dir"),
-        "File": version.ref.path,
+        "File": version.ref.path.name if is_upload(version.ref) else version.ref.path,
     }
     return {name: UNKNOWN if value is None else str(value) for name, value in facts.items()}
 

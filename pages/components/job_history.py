@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -19,7 +20,7 @@ from analysis.jobs import (
     restart_job,
 )
 from pages.components import confirm, job_panel, picker
-from pages.components.text import format_duration, plain
+from pages.components.text import format_duration, plain, shorten_path
 
 MARKS = {
     JobState.WAITING: "◌ waiting",
@@ -42,7 +43,7 @@ def choose(jobs: Sequence[Job]) -> Job:
             "device": [job.device for job in jobs],
             "asked": [datetime.fromtimestamp(job.created, UTC) for job in jobs],
             "took": [_took(job) for job in jobs],
-            "output": [str(job.output) for job in jobs],
+            "output": [shorten_path(job.output, Path.cwd()) for job in jobs],
         }
     )
     event = st.dataframe(
@@ -51,6 +52,7 @@ def choose(jobs: Sequence[Job]) -> Job:
         key=f"jobs {jobs[0].id} {len(jobs)}",  # a row picked in another list means another job
         on_select="rerun",
         selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
         column_config={
             "state": st.column_config.TextColumn("State", width="small"),
             "title": st.column_config.TextColumn("Version"),
@@ -67,7 +69,7 @@ def choose(jobs: Sequence[Job]) -> Job:
 
 def show(job: Job) -> None:
     """Show one job: why it failed, its command, the end of its log."""
-    st.subheader(f"{plain(job.title)}, {MARKS[job.state]}")
+    st.subheader(f"{plain(job.title)}: {job.state.value}")
     if job.error:
         st.error(plain(job.error), icon=":material/error:")
     with st.container(horizontal=True):

@@ -61,6 +61,9 @@ def _choose_alone(first: Version) -> Version:
     try:
         return Version(ref, picker.name_refs([first.ref, ref])[1], cache.read_table(ref))
     except (PayloadError, OSError) as error:
-        st.error(plain(f"{ref.name} cannot be shown. {error}"), icon=":material/error:")
+        st.error(
+            plain(f"{ref.name} cannot be shown. {picker.explain(error, ref)}"),
+            icon=":material/error:",
+        )
         st.info("Choose another payload to compare with.")
         st.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -22,7 +23,7 @@ from analysis.discovery import PayloadRef
 from analysis.errors import InputError
 from analysis.jobs import is_read_only
 from pages.components import cache, confirm, picker
-from pages.components.text import format_bytes, plain
+from pages.components.text import format_bytes, plain, shorten_path
 
 
 def show() -> None:
@@ -54,7 +55,7 @@ def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
             "size": [format_bytes(ref.size) for ref in refs],
             "measured": [ref.created.astimezone(UTC) for ref in refs],
             "note": [said.of(ref.path).note or "" for ref in refs],
-            "file": [str(ref.path) for ref in refs],
+            "file": [shorten_path(ref.path, Path.cwd()) for ref in refs],
         }
     )
     event = st.dataframe(
@@ -63,6 +64,7 @@ def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
         key=f"payloads {len(refs)} {refs[0].key}",
         on_select="rerun",
         selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
         column_config={
             "name": st.column_config.TextColumn("Name"),
             "marks": st.column_config.TextColumn("Marks", width="small"),

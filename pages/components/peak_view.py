@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,17 @@ def show(version: Version, extras: ExtraTable) -> None:
         )
         if patch >= 0 and extras.grid:
             row, column = divmod(patch, extras.grid[1])
-            st.metric("Patch", f"row {row}, column {column}", border=True, help=f"Index {patch}.")
+            st.metric(
+                "Patch (row, column)",
+                f"{row}, {column}",
+                border=True,
+                help=f"Index {patch}, from 0.",
+            )
     _show_picture(version, extras.image_paths, image, patch, folder)
 
     st.subheader(f"Where the top {k} channels peak")
-    shared = group_peaks(cell.order[:k], places, list(extras.image_paths))
+    columns = extras.grid[1] if extras.grid and patch >= 0 else None
+    shared = group_peaks(cell.order[:k], places, list(extras.image_paths), columns)
     st.markdown(plain(describe_peaks(shared)))
     _show_places(shared, patch >= 0)
 
@@ -199,6 +206,8 @@ def _show_picture(
         )
     left, right = st.columns([3, 1])
     left.image(whole, caption=f"{path}, as the network saw it", width="stretch")
+    with left:
+        downloads.offer_picture(whole, f"peak in {Path(path).stem}")
     right.image(zoomed, caption="The patch and its neighbours, pixel by pixel", width="stretch")
     if folder:
         choose_folder()
@@ -206,14 +215,17 @@ def _show_picture(
 
 def _show_places(shared: pd.DataFrame, placed: bool) -> None:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    place = (["row", "column"] if "row" in shared else ["patch"]) if placed else []
     st.dataframe(
         shared,
         hide_index=True,
         key="peaks",
-        column_order=["path", *(["patch"] if placed else []), "count", "channels"],
+        column_order=["path", *place, "count", "channels"],
         column_config={
             "path": text("Image"),
             "patch": number("Patch", format="%d", help="Index, row by row."),
+            "row": number("Patch row", format="%d", width="small"),
+            "column": number("Patch column", format="%d", width="small"),
             "count": number("Channels that peak here", format="%d"),
             "channels": text("Which", width="large"),
         },

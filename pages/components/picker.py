@@ -116,7 +116,7 @@ def read_versions() -> list[Version]:
             table = cache.read_table(ref)
             versions.append(Version(ref, name, table, _is_preview(ref)))
         except (PayloadError, OSError) as error:
-            st.error(f"{name} cannot be shown. {error}", icon=":material/error:")
+            st.error(f"{name} cannot be shown. {explain(error, ref)}", icon=":material/error:")
     if not versions:
         st.info("Pick another version in the sidebar, or extract this one again.")
         st.stop()
@@ -143,13 +143,23 @@ def choose_one(several: Sequence[Version]) -> Version:
         return versions[keys[0]]
     key = selection.choose(
         "show",
-        "Show",
+        "Version shown",
         keys,
         default=keys[0],
         format_func=lambda key: versions[key].name,
         help="This view is of one version at a time; the page Versions compares them.",
     )
     return versions[key]
+
+
+def explain(error: Exception, ref: PayloadRef) -> str:
+    """Return what is wrong with a payload; an upload is called as its owner called it."""
+    return str(error).replace(f"{ref.path.parent}/", "") if is_upload(ref) else str(error)
+
+
+def is_upload(ref: PayloadRef) -> bool:
+    """Return whether a payload was uploaded: its folder means nothing to anybody."""
+    return ref.path.is_relative_to(cache.upload_folder())
 
 
 def pick(path: Path) -> None:
@@ -220,7 +230,8 @@ def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
     for ref, name in zip(refs, short_names(refs), strict=True):
         name = said.of(ref.path).name or name
         name = f"{name}, partial" if _is_preview(ref) else name
-        names.append(name if name not in names else f"{name}, {ref.path}")
+        other = ref.key if is_upload(ref) else ref.path
+        names.append(name if name not in names else f"{name}, {other}")
     return names
 
 

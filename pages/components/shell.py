@@ -26,6 +26,9 @@ PAGES = {
 }
 """Stem of each page's file, and its icon."""
 
+SIDEBAR = 290
+"""Pixels; with more, the last page has no room in the navigation of a window of 1024."""
+
 _FRAMED = "framed"
 _modules = 0
 """How many modules had been imported when they were last exempted from collections."""
@@ -69,7 +72,7 @@ def _declare_pages() -> Page:
         page_title="DINOv3 feature statistics",
         page_icon=str(ICON),
         layout="wide",
-        initial_sidebar_state="collapsed" if present.is_on() else 320,
+        initial_sidebar_state="collapsed" if present.is_on() else SIDEBAR,
     )
     return st.navigation(
         [

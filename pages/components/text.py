@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 _MARKDOWN = frozenset(r"\`*_{}[]()<>#+-.!|~:$")
 
 
@@ -16,6 +18,11 @@ def format_duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shorten_path(path: Path, folder: Path) -> str:
+    """Return a path as people say it: relative to a folder that it lies in."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def format_bytes(count: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from tests.pages.conftest import PAGES, Open, open_page, payload_path, project, 
 
 __all__ = ["open_page", "project"]  # fixtures
 
-ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=alert(1)>[a](javascript:alert(1))"
 
 
@@ -35,12 +33,3 @@ def test_tags_in_names_notes_and_files_stay_text(project: Path, open_page: Open,
     assert [one.value for one in app.markdown if one.proto.allow_html] == []
     assert len(app.get("html")) == 0
     assert "[a](javascript" not in texts(app)  # Markdown would make a link of it
-
-
-def test_the_server_listens_here_only_and_to_its_own_pages_only() -> None:
-    server = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]
-    assert server["address"] == "localhost"
-    assert server.get("enableXsrfProtection", True) is True  # as Streamlit has it by itself
-    assert server.get("enableCORS", True) is True
-    assert server["maxUploadSize"] <= 1024
-    assert not server.get("enableStaticServing", False)

@@ -15,6 +15,12 @@ def test_channels_are_gathered_by_image_and_patch_the_most_shared_first() -> Non
     assert frame[["image", "patch"]].to_numpy().tolist() == [[0, 5], [2, 7], [1, 5]]
 
 
+def test_a_patch_is_told_by_row_and_column_where_the_grid_is_known() -> None:
+    frame = group_peaks(np.arange(5), PLACES, columns=3)
+    assert frame[["row", "column"]].to_numpy().tolist() == [[1, 2], [1, 2], [2, 1]]
+    assert "in patch (1, 2) of image 0" in describe_peaks(frame)
+
+
 def test_the_same_patch_of_another_image_is_another_place() -> None:
     assert len(group_peaks(np.array([0, 1]), PLACES)) == 2
 

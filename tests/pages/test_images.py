@@ -66,7 +66,7 @@ def test_the_page_points_at_the_red_square(red: Path, open_page: Open) -> None:
     assert app.subheader[0].value == f"Layer 11: channel {CHANNEL}, patch tokens"
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Image"] == f"#{RED_IMAGE}"
-    assert shown["Patch"] == f"row {RED_PATCH[0]}, column {RED_PATCH[1]}"
+    assert shown["Patch (row, column)"] == f"{RED_PATCH[0]}, {RED_PATCH[1]}"
     assert float(shown["Value at the peak"]) > 10
     assert float(shown["z-score"]) > 5
     assert len(app.get("image")) == 2  # the picture and the patch enlarged
