@@ -35,15 +35,18 @@ class RoleOverlap:
 
 
 def compare_roles(
-    statistics: Mapping[str, NDArray[np.floating]], score: Score = Score.MAX_ABS
+    statistics: Mapping[str, NDArray[np.floating]],
+    score: Score = Score.MAX_ABS,
+    threshold: float | None = None,
 ) -> RoleOverlap:
     """Find the outliers of each role and line them up by channel.
 
     Args:
         statistics: By role ``[3, channels]``: mean, std, max_abs.
-        score: What makes an outlier, at its default threshold.
+        score: What makes an outlier.
+        threshold: From which score on; `DEFAULT_THRESHOLDS` where None.
     """
-    outliers = {role: find_outliers(cell, score) for role, cell in statistics.items()}
+    outliers = {role: find_outliers(cell, score, threshold) for role, cell in statistics.items()}
     roles = np.sum([*outliers.values()], axis=0)
     channels = np.flatnonzero(roles)
     frame = pd.DataFrame(

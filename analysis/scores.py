@@ -44,6 +44,14 @@ SCORE_HELP = {
     "typical activation of the layer: massive above 1.",
 }
 
+SCORE_UNITS = {
+    Score.ROBUST: "scaled MADs above the median",
+    Score.TIMES_MEDIAN: "max |x| over the median channel's",
+    Score.MEAN_OVER_STD: "over tokens",
+    Score.MASSIVE: "max |x| over its bound",
+}
+"""What a score is measured in; that of max |x| is the representation's."""
+
 DEFAULT_THRESHOLDS = {
     Score.MAX_ABS: 10.0,
     Score.ROBUST: 10.0,

@@ -6,7 +6,6 @@ from analysis.figures import outliers as figures
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.outliers import (
     SCORE_HELP,
-    SCORE_LABELS,
     Score,
     rank_channels,
 )
@@ -14,6 +13,7 @@ from analysis.tables import channel_frame
 from pages.components import (
     channel_links,
     controls,
+    depth_course,
     derived,
     downloads,
     frames,
@@ -21,6 +21,9 @@ from pages.components import (
     role_overlap,
     shell,
 )
+
+LOWEST_ROBUST = 0.1
+"""Half of all channels are below the median: their robust score is negative."""
 
 shell.open_page("Outliers")
 version = picker.read_one()
@@ -30,11 +33,12 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
     score = controls.choose_score()
+    threshold = controls.choose_threshold(score)
     k = controls.choose_k(table.channels)
 layer = controls.choose_layer(table)
 mode = downloads.mode()
 
-ranking = rank_channels(table, layer, representation, role, score, k)
+ranking = rank_channels(table, layer, representation, role, score, k, threshold)
 with st.container(horizontal=True):
     st.metric("Outliers", f"{ranking.outlier_count:,}", border=True, help=SCORE_HELP[score])
     st.metric(
@@ -43,8 +47,13 @@ with st.container(horizontal=True):
         border=True,
         help="Channels above 100 and above 1000 times the typical activation of the layer.",
     )
-    st.metric("Channels", f"{table.channels:,}", border=True)
-    st.metric("Tokens measured", f"{table.count(layer, role):,}", border=True)
+    st.metric("Channels", f"{table.channels:,}", border=True, help="All of them are drawn below.")
+    st.metric(
+        "Tokens measured",
+        f"{table.count(layer, role):,}",
+        border=True,
+        help="How many tokens are behind each number; max |x| grows with it.",
+    )
 
 st.subheader(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens")
 channels = channel_frame(table, layer, representation, role)
@@ -54,8 +63,9 @@ clicked = downloads.show_figure(
         outlier_mask=ranking.outlier_mask,
         statistics=channels[["mean", "std", "max_abs"]].to_numpy().T,
         top=ranking.frame["channel"].to_numpy(),
-        value_label=SCORE_LABELS[score],
+        value_label=controls.label_score(score, representation),
         level=ranking.threshold,
+        floor=LOWEST_ROBUST if score is Score.ROBUST else None,
         mode=mode,
     ),
     "channels of the layer",
@@ -63,33 +73,20 @@ clicked = downloads.show_figure(
     clickable=True,
 )
 channel_links.follow(clicked)
-st.caption("A click on a point, a row or a cell of the map leads to the page of its channel.")
+level = ""
+if 0 < ranking.threshold < float("inf"):
+    level = f"Dashed: from {ranking.threshold:.4g} on a channel is an outlier. "
+if score is Score.ROBUST:
+    level += "Channels about or below the median stand at the lower edge. "
+st.caption(f"{level}A click on a point, a row or a cell of the map leads to its channel.")
 channel_links.follow(frames.show_ranking(ranking.frame, table, representation, role, score))
 downloads.show_csv(ranking.frame, "ranking")
 
 st.subheader("Through the network")
-course = derived.channel_map(version.ref, representation, role, score, k, max_rows=30)
-clicked = downloads.show_figure(
-    figures.build_channel_marks(
-        course.values,
-        course.channels,
-        course.layers,
-        value_label=SCORE_LABELS[score if score is Score.MEAN_OVER_STD else Score.MAX_ABS],
-        mode=mode,
-    ),
-    "channels over depth",
-    rows=len(course.channels),
-    clickable=True,
-)
-channel_links.follow(clicked)
-if course.total > len(course.channels):
-    st.caption(
-        f"The {len(course.channels)} most persistent of {course.total} channels that are among "
-        f"the top {k} of any layer."
-    )
-persistent = derived.persistence(version.ref, representation, role, score, k)
+depth_course.show(version, representation, role, score, k, threshold)
+persistent = derived.persistence(version.ref, representation, role, score, k, threshold)
 channel_links.follow(frames.show_persistence(persistent, table.num_layers))
 downloads.show_csv(persistent, "persistence")
 
 st.subheader(f"CLS, patches and registers in layer {layer}")
-role_overlap.show(version, layer, representation, score)
+role_overlap.show(version, layer, representation, score, threshold)

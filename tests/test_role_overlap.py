@@ -33,3 +33,10 @@ def test_the_overlap_is_common_over_either_and_unknown_without_any() -> None:
     nothing = compare_roles({"cls": _cell({}), "patch": _cell({})})
     assert nothing.frame.empty
     assert np.isnan(nothing.jaccard.to_numpy()).all()
+
+
+def test_a_lower_threshold_finds_no_fewer_outliers() -> None:
+    cells = {"cls": _cell({3: 2.0}), "patch": _cell({3: 80.0})}
+    assert compare_roles(cells).frame["roles"].tolist() == [2]
+    assert compare_roles(cells, threshold=100.0).frame["roles"].tolist() == [1]
+    assert compare_roles(cells, threshold=1e9).frame.empty

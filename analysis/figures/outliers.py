@@ -1,4 +1,4 @@
-"""Channels that stand out: in one layer, across layers, and how long they persist.
+"""Channels that stand out: in one layer, across layers, and how many there are.
 
 A heatmap cell cannot be clicked in Streamlit, a mark can; hence two forms of the same map. The
 first entry of `customdata` is the channel number in every trace that can be clicked.
@@ -6,14 +6,20 @@ first entry of `customdata` is the channel number in every trace that can be cli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
+from analysis.vocabulary import Representation, TokenRole
 
 MAX_LABELS = 12
+MAX_LINES = 8
+SPARSE = 512
+"""Up to so many channels points are drawn larger."""
 
 _CELL_TEMPLATE = (
     "channel %{customdata[0]:d}, layer %{customdata[1]:d}: %{customdata[2]:.4g}<extra></extra>"
@@ -32,6 +38,7 @@ def build_channel_scatter(
     top: NDArray[np.integer],
     value_label: str,
     level: float | None = None,
+    floor: float | None = None,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw every channel of a layer, outliers marked and the largest of them labelled.
@@ -44,18 +51,19 @@ def build_channel_scatter(
         top: Channels to label, as far as they are outliers; the first `MAX_LABELS` are.
         value_label: Axis title, with unit.
         level: From which value on a channel is an outlier; not drawn where None or infinite.
+        floor: Values below it stand at the lower edge too; only 0 does where None.
         mode: Light or dark.
     """
     if not len(values):
         return theme.empty_figure("This payload has no channels.", mode)
     channels = np.arange(len(values), dtype=np.int32)
-    heights = _lift_zeros(values)
+    heights = _lift(values, floor)
     facts = np.column_stack([channels, statistics.T]).astype(np.float32)
     figure = go.Figure()
-    accent = theme.accent_color(mode)
+    accent, small = theme.accent_color(mode), 6 if len(values) <= SPARSE else 4
     for name, mask, style in (
-        ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": 4}),
-        ("outliers", outlier_mask, {"color": accent, "size": 7}),
+        ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": small}),
+        ("outliers", outlier_mask, {"color": accent, "size": 8}),
     ):
         figure.add_trace(
             go.Scattergl(
@@ -160,52 +168,99 @@ def build_channel_marks(
     return figure
 
 
-def build_persistence_bars(
+def build_channel_lines(
+    values: NDArray[np.floating],
     channels: NDArray[np.integer],
-    layers_in_top: NDArray[np.integer],
-    layers_outlier: NDArray[np.integer],
-    num_layers: int,
+    layers: NDArray[np.integer],
+    *,
+    value_label: str,
+    tapped: Sequence[int] = (),
     mode: Mode = "light",
 ) -> go.Figure:
-    """Draw in how many layers each channel is among the top, and in how many an outlier.
+    """Draw a few channels against depth, each a line that can be clicked.
 
     Args:
-        channels: ``[rows]``, drawn from the top down.
-        layers_in_top: ``[rows]``.
-        layers_outlier: ``[rows]``.
-        num_layers: Length of the axis.
+        values: ``[channels, layers]``, 0 or more.
+        channels: ``[channels]``, in legend order; the first `MAX_LINES` are drawn.
+        layers: ``[layers]``.
+        value_label: Axis title, with unit.
+        tapped: Layers to mark.
         mode: Light or dark.
     """
-    if not len(channels):
+    if not values.size:
         return theme.empty_figure("No channel to draw: ask for at least one.", mode)
-    rows = np.arange(len(channels), dtype=np.int32)
+    values, channels = values[:MAX_LINES], channels[:MAX_LINES]
+    cells = _cells(values, channels, layers).reshape(*values.shape, 3)
     figure = go.Figure()
-    for name, counts, color, width in (
-        ("among the top", layers_in_top, theme.muted_color(mode), 0.8),
-        ("outlier", layers_outlier, theme.accent_color(mode), 0.4),
-    ):
+    for row, channel in enumerate(channels):
         figure.add_trace(
-            go.Bar(
-                x=counts.astype(np.int32),
-                y=rows,
-                orientation="h",
-                width=width,
-                name=name,
-                marker={"color": color},
-                customdata=channels.astype(np.int32)[:, None],
-                hovertemplate=f"channel %{{customdata[0]:d}}: {name} in %{{x:d}} of {num_layers} "
-                "layers<extra></extra>",
+            go.Scatter(
+                x=layers.astype(np.int32),
+                y=theme.as_float32(np.where(values[row] > 0, values[row], np.nan)),
+                customdata=cells[row],
+                name=f"channel {channel}",
+                mode="lines+markers",
+                line={
+                    "color": theme.version_color(row, mode),
+                    "dash": "solid" if row < theme.VERSION_COLORS else "dot",
+                    "width": 2,
+                },
+                marker={"size": 5},
+                hovertemplate=_CELL_TEMPLATE,
             )
         )
     figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(
-        title={"text": "number of layers"},
-        range=[0, num_layers],
-        tickformat="d",
+    figure.update_xaxes(axes.layer_axis(layers))
+    figure.update_yaxes(axes.log_axis(value_label, values))
+    axes.mark_layers(figure, tapped, mode)
+    figure.update_layout(hovermode="closest", uirevision=f"channel-lines-{value_label}")
+    return figure
+
+
+def build_outlier_counts(
+    layers: NDArray[np.integer],
+    counts: NDArray[np.integer],
+    *,
+    channels: int,
+    tapped: Sequence[int] = (),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw how many channels are outliers in every layer; layers without any are at 0.
+
+    Args:
+        layers: ``[layers]``.
+        counts: ``[layers, 3, 2]``, by representation and role.
+        channels: How many there are in all.
+        tapped: Layers to mark.
+        mode: Light or dark.
+    """
+    if not len(layers):
+        return theme.empty_figure("This payload has no layers.", mode)
+    figure = go.Figure()
+    for i, representation in enumerate(Representation):
+        for j, role in enumerate(TokenRole):
+            color = theme.representation_color(representation, mode)
+            figure.add_trace(
+                go.Scatter(
+                    x=layers.astype(np.int32),
+                    y=counts[:, i, j].astype(np.int32),
+                    name=f"{theme.REPRESENTATION_LABELS[representation]}, "
+                    f"{theme.ROLE_LABELS[role]}",
+                    mode="lines+markers",
+                    line={"color": color, "dash": theme.role_dash(role), "width": 2},
+                    marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
+                    hovertemplate="%{y:,d}",
+                )
+            )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(axes.layer_axis(layers))
+    figure.update_yaxes(
+        title={"text": f"outliers among {channels:,} channels"},
         rangemode="tozero",
+        tickformat=",d",
     )
-    figure.update_yaxes(_channel_axis(channels))
-    figure.update_layout(barmode="overlay", hovermode="closest", uirevision="persistence")
+    axes.mark_layers(figure, tapped, mode)
+    figure.update_layout(hovermode="x unified", uirevision="outlier-counts")
     return figure
 
 
@@ -245,8 +300,8 @@ def _log10(values: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.log10(positive).astype(np.float32)
 
 
-def _lift_zeros(values: NDArray[np.floating]) -> NDArray[np.float32]:
+def _lift(values: NDArray[np.floating], floor: float | None) -> NDArray[np.float32]:
     """Put zeros below the smallest other value, since a logarithmic axis has no place for them."""
     positive = values[values > 0]
-    floor = positive.min() / 2 if len(positive) else 1.0
-    return theme.as_float32(np.maximum(values, floor))
+    lowest = floor or (float(positive.min()) / 2 if len(positive) else 1.0)
+    return theme.as_float32(np.maximum(values, lowest))

@@ -103,6 +103,9 @@ _INKS: Mapping[str, _Inks] = MappingProxyType(
     }
 )
 
+VERSION_COLORS = len(LIGHT_COLORS) - len(Representation)
+"""How many versions have a colour of their own; then they repeat."""
+
 _TRANSPARENT = "rgba(0,0,0,0)"
 FONT = "'Source Sans', 'Source Sans Pro', 'Segoe UI', system-ui, sans-serif"
 
@@ -118,9 +121,8 @@ def representation_color(representation: Representation, mode: Mode) -> str:
 
 
 def version_color(index: int, mode: Mode) -> str:
-    """Return the colour of the index-th version on the screen; seven differ, then they repeat."""
-    colors = palette(mode)[len(Representation) :]
-    return colors[index % len(colors)]
+    """Return the colour of the index-th version on the screen; `VERSION_COLORS` differ."""
+    return palette(mode)[len(Representation) + index % VERSION_COLORS]
 
 
 def role_label(role: str) -> str:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
-from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
+from analysis.figures.theme import (
+    REPRESENTATION_LABELS,
+    ROLE_LABELS,
+    STATISTIC_LABELS,
+    describe_unit,
+)
+from analysis.outliers import DEFAULT_THRESHOLDS, SCORE_HELP, SCORE_LABELS, SCORE_UNITS, Score
 from analysis.tables import Aggregate, StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components import selection
 
 REPRESENTATION_HELP = (
-    "**Pre-norm** is the block output itself. **Per-layer LN** passes it through a fresh LayerNorm "
-    "without parameters. **Global LN** passes it through the model's one output LayerNorm, which "
-    "was trained for the last layer only."
+    "**Block output** (pre) is what a block returns, before any norm. **Per-layer LN** passes it "
+    "through a fresh LayerNorm without parameters. **Global LN** passes it through the model's one "
+    "output LayerNorm, which was trained for the last layer only."
 )
 ROLE_HELP = "The CLS token, or all patch tokens of all images pooled. Registers belong to neither."
 STATISTIC_HELP = (
@@ -137,6 +142,23 @@ def choose_score() -> Score:
         help="  \n".join(f"**{SCORE_LABELS[score]}**: {SCORE_HELP[score]}" for score in Score),
         menu_width=170,
     )
+
+
+def choose_threshold(score: Score) -> float:
+    """Show the choice from which score on a channel is an outlier; each score has its own."""
+    unit = Score.ROBUST if score is Score.MAX_ABS else score
+    return selection.choose_number(
+        f"threshold_{unit}",
+        "Outlier from",
+        default=DEFAULT_THRESHOLDS[score],
+        help=f"A channel is an outlier from this {SCORE_LABELS[unit]} on "
+        f"({SCORE_UNITS[unit]}). {DEFAULT_THRESHOLDS[score]:g} at first.",
+    )
+
+
+def label_score(score: Score, representation: Representation) -> str:
+    """Return the axis title of a score, with its unit."""
+    return f"{SCORE_LABELS[score]} ({SCORE_UNITS.get(score, describe_unit(representation))})"
 
 
 def choose_k(most: int) -> int:

@@ -14,7 +14,7 @@ from analysis.depth.advice import advise_layers
 from analysis.depth.suppression import Suppression, measure_suppression
 from analysis.discovery import PayloadRef
 from analysis.extra_tables import ExtraTable, Part, load_extras
-from analysis.outliers import ChannelMap, Score, find_persistent, map_channels
+from analysis.outliers import ChannelMap, Score, count_outliers, find_persistent, map_channels
 from analysis.sharing.normalization_export import build_normalization
 from analysis.tables import Aggregate, aggregate_channels, layer_frame, load_table
 from analysis.vocabulary import Representation, Statistic, TokenRole
@@ -89,10 +89,20 @@ def count_left_out(
 
 
 def persistence(
-    ref: PayloadRef, representation: Representation, role: TokenRole, score: Score, k: int
+    ref: PayloadRef,
+    representation: Representation,
+    role: TokenRole,
+    score: Score,
+    k: int,
+    threshold: float,
 ) -> pd.DataFrame:
     """Return the course of the channels that are among the top k of any layer."""
-    return _persistence(*_fingerprint(ref), representation, role, score, k)
+    return _persistence(*_fingerprint(ref), representation, role, score, k, threshold)
+
+
+def outlier_counts(ref: PayloadRef, score: Score, threshold: float) -> NDArray[np.int64]:
+    """Return the number of outliers of every layer, representation and role, ``[layers, 3, 2]``."""
+    return _outlier_counts(*_fingerprint(ref), score, threshold)
 
 
 def channel_map(
@@ -179,8 +189,16 @@ def _persistence(
     role: TokenRole,
     score: Score,
     k: int,
+    threshold: float,
 ) -> pd.DataFrame:
-    return find_persistent(load_table(path), representation, role, score, k)
+    return find_persistent(load_table(path), representation, role, score, k, threshold)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _outlier_counts(
+    path: str, size: int, mtime_ns: int, score: Score, threshold: float
+) -> NDArray[np.int64]:
+    return count_outliers(load_table(path), score, threshold)
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)

@@ -22,6 +22,8 @@ from pages.components.text import plain
 
 _NUMBER = "%.4g"
 _TIMES = "%.1f×"
+_MEAN_HELP = "Over all tokens, signed."
+_STD_HELP = "Standard deviation over all tokens."
 
 GROWN = 1.5
 """From this ratio of max |x| on a channel counts as grown; ranked, never tested for noise."""
@@ -66,9 +68,13 @@ def show_ranking(
             "times_median": number(
                 "× median", format=_TIMES, help=SCORE_HELP[Score.TIMES_MEDIAN], width="small"
             ),
-            "mean": number("mean", format=_NUMBER),
-            "std": number("std", format=_NUMBER),
-            "flags": st.column_config.TextColumn("Marks"),
+            "mean": number("mean", format=_NUMBER, help=_MEAN_HELP),
+            "std": number("std", format=_NUMBER, help=_STD_HELP),
+            "flags": st.column_config.TextColumn(
+                "Marks",
+                help="outlier: by the score that is ranked by; massive: above 100 and above 1000 "
+                "times the typical activation; constant: the same on all tokens.",
+            ),
             "fp16_headroom": number(
                 "fp16 headroom",
                 format="%.3g×",
@@ -102,9 +108,9 @@ def show_channels(frame: pd.DataFrame, key: str, *, marked: int | None = None) -
         column_config={
             "rank": number("Rank", format="%d", width="small"),
             "channel": number("Channel", format="%d", width="small"),
-            "mean": number("mean", format=_NUMBER),
-            "std": number("std", format=_NUMBER),
-            "max_abs": number("max |x|", format=_NUMBER),
+            "mean": number("mean", format=_NUMBER, help=_MEAN_HELP),
+            "std": number("std", format=_NUMBER, help=_STD_HELP),
+            "max_abs": number("max |x|", format=_NUMBER, help="Largest absolute value."),
             "here": st.column_config.TextColumn("", width="small"),
         },
     )
@@ -116,27 +122,29 @@ def show_role_overlap(overlap: RoleOverlap) -> int | None:
     number = st.column_config.NumberColumn
     frame = overlap.frame
     roles = list(overlap.outliers)
-    marks = {
-        role: [
-            f"{value:.4g}{' ●' if mask[channel] else ''}"
-            for channel, value in zip(frame["channel"], frame[role], strict=True)
-        ]
-        for role, mask in overlap.outliers.items()
-    }
+    channels = frame["channel"].to_numpy()
+    marks = np.stack([overlap.outliers[role][channels] for role in roles], axis=1)
+    labels = np.array([role_label(role) for role in roles])
+    where = ["all" if row.all() else ", ".join(labels[row]) for row in marks]
     event = st.dataframe(
-        frame.assign(**marks),
+        frame.assign(where=where),
         hide_index=True,
         key="role overlap",
         on_select="rerun",
         selection_mode="single-row",
+        column_order=["channel", "where", *roles],
         column_config={
             "channel": number("Channel", format="%d", width="small"),
-            "roles": number("Roles", format="%d", width="small", help="In how many an outlier."),
+            "where": st.column_config.TextColumn(
+                "Outlier in", help="The kinds of tokens among whose channels it is an outlier."
+            ),
             **{
-                role: st.column_config.TextColumn(
-                    f"max |x|, {role_label(role)}", help="● an outlier among this role's channels"
+                role: number(
+                    f"max |x|, {label}",
+                    format=_NUMBER,
+                    help=f"Largest absolute value over all {label} tokens.",
                 )
-                for role in roles
+                for role, label in zip(roles, labels, strict=True)
             },
         },
     )
@@ -161,10 +169,18 @@ def show_persistence(frame: pd.DataFrame, num_layers: int) -> int | None:
         column_config={
             "channel": number("Channel", format="%d"),
             "layers_in_top": st.column_config.ProgressColumn(
-                "Layers in the top", format="%d", min_value=0, max_value=num_layers
+                "Layers in the top",
+                format="%d",
+                min_value=0,
+                max_value=num_layers,
+                help="In how many layers it is among the listed top.",
             ),
             "layers_outlier": st.column_config.ProgressColumn(
-                "Layers as an outlier", format="%d", min_value=0, max_value=num_layers
+                "Layers as an outlier",
+                format="%d",
+                min_value=0,
+                max_value=num_layers,
+                help="In how many layers its score reaches the threshold.",
             ),
             "share": None,
             "emergence_layer": number(
@@ -172,7 +188,9 @@ def show_persistence(frame: pd.DataFrame, num_layers: int) -> int | None:
             ),
             "last_layer": number("Last at", format="%d", help="Last layer as an outlier."),
             "peak_layer": number("Peak at", format="%d", help="Where max |x| is largest."),
-            "peak": number("Peak max |x|", format=_NUMBER),
+            "peak": number(
+                "Peak max |x|", format=_NUMBER, help="Its largest max |x| of any layer."
+            ),
         },
     )
     return _read_row(event, frame)

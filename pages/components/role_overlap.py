@@ -11,11 +11,13 @@ from analysis.outliers import Score
 from analysis.role_overlap import compare_roles
 from analysis.tables import STATISTICS
 from analysis.vocabulary import Representation, TokenRole
-from pages.components import channel_links, derived, downloads, frames
+from pages.components import channel_links, derived, downloads, fairness, frames
 from pages.components.picker import Version
 
 
-def show(version: Version, layer: int, representation: Representation, score: Score) -> None:
+def show(
+    version: Version, layer: int, representation: Representation, score: Score, threshold: float
+) -> None:
     """Show which channels are outliers in which token roles of a layer."""
     table = version.table
     statistics = {
@@ -27,11 +29,11 @@ def show(version: Version, layer: int, representation: Representation, score: Sc
         values = extras.storage(representation, role)
         if values is not None:
             statistics[role] = values[table.position(layer)]
-    overlap = compare_roles(statistics, score)
+    overlap = compare_roles(statistics, score, threshold)
     counts = ", ".join(
-        f"{role_label(role)} {int(mask.sum())}" for role, mask in overlap.outliers.items()
+        f"{int(mask.sum()):,} ({role_label(role)})" for role, mask in overlap.outliers.items()
     )
-    st.caption(f"Outliers: {counts}.")
+    st.markdown(f"Outliers: {counts}.")
     if len(statistics) == len(TokenRole):
         st.caption(extras.why_absent(Part.STORAGE))
     if overlap.frame.empty:
@@ -39,14 +41,18 @@ def show(version: Version, layer: int, representation: Representation, score: Sc
         return
     with_patches = overlap.jaccard[TokenRole.PATCH.value].to_numpy()
     shares = [
-        f"{role_label(role)} {share:.2f}"
+        f"{share:.2f} ({role_label(role)})"
         for role, share in zip(overlap.outliers, with_patches, strict=True)
         if role != TokenRole.PATCH and np.isfinite(share)
     ]
     if shares:
-        st.caption(
+        st.markdown(
             "Overlap with the patches' outliers (Jaccard index: 1 the same channels, 0 none "
             f"common): {', '.join(shares)}."
         )
+    tokens = {role_label(role): table.count(layer, role) for role in TokenRole}
+    if len(statistics) > len(TokenRole):
+        tokens["each register"] = table.count(layer, TokenRole.CLS)  # one per image too
+    fairness.warn_of_roles(tokens)
     channel_links.follow(frames.show_role_overlap(overlap))
     downloads.show_csv(overlap.frame, "role overlap")

@@ -57,6 +57,7 @@ def choose(
     format_func: Callable[[T], str] = str,
     help: str | None = None,
     menu_width: int | Literal["stretch"] | None = None,
+    label_visibility: Literal["visible", "collapsed"] = "visible",
 ) -> T:
     """Show one choice among options, as a row of buttons or (given a width) as a menu.
 
@@ -70,7 +71,13 @@ def choose(
         )
     else:
         value = st.segmented_control(
-            label, options, key=key, format_func=format_func, help=help, required=True
+            label,
+            options,
+            key=key,
+            format_func=format_func,
+            help=help,
+            required=True,
+            label_visibility=label_visibility,
         )
     value = default if value is None else value
     _accept(name, value, str(value))

@@ -8,11 +8,14 @@ import pytest
 
 from analysis.figures import theme
 from analysis.figures.outliers import (
+    MAX_LINES,
+    build_channel_lines,
     build_channel_map,
     build_channel_marks,
     build_channel_scatter,
-    build_persistence_bars,
+    build_outlier_counts,
 )
+from analysis.vocabulary import Representation
 from tests.figures.reading import assert_lean, named, names, notes, title, traces
 
 STATISTICS = np.array([[0.1, -0.2, 0.3, 0.0], [1.0, 1.0, 1.0, 0.0], [2.0, 90.0, 40.0, 0.0]])
@@ -52,6 +55,12 @@ def test_a_channel_of_zero_stays_visible_and_its_hover_true() -> None:
     others = named(_scatter(), "other channels (2)")
     assert 0 < others.y[1] < 2.0
     assert others.customdata[1].tolist() == [3, 0, 0, 0]
+
+
+def test_values_below_the_floor_stand_on_it() -> None:
+    values = np.array([-1.0, 90.0, 40.0, 0.01])
+    others = named(_scatter(values=values, floor=0.1), "other channels (2)")
+    np.testing.assert_allclose(others.y, 0.1)
 
 
 def test_only_outliers_among_the_top_are_labelled() -> None:
@@ -119,14 +128,34 @@ def test_a_map_of_one_cell_and_of_zeros_can_be_drawn() -> None:
             assert figure.layout.xaxis.range == (-0.5, 0.5)
 
 
-def test_persistence_bars_count_layers_for_each_channel() -> None:
-    figure = build_persistence_bars(CHANNELS, np.array([12, 3]), np.array([10, 0]), 12)
-    assert names(figure) == ["among the top", "outlier"]
-    np.testing.assert_array_equal(named(figure, "among the top").x, [12, 3])
-    np.testing.assert_array_equal(named(figure, "outlier").x, [10, 0])
-    assert named(figure, "outlier").customdata[0, 0] == 77
-    assert figure.layout.xaxis.range == (0, 12)
-    assert title(figure.layout.xaxis) == "number of layers"
+def test_the_first_channels_are_lines_that_know_their_channel() -> None:
+    figure = build_channel_lines(VALUES, CHANNELS, LAYERS, value_label="max |x| (u)", tapped=(1,))
+    assert names(figure) == ["channel 77", "channel 5", "tapped by the config"]
+    np.testing.assert_array_equal(named(figure, "channel 77").y, VALUES[0])
+    second = named(figure, "channel 5")
+    np.testing.assert_array_equal(second.y, [np.nan, 2, 3])  # 0 has no logarithm
+    np.testing.assert_array_equal(second.customdata, [[5, 0, 0], [5, 1, 2], [5, 2, 3]])
+    assert title(figure.layout.yaxis) == "max |x| (u)"
+    assert_lean(figure)
+    many = build_channel_lines(np.ones((20, 3)), np.arange(20), LAYERS, value_label="x")
+    styles = {(line.line.color, line.line.dash) for line in traces(many)}
+    assert len(styles) == len(traces(many)) == MAX_LINES
+    colors = {line.line.color for line in traces(many)}
+    assert not colors & {theme.representation_color(r, "light") for r in Representation}
+
+
+def test_layers_without_outliers_stand_at_zero() -> None:
+    counts = np.zeros((3, 3, 2), dtype=np.int64)
+    counts[1, 0, 1] = 12
+    counts[2, 2, 0] = 3
+    figure = build_outlier_counts(LAYERS, counts, channels=4096, tapped=(2,))
+    assert named(figure, "block output, patch").y.tolist() == [0, 12, 0]
+    assert named(figure, "global LN, CLS").y.tolist() == [0, 0, 3]
+    assert len(names(figure)) == 3 * 2 + 1
+    line = named(figure, "per-layer LN, CLS").line
+    assert line.color == theme.representation_color(Representation.PER_LAYER_LN, "light")
+    assert title(figure.layout.yaxis) == "outliers among 4,096 channels"
+    assert figure.layout.yaxis.rangemode == "tozero"
     assert_lean(figure)
 
 
@@ -136,7 +165,8 @@ def test_nothing_to_draw_is_said() -> None:
     for figure in (
         build_channel_map(empty, none, LAYERS, value_label="x"),
         build_channel_marks(empty, none, LAYERS, value_label="x"),
-        build_persistence_bars(none, none, none, 3),
+        build_channel_lines(empty, none, LAYERS, value_label="x"),
+        build_outlier_counts(LAYERS[:0], np.zeros((0, 3, 2), dtype=int), channels=3),
         _scatter(values=np.array([]), statistics=np.zeros((3, 0)), outlier_mask=MASK[:0]),
     ):
         assert len(notes(figure)) == 1

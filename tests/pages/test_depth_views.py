@@ -164,7 +164,7 @@ def test_a_link_to_a_channel_that_is_not_there_shows_the_largest(
 def test_the_overlap_of_roles_names_registers(project: Path, open_page: Open) -> None:
     write_payload(payload_path(project, "v1"), make_payload(version="v1", extras=True))
     said = texts(open_page("outliers"))
-    assert "none common): CLS 1.00, register 0 0.00" in said
+    assert "none common): 1.00 (CLS), 0.00 (register 0)" in said
 
 
 def _compare_two(app: AppTest) -> AppTest:
