@@ -24,12 +24,8 @@ def log_axis(title: str, *drawn: NDArray[np.floating]) -> dict[str, object]:
     values = np.concatenate([np.ravel(part) for part in drawn]) if drawn else np.array([])
     values = values[np.isfinite(values) & (values > 0)]
     decades = float(np.log10(values.max() / values.min())) if len(values) else 0.0
-    return {
-        "type": "log",
-        "title": {"text": title},
-        "tickformat": "~g",
-        "dtick": "D2" if 0.7 < decades < 3.5 else None,
-    }
+    axis: dict[str, object] = {"type": "log", "title": {"text": title}, "tickformat": "~g"}
+    return axis | {"dtick": "D2"} if 0.7 < decades < 3.5 else axis
 
 
 def bend_to_symlog(figure: go.Figure) -> None:
@@ -111,34 +107,45 @@ def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, obj
     }
 
 
-def mark_layers(figure: go.Figure, tapped: Sequence[int], mode: Mode, *, panels: int = 1) -> None:
-    """Draw a thin line, in each of the panels, at the layers that the training config taps."""
-    axes = ["x", *(f"x{panel}" for panel in range(2, panels + 1))]
-    figure.update_layout(
-        shapes=[
-            {
-                "type": "line",
-                "xref": axis,
-                "yref": f"{axis.replace('x', 'y')} domain",
-                "x0": layer,
-                "x1": layer,
-                "y0": 0,
-                "y1": 1,
-                "layer": "above",  # below is under the grid too, which hides it where both meet
-                "line": {"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
-            }
-            for axis in axes
-            for layer in tapped
-        ]
-    )
-    if tapped:  # shapes have no place in the legend of their own
-        figure.add_trace(
-            go.Scatter(
-                x=np.array([np.nan], dtype=np.float32),
-                y=np.array([np.nan], dtype=np.float32),
-                mode="lines",
-                name="tapped by the config",
-                line={"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
-                hoverinfo="skip",
-            )
-        )
+def mark_layers(figure: go.Figure, tapped: Sequence[int], mode: Mode) -> None:
+    """Draw a thin line at the layers that the training config taps, in place."""
+    shapes, traces = tapped_marks(tapped, mode)
+    figure.update_layout(shapes=shapes)
+    figure.add_traces(traces)
+
+
+def tapped_marks(
+    tapped: Sequence[int], mode: Mode, *, panels: int = 1
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return a thin line, in each of the panels, at the layers that the training config taps.
+
+    Returns:
+        The lines, as shapes, and the trace that names them: shapes have no legend of their own.
+    """
+    line = {"color": theme.muted_color(mode), "width": 1, "dash": "dash"}
+    shapes = [
+        {
+            "type": "line",
+            "xref": f"x{panel}",
+            "yref": f"y{panel} domain",
+            "x0": layer,
+            "x1": layer,
+            "y0": 0,
+            "y1": 1,
+            "layer": "above",  # below is under the grid too, which hides it where both meet
+            "line": line,
+        }
+        for panel in ["", *range(2, panels + 1)]
+        for layer in tapped
+    ]
+    nowhere = np.array([np.nan], dtype=np.float32)
+    named = {
+        "type": "scatter",
+        "x": nowhere,
+        "y": nowhere,
+        "mode": "lines",
+        "name": "tapped by the config",
+        "line": line,
+        "hoverinfo": "skip",
+    }
+    return shapes, [named] if tapped else []

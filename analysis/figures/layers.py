@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
 from analysis.figures import axes, theme
 from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic
+
+_SPACING = 0.09
+"""Between panels, of the width of all."""
 
 
 @dataclass(frozen=True)
@@ -60,76 +63,100 @@ def build_depth_curves(
     shown = [r for r in Representation if any(curve.representation is r for curve in curves)]
     facets = facets or len(versions) > 1
     panels = shown if facets else shown[:1]
-    figure = _build_panels(panels, facets)
+    several = len(versions) > 1
+    traces = []
     for curve in curves:
-        index = panels.index(curve.representation) if facets else 0
         color = (
             theme.version_color(versions.index(curve.version), mode)
-            if len(versions) > 1
+            if several
             else theme.representation_color(curve.representation, mode)
         )
-        first = not facets or curve.representation is _first_with(curves, curve)
-        figure.add_trace(
-            _build_line(curve, color, several=len(versions) > 1, facets=facets, legend=first),
-            row=1,
-            col=index + 1,
-        )
-    figure = theme.apply_theme(figure, mode)
-    name = f"|{statistic}|" if statistic is Statistic.MEAN else theme.STATISTIC_LABELS[statistic]
-    title = f"{name}, {aggregate} over channels"
-    if facets:  # the unit stands above each panel
-        figure.update_layout(margin={"t": 96}, legend={"y": 1.16})
-    else:
+        panel = panels.index(curve.representation) if facets else 0
+        line = _build_line(curve, color, several=several, facets=facets) | _place(panel)
+        if facets:
+            line["showlegend"] = curve.representation is _first_with(curves, curve)
+        traces.append(line)
+    shapes, names = axes.tapped_marks(tapped, mode, panels=len(panels))
+    layout: dict[str, Any] = {
+        "shapes": shapes,
+        "annotations": [],
+        "hovermode": "x unified",
+        "uirevision": f"depth-{statistic}-{aggregate}-{log}-{len(panels)}",
+    }
+    what = f"|{statistic}|" if statistic is Statistic.MEAN else theme.STATISTIC_LABELS[statistic]
+    title = f"{what}, {aggregate} over channels"
+    if not facets:  # else the unit stands above each panel
         title = axes.label_with_unit(title, *map(theme.describe_unit, shown))
+    depth = axes.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
+    for number, panel in enumerate(panels):
+        inside = [c.values for c in curves if not facets or c.representation is panel]
+        layout |= _build_axes(number, len(panels), depth, axes.log_axis("", *inside) if log else {})
+    layout["yaxis"]["title"] = {"text": title}
+    if facets:
+        layout |= {"margin": {"t": 96}, "legend": {"y": 1.16}}
+        layout["annotations"] += [
+            _build_title(panel, layout[f"xaxis{_suffix(number)}"]["domain"])
+            for number, panel in enumerate(panels)
+        ]
     if log:
-        for column, panel in enumerate(panels, start=1):
-            inside = [c.values for c in curves if not facets or c.representation is panel]
-            figure.update_yaxes(axes.log_axis("", *inside), row=1, col=column)
-    figure.update_yaxes(title={"text": title}, row=1, col=1)
-    figure.update_xaxes(
-        axes.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
-    )
-    axes.mark_layers(figure, tapped, mode, panels=len(panels))
-    if log:
-        _note_hidden_zeros(figure, curves)
-    figure.update_layout(
-        hovermode="x unified", uirevision=f"depth-{statistic}-{aggregate}-{log}-{len(panels)}"
-    )
-    return figure
+        layout["annotations"] += _note_hidden_zeros(curves)
+    return theme.make_figure([*traces, *names], layout, mode)
 
 
-def _build_panels(panels: Sequence[Representation], facets: bool) -> go.Figure:
-    titles = [
-        axes.label_with_unit(theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel))
-        for panel in panels
-    ]
-    return make_subplots(
-        rows=1,
-        cols=len(panels),
-        subplot_titles=titles if facets else None,
-        horizontal_spacing=0.09,
-        shared_xaxes=True,
-    )
+def _suffix(panel: int) -> str:
+    """Return what the axes of a panel have behind their name."""
+    return str(panel + 1) if panel else ""
 
 
-def _build_line(
-    curve: DepthCurve, color: str, *, several: bool, facets: bool, legend: bool
-) -> go.Scatter:
+def _place(panel: int) -> dict[str, str]:
+    return {"xaxis": f"x{_suffix(panel)}", "yaxis": f"y{_suffix(panel)}"}
+
+
+def _build_axes(
+    panel: int, panels: int, depth: dict[str, object], height: dict[str, object]
+) -> dict[str, Any]:
+    """Return the two axes of a panel beside others."""
+    width = (1 - _SPACING * (panels - 1)) / panels
+    left, suffix = panel * (width + _SPACING), _suffix(panel)
+    domain = [left, min(left + width, 1.0)]
+    return {
+        f"xaxis{suffix}": {**depth, "domain": domain, "anchor": f"y{suffix}"},
+        f"yaxis{suffix}": {**height, "anchor": f"x{suffix}"},
+    }
+
+
+def _build_title(panel: Representation, domain: Sequence[float]) -> dict[str, object]:
+    """Return what stands above a panel."""
+    return {
+        "text": axes.label_with_unit(
+            theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel)
+        ),
+        "font": {"size": 16},
+        "showarrow": False,
+        "x": sum(domain) / 2,
+        "xref": "paper",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "yref": "paper",
+    }
+
+
+def _build_line(curve: DepthCurve, color: str, *, several: bool, facets: bool) -> dict[str, Any]:
     role = theme.role_label(curve.role)
     parts = [curve.version] if several else []
     parts += [role] if facets else [theme.REPRESENTATION_LABELS[curve.representation], role]
     name = ", ".join(parts)
-    return go.Scatter(
-        x=curve.layers.astype(np.int32),
-        y=theme.as_float32(curve.values),
-        name=name,
-        legendgroup=name,
-        showlegend=legend,
-        mode="lines+markers",
-        line={"color": color, "dash": theme.role_dash(curve.role), "width": 2},
-        marker={"color": color, "symbol": theme.role_symbol(curve.role), "size": 5},
-        hovertemplate="%{y:.4g}",
-    )
+    return {
+        "type": "scatter",
+        "x": curve.layers.astype(np.int32),
+        "y": theme.as_float32(curve.values),
+        "name": name,
+        "legendgroup": name,
+        "mode": "lines+markers",
+        "line": {"color": color, "dash": theme.role_dash(curve.role), "width": 2},
+        "marker": {"color": color, "symbol": theme.role_symbol(curve.role), "size": 5},
+        "hovertemplate": "%{y:.4g}",
+    }
 
 
 def _first_with(curves: Sequence[DepthCurve], curve: DepthCurve) -> Representation:
@@ -139,16 +166,19 @@ def _first_with(curves: Sequence[DepthCurve], curve: DepthCurve) -> Representati
     )
 
 
-def _note_hidden_zeros(figure: go.Figure, curves: Sequence[DepthCurve]) -> None:
+def _note_hidden_zeros(curves: Sequence[DepthCurve]) -> list[dict[str, object]]:
     hidden = sum(int((curve.values <= 0).sum()) for curve in curves)
-    if hidden:
-        figure.add_annotation(
-            text=f"{hidden} values of 0 have no place on a logarithmic axis",
-            showarrow=False,
-            xref="paper",
-            yref="paper",
-            x=1,
-            y=0,
-            xanchor="right",
-            yanchor="bottom",
-        )
+    if not hidden:
+        return []
+    return [
+        {
+            "text": f"{hidden} values of 0 have no place on a logarithmic axis",
+            "showarrow": False,
+            "xref": "paper",
+            "yref": "paper",
+            "x": 1,
+            "y": 0,
+            "xanchor": "right",
+            "yanchor": "bottom",
+        }
+    ]
