@@ -12,6 +12,7 @@ from analysis.figures.theme import (
 )
 from analysis.outliers import find_neighbours, rank_channel
 from analysis.scores import Score, score_channels
+from analysis.spread import correlate_ranks, rank_all, summarize_spread
 from analysis.tables import (
     REPRESENTATIONS,
     ROLES,
@@ -26,11 +27,15 @@ from pages.components import (
     controls,
     derived,
     downloads,
+    fairness,
     frames,
     picker,
     selection,
     shell,
 )
+
+# Pixels: five in a row on a wide page, three and two on a narrow one.
+METRIC_WIDTH = 175
 
 shell.open_page("Channels")
 version = picker.read_one()
@@ -58,14 +63,15 @@ here = f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[ro
 
 with st.container(horizontal=True):
     rank = int(ranks[at, REPRESENTATIONS.index(representation), ROLES.index(role)])
-    st.metric(
-        f"Rank in layer {layer}", f"{rank:,} of {table.channels:,}", border=True, help="By max |x|."
-    )
-    st.metric("max |x|", f"{max_abs:.4g}", border=True)
     times = float(score_channels(cell, Score.TIMES_MEDIAN)[channel])
-    st.metric("× median", f"{times:.4g}", border=True, help="max |x| over the median channel's.")
-    st.metric("mean", f"{mean:.4g}", border=True)
-    st.metric("std", f"{std:.4g}", border=True)
+    for label, value, help in (
+        (f"Rank in layer {layer}", f"{rank:,} of {table.channels:,}", "By max |x|."),
+        ("max |x|", f"{max_abs:.4g}", "Largest absolute value over all tokens."),
+        ("× median", f"{times:.4g}", "max |x| over the median channel's."),
+        ("mean", f"{mean:.4g}", "Over all tokens, signed."),
+        ("std", f"{std:.4g}", "Standard deviation over all tokens."),
+    ):
+        st.metric(label, value, border=True, help=help, width=METRIC_WIDTH)
 
 st.subheader(f"Channel {channel} through depth")
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
@@ -94,6 +100,8 @@ downloads.show_figure(
 )
 if not signed:
     st.caption(f"Thin lines: the median channel's {STATISTIC_LABELS[statistic]}.")
+if statistic is Statistic.MAX_ABS:
+    fairness.warn_of_roles({ROLE_LABELS[r]: table.count(layer, r) for r in roles})
 downloads.show_figure(
     figures.build_rank_curves(
         table.layers,
@@ -110,25 +118,41 @@ downloads.show_figure(
 st.subheader(here)
 unit = describe_unit(representation)
 everything = channel_frame(table, layer, representation, role)
-left, right = st.columns(2, gap="medium")
-with left:
-    downloads.show_figure(
-        figures.build_value_histogram(
-            cell[STATISTICS.index(statistic)],
-            channel=channel,
-            value_label=f"{'|mean|' if signed else STATISTIC_LABELS[statistic]} ({unit})",
-            mode=mode,
-        ),
-        "all channels",
-    )
-with right:
-    clicked = downloads.show_figure(
-        figures.build_mean_std_scatter(cell, channel=channel, unit=unit, mode=mode),
-        "mean and std",
-        everything,
-        clickable=True,
-    )
+size_label = "|mean|" if signed else STATISTIC_LABELS[statistic]
+others = {}
+if controls.switch_others():
+    drawn = table.values[at, ..., STATISTICS.index(statistic), :]
+    others = {
+        cell: drawn[place]
+        for cell, place in zip(cells, places, strict=True)
+        if cell != (representation, role)
+    }
+units = dict.fromkeys(describe_unit(r) for r in (representation, *(r for r, _ in others)))
+downloads.show_figure(
+    figures.build_value_histogram(
+        cell[STATISTICS.index(statistic)],
+        channel=channel,
+        value_label=f"{size_label} ({', '.join(units)})",
+        others=others,
+        mode=mode,
+    ),
+    "all channels",
+    everything,
+)
+clicked = downloads.show_figure(
+    figures.build_mean_std_scatter(cell, channel=channel, unit=unit, mode=mode),
+    "mean and std",
+    everything,
+    clickable=True,
+)
+pairs = correlate_ranks(cell)
+if pairs:
+    said = ", ".join(f"{a} and {b} {found:.2f}" for (a, b), found in pairs.items())
+    st.caption(f"Rank correlation over channels: {said}.")
 channel_links.turn_to(clicked, "mean and std")
+spread = summarize_spread(cell, channel)
+frames.show_spread(spread, channel)
+downloads.show_csv(spread, "spread")
 st.markdown("**Neighbours in the ranking by max |x|**")
 neighbours = find_neighbours(table, layer, representation, role, channel)
 # A table for each channel: with the next one's neighbours the selected row would be another.
@@ -136,4 +160,6 @@ row = frames.show_channels(neighbours, f"neighbours of {channel}", marked=channe
 channel_links.turn_to(row, f"neighbours of {channel}")
 with st.expander("All channels", on_change="rerun", key="all channels") as expander:
     if expander.open:
-        channel_links.turn_to(frames.show_channels(everything, "every channel"), "every channel")
+        ranked = everything.assign(rank=rank_all(cell))[["rank", *everything.columns]]
+        channel_links.turn_to(frames.show_channels(ranked, "every channel"), "every channel")
+        downloads.show_csv(ranked, "every channel")

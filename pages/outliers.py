@@ -22,8 +22,8 @@ from pages.components import (
     shell,
 )
 
+# Half of all channels are below the median: their robust score is negative.
 LOWEST_ROBUST = 0.1
-"""Half of all channels are below the median: their robust score is negative."""
 
 shell.open_page("Outliers")
 version = picker.read_one()

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 READERS = [
     *("discovery", "tables", "extra_tables", "outliers", "scores", "role_overlap", "checks"),
+    "spread",
     *("versions", "comparison", "depth", "maps", "sharing", "figures", "jobs"),
     *("annotations", "read_only", "tour", "vocabulary", "errors"),
 ]
@@ -41,6 +42,7 @@ RULES: dict[str, list[str]] = {
     ],
     "analysis/compatibility.py": NUMPY_ONLY,
     "analysis/checks.py": NUMPY_ONLY,
+    "analysis/spread.py": NUMPY_ONLY,
     "analysis/statistics/moments.py": ["torch", "analysis.errors"],
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,6 +13,8 @@ from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
 BINS = 60
+BELOW_ONE = 0.3
+"""Where an empty bin of an outline is drawn: below the axis, which begins at a half."""
 
 
 def build_channel_depth(
@@ -134,6 +136,7 @@ def build_value_histogram(
     *,
     channel: int | None,
     value_label: str,
+    others: Mapping[tuple[Representation, TokenRole], NDArray[np.floating]] | None = None,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw how a statistic is spread over all channels, in logarithmic bins.
@@ -142,14 +145,26 @@ def build_value_histogram(
         values: ``[channels]``; the sizes are counted, zeros are told in a note.
         channel: The channel to mark.
         value_label: Axis title, with unit.
+        others: The same statistic of other cells, ``[channels]`` each, as outlines in the same
+            bins.
         mode: Light or dark.
     """
     sizes = np.abs(np.asarray(values, dtype=np.float64))
     positive = sizes[sizes > 0]
     if not len(positive):
         return theme.empty_figure("Every channel is 0 here.", mode)
-    low, high = np.log10(positive.min()) - 0.01, np.log10(positive.max()) + 0.01
+    outlines = {
+        cell: np.log10(found[found > 0])
+        for cell, other in (others or {}).items()
+        for found in [np.abs(np.asarray(other, dtype=np.float64))]
+    }
+    drawn = np.concatenate([np.log10(positive), *outlines.values()])
+    low, high = drawn.min() - 0.01, drawn.max() + 0.01
     counts, edges = np.histogram(np.log10(positive), bins=BINS, range=(low, high))
+    outlined = {
+        cell: np.histogram(found, bins=BINS, range=(low, high))[0]
+        for cell, found in outlines.items()
+    }
     middles = 10 ** ((edges[:-1] + edges[1:]) / 2)
     figure = go.Figure(
         go.Bar(
@@ -164,7 +179,36 @@ def build_value_histogram(
             showlegend=False,
         )
     )
+    bounds = theme.as_float32(np.column_stack([10 ** edges[:-1], 10 ** edges[1:]]))
+    for (representation, role), found in outlined.items():
+        figure.add_trace(
+            go.Scatter(
+                x=theme.as_float32(middles),
+                y=theme.as_float32(np.where(found > 0, found, BELOW_ONE)),
+                customdata=np.column_stack([bounds, found]).astype(np.float32),
+                mode="lines",
+                name=f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}",
+                line={
+                    "shape": "hvh",
+                    "color": theme.representation_color(representation, mode),
+                    "dash": theme.role_dash(role),
+                    "width": 1.5,
+                },
+                hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: "
+                "%{customdata[2]:d} channels",
+            )
+        )
     figure = theme.apply_theme(figure, mode)
+    median = float(np.median(positive))
+    figure.add_vline(x=median, line={"color": theme.text_color(mode), "width": 1, "dash": "dash"})
+    figure.add_annotation(
+        x=float(np.log10(median)),
+        y=1,
+        yref="paper",
+        yanchor="bottom",
+        text="median",
+        showarrow=False,
+    )
     if channel is not None and sizes[channel] > 0:
         figure.add_vline(x=float(sizes[channel]), line={"color": theme.accent_color(mode)})
         figure.add_annotation(
@@ -172,15 +216,20 @@ def build_value_histogram(
             y=1,
             yref="paper",
             yanchor="bottom",
+            yshift=16,  # above the median's name, which may stand at the same place
             text=f"channel {channel}",
+            font={"color": theme.accent_color(mode)},
             showarrow=False,
         )
     zeros = len(sizes) - len(positive)
     note = f"; {zeros} at 0 not drawn" if zeros else ""
-    figure.update_xaxes(axes.log_axis(value_label, positive))
+    figure.update_xaxes(axes.log_axis(value_label, 10**drawn))
     # Logarithmic here too: an outlier is one channel among thousands.
-    top = np.log10(counts.max()) + 0.1
-    figure.update_yaxes(axes.log_axis(f"number of channels{note}", counts), range=[-0.3, top])
+    most = max(int(found.max()) for found in [counts, *outlined.values()])
+    axis = axes.log_axis(f"number of channels{note}", np.array([1.0, most]))
+    figure.update_yaxes(axis, range=[-0.3, np.log10(most) + 0.1])
+    if outlined:  # the legend above the names of the lines
+        figure.update_layout(legend={"y": 1.12}, margin={"t": 80})
     figure.update_layout(bargap=0, hovermode="closest", uirevision=f"histogram-{value_label}")
     return figure
 
@@ -233,8 +282,12 @@ def build_mean_std_scatter(
                 x=x[[channel]],
                 y=y[[channel]],
                 customdata=facts[[channel]],
-                mode="markers",
+                mode="markers+text",
+                text=np.array([f"channel {channel}"]),
+                textposition="top left" if x[channel] > np.sqrt(x.min() * x.max()) else "top right",
+                textfont={"color": theme.accent_color(mode)},
                 name=f"channel {channel}",
+                showlegend=False,
                 marker={
                     "symbol": "circle-open",
                     "size": 16,

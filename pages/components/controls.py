@@ -94,6 +94,16 @@ def switch_symlog() -> bool:
     )
 
 
+def switch_others() -> bool:
+    """Show whether the chosen representations and roles are drawn beside the one looked at."""
+    return selection.switch(
+        "others",
+        "Outline the others",
+        default=False,
+        help="The histogram of the other representations and tokens that are chosen above.",
+    )
+
+
 def switch_storage(tables: Sequence[StatsTable]) -> bool:
     """Show whether the storage tokens are drawn too, where a backbone has some."""
     counts = (table.meta.get("counts") for table in tables)

@@ -106,7 +106,7 @@ def show_channels(frame: pd.DataFrame, key: str, *, marked: int | None = None) -
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "rank": number("Rank", format="%d", width="small"),
+            "rank": number("Rank", format="%d", width="small", help="By max |x|, from 1."),
             "channel": number("Channel", format="%d", width="small"),
             "mean": number("mean", format=_NUMBER, help=_MEAN_HELP),
             "std": number("std", format=_NUMBER, help=_STD_HELP),
@@ -115,6 +115,27 @@ def show_channels(frame: pd.DataFrame, key: str, *, marked: int | None = None) -
         },
     )
     return _read_row(event, frame)
+
+
+def show_spread(frame: pd.DataFrame, channel: int) -> None:
+    """Show how each statistic is spread over channels, and where one channel stands."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="spread",
+        column_config={
+            "statistic": st.column_config.TextColumn("Over channels"),
+            "smallest": number("smallest", format=_NUMBER),
+            "median": number("median", format=_NUMBER),
+            "average": number("average", format=_NUMBER),
+            "p99": number("p99", format=_NUMBER, help="99 % of the channels are below it."),
+            "largest": number("largest", format=_NUMBER),
+            "deviation": number("spread", format=_NUMBER, help="Standard deviation over channels."),
+            "here": number(f"channel {channel}", format=_NUMBER),
+            "rank": number("its rank", format="%d", help="1 is the largest of all channels."),
+        },
+    )
 
 
 def show_role_overlap(overlap: RoleOverlap) -> int | None:

@@ -98,11 +98,26 @@ def test_the_histogram_counts_every_channel_in_logarithmic_bins() -> None:
 
 def test_the_histogram_marks_the_channel_where_it_stands() -> None:
     figure = build_value_histogram(np.array([1.0, -40.0]), channel=1, value_label="x")
-    assert [shape.x0 for shape in figure.layout.shapes] == [40.0]
-    assert notes(figure) == ["channel 1"]
+    assert [shape.x0 for shape in figure.layout.shapes] == [20.5, 40.0]
+    assert notes(figure) == ["median", "channel 1"]
     for channel, values in ((None, [1.0, 2.0]), (0, [0.0, 2.0])):
         figure = build_value_histogram(np.array(values), channel=channel, value_label="x")
-        assert not figure.layout.shapes
+        assert notes(figure) == ["median"]
+
+
+def test_other_cells_are_outlines_in_the_same_bins_and_the_colour_of_their_representation() -> None:
+    values, other = np.array([1.0, 2.0, 3.0]), np.array([0.0, 100.0, -100.0])
+    figure = build_value_histogram(values, channel=0, value_label="x", others={CELLS[1]: other})
+    bars, outline = traces(figure)
+    assert outline.name == "global LN, CLS"
+    assert outline.line.color == theme.representation_color(Representation.GLOBAL_LN, "light")
+    np.testing.assert_array_equal(outline.x, bars.x)
+    assert bars.y.sum() == 3
+    assert outline.customdata[:, 2].sum() == 2  # the zero has no place
+    (held,) = np.flatnonzero(outline.customdata[:, 2])
+    assert outline.customdata[held, 0] < 100 < outline.customdata[held, 1]
+    assert np.log10(outline.y[0]) < figure.layout.yaxis.range[0]  # an empty bin is out of sight
+    assert_lean(figure)
 
 
 def test_one_channel_is_a_histogram_too() -> None:

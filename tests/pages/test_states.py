@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from analysis.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import PAGES, Open, figures, payload_path, texts
+from tests.pages.conftest import PAGES, ROOT, Open, figures, payload_path, texts
 
 WITH_NUMBERS = ("overview", "layers", "outliers", "channels")
 
@@ -18,6 +19,13 @@ def test_without_a_payload_the_page_says_what_to_do(open_page: Open, page: str) 
     app = open_page(page)
     assert not app.exception
     assert "Start an extraction in the sidebar, or upload" in texts(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_has_no_bare_string_which_streamlit_would_print(page: str) -> None:
+    _, *statements = ast.parse((ROOT / f"pages/{page}.py").read_text()).body  # first: what it is
+    bare = [s for s in statements if isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)]
+    assert not bare
 
 
 def test_without_a_job_the_history_says_how_to_start_one(open_page: Open) -> None:

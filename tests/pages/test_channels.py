@@ -1,0 +1,82 @@
+"""The page of one channel tells the numbers of the file, recomputed here on its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.factories.payloads import make_payload, write_payload
+from tests.pages.conftest import Open, decode, figures, payload_path, texts
+
+CHANNEL, LAYER = 7, 2
+
+
+@pytest.fixture
+def payload(project: Path) -> dict[str, Any]:
+    made = make_payload(channels=64, version="v1")
+    write_payload(payload_path(project, "v1"), made)
+    return made
+
+
+def test_the_cards_and_the_table_place_the_channel_in_its_layer(
+    payload: dict[str, Any], open_page: Open
+) -> None:
+    app = open_page("channels", channel=str(CHANNEL), layer=str(LAYER))
+    cell = {key: np.asarray(v) for key, v in payload["layers"][LAYER]["pre"]["patch"].items()}
+    cards = {metric.label: metric.value for metric in app.metric}
+    sizes = cell["max_abs"]
+    assert cards["Rank in layer 2"] == f"{1 + (sizes > sizes[CHANNEL]).sum()} of 64"
+    assert cards["× median"] == f"{sizes[CHANNEL] / np.median(sizes):.4g}"
+    assert cards["mean"] == f"{cell['mean'][CHANNEL]:.4g}"
+    spread = app.dataframe[0].value.set_index("statistic")
+    assert spread.loc["std", "largest"] == cell["std"].max()
+    assert spread.loc["mean", "smallest"] == cell["mean"].min()
+    assert spread.loc["max |x|", "here"] == sizes[CHANNEL]
+    assert "Rank correlation over channels: |mean| and std" in texts(app)
+
+
+def test_the_rank_is_told_for_every_layer(payload: dict[str, Any], open_page: Open) -> None:
+    drawn = figures(open_page("channels", channel=str(CHANNEL)))[1]
+    for representation, label in (("pre", "block output"), ("global_ln", "global LN")):
+        (line,) = [t for t in drawn["data"] if t["name"] == f"{label}, CLS"]
+        sizes = [
+            np.asarray(payload["layers"][n][representation]["cls"]["max_abs"]) for n in range(4)
+        ]
+        expected = [1 + int((values > values[CHANNEL]).sum()) for values in sizes]
+        assert decode(line["y"]).tolist() == expected
+
+
+def test_the_other_cells_are_outlined_on_demand(payload: dict[str, Any], open_page: Open) -> None:
+    plain, outlined = (
+        figures(open_page("channels", others=state, representations="pre.global_ln"))[2]
+        for state in ("off", "on")
+    )
+    assert len(plain["data"]) == 1
+    names = [trace["name"] for trace in outlined["data"]]
+    assert names == ["channels", "block output, CLS", "global LN, CLS", "global LN, patch"]
+    title = outlined["layout"]["xaxis"]["title"]["text"]
+    assert title == "max |x| (residual-stream units, normalised units)"
+
+
+def test_max_of_cls_and_patches_is_said_not_to_be_comparable(
+    payload: dict[str, Any], open_page: Open
+) -> None:
+    warning = "max |x| grows with the number of tokens (CLS 6, patch 48)"
+    assert warning in texts(open_page("channels"))
+    assert warning not in texts(open_page("channels", roles="cls"))
+    assert warning not in texts(open_page("channels", statistic="std"))
+
+
+def test_the_full_table_has_every_channel_with_its_rank(
+    payload: dict[str, Any], open_page: Open
+) -> None:
+    app = open_page("channels", layer=str(LAYER))
+    app.session_state["all channels"] = True
+    frame = app.run().dataframe[2].value
+    sizes = np.asarray(payload["layers"][LAYER]["pre"]["patch"]["max_abs"])
+    assert frame["channel"].tolist() == list(range(64))
+    np.testing.assert_array_equal(frame["max_abs"], sizes)
+    assert frame.sort_values("rank")["channel"].tolist() == np.argsort(-sizes).tolist()
