@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,72 +16,103 @@ from analysis.vocabulary import Representation, TokenRole
 
 SMALLEST_RANGE = 0.01
 
+_HEIGHT = 0.42
+"""Of a panel, as a share of the figure; between the two stands the legend of the lower one."""
+
+
+@dataclass(frozen=True)
+class ChannelEffect:
+    """One difference of every channel between two versions."""
+
+    value: NDArray[np.floating]
+    """``[channels]``: B - A; NaN where it is not known."""
+    error: NDArray[np.floating]
+    """``[channels]``: standard error; NaN where there is no noise to compare with."""
+    flagged: NDArray[np.bool_]
+    """``[channels]``: beyond the noise."""
+    label: str
+    """What the values are, with unit."""
+
 
 def build_channel_effects(
-    value: NDArray[np.floating],
-    error: NDArray[np.floating],
-    flagged: NDArray[np.bool_],
+    shift: ChannelEffect,
+    ratio: ChannelEffect,
     *,
     representation: Representation,
-    value_label: str,
     mode: Mode = "light",
 ) -> go.Figure:
-    """Draw the difference of every channel; colour has only what exceeds the noise.
+    """Draw two differences of every channel, one above the other over the same channels.
+
+    Colour has only what exceeds the noise. Both are one figure because every figure of that many
+    points costs the browser a drawing surface of its own, which takes longer than the points.
 
     Args:
-        value: ``[channels]``: B - A.
-        error: ``[channels]``: standard error; NaN where there is no noise to compare with.
-        flagged: ``[channels]``: beyond the noise.
+        shift: Drawn above.
+        ratio: Drawn below.
         representation: Of what; the colour.
-        value_label: What the values are, with unit.
         mode: Light or dark.
     """
-    drawn = np.isfinite(value)
-    if not drawn.any():
+    if not (np.isfinite(shift.value).any() or np.isfinite(ratio.value).any()):
         return theme.empty_figure("There is no difference to draw.", mode)
-    channels = np.arange(len(value), dtype=np.int32)
-    facts = np.column_stack([channels, value, error]).astype(np.float32)
-    tested = bool(np.isfinite(error).any())
-    quiet, loud = np.flatnonzero(drawn & ~flagged), np.flatnonzero(drawn & flagged)
+    color = theme.representation_color(representation, mode)
+    layout: dict[str, object] = {
+        "xaxis": {"anchor": "y", "matches": "x2", "showticklabels": False},
+        "xaxis2": {"anchor": "y2", "title": {"text": "channel"}, "tickformat": "d"},
+        "yaxis": _effect_axis(shift, mode) | {"domain": [1 - _HEIGHT, 1]},
+        "yaxis2": _effect_axis(ratio, mode) | {"domain": [0, _HEIGHT], "anchor": "x2"},
+        "legend2": {"orientation": "h", "yanchor": "bottom", "y": _HEIGHT + 0.02, "x": 0},
+        "uirevision": f"effects-{representation}",
+    }
+    traces = [
+        trace | place
+        for effect, place in (
+            (shift, {"xaxis": "x", "yaxis": "y", "legend": "legend"}),
+            (ratio, {"xaxis": "x2", "yaxis": "y2", "legend": "legend2"}),
+        )
+        for trace in _draw_effect(effect, color, mode)
+    ]
+    return theme.make_figure(traces, layout, mode)
+
+
+def _draw_effect(effect: ChannelEffect, color: str, mode: Mode) -> list[dict[str, object]]:
+    drawn = np.isfinite(effect.value)
+    channels = np.arange(len(effect.value), dtype=np.int32)
+    facts = np.column_stack([channels, effect.value, effect.error]).astype(np.float32)
+    tested = bool(np.isfinite(effect.error).any())
+    quiet, loud = np.flatnonzero(drawn & ~effect.flagged), np.flatnonzero(drawn & effect.flagged)
     named = "within the noise" if tested else "not tested"
-    figure = go.Figure()
-    for name, chosen, color, size in (
-        (f"{named} ({len(quiet)})", quiet, theme.muted_color(mode), 4),
-        (
-            f"beyond the noise ({len(loud)})",
-            loud,
-            theme.representation_color(representation, mode),
-            7,
-        ),
-    ):
-        if len(chosen) or tested:
-            figure.add_trace(
-                go.Scattergl(
-                    x=channels[chosen],
-                    y=theme.as_float32(value[chosen]),
-                    customdata=facts[chosen],
-                    mode="markers",
-                    name=name,
-                    marker={"color": color, "size": size},
-                    hovertemplate="channel %{customdata[0]:d}: %{customdata[1]:.3g} ± "
-                    "%{customdata[2]:.2g}<extra></extra>",
-                )
-            )
-    figure.update_layout(
-        xaxis={"title": {"text": "channel"}, "tickformat": "d"},
-        yaxis={
-            "title": {"text": value_label},
-            "tickformat": "~g",
-            "zeroline": True,
-            "zerolinecolor": theme.muted_color(mode),
-        },
-        hovermode="closest",
-        uirevision=f"effects-{value_label}",
-    )
-    largest = float(np.abs(value[drawn]).max())
-    if largest < SMALLEST_RANGE:  # rounding is not to look like a difference
-        figure.update_yaxes(range=[-SMALLEST_RANGE, SMALLEST_RANGE])
-    return theme.apply_theme(figure, mode)
+    return [
+        {
+            "type": "scattergl",
+            "x": channels[chosen],
+            "y": theme.as_float32(effect.value[chosen]),
+            "customdata": facts[chosen],
+            "mode": "markers",
+            "name": f"{name} ({len(chosen)})",
+            "marker": {"color": ink, "size": size},
+            "hovertemplate": "channel %{customdata[0]:d}: %{customdata[1]:.3g} ± "
+            "%{customdata[2]:.2g}<extra></extra>",
+            "showlegend": True,
+        }
+        for name, chosen, ink, size in (
+            (named, quiet, theme.muted_color(mode), 4),
+            ("beyond the noise", loud, color, 7),
+        )
+        if len(chosen) or (tested and drawn.any())
+    ]
+
+
+def _effect_axis(effect: ChannelEffect, mode: Mode) -> dict[str, object]:
+    axis: dict[str, object] = {
+        "title": {"text": effect.label},
+        "tickformat": "~g",
+        "zeroline": True,
+        "zerolinecolor": theme.muted_color(mode),
+    }
+    known = np.abs(effect.value[np.isfinite(effect.value)])
+    if len(known) and known.max() < SMALLEST_RANGE:  # rounding is not to look like a difference
+        axis["range"] = [-SMALLEST_RANGE, SMALLEST_RANGE]
+    return axis
 
 
 def build_flagged_curves(
@@ -107,7 +139,12 @@ def build_flagged_curves(
         100 * share,
         representations,
         roles,
-        title=axes.label_with_unit("channels beyond the noise", "% of all channels"),
+        height={
+            "title": {
+                "text": axes.label_with_unit("channels beyond the noise", "% of all channels")
+            },
+            "rangemode": "tozero",
+        },
         revision="flagged",
         mode=mode,
     )

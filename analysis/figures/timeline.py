@@ -31,29 +31,28 @@ def build_channel_timeline(
     """
     if not len(channels):
         return theme.empty_figure("Choose channels to follow.", mode)
-    figure = go.Figure()
-    for index, channel in enumerate(channels):
-        facts = np.full((len(names), 1), channel, dtype=np.int32)
-        color = theme.palette(mode)[index % len(theme.palette(mode))]
-        figure.add_trace(
-            go.Scatter(
-                x=np.array(names),
-                y=theme.as_float32(np.where(values[:, index] > 0, values[:, index], np.nan)),
-                customdata=facts,
-                mode="lines+markers",
-                name=f"channel {channel}",
-                line={"color": color, "width": 2},
-                marker={"size": 9},
-                hovertemplate="%{y:.4g}",
-            )
-        )
-    figure.update_layout(
-        xaxis={"type": "category", "title": {"text": "version"}},
-        yaxis=axes.log_axis(value_label, values),
-        hovermode="x unified",
-        uirevision="channel-timeline",
-    )
-    return theme.apply_theme(figure, mode)
+    colors = theme.palette(mode)
+    traces = [
+        {
+            "type": "scatter",
+            "x": np.array(names),
+            "y": theme.as_float32(np.where(values[:, index] > 0, values[:, index], np.nan)),
+            "customdata": np.full((len(names), 1), channel, dtype=np.int32),
+            "mode": "lines+markers",
+            "name": f"channel {channel}",
+            "line": {"color": colors[index % len(colors)], "width": 2},
+            "marker": {"size": 9},
+            "hovertemplate": "%{y:.4g}",
+        }
+        for index, channel in enumerate(channels)
+    ]
+    layout = {
+        "xaxis": {"type": "category", "title": {"text": "version"}},
+        "yaxis": axes.log_axis(value_label, values),
+        "hovermode": "x unified",
+        "uirevision": "channel-timeline",
+    }
+    return theme.make_figure(traces, layout, mode)
 
 
 def build_drift_timeline(
@@ -73,25 +72,25 @@ def build_drift_timeline(
     """
     if not len(layers) or len(names) < 2:
         return theme.empty_figure("There is no later version to compare with the first.", mode)
-    figure = go.Figure()
-    for index, name in enumerate(names[1:], start=1):
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=theme.as_float32(drift[index]),
-                mode="lines+markers",
-                name=name,
-                line={"color": theme.version_color(index, mode), "width": 2},
-                marker={"size": 5},
-                hovertemplate="%{y:.4g}",
-            )
-        )
+    traces = [
+        {
+            "type": "scatter",
+            "x": layers.astype(np.int32),
+            "y": theme.as_float32(drift[index]),
+            "mode": "lines+markers",
+            "name": name,
+            "line": {"color": theme.version_color(index, mode), "width": 2},
+            "marker": {"size": 5},
+            "hovertemplate": "%{y:.4g}",
+        }
+        for index, name in enumerate(names[1:], start=1)
+    ]
     title = axes.label_with_unit(f"drift from {names[0]}", "standard deviations, rms over channels")
-    figure.update_layout(
-        xaxis=axes.layer_axis(layers),
-        yaxis={"title": {"text": title}, "rangemode": "tozero"},
-        hovermode="x unified",
-        uirevision="drift-timeline",
-        showlegend=True,
-    )
-    return theme.apply_theme(figure, mode)
+    layout = {
+        "xaxis": axes.layer_axis(layers),
+        "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
+        "hovermode": "x unified",
+        "uirevision": "drift-timeline",
+        "showlegend": True,
+    }
+    return theme.make_figure(traces, layout, mode)

@@ -40,20 +40,18 @@ def build_drift_curves(
         log: Logarithmic y axis.
         mode: Light or dark.
     """
-    figure = build_depth_lines(
+    title = axes.label_with_unit("drift", "standard deviations, rms over channels")
+    return build_depth_lines(
         layers,
         drift,
         representations,
         roles,
         noise=noise,
         filled=beyond,
-        title=axes.label_with_unit("drift", "standard deviations, rms over channels"),
+        height=axes.log_axis(title) if log else {"title": {"text": title}, "rangemode": "tozero"},
         revision=f"drift-{log}",
         mode=mode,
     )
-    if log and figure.data:
-        figure.update_yaxes(type="log", tickformat="~g")
-    return figure
 
 
 def build_jaccard_curves(
@@ -79,20 +77,18 @@ def build_jaccard_curves(
         roles: Which to draw.
         mode: Light or dark.
     """
-    figure = build_depth_lines(
+    title = axes.label_with_unit(f"overlap of the top {k} channels", f"{measure}, 0 to 1")
+    return build_depth_lines(
         layers,
         jaccard,
         representations,
         roles,
         noise=by_chance,
         noise_name="without a change",
-        title=axes.label_with_unit(f"overlap of the top {k} channels", f"{measure}, 0 to 1"),
+        height={"title": {"text": title}, "range": [-0.03, 1.03]},
         revision=f"jaccard-{k}-{measure}",
         mode=mode,
     )
-    if figure.data:
-        figure.update_yaxes(range=[-0.03, 1.03])
-    return figure
 
 
 def build_channel_comparison(
@@ -124,17 +120,17 @@ def build_channel_comparison(
     channels = np.arange(len(values_a), dtype=np.int32)
     facts = np.column_stack([channels, values_a, values_b]).astype(np.float32)
     x, y = (theme.as_float32(np.maximum(values, floor)) for values in (values_a, values_b))
-    figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(
-            x=theme.as_float32([floor, ceiling]),
-            y=theme.as_float32([floor, ceiling]),
-            mode="lines",
-            name="no change",
-            line={"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
-            hoverinfo="skip",
-        )
-    )
+    traces: list[dict[str, object]] = [
+        {
+            "type": "scatter",
+            "x": theme.as_float32([floor, ceiling]),
+            "y": theme.as_float32([floor, ceiling]),
+            "mode": "lines",
+            "name": "no change",
+            "line": {"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
+            "hoverinfo": "skip",
+        }
+    ]
     marked = (
         {key: np.asarray(status[key], np.int64) for key in _STATUS_LABELS if key in status}
         if status
@@ -147,24 +143,27 @@ def build_channel_comparison(
         (_STATUS_LABELS[key], chosen, colors[key], _STATUS_SYMBOLS[key], 9)
         for key, chosen in marked.items()
     ]
-    for name, chosen, color, symbol, size in groups:
-        figure.add_trace(
-            go.Scattergl(
-                x=x[chosen],
-                y=y[chosen],
-                customdata=facts[chosen],
-                mode="markers",
-                name=f"{name} ({len(chosen)})",
-                marker={"color": color, "symbol": symbol, "size": size},
-                hovertemplate="channel %{customdata[0]:d}<br>%{customdata[1]:.4g} to "
-                "%{customdata[2]:.4g}<extra></extra>",
-            )
-        )
-    bounds = [float(np.log10(floor)), float(np.log10(ceiling))]
-    figure.update_xaxes(axes.log_axis(f"{names[0]}: {value_label}", x, y), range=bounds)
-    figure.update_yaxes(axes.log_axis(f"{names[1]}: {value_label}", x, y), range=bounds)
-    figure.update_layout(hovermode="closest", uirevision=f"a-against-b-{value_label}")
-    return theme.apply_theme(figure, mode)
+    traces += [
+        {
+            "type": "scattergl",
+            "x": x[chosen],
+            "y": y[chosen],
+            "customdata": facts[chosen],
+            "mode": "markers",
+            "name": f"{name} ({len(chosen)})",
+            "marker": {"color": color, "symbol": symbol, "size": size},
+            "hovertemplate": "channel %{customdata[0]:d}<br>%{customdata[1]:.4g} to "
+            "%{customdata[2]:.4g}<extra></extra>",
+        }
+        for name, chosen, color, symbol, size in groups
+    ]
+    bounds = {"range": [float(np.log10(floor)), float(np.log10(ceiling))]}
+    layout = {
+        "xaxis": axes.log_axis(f"{names[0]}: {value_label}", x, y) | bounds,
+        "yaxis": axes.log_axis(f"{names[1]}: {value_label}", x, y) | bounds,
+        "uirevision": f"a-against-b-{value_label}",
+    }
+    return theme.make_figure(traces, layout, mode)
 
 
 def build_top_changes(
@@ -183,43 +182,46 @@ def build_top_changes(
     rows = np.arange(len(frame), dtype=np.int32)
     ends = [theme.as_float32(frame[column].to_numpy()) for column in ("max_abs_a", "max_abs_b")]
     facts = frame[["channel", "rank_a", "rank_b"]].to_numpy(dtype=np.int32)
-    figure = go.Figure()
     gaps = np.full(len(frame), np.nan, dtype=np.float32)
-    figure.add_trace(
-        go.Scatter(
-            x=np.column_stack([*ends, gaps]).ravel(),
-            y=np.repeat(rows, 3).astype(np.float32),
-            mode="lines",
-            line={"color": theme.muted_color(mode), "width": 2},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
-    for index, (name, values) in enumerate(zip(names, ends, strict=True)):
-        figure.add_trace(
-            go.Scatter(
-                x=values,
-                y=rows,
-                customdata=facts,
-                mode="markers",
-                name=name,
-                marker={"color": theme.version_color(index, mode), "size": 10},
-                hovertemplate=f"channel %{{customdata[0]:d}}: %{{x:.4g}}, rank "
-                f"%{{customdata[{index + 1}]:d}}<extra></extra>",
-            )
-        )
+    traces: list[dict[str, object]] = [
+        {
+            "type": "scatter",
+            "x": np.column_stack([*ends, gaps]).ravel(),
+            "y": np.repeat(rows, 3).astype(np.float32),
+            "mode": "lines",
+            "line": {"color": theme.muted_color(mode), "width": 2},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
+    traces += [
+        {
+            "type": "scatter",
+            "x": values,
+            "y": rows,
+            "customdata": facts,
+            "mode": "markers",
+            "name": name,
+            "marker": {"color": theme.version_color(index, mode), "size": 10},
+            "hovertemplate": f"channel %{{customdata[0]:d}}: %{{x:.4g}}, rank "
+            f"%{{customdata[{index + 1}]:d}}<extra></extra>",
+        }
+        for index, (name, values) in enumerate(zip(names, ends, strict=True))
+    ]
     labels = frame["channel"].astype(str).to_numpy(dtype=str)
     notes = frame["status"].map({"new": " (new)", "gone": " (gone)", "kept": ""})
-    figure.update_xaxes(axes.log_axis(value_label, *ends))
-    figure.update_yaxes(
-        title={"text": "channel"},
-        tickmode="array",
-        tickvals=rows,
-        ticktext=np.char.add(labels, notes.to_numpy(dtype=str)),
-        range=[len(frame) - 0.5, -0.5],
-    )
-    figure.update_layout(hovermode="closest", uirevision=f"top-changes-{value_label}")
-    return theme.apply_theme(figure, mode)
+    layout = {
+        "xaxis": axes.log_axis(value_label, *ends),
+        "yaxis": {
+            "title": {"text": "channel"},
+            "tickmode": "array",
+            "tickvals": rows,
+            "ticktext": np.char.add(labels, notes.to_numpy(dtype=str)),
+            "range": [len(frame) - 0.5, -0.5],
+        },
+        "uirevision": f"top-changes-{value_label}",
+    }
+    return theme.make_figure(traces, layout, mode)
 
 
 def build_depth_lines(
@@ -228,7 +230,7 @@ def build_depth_lines(
     representations: Sequence[Representation],
     roles: Sequence[TokenRole],
     *,
-    title: str,
+    height: dict[str, object],
     revision: str,
     mode: Mode,
     noise: NDArray[np.floating] | None = None,
@@ -242,7 +244,7 @@ def build_depth_lines(
         values: ``[layers, 3, 2]``.
         representations: Which to draw.
         roles: Which to draw.
-        title: Of the y axis.
+        height: Settings of the y axis.
         revision: Zoom survives while this stays the same.
         mode: Light or dark.
         noise: ``[layers, 3, 2]``: drawn where it is known.
@@ -251,7 +253,7 @@ def build_depth_lines(
     """
     if not len(layers) or not representations or not roles:
         return theme.empty_figure("The two versions share no layer that is selected.", mode)
-    traces: list[dict[str, object]] = []  # one validation for all of them
+    traces: list[dict[str, object]] = []
     for representation in representations:
         for role in roles:
             cell = (
@@ -267,6 +269,7 @@ def build_depth_lines(
                 symbol = np.where(filled[cell], symbol, f"{symbol}-open")
             traces.append(
                 {
+                    "type": "scatter",
                     "x": layers.astype(np.int32),
                     "y": theme.as_float32(values[cell]),
                     "name": name,
@@ -280,6 +283,7 @@ def build_depth_lines(
             if noise is not None and np.isfinite(noise[cell]).any():
                 traces.append(
                     {
+                        "type": "scatter",
                         "x": layers.astype(np.int32),
                         "y": theme.as_float32(noise[cell]),
                         "name": f"{name}: {noise_name}",
@@ -291,16 +295,13 @@ def build_depth_lines(
                         "hovertemplate": "%{y:.4g}",
                     }
                 )
-    figure = go.Figure(
-        traces,
-        {
-            "xaxis": axes.layer_axis(layers),
-            "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
-            "hovermode": "x unified",
-            "uirevision": revision,
-        },
-    )
-    return theme.apply_theme(figure, mode)
+    layout = {
+        "xaxis": axes.layer_axis(layers),
+        "yaxis": height,
+        "hovermode": "x unified",
+        "uirevision": revision,
+    }
+    return theme.make_figure(traces, layout, mode)
 
 
 def _status_colors(mode: Mode) -> dict[str, str]:

@@ -2,64 +2,56 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from analysis.comparison.noise import CellNoise, Effect
-from analysis.figures.axes import label_with_unit
-from analysis.figures.noise import build_channel_effects
+from analysis.figures import axes
+from analysis.figures.noise import ChannelEffect, build_channel_effects
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import channel_links, differences, downloads
 from pages.components.picker import Version
+
+ROWS = 26
+"""Room for two panels, in the rows of `downloads.show_figure`."""
 
 
 def show(
     a: Version, b: Version, layer: int, representation: Representation, role: TokenRole
 ) -> None:
-    """Show both effects side by side, or say why they cannot be judged."""
+    """Show both effects over the same channels, or say why they cannot be judged."""
     cell = differences.examine_channels(a, b, layer, representation, role)
     shift = "shift of the mean", "B − A, in standard deviations"
     ratio = "log ratio of the std", "log(B / A)"
-    picked = None
-    for column, name, label, effect in zip(
-        st.columns(2),
-        ("shift", "log ratio of std"),
-        (shift, ratio),
-        (cell.shift, cell.log_ratio),
-        strict=True,
-    ):
-        with column:
-            clicked = downloads.show_figure(
-                build_channel_effects(
-                    effect.value,
-                    effect.error,
-                    effect.flagged,
-                    representation=representation,
-                    value_label=label_with_unit(*label),
-                    mode=downloads.mode(),
-                ),
-                name,
-                partial(_tabulate, effect),
-                clickable=True,
-            )
-            picked = clicked if picked is None else picked
+    picked = downloads.show_figure(
+        build_channel_effects(
+            _label(cell.shift, *shift),
+            _label(cell.log_ratio, *ratio),
+            representation=representation,
+            mode=downloads.mode(),
+        ),
+        "channel effects",
+        lambda: _tabulate(cell),
+        rows=ROWS,
+        clickable=True,
+    )
     st.caption(_explain(cell))
     channel_links.follow(picked)
 
 
-def _tabulate(effect: Effect) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "channel": np.arange(len(effect.value), dtype=np.int32),
-            "difference": effect.value,
-            "standard error": effect.error,
-            "p": effect.p,
-            "beyond noise": effect.flagged,
-        }
-    )
+def _label(effect: Effect, *label: str) -> ChannelEffect:
+    return ChannelEffect(effect.value, effect.error, effect.flagged, axes.label_with_unit(*label))
+
+
+def _tabulate(cell: CellNoise) -> pd.DataFrame:
+    frame = pd.DataFrame({"channel": np.arange(len(cell.flagged), dtype=np.int32)})
+    for name, effect in (("shift", cell.shift), ("log ratio of std", cell.log_ratio)):
+        frame[name] = effect.value
+        frame[f"{name}, standard error"] = effect.error
+        frame[f"{name}, p"] = effect.p
+        frame[f"{name}, beyond noise"] = effect.flagged
+    return frame
 
 
 def _explain(cell: CellNoise) -> str:

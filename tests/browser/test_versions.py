@@ -31,7 +31,7 @@ def test_a_click_on_a_channel_leads_to_its_page(
     tab = open_tab()
     tab.open(f"{serve(project).url}/versions?version={keys[0]}&compare={keys[1]}")
     tab.wait_for_charts()
-    plot = ".st-key-figure-shift .js-plotly-plot"
+    plot = ".st-key-figure-channel-effects .js-plotly-plot"
     tab.page.wait_for_selector(f"{plot} .main-svg", timeout=90_000)
     tab.page.locator(plot).scroll_into_view_if_needed()
     tab.page.wait_for_selector(READY)

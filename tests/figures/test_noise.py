@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.figures import theme
-from analysis.figures.noise import SMALLEST_RANGE, build_channel_effects, build_flagged_curves
+from analysis.figures.noise import (
+    SMALLEST_RANGE,
+    ChannelEffect,
+    build_channel_effects,
+    build_flagged_curves,
+)
 from analysis.figures.versions import build_drift_curves, build_jaccard_curves
 from analysis.vocabulary import Representation
 from tests.figures.reading import assert_lean, named, names, notes, title, traces
@@ -11,46 +20,59 @@ from tests.figures.reading import assert_lean, named, names, notes, title, trace
 VALUE = np.array([0.5, -0.1, 0.0, 2.0])
 ERROR = np.array([0.1, 0.1, 0.1, 0.2])
 FLAGGED = np.array([True, False, False, True])
+UNKNOWN = np.full(4, np.nan)
 PRE = Representation.PRE
 
 
+def _effect(factor: float = 1.0, **changes: Any) -> ChannelEffect:
+    effect = ChannelEffect(factor * VALUE, ERROR, FLAGGED, "shift")
+    return replace(effect, **changes)
+
+
+def _untested(value: NDArray[np.float64]) -> ChannelEffect:
+    return _effect(value=value, error=UNKNOWN, flagged=np.zeros(4, bool))
+
+
 def test_only_what_exceeds_the_noise_is_coloured() -> None:
-    figure = build_channel_effects(
-        VALUE, ERROR, FLAGGED, representation=PRE, value_label="shift", mode="dark"
-    )
-    assert names(figure) == ["within the noise (2)", "beyond the noise (2)"]
-    loud, quiet = named(figure, "beyond the noise (2)"), named(figure, "within the noise (2)")
+    ratio = _effect(value=-VALUE, flagged=~FLAGGED, label="log ratio")
+    figure = build_channel_effects(_effect(), ratio, representation=PRE, mode="dark")
+    assert names(figure) == ["within the noise (2)", "beyond the noise (2)"] * 2
+    quiet, loud, _, below = traces(figure)
     assert loud.marker.color == theme.representation_color(PRE, "dark")
     assert quiet.marker.color == theme.muted_color("dark")
     assert loud.x.tolist() == [0, 3]
     np.testing.assert_allclose(loud.y, [0.5, 2.0])
     np.testing.assert_allclose(loud.customdata, [[0, 0.5, 0.1], [3, 2.0, 0.2]], rtol=1e-6)
     assert quiet.x.tolist() == [1, 2]
-    assert title(figure.layout.yaxis) == "shift"
+    assert below.x.tolist() == [1, 2]
+    np.testing.assert_allclose(below.y, [0.1, 0.0], rtol=1e-6)
+    assert [title(figure.layout.yaxis), title(figure.layout.yaxis2)] == ["shift", "log ratio"]
     assert_lean(figure)
 
 
+def test_each_effect_has_a_panel_with_its_own_legend_over_the_same_channels() -> None:
+    figure = build_channel_effects(_effect(), _effect(), representation=PRE)
+    places = [(trace.xaxis, trace.yaxis, trace.legend) for trace in traces(figure)]
+    assert places == [("x", "y", "legend")] * 2 + [("x2", "y2", "legend2")] * 2
+    assert figure.layout.xaxis.matches == "x2"  # zooming into channels zooms both
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
+    assert figure.layout.yaxis2.domain[1] < figure.layout.legend2.y < figure.layout.yaxis.domain[0]
+
+
 def test_without_noise_nothing_is_coloured_and_nothing_called_quiet() -> None:
-    unknown = np.full(4, np.nan)
-    figure = build_channel_effects(
-        VALUE, unknown, np.zeros(4, bool), representation=PRE, value_label="shift"
-    )
+    figure = build_channel_effects(_untested(VALUE), _untested(UNKNOWN), representation=PRE)
     assert names(figure) == ["not tested (4)"]
     assert traces(figure)[0].marker.color == theme.muted_color("light")
 
 
 def test_rounding_is_not_blown_up_to_look_like_a_difference() -> None:
-    figure = build_channel_effects(
-        1e-9 * VALUE, ERROR, np.zeros(4, bool), representation=PRE, value_label="shift"
-    )
+    figure = build_channel_effects(_effect(1e-9), _effect(), representation=PRE)
     assert figure.layout.yaxis.range == (-SMALLEST_RANGE, SMALLEST_RANGE)
+    assert figure.layout.yaxis2.range is None
 
 
 def test_effects_that_nobody_knows_say_so() -> None:
-    unknown = np.full(4, np.nan)
-    figure = build_channel_effects(
-        unknown, unknown, np.zeros(4, bool), representation=PRE, value_label="shift"
-    )
+    figure = build_channel_effects(_untested(UNKNOWN), _untested(UNKNOWN), representation=PRE)
     assert notes(figure) == ["There is no difference to draw."]
 
 
