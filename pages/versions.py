@@ -3,13 +3,10 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.figures import versions as figures
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.versions import compare_top_channels, config_diff
-from analysis.vocabulary import Statistic
 from pages.components import (
     channel_effects,
-    channel_links,
     controls,
     differences,
     downloads,
@@ -22,6 +19,7 @@ from pages.components import (
     reasons,
     shell,
     timeline,
+    top_changes,
     top_overlap,
 )
 from pages.components.text import plain
@@ -32,7 +30,6 @@ names = (a.name, b.name)
 frozen_twin.show(a, b)
 comparison = differences.compare(a, b)
 reasons.show(comparison.reasons)
-mode = downloads.mode()
 if comparison.drift is None:
     normalised_views.show(a, b)
     st.stop()
@@ -66,12 +63,7 @@ st.subheader(f"Top channels of {where}")
 top = compare_top_channels(a.table, b.table, layer, representation, role, score, k)
 same_counts = a.table.count(layer, role) == b.table.count(layer, role)
 frames.show_top_counts(top, names, same_counts=same_counts)
-downloads.show_figure(
-    figures.build_top_changes(top.frame, names=names, value_label=f"max |x|, {where}", mode=mode),
-    "top channels",
-    top.frame,
-    rows=len(top.frame),
-)
+top_changes.show(top, a, b, layer, representation, role)
 with st.expander("Table", on_change="rerun", key="top table") as table:
     if table.open:
         frames.show_top_comparison(top, names, score)
@@ -80,28 +72,6 @@ if not same_counts:
         "The two were measured on different numbers of tokens, and max |x| grows with them: "
         "compare ranks, not sizes."
     )
-
-st.subheader(f"Every channel of {where}")
-values_a, values_b = (
-    version.table.get(layer, representation, role, Statistic.MAX_ABS) for version in (a, b)
-)
-picked = downloads.show_figure(
-    figures.build_channel_comparison(
-        values_a,
-        values_b,
-        names=names,
-        value_label="max |x|",
-        status={
-            str(status): group["channel"].to_numpy()
-            for status, group in top.frame.groupby("status")
-        },
-        mode=mode,
-    ),
-    "channels",
-    clickable=True,
-)
-st.caption("Click a channel to follow it through the layers on the Channels page.")
-channel_links.follow(picked)
 
 top_overlap.show(a, b, score, k, representations, roles)
 if len(versions) > 2:

@@ -59,38 +59,52 @@ def build_channel_scatter(
     channels = np.arange(len(values), dtype=np.int32)
     heights = _lift(values, floor)
     facts = np.column_stack([channels, statistics.T]).astype(np.float32)
-    figure = go.Figure()
     accent, small = theme.accent_color(mode), 6 if len(values) <= SPARSE else 4
-    for name, mask, style in (
-        ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": small}),
-        ("outliers", outlier_mask, {"color": accent, "size": 8}),
-    ):
-        figure.add_trace(
-            go.Scattergl(
-                x=channels[mask],
-                y=heights[mask],
-                customdata=facts[mask],
-                mode="markers",
-                name=f"{name} ({int(mask.sum())})",
-                marker=style,
-                hovertemplate=_CHANNEL_TEMPLATE,
-            )
+    traces = [
+        {
+            "type": "scattergl",
+            "x": channels[mask],
+            "y": heights[mask],
+            "customdata": facts[mask],
+            "mode": "markers",
+            "name": f"{name} ({int(mask.sum())})",
+            "marker": style,
+            "hovertemplate": _CHANNEL_TEMPLATE,
+        }
+        for name, mask, style in (
+            ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": small}),
+            ("outliers", outlier_mask, {"color": accent, "size": 8}),
         )
-    for channel in top[outlier_mask[top]][:MAX_LABELS]:
-        figure.add_annotation(
-            x=int(channel),
-            y=float(np.log10(heights[channel])),
-            text=str(int(channel)),
-            showarrow=False,
-            yshift=10,
-            font={"size": 11},
-        )
-    if level is not None and np.isfinite(level) and level > 0:
-        figure.add_hline(y=level, line={"color": accent, "width": 1, "dash": "dash"}, layer="below")
-    figure.update_xaxes(title={"text": "channel"}, tickformat="d")
-    figure.update_yaxes(axes.log_axis(value_label, heights))
-    figure.update_layout(hovermode="closest", uirevision=f"channels-{value_label}")
-    return theme.apply_theme(figure, mode)
+    ]
+    notes = [
+        {
+            "x": int(channel),
+            "y": float(np.log10(heights[channel])),
+            "text": str(int(channel)),
+            "showarrow": False,
+            "yshift": 10,
+            "font": {"size": 11},
+        }
+        for channel in top[outlier_mask[top]][:MAX_LABELS]
+    ]
+    line = {
+        "type": "line",
+        "xref": "x domain",
+        "x0": 0,
+        "x1": 1,
+        "y0": level,
+        "y1": level,
+        "line": {"color": accent, "width": 1, "dash": "dash"},
+        "layer": "below",
+    }
+    layout = {
+        "annotations": notes,
+        "shapes": [line] if level is not None and np.isfinite(level) and level > 0 else [],
+        "xaxis": {"title": {"text": "channel"}, "tickformat": "d"},
+        "yaxis": axes.log_axis(value_label, heights),
+        "uirevision": f"channels-{value_label}",
+    }
+    return theme.make_figure(traces, layout, mode)
 
 
 def build_channel_map(
@@ -112,20 +126,10 @@ def build_channel_map(
     """
     if not values.size:
         return theme.empty_figure("No channel to draw: ask for at least one.", mode)
-    logs = _log10(values)
-    figure = go.Figure(
-        go.Heatmap(
-            x=layers.astype(np.int32),
-            y=np.arange(len(channels), dtype=np.int32),
-            z=logs,
-            customdata=_cells(values, channels, layers).reshape(*values.shape, 3),
-            colorscale=theme.magnitude_scale(mode),
-            colorbar=axes.magnitude_bar(logs, value_label),
-            hovertemplate=_CELL_TEMPLATE,
-            hoverongaps=False,
-        )
-    )
-    return _finish_map(figure, channels, layers, mode)
+    facts = _cells(values, channels, layers).reshape(*values.shape, 3)
+    hover = {"customdata": facts, "hovertemplate": _CELL_TEMPLATE}
+    cells = _draw_cells(values, layers, value_label, mode) | hover
+    return theme.make_figure([cells], _lay_out_map(channels, layers), mode)
 
 
 def build_channel_marks(
@@ -140,32 +144,31 @@ def build_channel_marks(
 
     `customdata` of each mark is (channel, layer, value). A selected mark shows as a ring.
     """
-    figure = build_channel_map(values, channels, layers, value_label=value_label, mode=mode)
     if not values.size:
-        return figure
-    figure.update_traces(customdata=None, hovertemplate=None, hoverinfo="skip")
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
     rows, columns = np.indices(values.shape, dtype=np.int32)
-    figure.add_trace(
-        go.Scattergl(
-            x=layers.astype(np.int32)[columns.ravel()],
-            y=rows.ravel(),
-            customdata=_cells(values, channels, layers),
-            mode="markers",
-            marker={
-                "symbol": "square-open",
-                "size": 14,
-                "color": theme.text_color(mode),
-                "opacity": 0,
-                "line": {"width": 3},
-            },
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 0}},
-            hovertemplate=_CELL_TEMPLATE,
-            showlegend=False,
-        )
-    )
-    figure.update_layout(hoverdistance=-1)  # the whole cell belongs to its mark
-    return figure
+    marks = {
+        "type": "scatter",  # a second WebGL surface costs more than a thousand marks
+        "x": layers.astype(np.int32)[columns.ravel()],
+        "y": rows.ravel(),
+        "customdata": _cells(values, channels, layers),
+        "mode": "markers",
+        "marker": {
+            "symbol": "square-open",
+            "size": 14,
+            "color": theme.text_color(mode),
+            "opacity": 0,
+            "line": {"width": 3},
+        },
+        "selected": {"marker": {"opacity": 1}},
+        "unselected": {"marker": {"opacity": 0}},
+        "hovertemplate": _CELL_TEMPLATE,
+        "showlegend": False,
+    }
+    cells = _draw_cells(values, layers, value_label, mode) | {"hoverinfo": "skip"}
+    # the whole cell belongs to its mark
+    layout = _lay_out_map(channels, layers) | {"hoverdistance": -1}
+    return theme.make_figure([cells, marks], layout, mode)
 
 
 def build_channel_lines(
@@ -264,13 +267,27 @@ def build_outlier_counts(
     return figure
 
 
-def _finish_map(
-    figure: go.Figure, channels: NDArray[np.integer], layers: NDArray[np.integer], mode: Mode
-) -> go.Figure:
-    figure.update_xaxes(axes.layer_axis(layers), showgrid=False)
-    figure.update_yaxes(_channel_axis(channels), showgrid=False)
-    figure.update_layout(hovermode="closest", uirevision=f"map-{len(channels)}-{len(layers)}")
-    return theme.apply_theme(figure, mode)
+def _draw_cells(
+    values: NDArray[np.floating], layers: NDArray[np.integer], value_label: str, mode: Mode
+) -> dict[str, object]:
+    logs = _log10(values)
+    return {
+        "type": "heatmap",
+        "x": layers.astype(np.int32),
+        "y": np.arange(len(values), dtype=np.int32),
+        "z": logs,
+        "colorscale": theme.magnitude_scale(mode),
+        "colorbar": axes.magnitude_bar(logs, value_label),
+        "hoverongaps": False,
+    }
+
+
+def _lay_out_map(channels: NDArray[np.integer], layers: NDArray[np.integer]) -> dict[str, object]:
+    return {
+        "xaxis": axes.layer_axis(layers) | {"showgrid": False},
+        "yaxis": _channel_axis(channels) | {"showgrid": False},
+        "uirevision": f"map-{len(channels)}-{len(layers)}",
+    }
 
 
 def _channel_axis(channels: NDArray[np.integer]) -> dict[str, object]:

@@ -47,6 +47,26 @@ def test_what_exceeds_the_noise_is_said_and_coloured(project: Path, open_page: O
     assert decode(coloured["x"]).tolist() == [5]
 
 
+def test_a_link_draws_the_top_among_all_channels(project: Path, open_page: Open) -> None:
+    first, second = _write_pair(project)
+    app = open_page("versions", version=first, compare=second, drawn="every")
+    assert not app.exception
+    shown = [name for figure in figures(app) for name in _names(figure)]
+    assert any(name.startswith("other channels") for name in shown)
+    app = open_page("versions", version=first, compare=second)
+    assert len(figures(app)) == 5  # what is not asked for is not drawn
+
+
+def test_one_figure_at_a_time_takes_a_drawing_surface_of_the_graphics_card(
+    project: Path, open_page: Open
+) -> None:
+    first, second = _write_pair(project)
+    for page in ("versions", "outliers"):
+        app = open_page(page, version=first, compare=second)
+        kinds = [{trace["type"] for trace in figure["data"]} for figure in figures(app)]
+        assert sum("scattergl" in kind for kind in kinds) == 1, page
+
+
 def test_a_finding_leads_to_its_layer(project: Path, open_page: Open) -> None:
     first, second = _write_pair(project, layers=4)
     app = open_page("versions", version=first, compare=second, layer="0", representation="pre")
