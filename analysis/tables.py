@@ -36,6 +36,8 @@ class Aggregate(StrEnum):
     P99 = "p99"
     MAX = "max"
     MEAN = "mean"
+    MIN = "min"
+    STD = "std"
 
 
 _QUANTILES = {Aggregate.MEDIAN: 0.5, Aggregate.P90: 0.9, Aggregate.P99: 0.99}
@@ -196,25 +198,38 @@ def build_table(payload: Mapping[str, Any]) -> StatsTable:
 
 
 def aggregate_channels(
-    table: StatsTable, statistic: Statistic, aggregate: Aggregate
+    table: StatsTable, statistic: Statistic, aggregate: Aggregate, *, signed: bool = False
 ) -> NDArray[np.float32]:
     """Return one number per layer, representation and role, ``[layers, 3, 2]``.
 
-    Of the mean its size |mean| is aggregated: signed means of many channels cancel and say little.
+    Args:
+        table: The payload.
+        statistic: What is aggregated.
+        aggregate: How; the std is that of a population.
+        signed: Aggregate the mean itself. Else its size |mean|: signed means of many channels
+            cancel and say little.
     """
-    values = np.abs(table.values[:, :, :, STATISTICS.index(statistic)])
-    if aggregate is Aggregate.MAX:
-        return values.max(axis=-1)
-    if aggregate is Aggregate.MEAN:
-        return values.mean(axis=-1, dtype=np.float64).astype(np.float32)
+    values = table.values[:, :, :, STATISTICS.index(statistic)]
+    if not signed:
+        values = np.abs(values)
+    match aggregate:
+        case Aggregate.MAX:
+            return values.max(axis=-1)
+        case Aggregate.MIN:
+            return values.min(axis=-1)
+        case Aggregate.MEAN:
+            return values.mean(axis=-1, dtype=np.float64).astype(np.float32)
+        case Aggregate.STD:
+            return values.std(axis=-1, dtype=np.float64).astype(np.float32)
     return np.quantile(values, _QUANTILES[aggregate], axis=-1).astype(np.float32)
 
 
-def layer_frame(table: StatsTable, statistic: Statistic) -> pd.DataFrame:
+def layer_frame(table: StatsTable, statistic: Statistic, *, signed: bool = False) -> pd.DataFrame:
     """Return every aggregate of one statistic, one row per layer, representation and role."""
     frame = _depth_index(table)
     for aggregate in Aggregate:
-        frame[aggregate.value] = aggregate_channels(table, statistic, aggregate).ravel()
+        found = aggregate_channels(table, statistic, aggregate, signed=signed)
+        frame[aggregate.value] = found.ravel()
     return frame
 
 

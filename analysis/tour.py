@@ -101,7 +101,7 @@ def show_shared_norm(table: StatsTable) -> Step | None:
             "aggregate": Aggregate.P99.value,
             "representations": f"{Representation.PER_LAYER_LN}.{Representation.GLOBAL_LN}",
             "roles": TokenRole.PATCH.value,
-            "log": "on",
+            "scale": "log",
         },
         f"In layer {first} the shared norm gives patch tokens a size of {shared[at]:.3g} (99th "
         f"percentile over channels of max |x|) where a norm of the layer's own gives "

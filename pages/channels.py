@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.figures import channels as figures
+from analysis.figures.axes import Scale
 from analysis.figures.theme import (
     REPRESENTATION_LABELS,
     ROLE_LABELS,
@@ -82,7 +83,7 @@ cells = [(r, t) for r in representations for t in roles]
 places = [(REPRESENTATIONS.index(r), ROLES.index(t)) for r, t in cells]
 course = table.values[..., STATISTICS.index(statistic), channel]
 signed = statistic is Statistic.MEAN
-symlog = signed and controls.switch_symlog()
+symlog = signed and controls.choose_scale(signed=True) is Scale.SYMLOG
 medians = None if signed else derived.aggregate(version.ref, statistic, Aggregate.MEDIAN)
 downloads.show_figure(
     figures.build_channel_depth(

@@ -7,11 +7,22 @@ from numpy.typing import NDArray
 
 from analysis.extra_tables import Part
 from analysis.figures import layers as figures
-from analysis.figures.theme import STATISTIC_LABELS
+from analysis.figures.theme import ROLE_LABELS, STATISTIC_LABELS
 from analysis.tables import REPRESENTATIONS, ROLES
-from analysis.vocabulary import Statistic
-from pages.components import controls, derived, downloads, layer_views, picker, selection, shell
+from analysis.vocabulary import Statistic, TokenRole
+from pages.components import (
+    controls,
+    derived,
+    downloads,
+    fairness,
+    frames,
+    layer_views,
+    picker,
+    selection,
+    shell,
+)
 from pages.components.layer_views import View
+from pages.components.text import plain
 
 shell.open_page("Layers")
 view = layer_views.choose_view()
@@ -32,28 +43,29 @@ with st.container(horizontal=True, gap="small", vertical_alignment="top"):
     aggregate = controls.choose_aggregate()
     representations = controls.choose_representations()
     roles = controls.choose_roles()
-with st.container(horizontal=True, gap="medium"):
-    log = selection.switch("log", "Log scale", default=True)
-    facets = selection.switch("facets", "A panel for each representation", default=False)
+with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+    signed = statistic is Statistic.MEAN and controls.switch_signed()
+    scale = controls.choose_scale(signed=signed)
+    facets = selection.switch(
+        "facets",
+        "A panel for each representation",
+        default=False,
+        help="Each with an axis of its own. Several versions always have panels.",
+    )
     storage = controls.switch_storage([version.table for version in versions])
 
 curves = []
-frames = []
 for version in versions:
     parts: list[tuple[list[str], NDArray[np.float32]]] = [
-        ([*ROLES], derived.aggregate(version.ref, statistic, aggregate))
+        ([*ROLES], derived.aggregate(version.ref, statistic, aggregate, signed=signed))
     ]
-    frames.append(derived.tabulate_depth(version.ref, statistic).assign(version=version.name))
     if storage:
         extras = derived.read_extras(version.ref)
-        found = derived.aggregate_storage(version.ref, statistic, aggregate)
+        found = derived.aggregate_storage(version.ref, statistic, aggregate, signed=signed)
         if found is None:
-            st.info(f"{version.name}: {extras.why_absent(Part.STORAGE)}")
+            st.info(f"{plain(version.name)}: {extras.why_absent(Part.STORAGE)}")
         else:
             parts.append((list(extras.storage_roles), found))
-            stored = derived.tabulate_storage(version.ref, statistic)
-            if stored is not None:
-                frames.append(stored.assign(version=version.name))
     curves += [
         figures.DepthCurve(
             version.table.layers,
@@ -67,26 +79,44 @@ for version in versions:
         for role in names
         if role in roles or role not in ROLES
     ]
-frame = pd.concat(frames)
+
+
+def tabulate() -> pd.DataFrame:
+    """Return what is drawn, with every other aggregate."""
+    rows: list[pd.DataFrame] = []
+    for version in versions:
+        found = [derived.tabulate_depth(version.ref, statistic, signed=signed)]
+        if storage:
+            of_registers = derived.tabulate_storage(version.ref, statistic, signed=signed)
+            found += [] if of_registers is None else [of_registers]
+        rows += [frame.assign(version=version.name) for frame in found]
+    return pd.concat(rows)
+
+
 downloads.show_figure(
     figures.build_depth_curves(
         curves,
         statistic=statistic,
         aggregate=aggregate.value,
         tapped=versions[0].table.tapped_layers,
-        log=log,
+        scale=scale,
+        signed=signed,
         facets=facets,
         mode=downloads.mode(),
     ),
     "layers",
-    frame,
+    tabulate,
 )
-if statistic is Statistic.MAX_ABS and len(roles) > 1:
-    st.caption(
-        "The largest absolute value grows with the number of tokens, and there are many more "
-        "patch tokens than CLS tokens: compare depths, not the two kinds of tokens."
-    )
+if statistic is Statistic.MAX_ABS:
+    fairness.warn_of_versions(versions)
+    first = versions[0].table
+    last = int(first.layers[-1])
+    tokens = {ROLE_LABELS[role]: first.count(last, role) for role in roles}
+    if storage:
+        tokens["each register"] = first.count(last, TokenRole.CLS)  # one per image too
+    fairness.warn_of_roles(tokens)
 with st.expander("Table", on_change="rerun", key="layers table") as table:
     if table.open:
-        st.caption(f"{STATISTIC_LABELS[statistic]}, aggregated over channels.")
-        st.dataframe(frame, hide_index=True, key="layers frame")
+        sized = statistic is Statistic.MEAN and not signed
+        st.caption(f"{'|mean|' if sized else STATISTIC_LABELS[statistic]}, over channels.")
+        frames.show_depth(tabulate())

@@ -230,20 +230,26 @@ def test_a_table_survives_pickling_as_one_array() -> None:
         pytest.param(Aggregate.P99, lambda v: np.percentile(v, 99), id="p99"),
         pytest.param(Aggregate.MAX, max, id="max"),
         pytest.param(Aggregate.MEAN, lambda v: sum(v) / len(v), id="mean"),
+        pytest.param(Aggregate.MIN, min, id="min"),
+        pytest.param(Aggregate.STD, lambda v: np.sqrt(np.mean((v - np.mean(v)) ** 2)), id="std"),
     ],
 )
-def test_aggregates_match_one_cell_at_a_time_and_are_of_sizes(
-    statistic: Statistic, aggregate: Aggregate, reference: Callable[[NDArray[np.float64]], float]
+@pytest.mark.parametrize("signed", [False, True])
+def test_aggregates_match_one_cell_at_a_time_and_are_of_sizes_unless_signed(
+    statistic: Statistic,
+    aggregate: Aggregate,
+    reference: Callable[[NDArray[np.float64]], float],
+    signed: bool,
 ) -> None:
     table = make_table()
-    found = aggregate_channels(table, statistic, aggregate)
+    found = aggregate_channels(table, statistic, aggregate, signed=signed)
     assert (found.shape, found.dtype) == ((4, 3, 2), np.float32)
     for layer in range(4):
         for i, representation in enumerate(Representation):
             for j, role in enumerate(TokenRole):
                 values = table.get(layer, representation, role, statistic).astype(np.float64)
-                expected = reference(np.abs(values))
-                np.testing.assert_allclose(found[layer, i, j], expected, rtol=1e-6)
+                expected = reference(values if signed else np.abs(values))
+                np.testing.assert_allclose(found[layer, i, j], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_the_layer_frame_has_a_row_per_layer_representation_and_role() -> None:

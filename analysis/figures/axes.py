@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,14 @@ from numpy.typing import NDArray
 
 from analysis.figures import theme
 from analysis.figures.theme import Mode
+
+
+class Scale(StrEnum):
+    """How values are laid out along an axis."""
+
+    LOG = "log"
+    LINEAR = "linear"
+    SYMLOG = "symlog"
 
 
 def log_axis(title: str, *drawn: NDArray[np.floating]) -> dict[str, object]:
@@ -29,40 +38,48 @@ def log_axis(title: str, *drawn: NDArray[np.floating]) -> dict[str, object]:
 
 
 def bend_to_symlog(figure: go.Figure) -> None:
-    """Make the finished y axis of signed values logarithmic on both sides of zero, in place.
+    """Make the finished y axes logarithmic on both sides of zero, in place, each on its own.
 
     Plotly has no such axis, so the values are drawn as sign(y) log10(1 + |y| / c), where c, below
     which the axis is about linear, is a thousandth of the decade of the largest; ticks and hover
     keep telling the values themselves.
     """
-    data: list[Any] = list(figure.data)
-    values = np.concatenate([np.ravel(np.asarray(trace.y, np.float64)) for trace in data])
-    sizes = np.abs(values[np.isfinite(values)])
-    if not sizes.any():
+    traces: dict[str, list[Any]] = {}
+    for trace in figure.data:
+        traces.setdefault(getattr(trace, "yaxis", None) or "y", []).append(trace)
+    for axis, drawn in traces.items():
+        _bend_axis(figure, axis, drawn)
+
+
+def _bend_axis(figure: go.Figure, axis: str, traces: Sequence[Any]) -> None:
+    values = np.concatenate([np.ravel(np.asarray(trace.y, np.float64)) for trace in traces])
+    values = values[np.isfinite(values)]
+    if not values.any():
         return
-    decade = int(np.floor(np.log10(sizes.max())))
+    decade = int(np.floor(np.log10(np.abs(values).max())))
     unit = 10.0 ** (decade - 3)
 
     def bend(value: NDArray[np.floating] | float) -> NDArray[np.floating]:
         return np.sign(value) * np.log10(1 + np.abs(value) / unit)
 
-    for trace in data:
+    for trace in traces:
         drawn = np.asarray(trace.y, np.float32)
         trace.update(
             y=theme.as_float32(bend(drawn)), customdata=drawn, hovertemplate="%{customdata:.4g}"
         )
-    for shape in figure.layout.shapes:
-        if shape.yref == "y":
+    layout: Any = figure.layout
+    for shape in layout.shapes:
+        if shape.yref == axis:
             shape.y0 = shape.y1 = float(bend(float(shape.y0)))
     powers = 10.0 ** np.arange(decade - 2, decade + 2)
     ticks = np.concatenate([-powers[::-1], [0.0], powers])
-    ticks = ticks[(ticks >= min(values[np.isfinite(values)].min(), 0) * 10)]
-    figure.update_yaxes(
+    ticks = ticks[(ticks >= min(values.min(), 0) * 10) & (ticks <= max(values.max(), 0) * 10)]
+    layout[axis.replace("y", "yaxis")].update(
         tickmode="array",
         tickvals=theme.as_float32(bend(ticks)),
         ticktext=np.array([f"{tick:,.6g}" for tick in ticks]),
         zeroline=True,
-        zerolinecolor=figure.layout.template.layout.yaxis.linecolor,
+        zerolinecolor=layout.template.layout.yaxis.linecolor,
     )
 
 
@@ -145,6 +162,7 @@ def tapped_marks(
         "y": nowhere,
         "mode": "lines",
         "name": "tapped by the config",
+        "legendgroup": "tapped",
         "line": line,
         "hoverinfo": "skip",
     }

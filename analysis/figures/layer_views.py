@@ -9,8 +9,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.figures import axes, theme
+from analysis.figures.axes import Scale
 from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, TokenRole
+
+BELOW_ONE = 0.3
+"""Where an empty bin is drawn: below the axis, which begins at a half."""
 
 _SHADES = ("solid", "dash", "dot")
 
@@ -20,7 +24,7 @@ def build_top_curves(
     top: NDArray[np.floating],
     *,
     tapped: Sequence[int] = (),
-    log: bool = True,
+    scale: Scale = Scale.LOG,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw the three largest |x| and the median |x| of each layer's output against depth.
@@ -30,7 +34,7 @@ def build_top_curves(
         top: ``[layers, 4]``: each taken over all tokens and channels of an image, averaged over
             images.
         tapped: Layers to mark.
-        log: Logarithmic y axis.
+        scale: Of the y axis.
         mode: Light or dark.
     """
     if not len(layers):
@@ -57,10 +61,13 @@ def build_top_curves(
         )
     figure = theme.apply_theme(figure, mode)
     title = axes.label_with_unit("|x|, mean over images", theme.describe_unit(Representation.PRE))
+    log = scale is Scale.LOG
     figure.update_yaxes(axes.log_axis(title, top) if log else {"title": {"text": title}})
     figure.update_xaxes(axes.layer_axis(layers))
     axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(hovermode="x unified", uirevision=f"top-{log}")
+    if scale is Scale.SYMLOG:
+        axes.bend_to_symlog(figure)
+    figure.update_layout(hovermode="x unified", uirevision=f"top-{scale}")
     return figure
 
 
@@ -153,25 +160,24 @@ def build_norm_histogram(
     first, last = max(int(held[0]) - 1, 0), min(int(held[-1]) + 2, len(edges) - 1)
     figure = go.Figure()
     for index, (role, values) in enumerate(inner.items()):
-        shown = values[first:last].astype(np.float32)
+        shown = values[first:last]
         figure.add_trace(
             go.Scatter(
                 x=theme.as_float32(np.sqrt(edges[first:last] * edges[first + 1 : last + 1])),
-                y=np.where(shown > 0, shown, np.float32(np.nan)),
-                customdata=theme.as_float32(
-                    np.column_stack([edges[first:last], edges[first + 1 : last + 1]])
-                ),
+                y=np.where(shown > 0, shown, BELOW_ONE).astype(np.float32),
+                customdata=np.column_stack(
+                    [edges[first:last], edges[first + 1 : last + 1], shown]
+                ).astype(np.float32),
                 name=f"{theme.role_label(role)} ({int(values.sum()):,} tokens)",
-                mode="lines+markers",
+                mode="lines",
                 line={
                     "shape": "hvh",
                     "width": 2,
                     "color": theme.version_color(index, mode),
                     "dash": theme.role_dash(role),
                 },
-                marker={"size": 5, "symbol": theme.role_symbol(role)},
-                hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: %{y:,d} tokens"
-                "<extra></extra>",
+                hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: "
+                "%{customdata[2]:,d} tokens",
             )
         )
     figure = theme.apply_theme(figure, mode)

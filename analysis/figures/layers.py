@@ -11,8 +11,14 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.figures import axes, theme
+from analysis.figures.axes import Scale
 from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic
+
+MAX_NAMED = 8
+"""Lines of one panel that have a name each in the legend."""
+MAX_MARKED = 24
+"""Layers up to which each has a marker; more of them hide the dashes."""
 
 _SPACING = 0.09
 """Between panels, of the width of all."""
@@ -38,7 +44,8 @@ def build_depth_curves(
     statistic: Statistic,
     aggregate: str,
     tapped: Sequence[int] = (),
-    log: bool = True,
+    scale: Scale = Scale.LOG,
+    signed: bool = False,
     facets: bool = False,
     mode: Mode = "light",
 ) -> go.Figure:
@@ -52,7 +59,9 @@ def build_depth_curves(
         statistic: What the values are.
         aggregate: How they were made of all channels, in words.
         tapped: Layers to mark.
-        log: Logarithmic y axis; values of 0 have no place there and a note counts them.
+        scale: Of the y axis; values of 0 or less have no place on a logarithmic one and a note
+            counts them.
+        signed: Whether the mean was aggregated with its sign.
         facets: One panel per representation also for one version.
         mode: Light or dark.
     """
@@ -64,6 +73,7 @@ def build_depth_curves(
     facets = facets or len(versions) > 1
     panels = shown if facets else shown[:1]
     several = len(versions) > 1
+    crowded = not facets and len(curves) > MAX_NAMED
     traces = []
     for curve in curves:
         color = (
@@ -75,32 +85,69 @@ def build_depth_curves(
         line = _build_line(curve, color, several=several, facets=facets) | _place(panel)
         if facets:
             line["showlegend"] = curve.representation is _first_with(curves, curve)
+        elif crowded:
+            line["showlegend"] = False
         traces.append(line)
     shapes, names = axes.tapped_marks(tapped, mode, panels=len(panels))
     layout: dict[str, Any] = {
         "shapes": shapes,
         "annotations": [],
         "hovermode": "x unified",
-        "uirevision": f"depth-{statistic}-{aggregate}-{log}-{len(panels)}",
+        "uirevision": f"depth-{statistic}-{aggregate}-{scale}-{signed}-{len(panels)}",
+        "legend": {"itemwidth": 40},  # a long dash and its gap
     }
-    what = f"|{statistic}|" if statistic is Statistic.MEAN else theme.STATISTIC_LABELS[statistic]
+    sized = statistic is Statistic.MEAN and not signed
+    what = f"|{statistic}|" if sized else theme.STATISTIC_LABELS[statistic]
     title = f"{what}, {aggregate} over channels"
     if not facets:  # else the unit stands above each panel
         title = axes.label_with_unit(title, *map(theme.describe_unit, shown))
     depth = axes.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
     for number, panel in enumerate(panels):
         inside = [c.values for c in curves if not facets or c.representation is panel]
-        layout |= _build_axes(number, len(panels), depth, axes.log_axis("", *inside) if log else {})
+        height = axes.log_axis("", *inside) if scale is Scale.LOG else {}
+        layout |= _build_axes(number, len(panels), depth, height)
     layout["yaxis"]["title"] = {"text": title}
     if facets:
-        layout |= {"margin": {"t": 96}, "legend": {"y": 1.16}}
+        layout |= {"margin": {"t": 96}, "legend": {"y": 1.16, "itemwidth": 40}}
         layout["annotations"] += [
             _build_title(panel, layout[f"xaxis{_suffix(number)}"]["domain"])
             for number, panel in enumerate(panels)
         ]
-    if log:
-        layout["annotations"] += _note_hidden_zeros(curves)
-    return theme.make_figure([*traces, *names], layout, mode)
+    if scale is Scale.LOG:
+        layout["annotations"] += _note_hidden(curves)
+    keys = _build_keys(curves, mode) if crowded else []
+    figure = theme.make_figure([*traces, *keys, *names], layout, mode)
+    if scale is Scale.SYMLOG:
+        axes.bend_to_symlog(figure)
+    return figure
+
+
+def _build_keys(curves: Sequence[DepthCurve], mode: Mode) -> list[dict[str, object]]:
+    """Return what explains colours and dashes apart: a name for each pair would fill the page."""
+    nowhere = np.array([np.nan], dtype=np.float32)
+    representations = dict.fromkeys(curve.representation for curve in curves)
+    styles = [
+        (theme.REPRESENTATION_LABELS[r], theme.representation_color(r, mode), "solid")
+        for r in representations
+    ]
+    roles = dict.fromkeys(curve.role for curve in curves)
+    styles += [
+        (f"{theme.role_label(role)} tokens", theme.text_color(mode), theme.role_dash(role))
+        for role in roles
+    ]
+    return [
+        {
+            "type": "scatter",
+            "x": nowhere,
+            "y": nowhere,
+            "mode": "lines",
+            "name": name,
+            "legendgroup": name,  # those without a group would stand below each other
+            "line": {"color": color, "dash": dash, "width": 2},
+            "hoverinfo": "skip",
+        }
+        for name, color, dash in styles
+    ]
 
 
 def _suffix(panel: int) -> str:
@@ -134,6 +181,7 @@ def _build_title(panel: Representation, domain: Sequence[float]) -> dict[str, ob
         "font": {"size": 16},
         "showarrow": False,
         "x": sum(domain) / 2,
+        "xanchor": "center",
         "xref": "paper",
         "y": 1.0,
         "yanchor": "bottom",
@@ -152,7 +200,7 @@ def _build_line(curve: DepthCurve, color: str, *, several: bool, facets: bool) -
         "y": theme.as_float32(curve.values),
         "name": name,
         "legendgroup": name,
-        "mode": "lines+markers",
+        "mode": "lines+markers" if len(curve.layers) <= MAX_MARKED else "lines",
         "line": {"color": color, "dash": theme.role_dash(curve.role), "width": 2},
         "marker": {"color": color, "symbol": theme.role_symbol(curve.role), "size": 5},
         "hovertemplate": "%{y:.4g}",
@@ -166,13 +214,13 @@ def _first_with(curves: Sequence[DepthCurve], curve: DepthCurve) -> Representati
     )
 
 
-def _note_hidden_zeros(curves: Sequence[DepthCurve]) -> list[dict[str, object]]:
+def _note_hidden(curves: Sequence[DepthCurve]) -> list[dict[str, object]]:
     hidden = sum(int((curve.values <= 0).sum()) for curve in curves)
     if not hidden:
         return []
     return [
         {
-            "text": f"{hidden} values of 0 have no place on a logarithmic axis",
+            "text": f"{hidden} values of 0 or less have no place on a logarithmic axis",
             "showarrow": False,
             "xref": "paper",
             "yref": "paper",

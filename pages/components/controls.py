@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from analysis.figures.axes import Scale
 from analysis.figures.theme import (
     REPRESENTATION_LABELS,
     ROLE_LABELS,
@@ -26,7 +27,13 @@ STATISTIC_HELP = (
     "The last grows with the number of tokens, so that patch and CLS are not comparable in it."
 )
 AGGREGATE_HELP = (
-    "How one number is made of all channels of a layer. Of the mean its size |mean| is taken."
+    "How one number is made of all channels of a layer. **p90**, **p99**: that share of the "
+    "channels is below it. **std**: the standard deviation over channels. Of the mean its size "
+    "|mean| is taken, unless *Signed* is on."
+)
+SCALE_HELP = (
+    "**symlog** is logarithmic on both sides of zero and has a place for zero itself; below a "
+    "thousandth of the largest value's decade it is about linear."
 )
 
 
@@ -84,13 +91,20 @@ def choose_roles() -> list[TokenRole]:
     )
 
 
-def switch_symlog() -> bool:
-    """Show whether signed values are drawn on an axis that is logarithmic on both sides of 0."""
+def choose_scale(*, signed: bool = False) -> Scale:
+    """Show the choice of the axis; for signed values it is linear or symlog, at first linear."""
+    options = [Scale.LINEAR, Scale.SYMLOG] if signed else [Scale.LOG, Scale.LINEAR, Scale.SYMLOG]
+    return selection.choose("scale", "Scale", options, default=options[0], help=SCALE_HELP)
+
+
+def switch_signed() -> bool:
+    """Show whether the mean keeps its sign when it is aggregated."""
     return selection.switch(
-        "symlog",
-        "Symlog scale",
+        "signed",
+        "Signed",
         default=False,
-        help="Logarithmic on both sides of zero, for signed values of very different sizes.",
+        help="Aggregate the mean itself instead of its size. Signed means of many channels "
+        "cancel, which shows whether they lean to one side.",
     )
 
 

@@ -36,27 +36,29 @@ def read_extras(ref: PayloadRef) -> ExtraTable:
 
 
 def aggregate(
-    ref: PayloadRef, statistic: Statistic, over_channels: Aggregate
+    ref: PayloadRef, statistic: Statistic, over_channels: Aggregate, *, signed: bool = False
 ) -> NDArray[np.float32]:
     """Return one number per layer, representation and role, ``[layers, 3, 2]``."""
-    return _aggregate(*_fingerprint(ref), statistic, over_channels)
+    return _aggregate(*_fingerprint(ref), statistic, over_channels, signed)
 
 
 def aggregate_storage(
-    ref: PayloadRef, statistic: Statistic, over_channels: Aggregate
+    ref: PayloadRef, statistic: Statistic, over_channels: Aggregate, *, signed: bool = False
 ) -> NDArray[np.float32] | None:
     """Return the same of the storage tokens, ``[layers, 3, tokens]``; None where not stored."""
-    return _aggregate_storage(*_fingerprint(ref), statistic, over_channels)
+    return _aggregate_storage(*_fingerprint(ref), statistic, over_channels, signed)
 
 
-def tabulate_depth(ref: PayloadRef, statistic: Statistic) -> pd.DataFrame:
+def tabulate_depth(ref: PayloadRef, statistic: Statistic, *, signed: bool = False) -> pd.DataFrame:
     """Return every aggregate of a statistic, one row per layer, representation and role."""
-    return _tabulate_depth(*_fingerprint(ref), statistic)
+    return _tabulate_depth(*_fingerprint(ref), statistic, signed)
 
 
-def tabulate_storage(ref: PayloadRef, statistic: Statistic) -> pd.DataFrame | None:
+def tabulate_storage(
+    ref: PayloadRef, statistic: Statistic, *, signed: bool = False
+) -> pd.DataFrame | None:
     """Return what `tabulate_depth` does, of the storage tokens; None where not stored."""
-    found = {over: aggregate_storage(ref, statistic, over) for over in Aggregate}
+    found = {over: aggregate_storage(ref, statistic, over, signed=signed) for over in Aggregate}
     table, roles = load_table(ref.path), read_extras(ref).storage_roles
     frame = pd.MultiIndex.from_product(
         [table.layers, [*map(str, Representation)], roles],
@@ -135,25 +137,38 @@ def _read_extras(path: str, size: int, mtime_ns: int) -> ExtraTable:
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)
 def _aggregate(
-    path: str, size: int, mtime_ns: int, statistic: Statistic, over_channels: Aggregate
+    path: str,
+    size: int,
+    mtime_ns: int,
+    statistic: Statistic,
+    over_channels: Aggregate,
+    signed: bool,
 ) -> NDArray[np.float32]:
-    return aggregate_channels(load_table(path), statistic, over_channels)
+    return aggregate_channels(load_table(path), statistic, over_channels, signed=signed)
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)
 def _aggregate_storage(
-    path: str, size: int, mtime_ns: int, statistic: Statistic, over_channels: Aggregate
+    path: str,
+    size: int,
+    mtime_ns: int,
+    statistic: Statistic,
+    over_channels: Aggregate,
+    signed: bool,
 ) -> NDArray[np.float32] | None:
     values = _read_extras(path, size, mtime_ns).storage_values()
     if values is None:
         return None
     # as if the storage tokens were the roles of a payload of their own
-    return aggregate_channels(replace(load_table(path), values=values), statistic, over_channels)
+    table = replace(load_table(path), values=values)
+    return aggregate_channels(table, statistic, over_channels, signed=signed)
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)
-def _tabulate_depth(path: str, size: int, mtime_ns: int, statistic: Statistic) -> pd.DataFrame:
-    return layer_frame(load_table(path), statistic)
+def _tabulate_depth(
+    path: str, size: int, mtime_ns: int, statistic: Statistic, signed: bool
+) -> pd.DataFrame:
+    return layer_frame(load_table(path), statistic, signed=signed)
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)

@@ -15,7 +15,7 @@ from analysis.depth.suppression import Suppression
 from analysis.figures.theme import role_label
 from analysis.outliers import SCORE_HELP, SCORE_LABELS, Score
 from analysis.role_overlap import RoleOverlap
-from analysis.tables import StatsTable
+from analysis.tables import Aggregate, StatsTable
 from analysis.versions import TopComparison
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.text import plain
@@ -275,6 +275,26 @@ def show_top_counts(
         )
 
 
+def show_depth(frame: pd.DataFrame) -> None:
+    """Show every aggregate of a statistic, layer by layer."""
+    number = st.column_config.NumberColumn
+    text = st.column_config.TextColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="layers frame",
+        column_order=["version", "layer", "representation", "role", "tokens", *Aggregate],
+        column_config={
+            "version": text("Version"),
+            "layer": number("Layer", format="%d", width="small"),
+            "representation": text("Representation"),
+            "role": text("Tokens"),
+            "tokens": number("Number of tokens", format="localized", width="small"),
+            **{aggregate.value: number(aggregate, format=_NUMBER) for aggregate in Aggregate},
+        },
+    )
+
+
 def show_extremes(frame: pd.DataFrame) -> None:
     """Show the layers whose values pass a bound."""
     number = st.column_config.NumberColumn
@@ -283,13 +303,17 @@ def show_extremes(frame: pd.DataFrame) -> None:
         hide_index=True,
         key="extremes",
         column_config={
-            "layer": number("Layer", format="%d"),
-            "min": number("Smallest", format=_NUMBER),
-            "min_channel": number("in channel", format="%d"),
-            "max": number("Largest", format=_NUMBER),
-            "max_channel": number("in channel ", format="%d"),
-            "channels_below": number("Channels below", format="%d"),
-            "channels_above": number("Channels above", format="%d"),
+            "layer": number("Layer", format="%d", width="small"),
+            "min": number("Smallest", format=_NUMBER, width="small"),
+            "min_channel": number("in channel", format="%d", width="small"),
+            "max": number("Largest", format=_NUMBER, width="small"),
+            "max_channel": number("in channel ", format="%d", width="small"),
+            "channels_below": number(
+                "Below", format="%d", width="small", help="Channels below the lower bound."
+            ),
+            "channels_above": number(
+                "Above", format="%d", width="small", help="Channels above the upper bound."
+            ),
         },
     )
 
@@ -317,10 +341,8 @@ def show_advice(frame: pd.DataFrame) -> None:
             "Advice": frame["advice"],
             "Because": frame["reason"],
             "Outliers": frame["outlier_share"].map("{:.2%}".format),
-            "Their energy": frame["outlier_energy"].map("{:.1%}".format),
+            "Suppression": lowered,
             "|mean| / std": frame["mean_over_std"].map("{:.2f}".format),
-            "Lowered by the shared norm": lowered,
-            "Left after it": frame["remaining"].astype(str),
         }
     )
     st.table(shown.set_index("Layer"))  # unlike a dataframe it wraps the reasons

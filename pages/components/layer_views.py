@@ -13,6 +13,7 @@ from analysis.depth.suppression import find_standings
 from analysis.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
 from analysis.extra_tables import NORM_EDGES, STORED, ExtraTable, Part
 from analysis.figures import layer_views as figures
+from analysis.figures.axes import Scale
 from analysis.figures.theme import REPRESENTATION_LABELS, describe_unit, role_label
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import channel_links, controls, derived, downloads, frames, selection
@@ -43,7 +44,12 @@ LABELS = {
 def choose_view() -> View:
     """Show the choice of a view; any statistic at first."""
     return selection.choose(
-        "view", "View", list(View), default=View.STATISTIC, format_func=LABELS.__getitem__
+        "view",
+        "View",
+        list(View),
+        default=View.STATISTIC,
+        format_func=LABELS.__getitem__,
+        help="Any statistic against depth, or one of the views that papers use.",
     )
 
 
@@ -54,13 +60,13 @@ def show_top(version: Version) -> None:
     if top is None:
         derived.explain_absence(extras, Part.TOP)
         return
-    log = selection.switch("log", "Log scale", default=True)
+    scale = controls.choose_scale()
     downloads.show_figure(
         figures.build_top_curves(
             extras.layers,
             top,
             tapped=version.table.tapped_layers,
-            log=log,
+            scale=scale,
             mode=downloads.mode(),
         ),
         "largest activations",
@@ -107,6 +113,7 @@ def show_norms(version: Version) -> None:
         st.caption(f"{beyond:,} token outputs have a norm below 0.1 or above 100,000.")
     layer = controls.choose_layer(version.table)
     at = version.table.position(layer)
+    st.subheader(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}")
     found = {role: extras.norm_hist(representation, role) for role in extras.roles}
     by_role = {role: values for role, values in found.items() if values is not None}
     downloads.show_figure(
@@ -134,10 +141,11 @@ def show_range(version: Version) -> None:
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         representation = controls.choose_representation()
         role = _choose_role(extras)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         bound = 100.0 if representation is Representation.PRE else 20.0
         lower = selection.choose_number("lower", "Lower bound", default=-bound)
         upper = selection.choose_number("upper", "Upper bound", default=bound)
-    symlog = controls.switch_symlog()
+        symlog = controls.choose_scale(signed=True) is Scale.SYMLOG
     ends = extras.value_range(representation, role)
     if ends is None:
         missing = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
@@ -217,11 +225,12 @@ def show_advice(version: Version) -> None:
     frames.show_advice(frame)
     downloads.show_csv(frame, "advice")
     st.caption(
-        "A place to start, not a measurement of a head's quality. Outliers are those of the block "
-        "output (robust score of max |x| of 10 or more). The rules, in order: no outliers: raw; "
-        "last layer or suppressed tenfold with none left: global LN; an offset (|mean| / std of 3 "
-        "or more): BatchNorm-like; at most half of the energy: per-layer LN; at most 1 % of the "
-        "channels: drop them; else BatchNorm-like."
+        "A place to start, not a measurement of a head's quality. Outliers: share of the channels "
+        "of the block output (robust score of max |x| of 10 or more). Suppression: by what factor "
+        "the shared norm lowers them. |mean| / std: their median. The rules, in order: no "
+        "outliers: raw; last layer or suppressed tenfold with none left: global LN; an offset "
+        "(|mean| / std of 3 or more): BatchNorm-like; at most half of the energy: per-layer LN; at "
+        "most 1 % of the channels: drop them; else BatchNorm-like."
     )
 
 

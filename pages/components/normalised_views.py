@@ -37,13 +37,17 @@ def show(a: Version, b: Version) -> None:
         for representation in NORMALISED
         for role in roles
     ]
-    frame = pd.concat(
-        layer_frame(version.table, statistic).assign(version=version.name) for version in (a, b)
-    )
+
+    def tabulate() -> pd.DataFrame:
+        frame = pd.concat(
+            layer_frame(version.table, statistic).assign(version=version.name) for version in (a, b)
+        )
+        return frame[frame["representation"] != str(Representation.PRE)]
+
     downloads.show_figure(
         build_depth_curves(
             curves, statistic=statistic, aggregate=aggregate.value, mode=downloads.mode()
         ),
         "normalised layers",
-        frame[frame["representation"] != str(Representation.PRE)],
+        tabulate,
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.figures import theme
+from analysis.figures.axes import Scale
 from analysis.figures.layer_views import (
     build_norm_histogram,
     build_norm_map,
@@ -27,7 +28,10 @@ def test_the_largest_three_and_the_median_are_four_lines() -> None:
     for index, name in enumerate(names(figure)[:4]):
         np.testing.assert_array_equal(named(figure, name).y, top[:, index])
     assert figure.layout.yaxis.type == "log"
-    assert build_top_curves(LAYERS, top, log=False).layout.yaxis.type is None
+    linear = build_top_curves(LAYERS, top, scale=Scale.LINEAR)
+    assert linear.layout.yaxis.type is None
+    symlog = build_top_curves(LAYERS, top * [[1], [0], [-1]], scale=Scale.SYMLOG)
+    assert "0" in symlog.layout.yaxis.ticktext
     assert "mean over images" in title(figure.layout.yaxis)
     assert_lean(figure)
 
@@ -50,8 +54,9 @@ def test_the_norm_histogram_has_a_line_for_each_role_with_its_tokens() -> None:
     figure = build_norm_histogram(counts, EDGES, unit="unit")
     assert names(figure) == ["patch (6 tokens)", "register 2 (10 tokens)"]
     line = named(figure, "patch (6 tokens)")
-    np.testing.assert_array_equal(line.y, [5, np.nan, 1])
-    np.testing.assert_allclose(line.customdata[2], [100, 1000])
+    np.testing.assert_array_equal(line.y[[0, 2]], [5, 1])
+    assert np.log10(line.y[1]) < figure.layout.yaxis.range[0]  # an empty bin is out of sight
+    np.testing.assert_allclose(line.customdata[2], [100, 1000, 1])
     assert figure.layout.yaxis.type == figure.layout.xaxis.type == "log"
     assert_lean(figure)
 

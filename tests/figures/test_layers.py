@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from analysis.figures import theme
+from analysis.figures.axes import Scale
 from analysis.figures.layers import DepthCurve, build_depth_curves
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests.figures.reading import assert_lean, named, names, notes, title, traces
@@ -17,7 +18,7 @@ CLS, PATCH = TokenRole
 
 def _curve(
     representation: Representation = PRE,
-    role: TokenRole = PATCH,
+    role: str = PATCH,
     version: str = "v1",
     scale: float = 1.0,
     layers: int = 4,
@@ -67,6 +68,10 @@ def test_several_versions_get_a_panel_per_representation_and_a_colour_each() -> 
         lines[("v2, patch", "x")] == lines[("v2, patch", "x2")] == theme.version_color(1, "light")
     )
     assert title(figure.layout.yaxis) == "max |x|, p99 over channels"
+    for note, axis in zip(
+        figure.layout.annotations, (figure.layout.xaxis, figure.layout.xaxis2), strict=True
+    ):
+        assert (note.x, note.xanchor) == (sum(axis.domain) / 2, "center")
 
 
 def test_a_version_that_lacks_the_first_representation_is_still_in_the_legend() -> None:
@@ -82,17 +87,60 @@ def test_one_version_can_be_split_into_panels_too() -> None:
     assert colors["x2"] == theme.representation_color(LN, "light")
 
 
-@pytest.mark.parametrize("log", [True, False])
-def test_the_axis_is_logarithmic_in_every_panel_or_in_none(log: bool) -> None:
-    figure = _build(_curve(PRE), _curve(LN), facets=True, log=log)
+@pytest.mark.parametrize("scale", Scale)
+def test_the_axis_is_logarithmic_in_every_panel_or_in_none(scale: Scale) -> None:
+    figure = _build(_curve(PRE), _curve(LN), facets=True, scale=scale)
     kinds = {figure.layout.yaxis.type, figure.layout.yaxis2.type}
-    assert kinds == ({"log"} if log else {None})
+    assert kinds == ({"log"} if scale is Scale.LOG else {None})
+
+
+def test_each_panel_has_a_symmetric_logarithmic_axis_of_its_own() -> None:
+    large = DepthCurve(np.arange(3), np.array([-400.0, 0.0, 40.0]), PRE, PATCH, "v1")
+    small = DepthCurve(np.arange(3), np.array([0.4, 0.0, -0.04]), LN, PATCH, "v1")
+    figure = _build(
+        large,
+        small,
+        statistic=Statistic.MEAN,
+        signed=True,
+        scale=Scale.SYMLOG,
+        facets=True,
+        tapped=(1,),
+    )
+    first, second = (t for t in traces(figure) if t.name == "patch")
+    np.testing.assert_allclose(first.y, -second.y, rtol=1e-5)  # each in its own units
+    np.testing.assert_allclose(second.customdata, small.values, rtol=1e-6)
+    assert "-100" in figure.layout.yaxis.ticktext
+    assert "0.1" in figure.layout.yaxis2.ticktext
+    assert "0.1" not in figure.layout.yaxis.ticktext
+    assert title(figure.layout.yaxis) == "mean, p99 over channels"
+    assert_lean(figure)
+
+
+def test_many_lines_have_a_legend_of_colours_and_of_dashes() -> None:
+    roles = ["cls", "patch", "storage_0", "storage_1"]
+    figure = _build(*(_curve(r, role) for r in (PRE, LN, GLOBAL) for role in roles))
+    assert names(figure) == [
+        *("block output", "per-layer LN", "global LN"),
+        *("CLS tokens", "patch tokens", "register 0 tokens", "register 1 tokens"),
+    ]
+    line = named(figure, "per-layer LN, register 1")
+    assert line.line.color == named(figure, "per-layer LN").line.color
+    assert line.line.dash == named(figure, "register 1 tokens").line.dash
+    groups = [trace.legendgroup for trace in traces(figure) if trace.showlegend is not False]
+    assert len(set(groups)) == len(groups) == 7  # plotly stacks the names of one group
+    assert_lean(figure)
+
+
+def test_markers_make_way_for_dashes_where_there_are_many_layers() -> None:
+    assert traces(_build(_curve(layers=40)))[0].mode == "lines"
+    assert traces(_build(_curve(layers=12)))[0].mode == "lines+markers"
 
 
 def test_zeros_that_a_logarithmic_axis_hides_are_counted() -> None:
     curve = DepthCurve(np.arange(3), np.array([0.0, 1.0, 0.0]), PRE, PATCH, "v1")
     assert "2 values of 0" in notes(_build(curve))[0]
-    assert notes(_build(curve, log=False)) == []
+    assert notes(_build(curve, scale=Scale.LINEAR)) == []
+    assert notes(_build(curve, scale=Scale.SYMLOG)) == []
 
 
 def test_tapped_layers_are_marked_in_every_panel_and_named_once() -> None:

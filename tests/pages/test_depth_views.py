@@ -83,15 +83,22 @@ def test_registers_are_in_the_table_too(project: Path, open_page: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "query"), [("channels", {"statistic": "mean"}), ("layers", {"view": "range"})]
+    ("page", "query"),
+    [
+        ("channels", {"statistic": "mean"}),
+        ("layers", {"view": "range"}),
+        ("layers", {"statistic": "mean", "signed": "on"}),
+        ("layers", {"statistic": "mean", "aggregate": "min"}),
+        ("layers", {"view": "top"}),
+    ],
 )
 def test_signed_values_can_be_drawn_on_a_symlog_axis(
     project: Path, open_page: Open, page: str, query: dict[str, str]
 ) -> None:
     write_payload(payload_path(project, "v1"), make_payload(version="v1", extras=True))
     plain, bent = (
-        figures(open_page(page, symlog=state, **query))[0]["layout"]["yaxis"]
-        for state in ("off", "on")
+        figures(open_page(page, scale=scale, **query))[0]["layout"]["yaxis"]
+        for scale in ("linear", "symlog")
     )
     assert "ticktext" not in plain
     assert "0" in bent["ticktext"]
