@@ -63,24 +63,29 @@ def build_channel_effects(
         "legend2": {"orientation": "h", "yanchor": "bottom", "y": _HEIGHT + 0.02, "x": 0},
         "uirevision": f"effects-{representation}",
     }
+    above = {"xaxis": "x", "yaxis": "y", "legend": "legend"}
+    below = {"xaxis": "x2", "yaxis": "y2", "legend": "legend2"}
     traces = [
         trace | place
-        for effect, place in (
-            (shift, {"xaxis": "x", "yaxis": "y", "legend": "legend"}),
-            (ratio, {"xaxis": "x2", "yaxis": "y2", "legend": "legend2"}),
-        )
-        for trace in _draw_effect(effect, color, mode)
+        for loud in (False, True)  # colour over grey
+        for effect, place in ((shift, above), (ratio, below))
+        for trace in _draw_effect(effect, loud, color, mode)
     ]
     return theme.make_figure(traces, layout, mode)
 
 
-def _draw_effect(effect: ChannelEffect, color: str, mode: Mode) -> list[dict[str, object]]:
+def _draw_effect(
+    effect: ChannelEffect, loud: bool, color: str, mode: Mode
+) -> list[dict[str, object]]:
+    """Return the marks within the noise or beyond it; none where nothing is known of them."""
     drawn = np.isfinite(effect.value)
+    tested = bool(np.isfinite(effect.error).any())
+    chosen = np.flatnonzero(drawn & (effect.flagged == loud))
+    if not (len(chosen) or (tested and drawn.any())):
+        return []
     channels = np.arange(len(effect.value), dtype=np.int32)
     facts = np.column_stack([channels, effect.value, effect.error]).astype(np.float32)
-    tested = bool(np.isfinite(effect.error).any())
-    quiet, loud = np.flatnonzero(drawn & ~effect.flagged), np.flatnonzero(drawn & effect.flagged)
-    named = "within the noise" if tested else "not tested"
+    quiet = "within the noise" if tested else "not tested"
     return [
         {
             "type": "scattergl",
@@ -88,17 +93,15 @@ def _draw_effect(effect: ChannelEffect, color: str, mode: Mode) -> list[dict[str
             "y": theme.as_float32(effect.value[chosen]),
             "customdata": facts[chosen],
             "mode": "markers",
-            "name": f"{name} ({len(chosen)})",
-            "marker": {"color": ink, "size": size},
+            "name": f"{'beyond the noise' if loud else quiet} ({len(chosen)})",
+            "marker": {
+                "color": color if loud else theme.muted_color(mode),
+                "size": 7 if loud else 4,
+            },
             "hovertemplate": "channel %{customdata[0]:d}: %{customdata[1]:.3g} ± "
             "%{customdata[2]:.2g}<extra></extra>",
             "showlegend": True,
         }
-        for name, chosen, ink, size in (
-            (named, quiet, theme.muted_color(mode), 4),
-            ("beyond the noise", loud, color, 7),
-        )
-        if len(chosen) or (tested and drawn.any())
     ]
 
 

@@ -36,8 +36,8 @@ def _untested(value: NDArray[np.float64]) -> ChannelEffect:
 def test_only_what_exceeds_the_noise_is_coloured() -> None:
     ratio = _effect(value=-VALUE, flagged=~FLAGGED, label="log ratio")
     figure = build_channel_effects(_effect(), ratio, representation=PRE, mode="dark")
-    assert names(figure) == ["within the noise (2)", "beyond the noise (2)"] * 2
-    quiet, loud, _, below = traces(figure)
+    assert names(figure) == ["within the noise (2)"] * 2 + ["beyond the noise (2)"] * 2
+    quiet, _, loud, below = traces(figure)
     assert loud.marker.color == theme.representation_color(PRE, "dark")
     assert quiet.marker.color == theme.muted_color("dark")
     assert loud.x.tolist() == [0, 3]
@@ -53,7 +53,7 @@ def test_only_what_exceeds_the_noise_is_coloured() -> None:
 def test_each_effect_has_a_panel_with_its_own_legend_over_the_same_channels() -> None:
     figure = build_channel_effects(_effect(), _effect(), representation=PRE)
     places = [(trace.xaxis, trace.yaxis, trace.legend) for trace in traces(figure)]
-    assert places == [("x", "y", "legend")] * 2 + [("x2", "y2", "legend2")] * 2
+    assert places == [("x", "y", "legend"), ("x2", "y2", "legend2")] * 2
     assert figure.layout.xaxis.matches == "x2"  # zooming into channels zooms both
     assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
     assert figure.layout.yaxis2.domain[1] < figure.layout.legend2.y < figure.layout.yaxis.domain[0]
