@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,19 @@ from numpy.typing import NDArray
 
 from analysis.figures import theme
 from analysis.figures.theme import Mode
+
+BY_LAYER: Mapping[str, Any] = MappingProxyType(
+    {
+        "hovermode": "x unified",
+        "hoverdistance": -1,  # wherever the pointer is, the nearest layer is told
+        "modebar": {"orientation": "v"},  # beside the plot: above it stands the legend
+        "margin": {"r": 40},
+    }
+)
+"""Layout of a figure of lines against depth."""
+
+SPIKE = "#8a93a2"
+"""The line at the layer that is told; seen on both pages."""
 
 
 class Scale(StrEnum):
@@ -64,9 +78,9 @@ def _bend_axis(figure: go.Figure, axis: str, traces: Sequence[Any]) -> None:
 
     for trace in traces:
         drawn = np.asarray(trace.y, np.float32)
-        trace.update(
-            y=theme.as_float32(bend(drawn)), customdata=drawn, hovertemplate="%{customdata:.4g}"
-        )
+        trace.y = theme.as_float32(bend(drawn))
+        if trace.hoverinfo != "skip":
+            trace.update(customdata=drawn, hovertemplate="%{customdata:.4g}")
     layout: Any = figure.layout
     for shape in layout.shapes:
         if shape.yref == axis:
@@ -121,6 +135,10 @@ def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, obj
         "dtick": next(step for step in (1, 2, 5, 10, 20, 50, 10_000) if step >= wanted),
         "tickangle": 0,
         "tick0": 0,
+        "unifiedhovertitle": {"text": "layer %{x}"},
+        "spikethickness": 1,
+        "spikedash": "dot",
+        "spikecolor": SPIKE,
     }
 
 

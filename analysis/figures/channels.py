@@ -83,7 +83,7 @@ def build_channel_depth(
     axes.mark_layers(figure, tapped, mode)
     if signed and symlog:
         axes.bend_to_symlog(figure)
-    figure.update_layout(hovermode="x unified", uirevision=f"channel-depth-{statistic}-{symlog}")
+    figure.update_layout(**axes.BY_LAYER, uirevision=f"channel-depth-{statistic}-{symlog}")
     return figure
 
 
@@ -127,7 +127,7 @@ def build_rank_curves(
     axis = axes.log_axis(f"rank among {channels:,} channels", np.array([1.0, channels]))
     figure.update_yaxes(axis, range=[np.log10(channels) + 0.05, -0.15])
     axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(hovermode="x unified", uirevision="channel-rank")
+    figure.update_layout(**axes.BY_LAYER, uirevision="channel-rank")
     return figure
 
 

@@ -67,7 +67,7 @@ def build_top_curves(
     axes.mark_layers(figure, tapped, mode)
     if scale is Scale.SYMLOG:
         axes.bend_to_symlog(figure)
-    figure.update_layout(hovermode="x unified", uirevision=f"top-{scale}")
+    figure.update_layout(**axes.BY_LAYER, uirevision=f"top-{scale}")
     return figure
 
 
@@ -268,9 +268,7 @@ def build_range_curves(
     )
     if symlog:
         axes.bend_to_symlog(figure)
-    figure.update_layout(
-        hovermode="x unified", uirevision=f"range-{representation}-{role}-{symlog}"
-    )
+    figure.update_layout(**axes.BY_LAYER, uirevision=f"range-{representation}-{role}-{symlog}")
     return figure
 
 
@@ -387,5 +385,5 @@ def build_suppression_curve(
     )
     axes.mark_layers(figure, tapped, mode)
     figure.add_hline(y=1, line={"color": theme.muted_color(mode), "width": 1})
-    figure.update_layout(hovermode="x unified", uirevision="suppression")
+    figure.update_layout(**axes.BY_LAYER, uirevision="suppression")
     return figure

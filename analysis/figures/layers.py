@@ -90,9 +90,9 @@ def build_depth_curves(
         traces.append(line)
     shapes, names = axes.tapped_marks(tapped, mode, panels=len(panels))
     layout: dict[str, Any] = {
+        **axes.BY_LAYER,
         "shapes": shapes,
         "annotations": [],
-        "hovermode": "x unified",
         "uirevision": f"depth-{statistic}-{aggregate}-{scale}-{signed}-{len(panels)}",
         "legend": {"itemwidth": 40},  # a long dash and its gap
     }
@@ -108,7 +108,7 @@ def build_depth_curves(
         layout |= _build_axes(number, len(panels), depth, height)
     layout["yaxis"]["title"] = {"text": title}
     if facets:
-        layout |= {"margin": {"t": 96}, "legend": {"y": 1.16, "itemwidth": 40}}
+        layout |= {"margin": {"t": 96, "r": 40}, "legend": {"y": 1.16, "itemwidth": 40}}
         layout["annotations"] += [
             _build_title(panel, layout[f"xaxis{_suffix(number)}"]["domain"])
             for number, panel in enumerate(panels)

@@ -18,6 +18,8 @@ from analysis.vocabulary import Representation, TokenRole
 
 MAX_LABELS = 12
 MAX_LINES = 8
+FEW = 8
+"""Up to so many outliers each number has a tick."""
 SPARSE = 512
 """Up to so many channels points are drawn larger."""
 
@@ -261,9 +263,10 @@ def build_outlier_counts(
         title={"text": f"outliers among {channels:,} channels"},
         rangemode="tozero",
         tickformat=",d",
+        dtick=1 if counts.max() <= FEW else None,  # no halves of a channel
     )
     axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(hovermode="x unified", uirevision="outlier-counts")
+    figure.update_layout(**axes.BY_LAYER, uirevision="outlier-counts")
     return figure
 
 

@@ -215,7 +215,7 @@ def _look(mode: Mode) -> dict[str, Any]:
     template = {
         "autotypenumbers": "strict",
         "hovermode": "closest",
-        "modebar": {"bgcolor": _TRANSPARENT, "color": inks.muted, "activecolor": inks.text},
+        "modebar": {"bgcolor": inks.background, "color": inks.muted, "activecolor": inks.text},
         "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
         "hoverlabel": {
             "align": "left",

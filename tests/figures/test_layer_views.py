@@ -83,6 +83,7 @@ def test_layers_beyond_a_bound_are_ringed_and_the_bounds_drawn() -> None:
     below, above = sorted(shape.y0 for shape in bent.layout.shapes)
     assert below == -above
     assert traces(bent)[0].y[1] < above < traces(bent)[0].y[2]  # 4 < 10 < 500
+    assert named(bent, "above the upper bound (1)").hovertemplate is None  # told by the line
     calm = build_range_curves(
         LAYERS, low, high, bounds=(-99, 999), representation=Representation.PRE, role="cls"
     )

@@ -170,6 +170,17 @@ def test_nothing_to_draw_is_said(curves: tuple[DepthCurve, ...]) -> None:
     assert "Choose a representation" in notes(_build(*curves))[0]
 
 
+@pytest.mark.parametrize("facets", [False, True])
+def test_every_layer_is_told_wherever_the_pointer_is_and_the_buttons_leave_the_legend_free(
+    facets: bool,
+) -> None:
+    layout = _build(_curve(PRE), _curve(LN), facets=facets).layout
+    assert (layout.hovermode, layout.hoverdistance) == ("x unified", -1)
+    assert layout.xaxis.unifiedhovertitle.text == "layer %{x}"
+    assert layout.modebar.orientation == "v"
+    assert layout.margin.r == 40
+
+
 def test_zoom_survives_a_rerun_but_not_another_quantity() -> None:
     first, same = _build(_curve()), _build(_curve(scale=2), mode="dark")
     other = _build(_curve(), statistic=Statistic.STD)

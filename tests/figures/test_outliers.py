@@ -156,6 +156,9 @@ def test_layers_without_outliers_stand_at_zero() -> None:
     assert line.color == theme.representation_color(Representation.PER_LAYER_LN, "light")
     assert title(figure.layout.yaxis) == "outliers among 4,096 channels"
     assert figure.layout.yaxis.rangemode == "tozero"
+    assert figure.layout.yaxis.dtick is None
+    few = build_outlier_counts(LAYERS, np.minimum(counts, 2), channels=4096)
+    assert few.layout.yaxis.dtick == 1  # between 1 and 2 there is no tick that rounds to either
     assert_lean(figure)
 
 
