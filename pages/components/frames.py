@@ -333,19 +333,22 @@ def tabulate_suppression(layers: NDArray[np.integer], found: Suppression) -> pd.
 
 def show_advice(frame: pd.DataFrame) -> None:
     """Show which norm each layer needs, with the facts and the reason."""
-    lowered = frame["suppression"].map("{:,.1f}×".format).where(frame["suppression"].notna(), "–")
     shown = pd.DataFrame(
         {
             "Layer": frame["layer"].astype(str),
             "Tokens": frame["role"].map(role_label),
             "Advice": frame["advice"],
             "Because": frame["reason"],
-            "Outliers": frame["outlier_share"].map("{:.2%}".format),
-            "Suppression": lowered,
-            "|mean| / std": frame["mean_over_std"].map("{:.2f}".format),
+            "Outliers": frame["outlier_share"],
+            "Suppression": frame["suppression"],
+            "|mean| / std": frame["mean_over_std"],
         }
     )
-    st.table(shown.set_index("Layer"))  # unlike a dataframe it wraps the reasons
+    # a table, since unlike a dataframe it wraps the reasons; styled, so that numbers align
+    styled = shown.set_index("Layer").style.format(
+        {"Outliers": "{:.2%}", "Suppression": "{:,.1f}×", "|mean| / std": "{:.2f}"}, na_rep="–"
+    )
+    st.table(styled)
 
 
 def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
@@ -412,7 +415,7 @@ def show_checks(checks: Sequence[Check]) -> None:
     rows = [
         (
             f":{color}[:material/{icon}:] {plain(check.name)}",
-            "–" if check.number is None else plain(_number(check.number)),
+            np.nan if check.number is None else check.number,
             plain(check.expectation),
             plain(check.sentence),
         )
@@ -420,8 +423,11 @@ def show_checks(checks: Sequence[Check]) -> None:
         for color, icon, _ in [outcomes[check.ok]]
     ]
     frame = pd.DataFrame(rows, columns=["Law", "Found", "Expected", "In words"])
-    st.table(frame.set_index("Law"))  # unlike a dataframe it wraps the sentences
+    # a table, since unlike a dataframe it wraps the sentences; styled, so that numbers align
+    st.table(frame.set_index("Law").style.format(_number, subset=["Found"]))
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+def _number(value: Any) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"

@@ -176,7 +176,7 @@ def test_the_laws_are_green_red_or_grey_with_their_numbers(project: Path, open_p
     assert outcome["|mean| <= max |x|"] == ":red"
     assert outcome["adapter"] == ":gray"
     found = dict(zip(outcome, laws["Found"], strict=True))
-    assert found["patch count"] == "48"
+    assert found["patch count"] == 48
     assert "layer 2, pre, patch, channel 5" in " ".join(laws["In words"]).replace("\\", "")
 
 
