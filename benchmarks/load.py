@@ -200,7 +200,7 @@ def _browse(tab: Tab, record: Record, seconds: float) -> None:
     while (started := time.perf_counter()) < end:
         turn += 1
         try:
-            record.browser_s.append(tab.switch(TITLES[turn % len(TITLES)], chart=False))
+            record.browser_s.append(tab.go(TITLES[turn % len(TITLES)]))
             if tab.page.locator("[data-testid=stException]").count():
                 record.errors.append(f"browser: an exception on {TITLES[turn % len(TITLES)]}")
         except Exception as error:

@@ -47,7 +47,6 @@ VIEWS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """What is measured: the page's path and its choices."""
 
-WITHOUT_CHART = {"Images", "Share", "Runs"}
 PAGES = ("Overview", "Layers", "Outliers", "Channels", "Images", "Versions", "Share", "Runs")
 
 
@@ -137,18 +136,31 @@ def measure_starts(
     return found
 
 
-def measure_switches(server: Server, browser: Browser, keys: list[str]) -> dict[str, list[float]]:
-    """Return the seconds from a click in the navigation to the drawn page, on pages seen before."""
-    found: dict[str, list[float]] = {title: [] for title in PAGES}
+def measure_switches(
+    server: Server, browser: Browser, keys: list[str]
+) -> dict[str, dict[str, list[float]]]:
+    """Measure clicks in the navigation until the page is drawn, on pages seen before.
+
+    Returns:
+        By page the seconds, and how many of them were processor time of the server and work of
+        the browser's one thread that draws.
+    """
+    parts = ("seconds", "server", "browser")
+    found: dict[str, dict[str, list[float]]] = {
+        title: {part: [] for part in parts} for title in PAGES
+    }
     address = "&".join(f"{key}={value}" for key, value in _pick(keys[:2]).items())
     with open_tab(browser) as tab:
         tab.page.goto(f"http://{server.address}/runs?{address}")
         tab.settle()
         for turn in range(4):
             for title in PAGES:
-                seconds = tab.switch(title, chart=title not in WITHOUT_CHART)
-                if turn:
-                    found[title].append(round(seconds, 3))
+                before = server.cpu_seconds()
+                seconds, busy = tab.switch(title)
+                measured = (seconds, server.cpu_seconds() - before, busy)
+                for part, value in zip(parts, measured, strict=True):
+                    if turn:
+                        found[title][part].append(round(value, 3))
     return found
 
 
@@ -162,8 +174,9 @@ def show(result: dict[str, Any]) -> None:
         )
     for kind, seconds in result["starts"].items():
         print(f"first chart, {kind}: {seconds} s")
-    for title, seconds in result["switches"].items():
-        print(f"to {title}: {seconds} s")
+    for title, parts in result["switches"].items():
+        told = ", ".join(f"{part} {values}" for part, values in parts.items())
+        print(f"to {title}: {told}")
 
 
 def _pick(keys: list[str]) -> dict[str, str]:

@@ -6,13 +6,18 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, WebSocket, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 CHART = "[data-testid=stPlotlyChart] .main-svg"
+DRAWN = """() => [...document.querySelectorAll("[class*='st-key-figure-']")].every((figure) => {
+    const drawing = figure.querySelector(".main-svg");
+    return drawing && getComputedStyle(drawing).visibility === "visible";
+})"""
+"""Whether every figure is to be seen; Streamlit draws each unseen first, to find its width."""
 TIMEOUT = 120_000
 """Milliseconds."""
 
@@ -23,7 +28,7 @@ class Tab:
 
     page: Page
     received: int = 0
-    complaints: list[str] = field(default_factory=list)
+    _metrics: CDPSession | None = None
 
     def open(self, url: str) -> None:
         """Go to an address and wait for the first chart."""
@@ -34,16 +39,33 @@ class Tab:
         """Wait until the script has ended."""
         self.page.wait_for_selector(READY, timeout=TIMEOUT)
 
-    def switch(self, title: str, *, chart: bool) -> float:
-        """Click a page in the navigation; return seconds until it is drawn, charts included."""
+    def go(self, title: str) -> float:
+        """Click a page in the navigation; return seconds until its script has ended."""
         start = time.perf_counter()
         self.page.get_by_role("link", name=title, exact=True).click()
         heading = self.page.get_by_role("heading", name=title, level=1, exact=True)
         heading.wait_for(timeout=TIMEOUT)
         self.settle()
-        if chart:
-            self.page.wait_for_selector(CHART, timeout=TIMEOUT)
         return time.perf_counter() - start
+
+    def switch(self, title: str) -> tuple[float, float]:
+        """Click a page in the navigation and wait until all of it is drawn.
+
+        Returns:
+            Seconds, and for how many of them the page's own thread was busy.
+        """
+        start, busy = time.perf_counter(), self._busy_seconds()
+        self.go(title)
+        self.page.wait_for_function(DRAWN, timeout=TIMEOUT)
+        return time.perf_counter() - start, self._busy_seconds() - busy
+
+    def _busy_seconds(self) -> float:
+        """Return for how long the page's main thread has worked since it was opened."""
+        if self._metrics is None:
+            self._metrics = self.page.context.new_cdp_session(self.page)
+            self._metrics.send("Performance.enable")
+        found = self._metrics.send("Performance.getMetrics")["metrics"]
+        return next(metric["value"] for metric in found if metric["name"] == "TaskDuration")
 
 
 @contextmanager
