@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -42,19 +42,28 @@ def summarize_spread(statistics: NDArray[np.floating], channel: int) -> pd.DataF
 
 
 def correlate_ranks(statistics: NDArray[np.floating]) -> dict[tuple[str, str], float]:
-    """Return Spearman's rank correlation over channels of each pair of |mean|, std and max |x|.
+    """Return `correlate_pair` of each two of |mean|, std and max |x|, where there is one.
 
-    Ranks, since a few outliers decide what a correlation of the values is. Without the pairs of
-    which one is the same for all channels.
+    Args:
+        statistics: ``[3, channels]``: mean, std, max_abs.
     """
     mean, std, max_abs = np.asarray(statistics, dtype=np.float64)
-    columns = dict(zip(ROWS[1:], (np.abs(mean), std, max_abs), strict=True))
-    found = pd.DataFrame(columns).corr(method="spearman").to_numpy()
-    return {
-        (ROWS[1:][a], ROWS[1:][b]): float(found[a, b])
-        for a, b in itertools.combinations(range(3), 2)
-        if np.isfinite(found[a, b])
-    }
+    values = dict(zip(ROWS[1:], (np.abs(mean), std, max_abs), strict=True))
+    found = {(a, b): correlate_pair(values[a], values[b]) for a, b in combinations(values, 2)}
+    return {pair: share for pair, share in found.items() if share is not None}
+
+
+def correlate_pair(x: NDArray[np.floating], y: NDArray[np.floating]) -> float | None:
+    """Return Spearman's rank correlation; None where either is the same for all channels.
+
+    Of ranks, since a few outliers decide what a correlation of the values is.
+
+    Args:
+        x: ``[channels]``.
+        y: ``[channels]``.
+    """
+    found = pd.DataFrame({"x": x, "y": y}).corr(method="spearman").to_numpy()[0, 1]
+    return float(found) if np.isfinite(found) else None
 
 
 def rank_all(statistics: NDArray[np.floating]) -> NDArray[np.int32]:

@@ -13,7 +13,7 @@ from analysis.figures.theme import (
 )
 from analysis.outliers import find_neighbours, rank_channel
 from analysis.scores import Score, score_channels
-from analysis.spread import correlate_ranks, rank_all, summarize_spread
+from analysis.spread import rank_all, summarize_spread
 from analysis.tables import (
     REPRESENTATIONS,
     ROLES,
@@ -25,6 +25,7 @@ from analysis.tables import (
 from analysis.vocabulary import Statistic
 from pages.components import (
     channel_links,
+    channel_plane,
     controls,
     derived,
     downloads,
@@ -117,7 +118,6 @@ downloads.show_figure(
 )
 
 st.subheader(here)
-unit = describe_unit(representation)
 everything = channel_frame(table, layer, representation, role)
 size_label = "|mean|" if signed else STATISTIC_LABELS[statistic]
 others = {}
@@ -140,17 +140,7 @@ downloads.show_figure(
     "all channels",
     everything,
 )
-clicked = downloads.show_figure(
-    figures.build_mean_std_scatter(cell, channel=channel, unit=unit, mode=mode),
-    "mean and std",
-    everything,
-    clickable=True,
-)
-pairs = correlate_ranks(cell)
-if pairs:
-    said = ", ".join(f"{a} and {b} {found:.2f}" for (a, b), found in pairs.items())
-    st.caption(f"Rank correlation over channels: {said}.")
-channel_links.turn_to(clicked, "mean and std")
+channel_plane.show(version, layer, representation, role, statistic, channel)
 spread = summarize_spread(cell, channel)
 frames.show_spread(spread, channel)
 downloads.show_csv(spread, "spread")

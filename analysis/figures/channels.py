@@ -254,51 +254,121 @@ def build_mean_std_scatter(
     if not len(positive):
         return theme.empty_figure("Every channel is 0 here.", mode)
     floor = positive.min() / 2
-    channels = np.arange(len(mean), dtype=np.int32)
-    facts = np.column_stack([channels, mean, std, max_abs]).astype(np.float32)
-    x, y = (theme.as_float32(np.maximum(v, floor)) for v in (np.abs(mean), std))
+    x, y = np.maximum(np.abs(mean), floor), np.maximum(std, floor)
     color = np.log10(np.maximum(max_abs, floor)).astype(np.float32)
-    figure = go.Figure(
-        go.Scattergl(
-            x=x,
-            y=y,
-            customdata=facts,
-            mode="markers",
-            name="channels",
-            showlegend=False,
-            marker={
-                "size": 6,
-                "color": color,
-                "colorscale": theme.magnitude_scale(mode, points=True),
-                "colorbar": axes.magnitude_bar(color, f"max |x| ({unit})"),
-            },
-            hovertemplate="channel %{customdata[0]:d}<br>mean %{customdata[1]:.4g}<br>"
-            "std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}<extra></extra>",
-        )
+    marker = {
+        "color": color,
+        "colorscale": theme.magnitude_scale(mode, points=True),
+        "colorbar": axes.magnitude_bar(color, f"max |x| ({unit})"),
+    }
+    template = (
+        "mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}"
     )
+    layout = {
+        "xaxis": axes.log_axis(axes.label_with_unit("|mean| over tokens", unit), x),
+        "yaxis": axes.log_axis(axes.label_with_unit("std over tokens", unit), y),
+        "uirevision": f"mean-std-{unit}",
+    }
+    return _draw_plane(x, y, [mean, std, max_abs], template, marker, layout, channel, mode)
+
+
+def build_pair_scatter(
+    sizes: tuple[NDArray[np.floating], NDArray[np.floating]],
+    pair: tuple[Representation, Representation],
+    *,
+    statistic: Statistic,
+    channel: int | None = None,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw every channel by a statistic in two representations; both axes logarithmic.
+
+    The axes have units of their own, so there is no diagonal: what matters is who leaves the line
+    of the others.
+
+    Args:
+        sizes: ``[channels]`` each, 0 or more; of the mean its size.
+        pair: The representations along x and y.
+        statistic: What is drawn.
+        channel: The channel to mark.
+        mode: Light or dark.
+    """
+    x, y = (np.asarray(values, dtype=np.float64) for values in sizes)
+    if not (x > 0).any() or not (y > 0).any():
+        return theme.empty_figure("Every channel is 0 here.", mode)
+    name = "|mean|" if statistic is Statistic.MEAN else theme.STATISTIC_LABELS[statistic]
+    labels = [theme.REPRESENTATION_LABELS[representation] for representation in pair]
+    template = "<br>".join(
+        f"{label}: {name} %{{customdata[{index}]:.4g}}" for index, label in enumerate(labels, 1)
+    )
+    drawn = [np.maximum(values, values[values > 0].min() / 2) for values in (x, y)]
+    along, up = (
+        axes.log_axis(
+            axes.label_with_unit(f"{name}, {label}", theme.describe_unit(representation)), values
+        )
+        for label, representation, values in zip(labels, pair, drawn, strict=True)
+    )
+    layout = {"xaxis": along, "yaxis": up, "uirevision": f"pair-{pair}-{statistic}"}
+    marker = {"color": theme.representation_color(pair[1], mode)}
+    return _draw_plane(drawn[0], drawn[1], [x, y], template, marker, layout, channel, mode)
+
+
+def _draw_plane(
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
+    facts: Sequence[NDArray[np.floating]],
+    template: str,
+    marker: Mapping[str, object],
+    layout: Mapping[str, object],
+    channel: int | None,
+    mode: Mode,
+) -> go.Figure:
+    """Draw channels as points that can be clicked, one of them marked.
+
+    Args:
+        x: ``[channels]``, above 0.
+        y: ``[channels]``, above 0.
+        facts: What the hover tells of each channel, ``[channels]`` each.
+        template: How it tells them; the first is ``customdata[1]``.
+        marker: Colour of the points.
+        layout: Axes.
+        channel: The channel to mark.
+        mode: Light or dark.
+    """
+    x, y = theme.as_float32(x), theme.as_float32(y)
+    told = np.column_stack([np.arange(len(x)), *facts]).astype(np.float32)
+    points = {
+        "type": "scattergl",
+        "x": x,
+        "y": y,
+        "customdata": told,
+        "mode": "markers",
+        "name": "channels",
+        "showlegend": False,
+        "marker": {"size": 6, **marker},
+        "hovertemplate": f"channel %{{customdata[0]:d}}<br>{template}<extra></extra>",
+    }
+    traces: list[dict[str, object]] = [points]
     if channel is not None:
-        figure.add_trace(
-            go.Scatter(
-                x=x[[channel]],
-                y=y[[channel]],
-                customdata=facts[[channel]],
-                mode="markers+text",
-                text=np.array([f"channel {channel}"]),
-                textposition="top left" if x[channel] > np.sqrt(x.min() * x.max()) else "top right",
-                textfont={"color": theme.accent_color(mode)},
-                name=f"channel {channel}",
-                showlegend=False,
-                marker={
+        right = x[channel] > np.sqrt(x.min() * x.max())
+        traces.append(
+            {
+                "type": "scatter",
+                "x": x[[channel]],
+                "y": y[[channel]],
+                "customdata": told[[channel]],
+                "mode": "markers+text",
+                "text": np.array([f"channel {channel}"]),
+                "textposition": "top left" if right else "top right",
+                "textfont": {"color": theme.accent_color(mode)},
+                "name": f"channel {channel}",
+                "showlegend": False,
+                "marker": {
                     "symbol": "circle-open",
                     "size": 16,
                     "color": theme.accent_color(mode),
                     "line": {"width": 3},
                 },
-                hoverinfo="skip",
-            )
+                "hoverinfo": "skip",
+            }
         )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.log_axis(axes.label_with_unit("|mean| over tokens", unit), x))
-    figure.update_yaxes(axes.log_axis(axes.label_with_unit("std over tokens", unit), y))
-    figure.update_layout(hovermode="closest", uirevision=f"mean-std-{unit}")
-    return figure
+    return theme.make_figure(traces, {**layout, "hovermode": "closest"}, mode)

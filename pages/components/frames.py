@@ -381,6 +381,15 @@ def tabulate_cells(
     return pd.DataFrame({name: values.ravel()}, index=index).reset_index()
 
 
+def tabulate_pair(
+    sizes: tuple[NDArray[np.floating], NDArray[np.floating]],
+    pair: tuple[Representation, Representation],
+) -> pd.DataFrame:
+    """Return a statistic of every channel in two representations."""
+    columns = {str(each): values for each, values in zip(pair, sizes, strict=True)}
+    return pd.DataFrame(columns).rename_axis("channel").reset_index()
+
+
 def show_facts(frame: pd.DataFrame) -> None:
     """Show what is known of the versions, one column each."""
     st.dataframe(

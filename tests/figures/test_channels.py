@@ -7,6 +7,7 @@ from analysis.figures import theme
 from analysis.figures.channels import (
     build_channel_depth,
     build_mean_std_scatter,
+    build_pair_scatter,
     build_rank_curves,
     build_value_histogram,
 )
@@ -140,6 +141,24 @@ def test_the_plane_shows_every_channel_by_mean_and_std_coloured_by_maximum() -> 
     assert title(figure.layout.yaxis) == "std over tokens unit"
     assert points.marker.colorbar.title.text == "max |x| (unit)"
     assert_lean(figure)
+
+
+def test_two_representations_have_an_axis_each_in_their_own_units() -> None:
+    x, y = np.array([300.0, 3.0, 0.0]), np.array([0.5, 2.0, 4.0])
+    pair = (Representation.PRE, Representation.GLOBAL_LN)
+    figure = build_pair_scatter((x, y), pair, statistic=Statistic.MAX_ABS, channel=0)
+    points = traces(figure)[0]
+    np.testing.assert_array_equal(points.x, [300, 3, 1.5])  # 0 at the lower edge
+    np.testing.assert_array_equal(points.customdata, [[0, 300, 0.5], [1, 3, 2], [2, 0, 4]])
+    assert "block output: max |x| %{customdata[1]" in points.hovertemplate
+    assert title(figure.layout.xaxis) == "max |x|, block output residual-stream units"
+    assert title(figure.layout.yaxis) == "max |x|, global LN normalised units"
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert named(figure, "channel 0").y.tolist() == [0.5]
+    assert not figure.layout.shapes
+    assert_lean(figure)
+    empty = build_pair_scatter((x, np.zeros(3)), pair, statistic=Statistic.STD)
+    assert "Every channel is 0" in notes(empty)[0]
 
 
 def test_nothing_to_draw_is_said() -> None:

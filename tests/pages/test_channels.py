@@ -70,6 +70,19 @@ def test_max_of_cls_and_patches_is_said_not_to_be_comparable(
     assert warning not in texts(open_page("channels", statistic="std"))
 
 
+def test_the_plane_sets_two_representations_against_each_other(
+    payload: dict[str, Any], open_page: Open
+) -> None:
+    app = open_page("channels", layer=str(LAYER), plane="pre-global_ln", statistic="std")
+    x, y = (np.asarray(payload["layers"][LAYER][r]["patch"]["std"]) for r in ("pre", "global_ln"))
+    points = figures(app)[3]["data"][0]
+    np.testing.assert_array_equal(decode(points["x"]), x)
+    np.testing.assert_array_equal(decode(points["y"]), y)
+    ranks = np.argsort(np.argsort(x)), np.argsort(np.argsort(y))
+    expected = f"block output and global LN {np.corrcoef(*ranks)[0, 1]:.2f}"
+    assert f"Rank correlation over channels: {expected}." in texts(app)
+
+
 def test_the_full_table_has_every_channel_with_its_rank(
     payload: dict[str, Any], open_page: Open
 ) -> None:
