@@ -52,7 +52,7 @@ class BatchFolder:
         self._batches = 0
         self._clock = 0.0
         if compile_blocks == "on":
-            network.compile_blocks()
+            network.compiled = True
 
     def fold(self, batch: ImageBatch, *, images_left: int) -> None:
         """Measure every valid image of the batch.
@@ -89,10 +89,11 @@ class BatchFolder:
         if not bool(valid.any()):
             return
         self._collector.begin_batch(indices, valid)
-        for layer, tokens in enumerate(self._network.block_outputs(pixels), start=-1):
+        outputs = self._network.measured_outputs(pixels)
+        for layer, (tokens, rows) in enumerate(outputs, start=-1):
             # the generator is suspended inside autocast, which must not reach the statistics
             with torch.autocast(self._network.device.type, enabled=False):
-                self._collector.observe(layer, tokens)
+                self._collector.observe(layer, tokens, rows)
         self._collector.commit_batch()
 
     def _halve(self, size: int) -> int:
@@ -120,7 +121,7 @@ class BatchFolder:
         self._undecided = False
         if saved > COMPILE_SECONDS:
             log.info("compiling the blocks: saves about %.0f s", saved - COMPILE_SECONDS)
-            self._network.compile_blocks()
+            self._network.compiled = True
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -14,8 +14,10 @@ from analysis.backbone.checkpoints import WeightsInfo, load_backbone
 from analysis.backbone.vit import DinoVisionTransformer
 from analysis.devices import choose_precision, enter_precision
 from analysis.images import normalize
+from analysis.measured import run_measured
 from analysis.request import ExtractionPlan
 from analysis.statistics.collector import NormParameters
+from analysis.statistics.rows import RowMoments
 
 log = logging.getLogger("analysis")
 
@@ -33,12 +35,13 @@ class Network:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     compiled: bool = False
+    """Whether `measured_outputs` compiles the blocks; may be set between batches."""
 
-    def compile_blocks(self) -> None:
-        """Compile the blocks; they share one code object, so the first compilation serves all."""
-        for block in self.backbone.blocks:
-            block.compile(dynamic=False)
-        self.compiled = True
+    def measured_outputs(self, pixels: Tensor) -> Iterator[tuple[Tensor, RowMoments | None]]:
+        """Yield what `block_outputs` yields, and what the network has measured of it."""
+        with enter_precision(self.precision, self.device):
+            images = self._normalize(pixels)
+            yield from run_measured(self.backbone, images, compiled=self.compiled)
 
     def block_outputs(self, pixels: Tensor) -> Iterator[Tensor]:
         """Yield the tokens that enter block 0, then every block's output, one at a time.
@@ -49,9 +52,11 @@ class Network:
         Yields:
             float32 ``[B, 1 + S + N, C]`` on the network's device.
         """
-        images = normalize(pixels.to(self.device, non_blocking=True), self.mean, self.std)
         with enter_precision(self.precision, self.device):
-            yield from self.backbone.forward_blocks(images)
+            yield from self.backbone.forward_blocks(self._normalize(pixels))
+
+    def _normalize(self, pixels: Tensor) -> Tensor:
+        return normalize(pixels.to(self.device, non_blocking=True), self.mean, self.std)
 
     def prove_adapter(self, pixels: Tensor) -> list[float]:
         """Return the relative change of each layer's output that the adapter makes on `pixels`."""

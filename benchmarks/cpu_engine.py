@@ -31,13 +31,7 @@ def main() -> None:
     backbone = build_backbone(arguments.backbone, "cpu")
     width, height = arguments.size
     pixels = torch.randn(arguments.batch_size, 3, height, width)
-    steps = make_steps(
-        lambda: backbone.forward_blocks(pixels),
-        backbone,
-        arguments.batch_size,
-        backbone.patch_grid(height, width),
-        "cpu",
-    )
+    steps = make_steps(backbone, pixels)
     clock = time.thread_time if arguments.cpu_time else time.perf_counter
     with torch.inference_mode():
         seconds = take_turns(steps, arguments.rounds, clock=clock, warmup=2)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from analysis.backbone.vit import DinoVisionTransformer
 from analysis.devices import enter_precision
 from analysis.vocabulary import LAYER_NORM_EPS
-from benchmarks.tax import build_backbone, make_steps, share_weights, take_turns
+from benchmarks.tax import build_backbone, make_steps, take_turns
 
 
 class SpecificationSums:
@@ -74,15 +74,11 @@ def specification_step(
     return step
 
 
-def our_step(backbone: DinoVisionTransformer, pixels: Tensor, precision: str) -> Callable[[], None]:
+def our_step(
+    backbone: DinoVisionTransformer, pixels: Tensor, precision: str, *, compiled: bool = False
+) -> Callable[[], None]:
     """Return a function that runs one batch as `analysis` does, extras included."""
-    extras = make_steps(
-        lambda: backbone.forward_blocks(pixels),
-        backbone,
-        len(pixels),
-        backbone.patch_grid(*pixels.shape[-2:]),
-        str(pixels.device),
-    )["extras"]
+    extras = make_steps(backbone, pixels, compiled=compiled)["extras"]
 
     def step() -> None:
         context: AbstractContextManager[object] = enter_precision(precision, pixels.device)
@@ -105,16 +101,13 @@ def peak_gib(step: Callable[[], None]) -> float:
 def measure(name: str, size: tuple[int, int], images: int, rounds: int) -> dict[str, dict]:
     """Return images/s and peak GiB of every way, and ratios to the specification's two."""
     backbone = build_backbone(name, "cuda")
-    compiled = share_weights(backbone)
-    for block in compiled.blocks:
-        block.compile(dynamic=False)
     pixels = torch.randn(images, 3, size[1], size[0], device="cuda")
     makers = {
         "specification fp32": lambda: specification_step(backbone, pixels, "fp32"),
         "ours fp32": lambda: our_step(backbone, pixels, "fp32"),
         "specification bf16": lambda: specification_step(backbone, pixels, "bf16"),
         "ours bf16 eager": lambda: our_step(backbone, pixels, "bf16"),
-        "ours bf16 compiled": lambda: our_step(compiled, pixels, "bf16"),
+        "ours bf16 compiled": lambda: our_step(backbone, pixels, "bf16", compiled=True),
     }
 
     def clock() -> float:

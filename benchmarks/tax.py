@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from analysis.backbone.variants import get_variant
 from analysis.backbone.vit import DinoVisionTransformer
 from analysis.collect import FOOTPRINT_CHANNELS
+from analysis.measured import run_measured
 from analysis.statistics.collector import StatisticsCollector
 
 MODES = ("forward", "no-extras", "extras")
@@ -32,35 +33,23 @@ def build_backbone(name: str, device: str) -> DinoVisionTransformer:
     return backbone
 
 
-def share_weights(backbone: DinoVisionTransformer) -> DinoVisionTransformer:
-    """Return a second backbone on the same parameters, to be compiled beside the first."""
-    twin = DinoVisionTransformer(backbone.variant, device="meta")
-    twin.load_state_dict(backbone.state_dict(), assign=True)
-    return twin.eval().requires_grad_(False)
-
-
 def make_steps(
-    outputs: Callable[[], Iterator[Tensor]],
-    backbone: DinoVisionTransformer,
-    images: int,
-    grid: tuple[int, int],
-    device: str,
-    engine: str = "auto",
+    backbone: DinoVisionTransformer, pixels: Tensor, *, compiled: bool = False, engine: str = "auto"
 ) -> dict[str, Callable[[], None]]:
     """Return one function per mode that runs a batch.
 
     Args:
-        outputs: Runs the network: the embedding, then every block output.
-        backbone: Named only for its sizes.
-        images: Images per batch.
-        grid: Rows and columns of the patch grid.
-        device: Where the block outputs are.
+        backbone: The network.
+        pixels: Normalised images ``[B, 3, H, W]`` on its device.
+        compiled: Whether the blocks are; for the forward alone they measure nothing.
         engine: Engine of the collector.
     """
+    images, device = len(pixels), pixels.device
     indices, valid = torch.arange(images), torch.ones(images, dtype=torch.bool)
+    alone = _compile_twin(backbone) if compiled else backbone
 
     def forward() -> None:
-        for _ in outputs():
+        for _ in alone.forward_blocks(pixels):
             pass
 
     def collecting(*, extras: bool) -> Callable[[], None]:
@@ -72,14 +61,15 @@ def make_steps(
             extras=extras,
             engine="torch" if engine == "torch" else "auto",
             watched=torch.arange(FOOTPRINT_CHANNELS).expand(backbone.depth, -1),
-            grid=grid,
+            grid=backbone.patch_grid(*pixels.shape[-2:]),
         )
 
         def step() -> None:
             collector.begin_batch(indices, valid)
-            for layer, tokens in enumerate(outputs(), start=-1):
-                with torch.autocast(torch.device(device).type, enabled=False):
-                    collector.observe(layer, tokens)
+            outputs = run_measured(backbone, pixels, compiled=compiled)
+            for layer, (tokens, rows) in enumerate(outputs, start=-1):
+                with torch.autocast(device.type, enabled=False):
+                    collector.observe(layer, tokens, rows)
             collector.commit_batch()
 
         return step
@@ -89,6 +79,15 @@ def make_steps(
         "no-extras": collecting(extras=False),
         "extras": collecting(extras=True),
     }
+
+
+def _compile_twin(backbone: DinoVisionTransformer) -> DinoVisionTransformer:
+    """Return a backbone on the same parameters, its blocks compiled as they are."""
+    twin = DinoVisionTransformer(backbone.variant, device="meta")
+    twin.load_state_dict(backbone.state_dict(), assign=True)
+    for block in twin.blocks:
+        block.compile(dynamic=False)
+    return twin.eval().requires_grad_(False)
 
 
 def take_turns(

@@ -149,12 +149,9 @@ def decode_rate(project: Path, batch: int, images: int) -> float:
 def network_rate(name: str, size: tuple[int, int], batch: int) -> float:
     """Return images per second with the pixels on the device: compiled bf16, extras included."""
     backbone = build_backbone(name, "cuda")
-    for block in backbone.blocks:
-        block.compile(dynamic=False)
     pixels = torch.randn(batch, 3, size[1], size[0], device="cuda")
     with torch.inference_mode(), enter_precision("bf16", pixels.device):
-        grid = backbone.patch_grid(size[1], size[0])
-        steps = make_steps(lambda: backbone.forward_blocks(pixels), backbone, batch, grid, "cuda")
+        steps = make_steps(backbone, pixels, compiled=True)
 
         def clock() -> float:
             torch.cuda.synchronize()

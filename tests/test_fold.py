@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.backbone.vit import DinoVisionTransformer
 from analysis.collect import collect_payload
 from analysis.errors import DeviceError
+from analysis.network import Network
 from analysis.progress import ProgressReporter
 from analysis.request import ExtractionRequest, plan_extraction
+from analysis.statistics.rows import RowMoments
 from tests.agreement import largest_difference
 from tests.factories.projects import make_project
 
@@ -22,15 +23,15 @@ def fail_above(
     monkeypatch: pytest.MonkeyPatch, images: int, error: RuntimeError, after_blocks: int
 ) -> None:
     """Let the network run out of memory for larger batches, after some blocks went well."""
-    forward_blocks = DinoVisionTransformer.forward_blocks
+    outputs = Network.measured_outputs
 
-    def limited(self: DinoVisionTransformer, pixels: Tensor) -> Iterator[Tensor]:
-        for layer, tokens in enumerate(forward_blocks(self, pixels)):
+    def limited(self: Network, pixels: Tensor) -> Iterator[tuple[Tensor, RowMoments | None]]:
+        for layer, output in enumerate(outputs(self, pixels)):
             if len(pixels) > images and layer > after_blocks:
                 raise error
-            yield tokens
+            yield output
 
-    monkeypatch.setattr(DinoVisionTransformer, "forward_blocks", limited)
+    monkeypatch.setattr(Network, "measured_outputs", limited)
 
 
 def collect(project: Path, *, extras: bool = True) -> dict:

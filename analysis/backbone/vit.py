@@ -168,7 +168,7 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """One transformer block. Plain tensors in and out, so it can be compiled on its own."""
+    """One transformer block. Plain tensors in and out, so its parts can be compiled."""
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -181,7 +181,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
         """Add attention and feed-forward to the residual stream ``[B, T, C]``."""
-        x = x + self.ls1(self.attn(self.norm1(x), sin, cos))
+        return self.add(x, self.norm1(x), sin, cos)
+
+    def add(self, x: Tensor, normalized: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
+        """Do the same with ``norm1(x)`` computed already."""
+        x = x + self.ls1(self.attn(normalized, sin, cos))
         return x + self.ls2(self.mlp(self.norm2(x)))
 
 
@@ -264,11 +268,7 @@ class DinoVisionTransformer(nn.Module):
             ValueError: If ``pixels`` is not ``[B, 3, H, W]``.
             ConfigError: If the images are smaller than one patch.
         """
-        if pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise ValueError(f"pixels must be [B, 3, H, W], got {list(pixels.shape)}")
-        rows, cols = self.patch_grid(*pixels.shape[-2:])
-        sin, cos = self.rope_embed(rows, cols, self.n_prefix_tokens)
-        tokens = self._embed(pixels)
+        tokens, sin, cos = self.embed(pixels)
         yield tokens
         for block in self.blocks:
             tokens = block(tokens, sin, cos)
@@ -290,10 +290,26 @@ class DinoVisionTransformer(nn.Module):
         )
         return torch.cat((self.cls_norm(prefix), self.norm(patches)), dim=1)
 
-    def _embed(self, pixels: Tensor) -> Tensor:
+    def embed(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute what the blocks take: the tokens that enter the first one, and all positions.
+
+        Args:
+            pixels: As of `forward_blocks`.
+
+        Returns:
+            Tokens ``[B, 1 + S + N, C]``, sine and cosine ``[1 + S + N, head_dim]``, all float32.
+
+        Raises:
+            ValueError: If ``pixels`` is not ``[B, 3, H, W]``.
+            ConfigError: If the images are smaller than one patch.
+        """
+        if pixels.ndim != 4 or pixels.shape[1] != 3:
+            raise ValueError(f"pixels must be [B, 3, H, W], got {list(pixels.shape)}")
+        rows, cols = self.patch_grid(*pixels.shape[-2:])
+        sin, cos = self.rope_embed(rows, cols, self.n_prefix_tokens)
         # Autocast runs the projection in bf16; the residual stream starts in float32 all the same.
         patches = self.patch_embed(pixels).float()
         batch = len(pixels)
         cls = self.cls_token.expand(batch, -1, -1)
         storage = self.storage_tokens.expand(batch, -1, -1)
-        return torch.cat((cls, storage, patches), dim=1)
+        return torch.cat((cls, storage, patches), dim=1), sin, cos

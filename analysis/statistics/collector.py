@@ -15,6 +15,7 @@ network on a stream of higher priority, and they fill the gaps that it leaves.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from torch import Tensor
 from analysis.errors import StatisticsError
 from analysis.statistics.batch import Batch
 from analysis.statistics.reduction import TorchEngine
+from analysis.statistics.rows import RowMoments
 from analysis.statistics.state import CHOICES, CollectorState
 from analysis.statistics.summary import CollectedStatistics, NormParameters, summarize
 
@@ -37,7 +39,7 @@ LAG = 2
 class Engine(Protocol):
     """What measures block outputs into the batch it was made for."""
 
-    def measure(self, tokens: Tensor, layer: int) -> None:
+    def measure(self, tokens: Tensor, layer: int, rows: RowMoments | None = None) -> None:
         """Measure the output of a block, or, as layer -1, the tokens that enter block 0."""
         ...
 
@@ -101,7 +103,7 @@ class StatisticsCollector:
             engine = "triton" if on_gpu and find_spec("triton") else "torch"
         self.engine = engine
         self._engine = _make_engine(engine, self._batch)
-        self._stream = torch.cuda.Stream(device) if on_gpu else None
+        self._stream = _statistics_stream(torch.device(device)) if on_gpu else None
         self._measured: deque[torch.cuda.Event] = deque()
 
     @contextmanager
@@ -119,11 +121,12 @@ class StatisticsCollector:
         if self._stream is not None:
             torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
 
-    def _limit_lag(self, tokens: Tensor) -> None:
-        """Keep the tokens' memory until they are measured, and the network from running ahead."""
+    def _limit_lag(self, *read: Tensor) -> None:
+        """Keep the memory of what is read until it was, and the network from running ahead."""
         if self._stream is None:
             return
-        tokens.record_stream(self._stream)
+        for tensor in read:
+            tensor.record_stream(self._stream)
         measured = torch.cuda.Event()
         measured.record(self._stream)
         self._measured.append(measured)
@@ -148,13 +151,15 @@ class StatisticsCollector:
         self._open = True
 
     @torch.no_grad()
-    def observe(self, layer: int, tokens: Tensor) -> None:
+    def observe(self, layer: int, tokens: Tensor, rows: RowMoments | None = None) -> None:
         """Measure one block output of the current batch.
 
         Args:
             layer: Block index, or -1 for the tokens that enter block 0 (used with extras only).
             tokens: ``(images, 1 + n_storage + patches, channels)``, any float dtype, on the
                 collector's device. Not kept.
+            rows: What the network has measured of these tokens, if it has; saves the kernels a
+                pass over them, and changes no result.
 
         Raises:
             RuntimeError: If no batch was begun, the layer was observed in it already, or the
@@ -174,9 +179,9 @@ class StatisticsCollector:
             )
         if layer >= 0 or self.extras:
             with self._aside():
-                self._engine.measure(tokens.detach(), layer)
+                self._engine.measure(tokens.detach(), layer, rows)
                 self._batch.keep_samples(layer, tokens.detach())
-            self._limit_lag(tokens)
+            self._limit_lag(tokens, *(rows or ()))
 
     @torch.no_grad()
     def commit_batch(self) -> None:
@@ -262,6 +267,12 @@ class StatisticsCollector:
         """
         self._catch_up()
         return summarize(self._state, norm, self.grid)
+
+
+@functools.cache
+def _statistics_stream(device: torch.device) -> torch.cuda.Stream:
+    # One for all collectors: some of a process's streams cost a few percent more than others.
+    return torch.cuda.Stream(device)
 
 
 def _make_engine(name: str, batch: Batch) -> Engine:

@@ -1,18 +1,15 @@
-"""Triton kernels that measure a block output.
+"""Triton kernels that measure one block output.
 
-The results of `reduction`, at about the time of reading the block output twice; `launch` runs them,
-the first three for every block output, the others for several at once:
+The results of `reduction`, at about the time of reading the block output twice; `launch` runs them
+for every block output, and those of `fold_kernels` for several at once:
 
-1. `measure_rows`: one program per token. It leaves the token's norms and what its LayerNorm takes,
-   and copies the few values of it that are looked at later.
+1. `measure_rows`: one program per token. It leaves what the token's LayerNorm takes, and is that of
+   the next block too where there is one. Then `judge_rows` decides which tokens count, and copies
+   the few values that are looked at later.
 2. `measure_tile`: one program per image, tile of its patches and stripe of channels. It adds up
    columns; with the rows' means known nothing crosses threads before the tile's end, which is
    twice as fast as one kernel that holds whole rows, although it reads them again.
 3. `find_largest`: candidates for the three largest magnitudes of each image, with extras.
-4. `find_medians`: the median of each image's sample of magnitudes, with extras.
-5. `fold_tiles`: one program per image group, stripe and representation. It merges the tiles of the
-   group's images in float64 into the batch's state.
-6. `measure_singles` and `fold_singles`: the same for CLS and storage tokens, in float64 throughout.
 
 A tile never crosses images. Sums are of deviations from the *pivot* of the image, which must be no
 more than near the mean: of four patches far apart, the mean without the largest and the smallest,
@@ -21,19 +18,16 @@ so that no massive token decides it.
 
 # Kernel code is Triton's language, which type checkers read as Python.
 # pyright: reportGeneralTypeIssues=false, reportCallIssue=false, reportArgumentType=false
-# pyright: reportIndexIssue=false, reportOperatorIssue=false
-# A nested `if` keeps apart what is decided when compiling, and is then left out, from what is not.
-# ruff: noqa: SIM102
+# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportPossiblyUnboundVariable=false
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-from analysis.statistics.batch import PLACE_MASK
 from analysis.statistics.reduction import LARGEST_NORM
 from analysis.statistics.state import THRESHOLDS
-from analysis.vocabulary import IMAGE_GROUPS, LAYER_NORM_EPS
+from analysis.vocabulary import LAYER_NORM_EPS
 
 CANDIDATES = 9
 """Left per image: the three largest magnitudes of each of the three rows of largest maxima."""
@@ -43,85 +37,131 @@ PACKED_BITS = 10
 
 _EPS = tl.constexpr(LAYER_NORM_EPS)
 _LARGEST_SQUARE = tl.constexpr(LARGEST_NORM**2)
-_LARGEST = tl.constexpr(LARGEST_NORM)
 _FIRST, _SECOND, _THIRD = (tl.constexpr(threshold) for threshold in THRESHOLDS)
 _ONE, _TWO, _THREE = (
     tl.constexpr(sum(1 << PACKED_BITS * place for place in range(n))) for n in (1, 2, 3)
 )
-_BITS = tl.constexpr(PACKED_BITS)
-_COUNT_MASK = tl.constexpr(2**PACKED_BITS - 1)
-_PLACE_MASK = tl.constexpr(PLACE_MASK)
-_GROUPS = tl.constexpr(IMAGE_GROUPS)
-_MANY = tl.constexpr(8)  # images that `fold_singles` takes at a time
 
 
 @triton.jit
 def measure_rows(
     tokens,  # (images, n_tokens, channels), any float
+    weight,  # (channels,) float32, and below: not read unless `normalizes`
+    bias,
+    normalized,  # (images, n_tokens, channels), any float
+    means,  # (images, n_tokens) float32; and below, see `rows.RowMoments`
+    residues,
+    variances,
+    peaks,
+    channels: tl.constexpr,
+    width: tl.constexpr,  # channels padded to a power of two
+    normalizes: tl.constexpr,
+):
+    """Measure one token, and apply a LayerNorm to it.
+
+    Centred twice, since the first mean is rounded, which shows where it dwarfs the deviations.
+    """
+    # What the network wrote last is still in the cache, and what this reads last is for the next.
+    row = tl.num_programs(0) - 1 - tl.program_id(0)
+    channel = tl.arange(0, width)
+    inside = channel < channels
+    first = row.to(tl.int64) * channels
+    x = tl.load(tokens + first + channel, mask=inside, other=0).to(tl.float32)
+    mean = tl.sum(x, 0) / channels
+    y = tl.where(inside, x - mean, 0.0)
+    residue = tl.sum(y, 0) / channels
+    variance = tl.maximum(tl.sum(y * y, 0) / channels - residue * residue, 0.0)
+    tl.store(means + row, mean)
+    tl.store(residues + row, residue)
+    tl.store(variances + row, variance)
+    tl.store(peaks + row, tl.max(tl.abs(x), 0))
+    if normalizes:
+        scale = tl.load(weight + channel, mask=inside) / tl.sqrt(variance + _EPS)
+        y = (y - residue) * scale + tl.load(bias + channel, mask=inside)
+        tl.store(normalized + first + channel, y, mask=inside)
+
+
+@triton.jit
+def judge_rows(
+    tokens,  # as above, and the next four
+    means,
+    residues,
+    variances,
+    peaks_in,
     valid,  # (images,) bool
     watched,  # (n_watched,) int64, channels to be copied
     norms,  # (2, images, n_tokens) float32
-    rows,  # (3, images, n_tokens) float32: rounded mean, 1 / std (NaN: left out), rest / std
+    rows,  # (3, images, n_tokens) float32: rounded mean, 1 / std (NaN: left out), residue / std
     peaks,  # (images, n_tokens) float32, largest magnitude; -1 where a token is left out
     singles_out,  # (images, singles, channels) float32, CLS and storage tokens
     samples,  # (images, sampled) float32, magnitudes; NaN where a token is left out
     footprint,  # (images, n_tokens - singles, n_watched) float32, likewise
     n_tokens,
+    images,
     stride,  # of the sample over an image's tokens x channels
     sampled,
     n_watched,
     singles: tl.constexpr,
     channels: tl.constexpr,
-    width: tl.constexpr,  # channels padded to a power of two
+    width: tl.constexpr,
     sample_width: tl.constexpr,  # sampled values of a token, and
     watched_width: tl.constexpr,  # watched channels, both padded likewise
+    block: tl.constexpr,  # tokens
     extras: tl.constexpr,
 ):
-    """Measure one token.
+    """Decide which tokens of an image count, and copy what is looked at later.
 
-    Centred twice, since the first mean is rounded, which shows where it dwarfs the deviations.
+    The last programs of an image copy a CLS or storage token each. All loads come first: they are
+    few, and what counts is how often a program waits for one.
     """
-    total = tl.num_programs(0)
-    # What the network wrote last is still in the cache, and what this reads last is for the next.
-    row = total - 1 - tl.program_id(0)
-    image, token = row // n_tokens, row % n_tokens
-    channel = tl.arange(0, width)
-    inside = channel < channels
-    source = tokens + row.to(tl.int64) * channels
-    x = tl.load(source + channel, mask=inside, other=0).to(tl.float32)
-    mean = tl.sum(x, 0) / channels
-    y = tl.where(inside, x - mean, 0.0)
-    residue = tl.sum(y, 0) / channels
-    variance = tl.maximum(tl.sum(y * y, 0) / channels - residue * residue, 0.0)
-    rstd = 1.0 / tl.sqrt(variance + _EPS)
-    square = (variance + (mean + residue) * (mean + residue)) * channels
-    usable = tl.load(valid + image) & (square < _LARGEST_SQUARE)
-    tl.store(norms + row, tl.where(usable, tl.sqrt(square), float("nan")))
-    ln_norm = tl.sqrt(variance * channels) * rstd
-    tl.store(norms + total + row, tl.where(usable, ln_norm, float("nan")))
-    tl.store(rows + row, mean)
-    tl.store(rows + total + row, tl.where(usable, rstd, float("nan")))
-    tl.store(rows + 2 * total + row, residue * rstd)
-    if token < singles:
-        single = image * singles + token
-        tl.store(singles_out + single.to(tl.int64) * channels + channel, x, mask=inside)
-    if extras:
-        tl.store(peaks + row, tl.where(usable, tl.max(tl.abs(x), 0), -1.0))
-        start = token * channels
-        sample = (start + stride - 1) // stride + tl.arange(0, sample_width)
-        place = sample * stride - start
-        there = (place < channels) & (sample < sampled)
-        value = tl.abs(tl.load(source + place, mask=there, other=0).to(tl.float32))
-        value = tl.where(usable, value, float("nan"))
-        tl.store(samples + image.to(tl.int64) * sampled + sample, value, mask=there)
-        if token >= singles:
-            index = tl.arange(0, watched_width)
-            is_watched = index < n_watched
-            at = tl.load(watched + index, mask=is_watched, other=0)
-            seen = tl.abs(tl.load(source + at, mask=is_watched, other=0).to(tl.float32))
+    image, part = tl.program_id(1), tl.program_id(0)
+    blocks = tl.num_programs(0) - singles
+    first_row = image * n_tokens
+    source = tokens + first_row.to(tl.int64) * channels
+    if part >= blocks:
+        channel = tl.arange(0, width)
+        inside = channel < channels
+        x = tl.load(source + (part - blocks) * channels + channel, mask=inside, other=0)
+        copy = singles_out + (image * singles + part - blocks).to(tl.int64) * channels
+        tl.store(copy + channel, x.to(tl.float32), mask=inside)
+    else:
+        token = part * block + tl.arange(0, block)
+        present = token < n_tokens
+        row, total = first_row + token, images * n_tokens
+        mean = tl.load(means + row, mask=present, other=0)
+        residue = tl.load(residues + row, mask=present, other=0)
+        variance = tl.load(variances + row, mask=present, other=0)
+        is_valid = tl.load(valid + image)
+        if extras:
+            number = tl.arange(0, watched_width)
+            chosen = tl.load(watched + number, mask=number < n_watched, other=0)[None, :]
+            peak = tl.load(peaks_in + row, mask=present, other=0)
+            start = token[:, None] * channels
+            sample = (start + stride - 1) // stride + tl.arange(0, sample_width)[None, :]
+            at = sample * stride
+            is_sampled = present[:, None] & (at < start + channels) & (sample < sampled)
+            value = tl.load(source + at, mask=is_sampled, other=0).to(tl.float32)
+            is_watched = (present & (token >= singles))[:, None] & (number < n_watched)[None, :]
+            seen = tl.load(source + start + chosen, mask=is_watched, other=0).to(tl.float32)
+
+        rstd = 1.0 / tl.sqrt(variance + _EPS)
+        square = (variance + (mean + residue) * (mean + residue)) * channels
+        usable = is_valid & (square < _LARGEST_SQUARE)
+        ln_norm = tl.sqrt(variance * channels) * rstd
+        tl.store(norms + row, tl.where(usable, tl.sqrt(square), float("nan")), mask=present)
+        tl.store(norms + total + row, tl.where(usable, ln_norm, float("nan")), mask=present)
+        tl.store(rows + row, mean, mask=present)
+        tl.store(rows + total + row, tl.where(usable, rstd, float("nan")), mask=present)
+        tl.store(rows + 2 * total + row, residue * rstd, mask=present)
+        if extras:
+            tl.store(peaks + row, tl.where(usable, peak, -1.0), mask=present)
+            usable = usable[:, None]
+            value = tl.where(usable, tl.abs(value), float("nan"))
+            tl.store(samples + image.to(tl.int64) * sampled + sample, value, mask=is_sampled)
+            seen = tl.where(usable, tl.abs(seen), float("nan"))
             patch = image.to(tl.int64) * (n_tokens - singles) + token - singles
-            seen = tl.where(usable, seen, float("nan"))
-            tl.store(footprint + patch * n_watched + index, seen, mask=is_watched)
+            at = patch[:, None] * n_watched + number[None, :]
+            tl.store(footprint + at, seen, mask=is_watched)
 
 
 @triton.jit
@@ -168,7 +208,7 @@ def _add_rows(values, use, pivot, total, squares, low, high, whole: tl.constexpr
 
 
 @triton.jit
-def _exceedances(magnitude):
+def count_exceedances(magnitude):
     """Count what exceeds the thresholds, three counts to an integer."""
     beyond = tl.where(magnitude > _THIRD, _THREE, _TWO)
     beyond = tl.where(magnitude > _SECOND, beyond, _ONE)
@@ -208,7 +248,7 @@ def _add_tile(
             if not whole:
                 magnitude = tl.where(use[:, None], magnitude, -1.0)
             peak_row = tl.where(magnitude > tl.maximum(-low, high), row[:, None], peak_row)
-            exceed += _exceedances(magnitude)
+            exceed += count_exceedances(magnitude)
         total, squares, low, high = _add_rows(x, use, pivot, total, squares, low, high, whole)
         ln_total, ln_squares, ln_low, ln_high = _add_rows(
             y, use, ln_pivot, ln_total, ln_squares, ln_low, ln_high, whole
@@ -317,226 +357,6 @@ def measure_tile(
 
 
 @triton.jit
-def _merge(count, mean, m2, n, part_mean, part_m2):
-    """Merge two moments by the rule of Chan, Golub & LeVeque (1983)."""
-    share = n / tl.maximum(count + n, 1.0)
-    delta = part_mean - mean
-    return count + n, mean + delta * share, m2 + part_m2 + delta * delta * (count * share)
-
-
-@triton.jit
-def _peak_keys(peak, place):
-    """Return sortable keys: by magnitude, then by earliest place; -1 where there is none."""
-    bits = peak.to(tl.int32, bitcast=True).to(tl.int64)
-    return tl.where(peak >= 0, bits * (_PLACE_MASK + 1) + (_PLACE_MASK - place), -1)
-
-
-@triton.jit
-def _slot(layer, first_slot, slots):
-    """Return where a layer's results belong; the first one may be -1."""
-    return (layer + first_slot + slots) % slots
-
-
-@triton.jit
-def fold_tiles(
-    order,  # (images,) int64, images of one group side by side
-    bounds,  # (groups + 1,) int64, where in `order` a group starts
-    counts,  # below as above, with a leading axis of layers
-    sums,
-    pivots,
-    places,
-    mean_out,  # (slots, 2, cells, channels) float64
-    m2_out,
-    low_out,  # (slots, 2, roles, channels) float32, holding +inf; high_out -inf
-    high_out,
-    keys_out,  # (slots, roles, channels) int64, holding -1
-    exceed_out,  # (slots, roles, 3, channels) int64, holding 0
-    first_slot,
-    slots,
-    images,
-    n_tokens,
-    tiles,
-    cells,
-    roles,
-    channels: tl.constexpr,
-    padded_tiles: tl.constexpr,  # tiles padded to a power of two
-    block: tl.constexpr,
-    extras: tl.constexpr,
-):
-    """Merge the tiles of a group's images into the batch's state, for some channels."""
-    group, layer = tl.program_id(0), tl.program_id(2) // 2
-    representation = tl.program_id(2) % 2
-    channel = tl.program_id(1) * block + tl.arange(0, block)
-    inside = channel < channels
-    tile = tl.arange(0, padded_tiles)
-    present = tile < tiles
-    mask = present[:, None] & inside[None, :]
-
-    count = tl.zeros([block], tl.float64)
-    mean, m2 = tl.zeros([block], tl.float64), tl.zeros([block], tl.float64)
-    low = tl.full([block], float("inf"), tl.float32)
-    high = tl.full([block], -float("inf"), tl.float32)
-    key = tl.full([block], -1, tl.int64)
-    beyond_first, beyond_second = tl.zeros([block], tl.int32), tl.zeros([block], tl.int32)
-    beyond_third = tl.zeros([block], tl.int32)
-    for turn in range(tl.load(bounds + group), tl.load(bounds + group + 1)):
-        image = tl.load(order + turn)
-        place = (layer * images + image) * tiles + tile
-        at = (place[:, None] * 8 + representation * 4) * channels + channel[None, :]
-        n = tl.sum(tl.load(counts + place, mask=present, other=0), 0).to(tl.float64)
-        total = tl.sum(tl.load(sums + at, mask=mask, other=0).to(tl.float64), 0)
-        squares = tl.sum(tl.load(sums + at + channels, mask=mask, other=0).to(tl.float64), 0)
-        tile_low = tl.load(sums + at + 2 * channels, mask=mask, other=float("inf"))
-        tile_high = tl.load(sums + at + 3 * channels, mask=mask, other=-float("inf"))
-        low = tl.minimum(low, tl.min(tile_low, 0))
-        high = tl.maximum(high, tl.max(tile_high, 0))
-        at = ((layer * images + image) * 2 + representation) * channels + channel
-        pivot = tl.load(pivots + at, mask=inside, other=0).to(tl.float64)
-        shift = total / tl.maximum(n, 1.0)
-        image_m2 = tl.where(n > 1, tl.maximum(squares - total * shift, 0.0), 0.0)
-        count, mean, m2 = _merge(count, mean, m2, n, pivot + shift, image_m2)
-        if extras:
-            if representation == 0:
-                there = places + place[:, None] * 2 * channels + channel[None, :]
-                row = tl.load(there, mask=mask, other=0)
-                packed = tl.load(there + channels, mask=mask, other=0)
-                tile_keys = _peak_keys(tl.maximum(-tile_low, tile_high), image * n_tokens + row)
-                key = tl.maximum(key, tl.max(tile_keys, 0))
-                beyond_first += tl.sum(packed & _COUNT_MASK, 0)
-                beyond_second += tl.sum((packed >> _BITS) & _COUNT_MASK, 0)
-                beyond_third += tl.sum(packed >> (2 * _BITS), 0)
-
-    slot = _slot(layer, first_slot, slots)
-    at = ((slot * 2 + representation) * cells + _GROUPS + group) * channels + channel
-    tl.store(mean_out + at, mean, mask=inside)
-    tl.store(m2_out + at, m2, mask=inside)
-    # Eight groups share a role: these are the same in whatever order they arrive.
-    at = ((slot * 2 + representation) * roles + 1) * channels + channel
-    tl.atomic_min(low_out + at, low, mask=inside)
-    tl.atomic_max(high_out + at, high, mask=inside)
-    if extras:
-        if representation == 0:
-            at = (slot * roles + 1) * channels + channel
-            tl.atomic_max(keys_out + at, key, mask=inside)
-            at = (slot * roles + 1) * 3 * channels + channel
-            tl.atomic_add(exceed_out + at, beyond_first.to(tl.int64), mask=inside)
-            tl.atomic_add(exceed_out + at + channels, beyond_second.to(tl.int64), mask=inside)
-            tl.atomic_add(exceed_out + at + 2 * channels, beyond_third.to(tl.int64), mask=inside)
-
-
-@triton.jit
-def measure_singles(
-    singles_in,  # (rows, channels) float32, CLS and storage tokens
-    single_rows,  # (rows, 2) float64: mean, 1 / std
-    channels: tl.constexpr,
-    width: tl.constexpr,
-):
-    """Measure a CLS or storage token again, in float64.
-
-    They hardly differ between images: the rounding of a float32 LayerNorm would show as their
-    standard deviation.
-    """
-    row = tl.program_id(0)
-    channel = tl.arange(0, width)
-    inside = channel < channels
-    at = row.to(tl.int64) * channels + channel
-    x = tl.load(singles_in + at, mask=inside, other=0).to(tl.float64)
-    mean = tl.sum(x, 0) / channels
-    deviation = tl.where(inside, x - mean, 0.0)
-    variance = tl.sum(deviation * deviation, 0) / channels
-    tl.store(single_rows + 2 * row, mean)
-    tl.store(single_rows + 2 * row + 1, 1.0 / tl.sqrt(variance + _EPS))
-
-
-@triton.jit
-def fold_singles(
-    indices,  # (images,) int64
-    singles_in,  # (layers, images, 1 + storage, channels) float32
-    single_rows,  # (layers, images, 1 + storage, 2) float64
-    norms,  # (slots, 2, images, n_tokens) float32; below as above
-    mean_out,
-    m2_out,
-    low_out,
-    high_out,
-    keys_out,
-    exceed_out,
-    first_slot,
-    slots,
-    images,
-    n_tokens,
-    cells,
-    roles,
-    channels: tl.constexpr,
-    block: tl.constexpr,
-    extras: tl.constexpr,
-):
-    """Measure one group's CLS tokens, or one storage token, into the batch's state."""
-    part, layer = tl.program_id(0), tl.program_id(2) // 2
-    representation = tl.program_id(2) % 2
-    slot = _slot(layer, first_slot, slots)
-    is_storage = part >= _GROUPS
-    position = tl.where(is_storage, part - _GROUPS + 1, 0)
-    role = tl.where(is_storage, position + 1, 0)
-    cell = tl.where(is_storage, part + _GROUPS, part)
-    channel = tl.program_id(1) * block + tl.arange(0, block)
-    inside = channel < channels
-
-    count = tl.zeros([block], tl.float64)
-    mean, m2 = tl.zeros([block], tl.float64), tl.zeros([block], tl.float64)
-    low = tl.full([block], float("inf"), tl.float32)
-    high = tl.full([block], -float("inf"), tl.float32)
-    key = tl.full([block], -1, tl.int64)
-    exceed = tl.zeros([block], tl.int32)
-    for first in range(0, images, _MANY):
-        image = first + tl.arange(0, _MANY)
-        there = image < images
-        group = tl.load(indices + image, mask=there, other=0) % _GROUPS
-        token = image.to(tl.int64) * n_tokens + position
-        norm = norms + slot.to(tl.int64) * 2 * images * n_tokens + token
-        norm = tl.load(norm, mask=there, other=float("nan"))
-        usable = (norm < _LARGEST) & (tl.where(is_storage, part, group) == part)
-        use = usable[:, None]
-        place = (layer * images + image).to(tl.int64) * (roles - 1) + position
-        at = place[:, None] * channels + channel[None, :]
-        x = tl.load(singles_in + at, mask=use & inside[None, :], other=0)
-        value = x.to(tl.float64)
-        if representation == 1:
-            row_mean = tl.load(single_rows + 2 * place, mask=usable, other=0)
-            rstd = tl.load(single_rows + 2 * place + 1, mask=usable, other=0)
-            value = (value - row_mean[:, None]) * rstd[:, None]
-        n = tl.sum(usable.to(tl.float64), 0)
-        part_mean = tl.sum(tl.where(use, value, 0.0), 0) / tl.maximum(n, 1.0)
-        deviation = tl.where(use, value - part_mean[None, :], 0.0)
-        part_m2 = tl.sum(deviation * deviation, 0)
-        count, mean, m2 = _merge(count, mean, m2, n, part_mean, part_m2)
-        value_32 = value.to(tl.float32)
-        low = tl.minimum(low, tl.min(tl.where(use, value_32, float("inf")), 0))
-        high = tl.maximum(high, tl.max(tl.where(use, value_32, -float("inf")), 0))
-        if extras:
-            if representation == 0:
-                magnitude = tl.where(use, tl.abs(x), -1.0)
-                key = tl.maximum(key, tl.max(_peak_keys(magnitude, token[:, None]), 0))
-                exceed += tl.sum(_exceedances(magnitude), 0)
-
-    at = ((slot * 2 + representation) * cells + cell) * channels + channel
-    tl.store(mean_out + at, mean, mask=inside)
-    tl.store(m2_out + at, m2, mask=inside)
-    at = ((slot * 2 + representation) * roles + role) * channels + channel
-    tl.atomic_min(low_out + at, low, mask=inside)
-    tl.atomic_max(high_out + at, high, mask=inside)
-    if extras:
-        if representation == 0:
-            at = (slot * roles + role) * channels + channel
-            tl.atomic_max(keys_out + at, key, mask=inside)
-            at = (slot * roles + role) * 3 * channels + channel
-            first_count, second_count = exceed & _COUNT_MASK, (exceed >> _BITS) & _COUNT_MASK
-            tl.atomic_add(exceed_out + at, first_count.to(tl.int64), mask=inside)
-            tl.atomic_add(exceed_out + at + channels, second_count.to(tl.int64), mask=inside)
-            third_count = (exceed >> (2 * _BITS)).to(tl.int64)
-            tl.atomic_add(exceed_out + at + 2 * channels, third_count, mask=inside)
-
-
-@triton.jit
 def find_largest(
     tokens,  # and below: as above
     peaks,
@@ -563,35 +383,3 @@ def find_largest(
             first = tl.min(tl.where(magnitude == value, channel, 2**30), 0)
             magnitude = tl.where(channel == first, -1.0, magnitude)
         peak = tl.where(row == leader, -2.0, peak)
-
-
-@triton.jit
-def find_medians(
-    samples,  # (layers, images, sampled) float32, not negative; NaN where left out
-    medians,  # (slots, images) float32
-    first_slot,
-    slots,
-    images,
-    sampled,
-    padded: tl.constexpr,  # sampled padded to a power of two
-):
-    """Find the lower median of one image's sample, bit by bit from the highest.
-
-    Floats that are not negative are ordered as their bits are, and NaN comes after all of them.
-    """
-    image, layer = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    slot = _slot(layer, first_slot, slots)
-    index = tl.arange(0, padded)
-    value = tl.load(
-        samples + (layer * images + image) * sampled + index,
-        mask=index < sampled,
-        other=float("nan"),
-    )
-    seen = value == value
-    bits = tl.where(seen, value.to(tl.int32, bitcast=True), 2**31 - 1)
-    rank = (tl.sum(seen.to(tl.int32), 0) - 1) // 2
-    median = tl.sum(tl.zeros([padded], tl.int32), 0)
-    for step in range(31):
-        higher = median | (1 << (30 - step))
-        median = tl.where(tl.sum((bits < higher).to(tl.int32), 0) <= rank, higher, median)
-    tl.store(medians + slot * images + image, median.to(tl.float32, bitcast=True))

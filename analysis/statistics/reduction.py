@@ -15,6 +15,7 @@ from torch import Tensor
 
 from analysis.statistics.batch import PLACE_MASK, Batch, sample_stride
 from analysis.statistics.moments import pool_moments
+from analysis.statistics.rows import RowMoments
 from analysis.statistics.state import THRESHOLDS
 from analysis.vocabulary import IMAGE_GROUPS, LAYER_NORM_EPS
 
@@ -33,12 +34,13 @@ class TorchEngine:
         self._batch = batch
         self._singles = torch.empty(0)
 
-    def measure(self, tokens: Tensor, layer: int) -> None:
+    def measure(self, tokens: Tensor, layer: int, rows: RowMoments | None = None) -> None:
         """Measure one block output.
 
         Args:
             tokens: ``(images, 1 + storage + patches, channels)``, any float dtype.
             layer: Block index, or -1 for the tokens that enter block 0.
+            rows: Of no use here, where the normalised tokens are needed in full.
         """
         batch, state = self._batch, self._batch.state
         slot = batch.enter(layer, tokens.shape[1], candidates=3)

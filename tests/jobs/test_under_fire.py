@@ -384,16 +384,16 @@ def test_a_job_for_which_the_gpu_has_no_memory_left_says_so_and_resumes(
             import torch
             from analysis.cli import main
             from analysis.network import Network
-            whole, calls = Network.block_outputs, []
+            whole, calls = Network.measured_outputs, []
 
-            def block_outputs(self, pixels):
+            def measured_outputs(self, pixels):
                 calls.append(1)
                 for number, tokens in enumerate(whole(self, pixels)):
                     if len(calls) > 10 and number > 3:
                         raise torch.OutOfMemoryError("CUDA out of memory.")
                     yield tokens
 
-            Network.block_outputs = block_outputs
+            Network.measured_outputs = measured_outputs
             sys.exit(main())
             """
         )

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from analysis import measured
 from analysis.statistics.collector import StatisticsCollector
 from analysis.statistics.kernels import PACKED_BITS
-from analysis.statistics.launch import plan_launch
+from analysis.statistics.launch import normalize, plan_launch
 from analysis.statistics.norm import NormParameters
+from tests.factories.backbones import make_backbone, tiny_variant
 from tests.statistics.reference import (
     STORAGE,
     assert_agrees,
@@ -122,3 +124,61 @@ def test_tiles_cover_every_patch_and_fit_their_counters(
     assert (plan.tiles - 1) * plan.tile_rows < patches <= plan.tiles * plan.tile_rows
     assert plan.tile_rows % plan.chunk == 0
     assert plan.tile_rows < 2**PACKED_BITS
+
+
+def make_norm(channels: int) -> torch.nn.LayerNorm:
+    norm = torch.nn.LayerNorm(channels, eps=1e-5).requires_grad_(False)
+    torch.nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(norm.bias, generator=torch.Generator().manual_seed(1))
+    return norm
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_the_norm_that_measures_is_layer_norm(offset: float) -> None:
+    norm = make_norm(40)
+    tokens = torch.randn(2, 7, 40, generator=torch.Generator().manual_seed(2)) * 3 + offset
+    normalized, rows = normalize(tokens, norm)
+    exact = tokens.double()
+    expected = torch.nn.functional.layer_norm(
+        exact, (40,), norm.weight.double(), norm.bias.double(), norm.eps
+    )
+    torch.testing.assert_close(normalized.double(), expected, rtol=1e-6, atol=3e-6)
+    mean = rows.mean.double() + rows.residue
+    torch.testing.assert_close(mean, exact.mean(-1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        rows.variance.double(), exact.var(-1, correction=0), rtol=1e-5, atol=0
+    )
+    assert torch.equal(rows.peak, tokens.abs().amax(-1))
+
+
+def test_the_norm_that_measures_has_the_precision_of_autocast() -> None:
+    norm = make_norm(40)
+    tokens = torch.randn(1, 4, 40, generator=torch.Generator().manual_seed(3))
+    exact, _ = normalize(tokens, norm)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded, _ = normalize(tokens, norm)
+    assert rounded.dtype == torch.bfloat16
+    # The interpreter cuts digits off where a GPU rounds (benchmarks/gpu_engine.py holds that).
+    torch.testing.assert_close(rounded.float(), exact, rtol=2**-7, atol=0)
+
+
+def test_a_network_that_measures_gives_the_block_outputs_and_the_same_statistics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measured, "_normalize", lambda norm, tokens: normalize(tokens, norm))
+    backbone = make_backbone(tiny_variant(depth=2)).eval().requires_grad_(False)
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    plain = torch.stack(list(backbone.forward_blocks(pixels)))
+    found = list(measured.run_measured(backbone, pixels))
+    outputs = torch.stack([tokens for tokens, _ in found])
+    torch.testing.assert_close(outputs, plain, rtol=1e-5, atol=1e-5)
+    assert [rows is None for _, rows in found] == [False, False, True]
+
+    collector = make_collector(outputs, extras=True, engine="triton")
+    collector.begin_batch(torch.arange(2), torch.ones(2, dtype=torch.bool))
+    for layer, (tokens, rows) in enumerate(found, start=-1):
+        collector.observe(layer, tokens, rows)
+    collector.commit_batch()
+    reference = run(outputs, [[0, 1]], "triton", extras=True)
+    for name, tensor in reference.state_dict().items():
+        assert torch.equal(collector.state_dict()[name], tensor), name

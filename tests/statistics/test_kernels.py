@@ -35,13 +35,13 @@ def test_kernels_compile_for_a_gpu_without_one(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from analysis.statistics import kernels
+    from analysis.statistics import fold_kernels, kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     sizes = {"singles": 5, "channels": 48, "width": 64, "chunk": 4, "unroll": 2}
-    sizes |= {"stripe": 64, "padded_tokens": 64, "padded_tiles": 64, "block": 32}
+    sizes |= {"stripe": 64, "padded_tokens": 64, "block": 32}
     sizes |= {"sample_width": 4, "watched_width": 8, "padded_rows": 64, "padded": 64}
-    sizes |= {"extras": True}
+    sizes |= {"extras": True, "normalizes": True}
     types = {"valid": "*i1", "places": "*i32", "indices": "*i64", "keys_out": "*i64"}
     types |= {"exceed_out": "*i64", "mean_out": "*fp64", "m2_out": "*fp64"}
     types |= {"watched": "*i64", "order": "*i64", "bounds": "*i64", "single_rows": "*fp64"}
@@ -50,12 +50,13 @@ def test_kernels_compile_for_a_gpu_without_one(
     types |= dict.fromkeys(sizes, "constexpr")
     for kernel in (
         kernels.measure_rows,
+        kernels.judge_rows,
         kernels.measure_tile,
-        kernels.fold_tiles,
-        kernels.measure_singles,
-        kernels.fold_singles,
+        fold_kernels.fold_tiles,
+        fold_kernels.measure_singles,
+        fold_kernels.fold_singles,
         kernels.find_largest,
-        kernels.find_medians,
+        fold_kernels.find_medians,
     ):
         signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
         constants = {name: sizes[name] for name in signature if name in sizes}
