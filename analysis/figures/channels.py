@@ -13,6 +13,8 @@ from analysis.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
 BINS = 60
+SPARSE = 512
+"""Up to so many channels points are drawn larger."""
 BELOW_ONE = 0.3
 """Where an empty bin of an outline is drawn: below the axis, which begins at a half."""
 
@@ -344,22 +346,18 @@ def _draw_plane(
         "mode": "markers",
         "name": "channels",
         "showlegend": False,
-        "marker": {"size": 6, **marker},
+        "marker": {"size": 6 if len(x) <= SPARSE else 4, **marker},
         "hovertemplate": f"channel %{{customdata[0]:d}}<br>{template}<extra></extra>",
     }
     traces: list[dict[str, object]] = [points]
     if channel is not None:
-        right = x[channel] > np.sqrt(x.min() * x.max())
         traces.append(
             {
-                "type": "scatter",
+                "type": "scattergl",  # plotly draws the others' surface over all of SVG
                 "x": x[[channel]],
                 "y": y[[channel]],
                 "customdata": told[[channel]],
-                "mode": "markers+text",
-                "text": np.array([f"channel {channel}"]),
-                "textposition": "top left" if right else "top right",
-                "textfont": {"color": theme.accent_color(mode)},
+                "mode": "markers",
                 "name": f"channel {channel}",
                 "showlegend": False,
                 "marker": {
@@ -371,4 +369,18 @@ def _draw_plane(
                 "hoverinfo": "skip",
             }
         )
-    return theme.make_figure(traces, {**layout, "hovermode": "closest"}, mode)
+    notes = [] if channel is None else [_name_mark(x[channel], y[channel], channel, mode)]
+    layout = {**layout, "hovermode": "closest", "annotations": notes}
+    return theme.make_figure(traces, layout, mode)
+
+
+def _name_mark(x: np.floating, y: np.floating, channel: int, mode: Mode) -> dict[str, object]:
+    return {
+        "x": float(np.log10(x)),
+        "y": float(np.log10(y)),
+        "text": f"channel {channel}",
+        "showarrow": False,
+        "yshift": 20,
+        "font": {"color": theme.accent_color(mode)},
+        "bgcolor": theme.page_color(mode),
+    }

@@ -154,6 +154,11 @@ def accent_color(mode: Mode) -> str:
     return _INKS[mode].accent
 
 
+def page_color(mode: Mode) -> str:
+    """Return the colour of the page, for what must be read above others."""
+    return _INKS[mode].background
+
+
 def text_color(mode: Mode) -> str:
     """Return the colour of text and of marks that must be seen at once."""
     return _INKS[mode].text

@@ -137,6 +137,9 @@ def test_the_plane_shows_every_channel_by_mean_and_std_coloured_by_maximum() -> 
     np.testing.assert_allclose(points.marker.color, [2, 1, 0], atol=1e-6)
     mark = named(figure, "channel 0")
     assert (mark.x.tolist(), mark.y.tolist()) == ([3.0], [2.0])
+    assert mark.type == points.type  # an SVG mark would lie below the points
+    assert notes(figure) == ["channel 0"]
+    assert figure.layout.annotations[0].x == pytest.approx(np.log10(3))
     assert title(figure.layout.xaxis) == "|mean| over tokens unit"
     assert title(figure.layout.yaxis) == "std over tokens unit"
     assert points.marker.colorbar.title.text == "max |x| (unit)"
