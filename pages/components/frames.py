@@ -124,6 +124,10 @@ def show_spread(frame: pd.DataFrame, channel: int) -> None:
         frame,
         hide_index=True,
         key="spread",
+        column_order=[
+            *("statistic", "here", "rank"),
+            *("smallest", "median", "average", "p99", "largest", "deviation"),
+        ],
         column_config={
             "statistic": st.column_config.TextColumn("Over channels"),
             "smallest": number("smallest", format=_NUMBER),
