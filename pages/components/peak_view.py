@@ -224,8 +224,8 @@ def _show_places(shared: pd.DataFrame, placed: bool) -> None:
         column_config={
             "path": text("Image"),
             "patch": number("Patch", format="%d", help="Index, row by row."),
-            "row": number("Patch row", format="%d", width="small"),
-            "column": number("Patch column", format="%d", width="small"),
+            "row": number("Row", format="%d", width="small", help="Of the patch, from 0."),
+            "column": number("Column", format="%d", width="small", help="Of the patch."),
             "count": number("Channels that peak here", format="%d"),
             "channels": text("Which", width="large"),
         },

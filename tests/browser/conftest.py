@@ -1,7 +1,12 @@
-"""The real server in a project dir of its own, and a real Chromium in front of it."""
+"""The real server and a real Chromium in front of it: one of each for all tests that can share.
+
+Tabs stay open from test to test, since a new one reads the dashboard's code anew, which is most of
+the time that opening a page takes. Whatever a test does, nothing may complain in its tab.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -10,16 +15,24 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.factories.projects import make_project
+from analysis.annotations import FILE
+from analysis.cli import main
+from analysis.discovery import discover_payloads
+from tests.browser.tab import Tab
+from tests.factories.grouped_payloads import make_grouped_pair
+from tests.factories.payloads import make_payload, write_payload
+from tests.factories.red_square import make_red_project
+from tests.pages.conftest import payload_path
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -33,17 +46,30 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-READY = "[data-testid=stApp][data-test-script-state=notRunning]"
-CHART = "[data-testid=stPlotlyChart] .main-svg"
 
 
 @dataclass
-class Server:
-    """One running dashboard."""
+class Dashboard:
+    """A running dashboard over some payloads, by version.
+
+    `red` was measured on photographs that are there; `first` and `second` are of one network on
+    the same images, and differ in channel 5 of the last layer; the first is called Spring; `spare`
+    is the newest, for the test that deletes it.
+    """
 
     url: str
     project: Path
-    process: subprocess.Popen[bytes]
+    keys: dict[str, str]
+
+    @property
+    def pair(self) -> dict[str, str]:
+        """Return the choices that compare the second version with the first."""
+        return {"version": self.keys["first"], "compare": self.keys["second"]}
+
+    @property
+    def red(self) -> dict[str, str]:
+        """Return the choice of the version with photographs."""
+        return {"version": self.keys["red"]}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,54 +80,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start dashboards; they and all they started end with the test."""
-    servers: list[Server] = []
-
-    def serve(project: Path, **environment: str) -> Server:
-        (project / ".streamlit").mkdir(exist_ok=True)
-        shutil.copy(ROOT / ".streamlit" / "config.toml", project / ".streamlit")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
-        options = [f"--server.port={port}", "--server.headless=true", "--server.address=127.0.0.1"]
-        process = subprocess.Popen(
-            [*command, *options],
-            cwd=project,
-            stdin=subprocess.DEVNULL,
-            stdout=(tmp_path / "server.log").open("wb"),
-            stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                "DASHBOARD_CACHE": str(tmp_path / "cache"),
-                "DASHBOARD_QUEUE": str(tmp_path / "queue"),
-                "OMP_NUM_THREADS": "1",
-                **environment,
-            },
-        )
-        server = Server(f"http://127.0.0.1:{port}", project, process)
-        servers.append(server)
-        _wait_until_healthy(server, tmp_path / "server.log")
-        return server
-
-    yield serve
-    for server in servers:
-        server.process.terminate()
-        server.process.wait(timeout=20)
+@contextmanager
+def run_server(project: Path, folder: Path) -> Iterator[str]:
+    """Start a dashboard in a project dir; it and all it started end with the context."""
+    (project / ".streamlit").mkdir(exist_ok=True)
+    shutil.copy(ROOT / ".streamlit" / "config.toml", project / ".streamlit")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+    options = [f"--server.port={port}", "--server.headless=true", "--server.address=127.0.0.1"]
+    process = subprocess.Popen(
+        [*command, *options],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        stdout=(folder / "server.log").open("wb"),
+        stderr=subprocess.STDOUT,
+        env={
+            **os.environ,
+            "DASHBOARD_CACHE": str(folder / "cache"),
+            "DASHBOARD_QUEUE": str(folder / "queue"),
+            "OMP_NUM_THREADS": "1",
+        },
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_healthy(url, process, folder / "server.log")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return make_project(tmp_path / "project", images=16, size=(160, 96))
-
-
-def _wait_until_healthy(server: Server, log: Path) -> None:
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.process.poll() is None:
+    while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=2) as answer:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
                 if answer.read() == b"ok":
                     return
         except OSError:
@@ -109,63 +124,80 @@ def _wait_until_healthy(server: Server, log: Path) -> None:
     raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
 
 
-@dataclass
-class Tab:
-    """One browser tab, and what went wrong in it."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, url: str) -> None:
-        self.page.goto(url)
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until the page has been drawn."""
-        self.page.wait_for_selector("[data-testid=stHeading]", timeout=90_000)
-        self.page.wait_for_selector(READY, timeout=90_000)
-
-    def wait_for_charts(self) -> None:
-        self.page.wait_for_selector(CHART, timeout=90_000)
-        self.settle()
-
-    def headings(self) -> list[str]:
-        return [
-            text.strip() for text in self.page.locator("[data-testid=stHeading]").all_inner_texts()
-        ]
+@pytest.fixture(scope="package")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """Serve the payloads."""
+    folder = tmp_path_factory.mktemp("browser")
+    project = make_red_project(folder / "project")
+    config = project / "configs" / "train.yaml"
+    config.write_text(config.read_text().replace("version: v1", "version: red"))
+    assert main(["--project-dir", str(project), "--quiet", "--num-workers", "0"]) == 0
+    for name, payload in zip(("first", "second"), make_grouped_pair(), strict=True):
+        write_payload(payload_path(project, name), payload)
+    spare = make_payload(version="spare", created="2099-01-01T00:00:00+00:00")
+    write_payload(payload_path(project, "spare"), spare)
+    note = {"name": "Spring", "note": "fertilised plots"}
+    first = payload_path(project, "first").relative_to(project)
+    (project / FILE).write_text(json.dumps({"payloads": {str(first): note}}))
+    keys = {str(ref.version): ref.key for ref in discover_payloads([project])}
+    assert set(keys) == {"red", "first", "second", "spare"}
+    with run_server(project, folder) as url:
+        yield Dashboard(url, project, keys)
 
 
-@pytest.fixture
-def open_tab() -> Iterator[Callable[..., Tab]]:
-    """Open tabs of a headless Chromium, each as a user of its own."""
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """Run a headless Chromium."""
     sync_api = pytest.importorskip("playwright.sync_api")
     assert CHROMIUM is not None
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-
-        def open_tab(scheme: str = "light", width: int = 1440) -> Tab:
-            context = browser.new_context(
-                color_scheme=scheme,
-                viewport={"width": width, "height": 1000},
-                accept_downloads=True,
-            )
-            tab = Tab(context.new_page())
-            tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-            tab.page.on("console", lambda message: _note(tab, message))
-            tab.page.on("requestfailed", lambda request: _note_request(tab, request))
-            return tab
-
-        yield open_tab
+        yield browser
         browser.close()
 
 
-def _note(tab: Tab, message: ConsoleMessage) -> None:
-    # Below a page's path Streamlit looks for its own server in two places, the first in vain.
-    looks_for_server = "/_stcore/" in str(message.location)
-    if message.type == "error" and not looks_for_server:
-        tab.complaints.append(f"{message.text} {message.location}")
+@pytest.fixture(scope="package")
+def _tabs(chromium: Browser, dashboard: Dashboard) -> dict[str, Tab]:
+    return {scheme: new_tab(chromium, dashboard.url, scheme) for scheme in ("light", "dark")}
 
 
-def _note_request(tab: Tab, request: Request) -> None:
-    if "127.0.0.1" not in request.url:
-        tab.complaints.append(f"asked another machine for {request.url}")
+def new_tab(chromium: Browser, url: str, scheme: str = "light") -> Tab:
+    """Open a tab as a user of its own."""
+    context = chromium.new_context(
+        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": 1440, "height": 1000},
+        accept_downloads=True,
+    )
+    return Tab(context.new_page(), url)
+
+
+@pytest.fixture
+def light(_tabs: dict[str, Tab]) -> Iterator[Tab]:
+    """Return the tab of a user with a light screen."""
+    yield from _without_complaints(_tabs["light"])
+
+
+@pytest.fixture
+def dark(_tabs: dict[str, Tab]) -> Iterator[Tab]:
+    """Return the tab of another user, with a dark screen."""
+    yield from _without_complaints(_tabs["dark"])
+
+
+@pytest.fixture
+def open_tab(chromium: Browser) -> Iterator[Callable[..., Tab]]:
+    """Open further tabs, which end with the test."""
+    tabs: list[Tab] = []
+
+    def open_tab(url: str = "") -> Tab:
+        tabs.append(new_tab(chromium, url))
+        return tabs[-1]
+
+    yield open_tab
+    for tab in tabs:
+        tab.page.context.close()
+
+
+def _without_complaints(tab: Tab) -> Iterator[Tab]:
+    tab.complaints.clear()
+    yield tab
+    assert tab.complaints == []

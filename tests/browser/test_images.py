@@ -3,68 +3,51 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
 
-from analysis.cli import main
-from tests.browser.conftest import CHART, Server, Tab
-from tests.factories.red_square import CHANNEL, GRID, RED_PATCH, make_red_project
+from tests.browser.conftest import Dashboard
+from tests.browser.tab import TIMEOUT, Tab
+from tests.factories.red_square import CHANNEL, GRID, RED_PATCH
 
 PICTURE = "[data-testid=stImage] img"
 
-Serve = Callable[..., Server]
-OpenTab = Callable[..., Tab]
-
 
 def test_the_page_shows_the_red_square_that_the_channel_answers_to(
-    tmp_path: Path, serve: Serve, open_tab: OpenTab
+    dashboard: Dashboard, light: Tab
 ) -> None:
-    project = make_red_project(tmp_path / "project")
-    assert main(["--project-dir", str(project), "--quiet", "--num-workers", "0"]) == 0
-    server = serve(project)
-    tab = open_tab()
-    tab.open(f"{server.url}/images?channel={CHANNEL}")
-    tab.page.wait_for_selector(PICTURE)
-    assert f"channel {CHANNEL}, patch tokens" in tab.headings()[1]
-    pixels = _download(tab, 0)
+    light.open("images", **dashboard.red, channel=str(CHANNEL))
+    light.page.wait_for_selector(PICTURE)
+    assert f"channel {CHANNEL}, patch tokens" in light.view()["headings"][1]
+    pixels = _download(light, 0)
     assert _outlined(pixels) == RED_PATCH
-    _find_outlined(_download(tab, 1))  # the patch enlarged
+    _find_outlined(_download(light, 1))  # the patch enlarged
 
-    tab.page.get_by_text("Over the data set").click()
-    tab.wait_for_charts()
-    assert _brightest(tab) == RED_PATCH
-    tab.page.get_by_text("Sparse high-norm patches", exact=True).wait_for()
+    light.click_and_settle(light.option("Over the data set"))
+    assert _brightest(light) == RED_PATCH
+    expect(light.page.get_by_text("Sparse high-norm patches", exact=True)).to_be_visible()
 
-    tab.page.get_by_text("Over a picture, through depth").click()
-    tab.page.get_by_role("button", name="Compute the maps").click(timeout=30_000)
-    tab.page.wait_for_selector(CHART, timeout=120_000)
-    tab.settle()
-    assert _brightest(tab) == RED_PATCH
-    tab.page.locator(".slider-container .slider-label-group").first.wait_for(state="attached")
-    tab.page.locator(".updatemenu-button").first.click()  # play
-    tab.page.locator("text.slider-label", has_text="layer 3").first.wait_for(timeout=30_000)
-    assert _brightest(tab) == RED_PATCH
-    assert tab.complaints == []
-    assert "view=maps" in tab.page.url
-    assert f"channel={CHANNEL}" in tab.page.url
+    light.click_and_settle(light.option("Over a picture, through depth"))
+    light.page.get_by_role("button", name="Compute the maps").click()
+    slider = light.page.locator(".slider-container .slider-label-group").first
+    expect(slider).to_be_attached(timeout=2 * TIMEOUT)
+    light.settle()
+    assert _brightest(light) == RED_PATCH
+    light.page.locator(".updatemenu-button").first.click()  # play
+    label = light.page.locator("text.slider-label", has_text="layer 3").first
+    expect(label).to_be_attached(timeout=TIMEOUT)
+    assert _brightest(light) == RED_PATCH
+    assert "view=maps" in light.page.url
+    assert f"channel={CHANNEL}" in light.page.url
 
 
-def test_registers_have_pictures_without_a_place(
-    tmp_path: Path, serve: Serve, open_tab: OpenTab
-) -> None:
-    project = make_red_project(tmp_path / "project")
-    assert main(["--project-dir", str(project), "--quiet", "--num-workers", "0"]) == 0
-    tab = open_tab("dark")
-    tab.open(f"{serve(project).url}/images?role=storage_2")
-    tab.page.get_by_text("have no place in the picture").wait_for()
-    assert f"channel {CHANNEL}, storage 2 tokens" in tab.headings()[1]
-    # waits: cards are drawn one after the other
-    expect(tab.page.locator("[data-testid=stMetricValue]").first).to_have_text("-500")
-    assert tab.complaints == []
+def test_registers_have_pictures_without_a_place(dashboard: Dashboard, dark: Tab) -> None:
+    dark.open("images", **dashboard.red, role="storage_2")
+    expect(dark.page.get_by_text("have no place in the picture")).to_be_visible(timeout=TIMEOUT)
+    assert f"channel {CHANNEL}, storage 2 tokens" in dark.view()["headings"][1]
+    expect(dark.page.locator("[data-testid=stMetricValue]").first).to_have_text("-500")
 
 
 def _download(tab: Tab, number: int) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""Before an audience: views are saved, named and stepped through, with keys and with buttons."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Dashboard
+from tests.browser.tab import TIMEOUT, Tab
+
+
+def test_an_audience_is_led_through_saved_views(
+    dashboard: Dashboard, light: Tab, dark: Tab
+) -> None:
+    page = light.page
+    light.open("layers", **dashboard.pair)
+    page.get_by_text("Saved views").first.click()
+    page.get_by_label("Name", exact=True).fill("How it grows")
+    light.click_and_settle(page.get_by_role("button", name="Save this view"))
+    light.go("outliers")
+    light.click_and_settle(light.option("CLS"))
+    light.click_and_settle(page.get_by_role("button", name="Save this view"))
+    expect(page.get_by_text("2. Outliers, CLS")).to_be_visible()
+
+    light.click_and_settle(page.locator(".st-key-present button:visible"))
+    expect(page.get_by_test_id("stSidebar")).not_to_be_in_viewport(timeout=TIMEOUT)
+    _expect_step(light, "outliers", "2 of 2: Outliers, CLS")
+    page.keyboard.press("PageUp")  # at once, where the button left the focus
+    _expect_step(light, "layers", "1 of 2: How it grows")
+    assert "role=cls" not in page.url
+    page.keyboard.press("PageDown")
+    _expect_step(light, "outliers", "2 of 2: Outliers, CLS")
+    assert "role=cls" in page.url
+
+    dark.page.goto(page.url)  # the link holds them all
+    _expect_step(dark, "outliers", "2 of 2: Outliers, CLS")
+    expect(_button(dark.page, "Next")).to_be_disabled()
+    _button(dark.page, "Back").click()
+    _expect_step(dark, "layers", "1 of 2: How it grows")
+    _button(dark.page, "Next").click()
+    _expect_step(dark, "outliers", "2 of 2: Outliers, CLS")
+    dark.click_and_settle(_button(dark.page, "End"))
+    expect(dark.page.get_by_test_id("stSidebar")).to_be_in_viewport(timeout=TIMEOUT)
+    expect(_button(dark.page, "Next")).to_have_count(0)
+
+
+def _button(page: Page, name: str) -> Locator:
+    return page.locator(".st-key-steps").get_by_role("button", name=name)
+
+
+def _expect_step(tab: Tab, page: str, words: str) -> None:
+    tab.expect_page(page)
+    expect(tab.page.locator(".st-key-steps")).to_contain_text(words, timeout=TIMEOUT)
