@@ -14,7 +14,7 @@ from tests.pages.conftest import PAGES, ROOT, Open, figures, payload_path, texts
 WITH_NUMBERS = ("overview", "layers", "outliers", "channels")
 
 
-@pytest.mark.parametrize("page", [*WITH_NUMBERS, "versions"])
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "runs"])
 def test_without_a_payload_the_page_says_what_to_do(open_page: Open, page: str) -> None:
     app = open_page(page)
     assert not app.exception
@@ -34,13 +34,14 @@ def test_without_a_job_the_history_says_how_to_start_one(open_page: Open) -> Non
     assert "No extraction has been started from here yet" in texts(app)
 
 
-@pytest.mark.parametrize("page", WITH_NUMBERS)
-def test_one_payload_is_drawn(project: Path, open_page: Open, page: str) -> None:
-    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+@pytest.mark.parametrize("extras", [True, False], ids=["with extras", "without extras"])
+@pytest.mark.parametrize("page", PAGES)
+def test_one_payload_is_shown(project: Path, open_page: Open, page: str, extras: bool) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", extras=extras))
     app = open_page(page)
     assert not app.exception
     assert not app.error
-    assert figures(app)
+    assert bool(figures(app)) == (page in WITH_NUMBERS)
 
 
 def test_one_payload_is_not_enough_to_compare(project: Path, open_page: Open) -> None:
@@ -61,7 +62,7 @@ def test_two_payloads_are_drawn(project: Path, open_page: Open, page: str) -> No
         assert figures(app)
 
 
-@pytest.mark.parametrize("page", [*WITH_NUMBERS, "versions"])
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "runs"])
 def test_a_broken_payload_is_named_with_the_remedy(
     project: Path, open_page: Open, page: str
 ) -> None:
@@ -72,6 +73,16 @@ def test_a_broken_payload_is_named_with_the_remedy(
     assert not app.exception
     assert str(path) in app.error[0].value
     assert "Pick another version in the sidebar, or extract this one again" in texts(app)
+
+
+def test_a_broken_payload_can_be_deleted(project: Path, open_page: Open) -> None:
+    path = payload_path(project, "v1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a payload")
+    app = open_page("runs")
+    assert not app.exception
+    app.button(key=f"confirm payload {_all_keys(app)[0]}").click().run()
+    assert not path.exists()
 
 
 def test_a_broken_payload_does_not_hide_a_good_one(project: Path, open_page: Open) -> None:
@@ -87,7 +98,7 @@ def test_a_broken_payload_does_not_hide_a_good_one(project: Path, open_page: Ope
     assert figures(app)
 
 
-@pytest.mark.parametrize("page", [*WITH_NUMBERS, "versions"])
+@pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize(
     ("layers", "channels"),
     [pytest.param(1, 1, id="one layer of one channel"), pytest.param(40, 4096, id="7B")],
@@ -102,7 +113,18 @@ def test_extreme_sizes_are_drawn(
     app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
     assert not app.exception
     assert not app.error
-    assert figures(app)
+    assert bool(figures(app)) == (page in (*WITH_NUMBERS, "versions"))
+
+
+@pytest.mark.parametrize("view", ["peaks", "footprint"])
+def test_the_images_of_one_layer_of_one_channel_are_shown(
+    project: Path, open_page: Open, view: str
+) -> None:
+    payload = make_payload(layers=1, channels=1, images=2, version="v1", extras=True)
+    write_payload(payload_path(project, "v1"), payload)
+    app = open_page("images", view=view)
+    assert not app.exception
+    assert not app.error
 
 
 def test_payloads_of_different_backbones_are_not_compared_number_by_number(
