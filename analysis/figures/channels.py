@@ -338,8 +338,9 @@ def _draw_plane(
     """
     x, y = theme.as_float32(x), theme.as_float32(y)
     told = np.column_stack([np.arange(len(x)), *facts]).astype(np.float32)
+    kind = theme.point_type(len(x))
     points = {
-        "type": "scattergl",
+        "type": kind,
         "x": x,
         "y": y,
         "customdata": told,
@@ -353,7 +354,7 @@ def _draw_plane(
     if channel is not None:
         traces.append(
             {
-                "type": "scattergl",  # plotly draws the others' surface over all of SVG
+                "type": kind,  # plotly draws a surface of WebGL over all of SVG
                 "x": x[[channel]],
                 "y": y[[channel]],
                 "customdata": told[[channel]],

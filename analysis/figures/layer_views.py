@@ -312,38 +312,39 @@ def build_suppression_scatter(
         template += "<br>γ %{customdata[3]:.4g}"
     both = np.concatenate([x, y])
     ends = theme.as_float32([both.min(), both.max()])
-    figure = go.Figure(
-        [
-            go.Scatter(
-                x=ends,
-                y=ends,
-                mode="lines",
-                name="as before",
-                line={"color": theme.muted_color(mode), "dash": "dash", "width": 1},
-                hoverinfo="skip",
-            ),
-            go.Scattergl(
-                x=theme.as_float32(x),
-                y=theme.as_float32(y),
-                customdata=np.column_stack(facts).astype(np.float32),
-                mode="markers",
-                name="channels",
-                showlegend=False,
-                marker=marker,
-                hovertemplate=f"{template}<extra></extra>",
-            ),
-        ]
+    traces = [
+        {
+            "type": "scatter",
+            "x": ends,
+            "y": ends,
+            "mode": "lines",
+            "name": "as before",
+            "line": {"color": theme.muted_color(mode), "dash": "dash", "width": 1},
+            "hoverinfo": "skip",
+        },
+        {
+            "type": theme.point_type(len(channels)),
+            "x": theme.as_float32(x),
+            "y": theme.as_float32(y),
+            "customdata": np.column_stack(facts).astype(np.float32),
+            "mode": "markers",
+            "name": "channels",
+            "showlegend": False,
+            "marker": marker,
+            "hovertemplate": f"{template}<extra></extra>",
+        },
+    ]
+    # the diagonal goes on beyond the points; the axes need not
+    along, up = (
+        axes.log_axis(title, values)
+        | {"range": [float(np.log10(values.min())) - 0.1, float(np.log10(values.max())) + 0.1]}
+        for title, values in (
+            ("block output: max |x| / median channel", x),
+            ("after the shared norm: max |x| / median channel", y),
+        )
     )
-    figure = theme.apply_theme(figure, mode)
-    for update, title, drawn_along in (
-        (figure.update_xaxes, "block output: max |x| / median channel", x),
-        (figure.update_yaxes, "after the shared norm: max |x| / median channel", y),
-    ):
-        # the diagonal goes on beyond the points; the axes need not
-        ends = [np.log10(drawn_along.min()) - 0.1, np.log10(drawn_along.max()) + 0.1]
-        update(axes.log_axis(title, drawn_along), range=ends)
-    figure.update_layout(hovermode="closest", uirevision="suppression-scatter")
-    return figure
+    layout = {"xaxis": along, "yaxis": up, "uirevision": "suppression-scatter"}
+    return theme.make_figure(traces, layout, mode)
 
 
 def build_suppression_curve(

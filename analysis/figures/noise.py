@@ -88,7 +88,7 @@ def _draw_effect(
     quiet = "within the noise" if tested else "not tested"
     return [
         {
-            "type": "scattergl",
+            "type": theme.point_type(2 * len(channels)),
             "x": channels[chosen],
             "y": theme.as_float32(effect.value[chosen]),
             "customdata": facts[chosen],

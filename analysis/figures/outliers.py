@@ -64,7 +64,7 @@ def build_channel_scatter(
     accent, small = theme.accent_color(mode), 6 if len(values) <= SPARSE else 4
     traces = [
         {
-            "type": "scattergl",
+            "type": theme.point_type(len(values)),
             "x": channels[mask],
             "y": heights[mask],
             "customdata": facts[mask],

@@ -145,7 +145,7 @@ def build_channel_comparison(
     ]
     traces += [
         {
-            "type": "scattergl",
+            "type": theme.point_type(len(channels)),
             "x": x[chosen],
             "y": y[chosen],
             "customdata": facts[chosen],

@@ -57,14 +57,24 @@ def test_a_link_draws_the_top_among_all_channels(project: Path, open_page: Open)
     assert len(figures(app)) == 5  # what is not asked for is not drawn
 
 
-def test_one_figure_at_a_time_takes_a_drawing_surface_of_the_graphics_card(
+def test_one_figure_of_a_page_takes_a_surface_of_webgl_and_that_for_many_channels_only(
     project: Path, open_page: Open
 ) -> None:
-    first, second = _write_pair(project)
-    for page in ("versions", "outliers"):
-        app = open_page(page, version=first, compare=second)
-        kinds = [{trace["type"] for trace in figure["data"]} for figure in figures(app)]
-        assert sum("scattergl" in kind for kind in kinds) == 1, page
+    many = tuple(
+        _write(project, name, make_payload(version=name, layers=2, channels=3072, drift=drift))
+        for name, drift in (("wide", 0.0), ("wider", 1.0))
+    )
+    few = _write_pair(project)
+    for page in ("versions", "outliers", "channels"):
+        for (first, second), expected in ((many, 1), (few, 0)):
+            app = open_page(page, version=first, compare=second)
+            assert not app.exception
+            assert _count_surfaces(app) == expected, page
+
+
+def _count_surfaces(app: AppTest) -> int:
+    kinds = [{trace["type"] for trace in figure["data"]} for figure in figures(app)]
+    return sum("scattergl" in kind for kind in kinds)
 
 
 def test_a_finding_leads_to_its_layer(project: Path, open_page: Open) -> None:
