@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from analysis.errors import PayloadError
+from analysis.extra_tables import load_extras
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.sharing.normalization_export import export_normalization
 from analysis.sharing.report import ReportVersion, build_report
@@ -25,22 +27,35 @@ st.markdown(
     + " as one HTML file that opens without a network. Pick the versions in the sidebar; notes are "
     "written on the page **Runs**."
 )
-reported = [
-    ReportVersion(version.name, version.table, said.of(version.ref.path).note)
-    for version in versions
-]
-with st.container(horizontal=True, vertical_alignment="bottom"):
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     score = controls.choose_score()
-    st.download_button(
-        "Download the report",
-        data=lambda: build_report(reported, known, score).encode(),
-        file_name="dinov3_feature_statistics.html",
-        mime="text/html",
-        key="report",
-        on_click="ignore",
-        type="primary",
-        icon=":material/download:",
-    )
+    threshold = controls.choose_threshold(score)
+
+
+def make_report() -> bytes:
+    """Return the report; the extras are read only now."""
+    reported: list[ReportVersion] = []
+    for version in versions:
+        extras, problem = None, None
+        try:
+            extras = load_extras(version.ref.path)
+        except (PayloadError, OSError) as error:
+            problem = picker.explain(error, version.ref)
+        note = said.of(version.ref.path).note
+        reported.append(ReportVersion(version.name, version.table, note, extras, problem))
+    return build_report(reported, known, score, threshold).encode()
+
+
+st.download_button(
+    "Download the report",
+    data=make_report,
+    file_name="dinov3_feature_statistics.html",
+    mime="text/html",
+    key="report",
+    on_click="ignore",
+    type="primary",
+    icon=":material/download:",
+)
 
 st.subheader("Normalisation vector")
 version = picker.choose_one(versions)
@@ -52,7 +67,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
 layer = int(version.table.layers[-1])
-left_out = derived.count_left_out(version.ref, representation, role, score)
+left_out = derived.count_left_out(version.ref, representation, role, score, threshold)
 shown = version.table.tapped_layers or (layer,)
 st.markdown(
     f"Of {version.table.channels:,} channels are left out: "
@@ -61,7 +76,7 @@ st.markdown(
 )
 st.download_button(
     "Download the vector",
-    data=lambda: export_normalization(version.table, representation, role, score),
+    data=lambda: export_normalization(version.table, representation, role, score, threshold),
     file_name="normalization.safetensors",
     mime="application/octet-stream",
     key="normalization",

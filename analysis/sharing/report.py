@@ -10,9 +10,12 @@ from html import escape
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from analysis.checks import run_checks
+from analysis.comparison.noise_table import NoiseTable
 from analysis.errors import PayloadError
+from analysis.extra_tables import ExtraTable
 from analysis.figures import layers as layer_figures
 from analysis.figures import outliers as outlier_figures
 from analysis.figures import versions as version_figures
@@ -22,6 +25,7 @@ from analysis.outliers import SCORE_LABELS, find_persistent, map_channels, rank_
 from analysis.scores import Score
 from analysis.sharing import html_page
 from analysis.sharing.html_page import Section
+from analysis.sharing.report_extras import draw_depth_views, draw_noise, measure_noise
 from analysis.tables import (
     REPRESENTATIONS,
     ROLES,
@@ -59,12 +63,17 @@ class ReportVersion:
     """Unique among those of the report."""
     table: StatsTable
     note: str | None = None
+    extras: ExtraTable | None = None
+    """What only they tell is left out where None."""
+    problem: str | None = None
+    """Why they could not be read."""
 
 
 def build_report(
     versions: Sequence[ReportVersion],
     facts: pd.DataFrame | None = None,
     score: Score = Score.MAX_ABS,
+    threshold: float | None = None,
 ) -> str:
     """Return the report as HTML.
 
@@ -72,14 +81,23 @@ def build_report(
         versions: One or more; the others are compared with the first.
         facts: What is known of the versions besides their numbers, a column for each.
         score: What channels are ranked by.
+        threshold: From which score on a channel is an outlier; the score's own default where None.
     """
     sections = [
         Section("About", _describe(versions, facts)),
         Section("Layers", _draw_depth(versions)),
-        *(Section(f"Channels of {each.name}", _draw_channels(each, score)) for each in versions),
+        *(
+            Section(f"Channels of {each.name}", _draw_channels(each, score, threshold))
+            for each in versions
+        ),
         *(
             Section(f"{each.name} against {versions[0].name}", _compare(versions[0], each, score))
             for each in versions[1:]
+        ),
+        *(
+            Section(f"Depth of {each.name}", draw_depth_views(each.table, each.extras))
+            for each in versions
+            if each.extras is not None
         ),
         Section("Settings", [_show_config(each) for each in versions]),
     ]
@@ -100,10 +118,12 @@ def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> 
         blocks.append("<h3>Whether they may be compared</h3>")
         blocks.append(html_page.sentences([f"{r.severity}: {r.sentence}" for r in reasons]))
     for each in versions:
-        warnings = each.table.run.get("warnings")
-        if isinstance(warnings, list) and warnings:
+        noted = each.table.run.get("warnings")
+        warnings = [*map(str, noted)] if isinstance(noted, list) else []
+        warnings += [each.problem] if each.problem else []
+        if warnings:
             blocks.append(f"<h3>Warnings of {escape(each.name)}</h3>")
-            blocks.append(html_page.sentences([*map(str, warnings)], warning=True))
+            blocks.append(html_page.sentences(warnings, warning=True))
     return blocks
 
 
@@ -130,7 +150,7 @@ def _draw_depth(versions: Sequence[ReportVersion]) -> list[str]:
     return blocks
 
 
-def _draw_channels(version: ReportVersion, score: Score) -> list[str]:
+def _draw_channels(version: ReportVersion, score: Score, threshold: float | None) -> list[str]:
     table, (representation, role) = version.table, _SHOWN
     blocks = [html_page.table("Sanity of the numbers", _tabulate_checks(table))]
     proof = table.run.get("lora_proof")
@@ -141,7 +161,7 @@ def _draw_channels(version: ReportVersion, score: Score) -> list[str]:
         blocks.append(html_page.figure("What the adapter changes", drawn))
     cell = f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens"
     for layer in _choose_layers(table):
-        ranking = rank_channels(table, layer, representation, role, score, TOP)
+        ranking = rank_channels(table, layer, representation, role, score, TOP, threshold)
         statistics = channel_frame(table, layer, representation, role)
         drawn = outlier_figures.build_channel_scatter(
             ranking.scores,
@@ -159,7 +179,7 @@ def _draw_channels(version: ReportVersion, score: Score) -> list[str]:
     )
     rows = len(course.channels)
     blocks.append(html_page.figure(f"Top channels through the network, {cell}", drawn, rows=rows))
-    persistent = find_persistent(table, representation, role, score, TOP).head(30)
+    persistent = find_persistent(table, representation, role, score, TOP, threshold).head(30)
     blocks.append(html_page.table("How long they persist", persistent))
     return blocks
 
@@ -186,12 +206,16 @@ def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
         return ["<p>These two cannot be compared number by number.</p>", *settings]
     names = (escape(a.name), escape(b.name))  # plotly reads tags in them
     layer, (representation, role) = int(comparison.layers[-1]), _SHOWN
-    blocks = [
-        html_page.figure(
-            "Drift of each layer",
-            version_figures.build_drift_curves(comparison.layers, comparison.drift),
+    try:
+        noise = _measure_noise(a, b, comparison.layers)
+        drawn = version_figures.build_drift_curves(
+            comparison.layers, comparison.drift, noise=noise.noise_floor if noise else None
         )
-    ]
+        blocks = [html_page.figure("Drift of each layer", drawn)]
+        if noise is not None:
+            blocks = [*draw_noise(noise, a.table, b.table, (a.name, b.name)), *blocks]
+    except PayloadError as error:
+        return [html_page.sentences([str(error)], warning=True), *settings]
     try:
         top = compare_top_channels(a.table, b.table, layer, representation, role, score, TOP)
         overlap = jaccard_over_depth(a.table, b.table, score, TOP)
@@ -202,6 +226,14 @@ def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
     drawn = version_figures.build_jaccard_curves(comparison.layers, overlap, k=TOP)
     blocks.append(html_page.figure(f"Overlap of the top {TOP}", drawn))
     return [*blocks, *settings]
+
+
+def _measure_noise(
+    a: ReportVersion, b: ReportVersion, layers: NDArray[np.int64]
+) -> NoiseTable | None:
+    if a.extras is None or b.extras is None:
+        return None
+    return measure_noise((a.table, a.extras), (b.table, b.extras), layers)
 
 
 def _show_config(version: ReportVersion) -> str:

@@ -84,10 +84,14 @@ def advice(ref: PayloadRef, layers: Sequence[int]) -> pd.DataFrame:
 
 
 def count_left_out(
-    ref: PayloadRef, representation: Representation, role: TokenRole, score: Score
+    ref: PayloadRef,
+    representation: Representation,
+    role: TokenRole,
+    score: Score,
+    threshold: float,
 ) -> dict[int, int]:
     """Return how many channels the normalisation vector leaves out, by layer."""
-    return _count_left_out(*_fingerprint(ref), representation, role, score)
+    return _count_left_out(*_fingerprint(ref), representation, role, score, threshold)
 
 
 def persistence(
@@ -189,9 +193,10 @@ def _count_left_out(
     representation: Representation,
     role: TokenRole,
     score: Score,
+    threshold: float,
 ) -> dict[int, int]:
     table = load_table(path)
-    arrays = build_normalization(table, representation, role, score)
+    arrays = build_normalization(table, representation, role, score, threshold)
     return {n: int((arrays[f"layer_{n}.keep"] == 0).sum()) for n in table.layers.tolist()}
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.extra_tables import load_extras
 from analysis.sharing.report import ReportVersion, build_report
-from tests.factories.payloads import make_table
+from analysis.tables import load_table
+from tests.factories.grouped_payloads import make_grouped_pair
+from tests.factories.payloads import make_payload, make_table, write_payload
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -45,6 +48,30 @@ def test_others_are_compared_with_the_first() -> None:
 def test_versions_of_different_backbones_are_reported_side_by_side() -> None:
     report = build_report([_version("v1", channels=24), _version("v2", channels=48)])
     assert "These two cannot be compared number by number." in report
+
+
+def test_what_extras_tell_is_reported_too(tmp_path: Path) -> None:
+    versions: list[ReportVersion] = []
+    for payload in make_grouped_pair():
+        name = payload["meta"]["config"]["version"]
+        path = write_payload(tmp_path / f"{name}.pt", payload)
+        versions.append(ReportVersion(name, load_table(path), None, load_extras(path)))
+    report = build_report(versions)
+    titles = re.findall(r"<h3>(.*?)</h3>", report)
+    assert "Channels that differ by more than noise" in titles
+    assert titles.count("How far the shared norm lowers the outliers") == 2
+    assert "in layer 2 (drift 0.068, noise floor 0.016, 1 channel flagged" in report
+    assert "does not hold" in report  # parts that these payloads lack
+    whole = write_payload(tmp_path / "whole.pt", make_payload(version="whole", extras=True))
+    report = build_report([ReportVersion("w", load_table(whole), None, load_extras(whole))])
+    for title in ("Largest activations and the median one", "Token norms, ", "Smallest and la"):
+        assert f"<h3>{title}" in report
+    assert "does not hold" not in report
+
+
+def test_extras_that_cannot_be_read_are_a_warning() -> None:
+    report = build_report([ReportVersion("v1", make_table(), problem="v1.pt: extras are broken")])
+    assert "<li>v1.pt: extras are broken</li>" in report
 
 
 def test_plotly_is_held_once_and_nothing_is_fetched() -> None:
