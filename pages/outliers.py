@@ -29,12 +29,14 @@ shell.open_page("Outliers")
 version = picker.read_one()
 table = version.table
 
-with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
-    representation = controls.choose_representation()
-    role = controls.choose_role()
-    score = controls.choose_score()
-    threshold = controls.choose_threshold(score)
-    k = controls.choose_k(table.channels)
+with st.container(horizontal=True, gap="medium"):  # on a narrow page the second group wraps
+    with st.container(horizontal=True, gap="medium", width="content"):
+        representation = controls.choose_representation()
+        role = controls.choose_role()
+    with st.container(horizontal=True, gap="medium", width="content"):
+        score = controls.choose_score()
+        threshold = controls.choose_threshold(score)
+        k = controls.choose_k(table.channels)
 layer = controls.choose_layer(table)
 mode = downloads.mode()
 
