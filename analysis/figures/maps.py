@@ -168,7 +168,7 @@ def build_prefix_curves(
                 go.Scatter(
                     x=layers.astype(np.int32),
                     y=theme.as_float32(curves[:, token]),
-                    mode="lines",
+                    mode="lines+markers" if len(layers) == 1 else "lines",
                     name=label if len(names) == 1 else f"{label}, {name}",
                     line={
                         "color": theme.palette(mode)[token % 10],

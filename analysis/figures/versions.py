@@ -289,8 +289,9 @@ def build_depth_lines(
                         "name": f"{name}: {noise_name}",
                         "legendgroup": name,
                         "showlegend": False,
-                        "mode": "lines",
+                        "mode": "lines+markers" if len(layers) == 1 else "lines",
                         "line": {**line, "width": 1},
+                        "marker": {"symbol": "line-ew-open", "size": 12, "color": color},
                         "opacity": 0.5,
                         "hovertemplate": "%{y:.4g}",
                     }

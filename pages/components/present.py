@@ -52,3 +52,5 @@ def enlarge(figure: go.Figure, height: int) -> None:
         font_size=FONT_SIZE, hoverlabel_font_size=FONT_SIZE, height=round(height * GROWTH)
     )
     figure.update_annotations(font_size=FONT_SIZE)
+    # three labels in each decade have no room side by side in large type
+    figure.update_xaxes(tickangle=-45, selector={"dtick": "D2"})
