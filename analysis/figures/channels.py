@@ -45,47 +45,36 @@ def build_channel_depth(
     """
     if not len(cells) or not len(layers):
         return theme.empty_figure("Choose a representation and a token role to draw.", mode)
-    figure = go.Figure()
-    for index, (representation, role) in enumerate(cells):
-        color = theme.representation_color(representation, mode)
-        name = f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"
-        line = {"color": color, "dash": theme.role_dash(role), "width": 2}
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=theme.as_float32(values[index]),
-                name=name,
-                legendgroup=name,
-                mode="lines+markers",
-                line=line,
-                marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
-                hovertemplate="%{y:.4g}",
-            )
-        )
+    traces: list[dict[str, object]] = []
+    for index, cell in enumerate(cells):
+        drawn = _draw_line(layers, theme.as_float32(values[index]), cell, "%{y:.4g}", mode)
+        traces.append(drawn)
         if reference is not None:
-            figure.add_trace(
-                go.Scatter(
-                    x=layers.astype(np.int32),
-                    y=theme.as_float32(reference[index]),
-                    name=f"{name}: median channel",
-                    legendgroup=name,
-                    showlegend=False,
-                    mode="lines",
-                    line={**line, "width": 1},
-                    opacity=0.5,
-                    hovertemplate="%{y:.4g}",
-                )
+            traces.append(
+                drawn
+                | {
+                    "y": theme.as_float32(reference[index]),
+                    "name": f"{drawn['name']}: median channel",
+                    "showlegend": False,
+                    "mode": "lines",
+                    "line": {**_style(cell, mode), "width": 1},
+                    "opacity": 0.5,
+                }
             )
-    figure = theme.apply_theme(figure, mode)
     units = [theme.describe_unit(representation) for representation, _ in cells]
     title = axes.label_with_unit(theme.STATISTIC_LABELS[statistic], *units)
     signed = statistic is Statistic.MEAN
-    figure.update_yaxes({"title": {"text": title}} if signed else axes.log_axis(title, values))
-    figure.update_xaxes(axes.layer_axis(layers))
-    axes.mark_layers(figure, tapped, mode)
+    shapes, names = axes.tapped_marks(tapped, mode)
+    layout = {
+        **axes.BY_LAYER,
+        "shapes": shapes,
+        "xaxis": axes.layer_axis(layers),
+        "yaxis": {"title": {"text": title}} if signed else axes.log_axis(title, values),
+        "uirevision": f"channel-depth-{statistic}-{symlog}",
+    }
+    figure = theme.make_figure([*traces, *names], layout, mode)
     if signed and symlog:
         axes.bend_to_symlog(figure)
-    figure.update_layout(**axes.BY_LAYER, uirevision=f"channel-depth-{statistic}-{symlog}")
     return figure
 
 
@@ -110,27 +99,52 @@ def build_rank_curves(
     """
     if not len(cells) or not len(layers):
         return theme.empty_figure("Choose a representation and a token role to draw.", mode)
-    figure = go.Figure()
-    for line, (representation, role) in zip(ranks, cells, strict=True):
-        color = theme.representation_color(representation, mode)
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=line.astype(np.int32),
-                name=f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}",
-                mode="lines+markers",
-                line={"color": color, "dash": theme.role_dash(role), "width": 2},
-                marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
-                hovertemplate="%{y:d}",
-            )
-        )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers))
-    axis = axes.log_axis(f"rank among {channels:,} channels", np.array([1.0, channels]))
-    figure.update_yaxes(axis, range=[np.log10(channels) + 0.05, -0.15])
-    axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(**axes.BY_LAYER, uirevision="channel-rank")
-    return figure
+    traces = [
+        _draw_line(layers, line.astype(np.int32), cell, "%{y:d}", mode)
+        for line, cell in zip(ranks, cells, strict=True)
+    ]
+    shapes, names = axes.tapped_marks(tapped, mode)
+    places = axes.log_axis(f"rank among {channels:,} channels", np.array([1.0, channels]))
+    layout = {
+        **axes.BY_LAYER,
+        "shapes": shapes,
+        "xaxis": axes.layer_axis(layers),
+        "yaxis": places | {"range": [float(np.log10(channels)) + 0.05, -0.15]},
+        "uirevision": "channel-rank",
+    }
+    return theme.make_figure([*traces, *names], layout, mode)
+
+
+def _draw_line(
+    layers: NDArray[np.integer],
+    values: NDArray[np.float32] | NDArray[np.int32],
+    cell: tuple[Representation, TokenRole],
+    template: str,
+    mode: Mode,
+) -> dict[str, object]:
+    style, name = _style(cell, mode), _name(cell)
+    return {
+        "type": "scatter",
+        "x": layers.astype(np.int32),
+        "y": values,
+        "name": name,
+        "legendgroup": name,
+        "mode": "lines+markers",
+        "line": style,
+        "marker": {"symbol": theme.role_symbol(cell[1]), "size": 5, "color": style["color"]},
+        "hovertemplate": template,
+    }
+
+
+def _style(cell: tuple[Representation, TokenRole], mode: Mode) -> dict[str, object]:
+    representation, role = cell
+    color = theme.representation_color(representation, mode)
+    return {"color": color, "dash": theme.role_dash(role), "width": 2}
+
+
+def _name(cell: tuple[Representation, TokenRole]) -> str:
+    representation, role = cell
+    return f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"
 
 
 def build_value_histogram(
@@ -168,72 +182,76 @@ def build_value_histogram(
         for cell, found in outlines.items()
     }
     middles = 10 ** ((edges[:-1] + edges[1:]) / 2)
-    figure = go.Figure(
-        go.Bar(
-            x=theme.as_float32(middles),
-            y=counts.astype(np.int32),
-            width=theme.as_float32(np.diff(10**edges)),
-            customdata=theme.as_float32(np.column_stack([10 ** edges[:-1], 10 ** edges[1:]])),
-            marker={"color": theme.muted_color(mode), "line": {"width": 0}},
-            name="channels",
-            hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: %{y:d} channels"
-            "<extra></extra>",
-            showlegend=False,
-        )
-    )
     bounds = theme.as_float32(np.column_stack([10 ** edges[:-1], 10 ** edges[1:]]))
-    for (representation, role), found in outlined.items():
-        figure.add_trace(
-            go.Scatter(
-                x=theme.as_float32(middles),
-                y=theme.as_float32(np.where(found > 0, found, BELOW_ONE)),
-                customdata=np.column_stack([bounds, found]).astype(np.float32),
-                mode="lines",
-                name=f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}",
-                line={
-                    "shape": "hvh",
-                    "color": theme.representation_color(representation, mode),
-                    "dash": theme.role_dash(role),
-                    "width": 1.5,
-                },
-                hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: "
-                "%{customdata[2]:d} channels",
-            )
-        )
-    figure = theme.apply_theme(figure, mode)
-    median = float(np.median(positive))
-    figure.add_vline(x=median, line={"color": theme.text_color(mode), "width": 1, "dash": "dash"})
-    figure.add_annotation(
-        x=float(np.log10(median)),
-        y=1,
-        yref="paper",
-        yanchor="bottom",
-        text="median",
-        showarrow=False,
-    )
+    bars = {
+        "type": "bar",
+        "x": theme.as_float32(middles),
+        "y": counts.astype(np.int32),
+        "width": theme.as_float32(np.diff(10**edges)),
+        "customdata": bounds,
+        "marker": {"color": theme.muted_color(mode), "line": {"width": 0}},
+        "name": "channels",
+        "hovertemplate": "%{customdata[0]:.3g} to %{customdata[1]:.3g}: %{y:d} channels"
+        "<extra></extra>",
+        "showlegend": False,
+    }
+    lines = [
+        {
+            "type": "scatter",
+            "x": theme.as_float32(middles),
+            "y": theme.as_float32(np.where(found > 0, found, BELOW_ONE)),
+            "customdata": np.column_stack([bounds, found]).astype(np.float32),
+            "mode": "lines",
+            "name": _name(cell),
+            "line": {**_style(cell, mode), "shape": "hvh", "width": 1.5},
+            "hovertemplate": "%{customdata[0]:.3g} to %{customdata[1]:.3g}: "
+            "%{customdata[2]:d} channels",
+        }
+        for cell, found in outlined.items()
+    ]
+    thin = {"color": theme.text_color(mode), "width": 1, "dash": "dash"}
+    marks = [_mark_value(float(np.median(positive)), "median", thin, shift=0)]
     if channel is not None and sizes[channel] > 0:
-        figure.add_vline(x=float(sizes[channel]), line={"color": theme.accent_color(mode)})
-        figure.add_annotation(
-            x=float(np.log10(sizes[channel])),
-            y=1,
-            yref="paper",
-            yanchor="bottom",
-            yshift=16,  # above the median's name, which may stand at the same place
-            text=f"channel {channel}",
-            font={"color": theme.accent_color(mode)},
-            showarrow=False,
-        )
+        line = {"color": theme.accent_color(mode), "width": 2}
+        # its name above the median's, which may stand at the same place
+        marks.append(_mark_value(float(sizes[channel]), f"channel {channel}", line, shift=16))
     zeros = len(sizes) - len(positive)
     note = f"; {zeros} at 0 not drawn" if zeros else ""
-    figure.update_xaxes(axes.log_axis(value_label, 10**drawn))
     # Logarithmic here too: an outlier is one channel among thousands.
     most = max(int(found.max()) for found in [counts, *outlined.values()])
-    axis = axes.log_axis(f"number of channels{note}", np.array([1.0, most]))
-    figure.update_yaxes(axis, range=[-0.3, np.log10(most) + 0.1])
+    numbers = axes.log_axis(f"number of channels{note}", np.array([1.0, most]))
+    layout: dict[str, object] = {
+        "shapes": [shape for shape, _ in marks],
+        "annotations": [name for _, name in marks],
+        "xaxis": axes.log_axis(value_label, 10**drawn),
+        "yaxis": numbers | {"range": [-0.3, float(np.log10(most)) + 0.1]},
+        "bargap": 0,
+        "uirevision": f"histogram-{value_label}",
+    }
     if outlined:  # the legend above the names of the lines
-        figure.update_layout(legend={"y": 1.12}, margin={"t": 80})
-    figure.update_layout(bargap=0, hovermode="closest", uirevision=f"histogram-{value_label}")
-    return figure
+        layout |= {"legend": {"y": 1.12}, "margin": {"t": 80}}
+    return theme.make_figure([bars, *lines], layout, mode)
+
+
+def _mark_value(
+    value: float, name: str, line: Mapping[str, object], *, shift: int
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Return a line across a logarithmic axis, and its name above the plot."""
+    shape: dict[str, object] = {
+        **{"type": "line", "x0": value, "x1": value, "y0": 0, "y1": 1, "yref": "y domain"},
+        "line": line,
+    }
+    note: dict[str, object] = {
+        "x": float(np.log10(value)),
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "yshift": shift,
+        "text": name,
+        "font": {"color": line["color"]},
+        "showarrow": False,
+    }
+    return shape, note
 
 
 def build_mean_std_scatter(
