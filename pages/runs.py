@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from analysis.jobs import list_jobs, measure_disk
+from analysis.jobs import is_read_only, list_jobs, measure_disk
 from pages.components import cache, job_history, job_panel, payload_manager, shell
 from pages.components.text import format_bytes
 
@@ -28,10 +28,8 @@ def show_jobs() -> None:
     if jobs:
         job_history.show(job_history.choose(jobs))
     else:
-        st.info(
-            "No extraction has been started from here yet. Open **New extraction** in the sidebar.",
-            icon=":material/info:",
-        )
+        how = "" if is_read_only() else " Open **New extraction** in the sidebar."
+        st.info(f"No extraction has been started from here yet.{how}", icon=":material/info:")
 
 
 is_polled = any(job.is_live for job in jobs)
