@@ -14,11 +14,10 @@ def _cell(channels: int = 101) -> np.ndarray:
 
 def test_each_statistic_is_summed_up_over_channels_and_the_channel_placed() -> None:
     cell = _cell()
-    frame = summarize_spread(cell, 7).set_index("statistic")
-    assert tuple(frame.index) == ROWS
-    for name, values in zip(ROWS, (cell[0], abs(cell[0]), cell[1], cell[2]), strict=True):
+    rows = summarize_spread(cell, 7).to_dict("records")
+    assert tuple(row["statistic"] for row in rows) == ROWS
+    for row, values in zip(rows, (cell[0], abs(cell[0]), cell[1], cell[2]), strict=True):
         ordered = sorted(float(value) for value in values)
-        row = frame.loc[name]
         assert (row["smallest"], row["largest"]) == (ordered[0], ordered[-1])
         assert row["median"] == ordered[50]
         assert row["p99"] == ordered[99]
@@ -43,8 +42,8 @@ def test_rank_correlations_do_not_care_how_large_an_outlier_is() -> None:
 def test_what_is_the_same_for_all_channels_has_no_correlation() -> None:
     assert correlate_ranks(np.ones((3, 5))) == {}
     assert correlate_ranks(np.ones((3, 1))) == {}
-    assert len(correlate_ranks(np.stack([np.ones(5), np.arange(5), np.arange(5)]))) == 1
+    assert len(correlate_ranks(np.stack([np.ones(5), np.arange(5.0), np.arange(5.0)]))) == 1
 
 
 def test_of_equal_channels_the_lower_number_ranks_first() -> None:
-    assert rank_all(np.array([[0] * 4, [0] * 4, [5, 9, 9, 1]])).tolist() == [3, 1, 2, 4]
+    assert rank_all(np.array([[0.0] * 4, [0.0] * 4, [5.0, 9.0, 9.0, 1.0]])).tolist() == [3, 1, 2, 4]

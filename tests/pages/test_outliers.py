@@ -64,9 +64,10 @@ def test_the_threshold_of_the_link_decides_what_an_outlier_is_everywhere_on_the_
     app = open_page("outliers", **query)
     masks = np.stack([_robust(_max_abs(payload, n)) >= threshold for n in range(LAYERS)])
     assert _metric(app, "Outliers") == str(masks[4].sum())
-    persistent = app.dataframe[1].value.set_index("channel")
-    for channel, row in persistent.iterrows():
-        assert row["layers_outlier"] == masks[:, channel].sum()
+    persistent = app.dataframe[1].value
+    assert len(persistent)
+    expected = masks.sum(axis=0)[persistent["channel"]]
+    assert persistent["layers_outlier"].tolist() == expected.tolist()
     (level,) = figures(app)[0]["layout"]["shapes"]
     assert (_max_abs(payload, 4) >= level["y0"]).sum() == masks[4].sum()
     counts = figures(open_page("outliers", course="counts", **query))[1]
@@ -90,7 +91,8 @@ def test_the_map_and_the_lines_show_the_same_course(
 def test_a_channel_emerges_where_its_longest_run_as_an_outlier_begins(
     payload: dict[str, Any], open_page: Open
 ) -> None:
-    frame = open_page("outliers").dataframe[1].value.set_index("channel")
+    frame = open_page("outliers").dataframe[1].value
+    emergence = dict(zip(frame["channel"], frame["emergence_layer"], strict=True))
     for channel in OUTLIERS:
         runs = [_robust(_max_abs(payload, n))[channel] >= 10 for n in range(LAYERS)]
         best, start, length = 0, None, 0
@@ -99,9 +101,9 @@ def test_a_channel_emerges_where_its_longest_run_as_an_outlier_begins(
             if length > best:
                 best, start = length, layer - length + 1
         if start is None:
-            assert frame.loc[channel].isna()["emergence_layer"]
+            assert np.isnan(emergence[channel])
         else:
-            assert frame.loc[channel, "emergence_layer"] == start
+            assert emergence[channel] == start
 
 
 def test_roles_with_other_numbers_of_tokens_are_said_not_to_be_comparable(
@@ -109,8 +111,7 @@ def test_roles_with_other_numbers_of_tokens_are_said_not_to_be_comparable(
 ) -> None:
     app = open_page("outliers")
     assert "(CLS 6, patch 48, each register 6): compare depths and channels" in texts(app)
-    overlap = app.dataframe[2].value
-    row = overlap.set_index("channel").loc[7]
+    (row,) = [row for row in app.dataframe[2].value.to_dict("records") if row["channel"] == 7]
     np.testing.assert_allclose(row["cls"], _max_abs(payload, 4, "cls")[7], rtol=1e-6)
     assert row["where"] == "CLS, patch"
 
