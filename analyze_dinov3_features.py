@@ -1,8 +1,6 @@
 """Collect layerwise channel statistics of a DINOv3 backbone (see README.md)."""
 
-import sys
-
-from analysis.cli import main
+from analysis.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

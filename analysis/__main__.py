@@ -1,8 +1,6 @@
 """`python -m analysis`: the same as analyze_dinov3_features.py."""
 
-import sys
-
-from analysis.cli import main
+from analysis.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from analysis.errors import InputError
 from analysis.progress import ProgressReporter
@@ -72,6 +72,18 @@ def build_parser() -> argparse.ArgumentParser:
     add("--preview", type=Path, metavar="FILE", help="write a partial payload at checkpoints")
     add("--quiet", action="store_true", help="no progress bar, only warnings and errors")
     return parser
+
+
+def run() -> NoReturn:
+    """Run `main` as a program of its own, and end the process with its exit code."""
+    code = main()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # A thread of gloo may still let go of its last tensor (pytorch/pytorch#179291): when the
+        # interpreter is taken down meanwhile, it aborts a process that has done all its work.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

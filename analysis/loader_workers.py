@@ -72,6 +72,9 @@ def prepare_worker(_: int) -> None:
     # Signals sent to the job's process group are for the main process: it ends its workers
     # itself, and one that dies first would turn a cancellation into an error.
     os.setpgid(0, 0)
+    # Errors of decoding travel with the batch. What is left are the threads that hand batches over,
+    # to a main process that may have been cancelled meanwhile.
+    sys.excepthook = lambda *_: None
     if sys.platform == "linux":
         # torch looks for a dead parent every few seconds; until then a forked worker would hold
         # the parent's GPU memory.

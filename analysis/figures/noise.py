@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,6 +16,8 @@ from analysis.figures.versions import build_depth_lines
 from analysis.vocabulary import Representation, TokenRole
 
 SMALLEST_RANGE = 0.01
+RUNS = 256
+"""Into how many runs of neighbours the quiet ones of many channels are put at most."""
 
 _HEIGHT = 0.42
 """Of a panel, as a share of the figure; between the two stands the legend of the lower one."""
@@ -43,8 +46,7 @@ def build_channel_effects(
 ) -> go.Figure:
     """Draw two differences of every channel, one above the other over the same channels.
 
-    Colour has only what exceeds the noise. Both are one figure because every figure of that many
-    points costs the browser a drawing surface of its own, which takes longer than the points.
+    Colour has only what exceeds the noise. Of many channels that do not, the range is drawn.
 
     Args:
         shift: Drawn above.
@@ -65,18 +67,24 @@ def build_channel_effects(
     }
     above = {"xaxis": "x", "yaxis": "y", "legend": "legend"}
     below = {"xaxis": "x2", "yaxis": "y2", "legend": "legend2"}
-    traces = [
-        trace | place
-        for loud in (False, True)  # colour over grey
-        for effect, place in ((shift, above), (ratio, below))
-        for trace in _draw_effect(effect, loud, color, mode)
+    effects = (shift, above), (ratio, below)
+    points = theme.point_type(sum(int(effect.flagged.sum()) for effect, _ in effects))
+    many = theme.point_type(2 * len(shift.value)) == "scattergl"
+    quiet = [
+        trace | (_draw_ranges(trace, len(effect.value)) if many else {}) | place
+        for effect, place in effects
+        for trace in _draw_effect(effect, False, theme.muted_color(mode))
     ]
+    loud = [
+        trace | {"type": points} | place
+        for effect, place in effects
+        for trace in _draw_effect(effect, True, color)
+    ]
+    traces = [*quiet, *loud]  # colour over grey
     return theme.make_figure(traces, layout, mode)
 
 
-def _draw_effect(
-    effect: ChannelEffect, loud: bool, color: str, mode: Mode
-) -> list[dict[str, object]]:
+def _draw_effect(effect: ChannelEffect, loud: bool, color: str) -> list[dict[str, Any]]:
     """Return the marks within the noise or beyond it; none where nothing is known of them."""
     drawn = np.isfinite(effect.value)
     tested = bool(np.isfinite(effect.error).any())
@@ -88,21 +96,46 @@ def _draw_effect(
     quiet = "within the noise" if tested else "not tested"
     return [
         {
-            "type": theme.point_type(2 * len(channels)),
+            "type": "scatter",
             "x": channels[chosen],
             "y": theme.as_float32(effect.value[chosen]),
             "customdata": facts[chosen],
             "mode": "markers",
             "name": f"{'beyond the noise' if loud else quiet} ({len(chosen)})",
-            "marker": {
-                "color": color if loud else theme.muted_color(mode),
-                "size": 7 if loud else 4,
-            },
+            "marker": {"color": color, "size": 7 if loud else 4},
             "hovertemplate": "channel %{customdata[0]:d}: %{customdata[1]:.3g} ± "
             "%{customdata[2]:.2g}<extra></extra>",
             "showlegend": True,
         }
     ]
+
+
+def _draw_ranges(trace: dict[str, Any], channels: int) -> dict[str, Any]:
+    """Return what makes of a trace of marks the range of each run of channels, as one path.
+
+    Several channels share a pixel: thousands of marks would cover each other, and take a browser
+    longer than all the rest of the page.
+    """
+    length = -(-channels // RUNS)
+    runs = np.arange(0, channels, length)
+    at = np.searchsorted(trace["x"], runs)
+    found = np.flatnonzero(np.diff(np.append(at, len(trace["x"]))))
+    first, at = runs[found], at[found]
+    low, high = (
+        reduce.reduceat(trace["y"], at) if len(at) else trace["y"]
+        for reduce in (np.minimum, np.maximum)
+    )
+    last = np.minimum(first + length, channels) - 1
+    facts = np.column_stack([first, last, low, high]).astype(np.float32)
+    return {
+        "x": theme.as_float32(np.repeat((first + last) / 2, 3)),
+        "y": theme.as_float32(np.column_stack([low, high, np.full(len(low), np.nan)]).ravel()),
+        "customdata": np.repeat(facts, 3, axis=0),
+        "mode": "lines",
+        "line": {"color": trace["marker"]["color"], "width": 3},
+        "hovertemplate": "channels %{customdata[0]:d} to %{customdata[1]:d}: "
+        "%{customdata[2]:.3g} to %{customdata[3]:.3g}<extra></extra>",
+    }
 
 
 def _effect_axis(effect: ChannelEffect, mode: Mode) -> dict[str, object]:

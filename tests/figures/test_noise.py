@@ -50,6 +50,29 @@ def test_only_what_exceeds_the_noise_is_coloured() -> None:
     assert_lean(figure)
 
 
+def test_of_many_quiet_channels_the_range_is_drawn_and_all_lie_in_it() -> None:
+    rng = np.random.default_rng(0)
+    flagged = np.arange(2001) % 500 == 3
+    flagged[1000:1030] = True  # runs without a quiet channel
+    effect = ChannelEffect(rng.normal(size=2001), np.full(2001, 0.1), flagged, "shift")
+    quiet, _, loud, _ = traces(build_channel_effects(effect, effect, representation=PRE))
+    assert {quiet.type, loud.type} == {"scatter"}
+    assert (quiet.mode, loud.mode) == ("lines", "markers")
+    assert loud.x.tolist() == np.flatnonzero(flagged).tolist()
+    low, high, gap = quiet.y.reshape(-1, 3).T
+    assert np.isnan(gap).all()  # no stroke leads to the next
+    first, last = quiet.customdata.reshape(-1, 3, 4)[:, 0, :2].astype(int).T
+    assert len(first) <= 256
+    seen = 0
+    for run in range(len(first)):
+        channels = np.arange(first[run], last[run] + 1)
+        values = effect.value[channels[~flagged[channels]]]
+        seen += len(values)
+        np.testing.assert_allclose([low[run], high[run]], [values.min(), values.max()], rtol=1e-6)
+        assert first[run] <= quiet.x[3 * run] <= last[run]
+    assert seen == np.count_nonzero(~flagged)
+
+
 def test_each_effect_has_a_panel_with_its_own_legend_over_the_same_channels() -> None:
     figure = build_channel_effects(_effect(), _effect(), representation=PRE)
     places = [(trace.xaxis, trace.yaxis, trace.legend) for trace in traces(figure)]

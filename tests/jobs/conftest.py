@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,8 @@ def start(project: Path, tmp_path: Path) -> Iterator[Start]:
     for job in list_jobs([project]):
         if job.is_live:
             cancel_job(job)
-            os.killpg(process_id(job), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have obeyed already
+                os.killpg(process_id(job), signal.SIGKILL)
 
 
 def process_id(job: Job, of: str = "worker") -> int:
