@@ -37,7 +37,8 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #26303d; max-width: 76rem;
   margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 td, th { text-align: left; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #e4e8ee;
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; overflow-wrap: anywhere; min-width: 3.5rem; }
+th { overflow-wrap: normal; }
 pre { background: #f3f5f9; padding: 1rem; overflow-x: auto; font-size: .85rem; }
 h2 { margin-top: 3rem; } nav a { margin-right: 1rem; }
 .note { white-space: pre-wrap; border-left: 3px solid #2667c9; padding-left: 1rem; }

@@ -23,7 +23,7 @@ from analysis.figures.overview import build_lora_proof
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.outliers import SCORE_LABELS, find_persistent, map_channels, rank_channels
 from analysis.scores import Score
-from analysis.sharing import html_page
+from analysis.sharing import html_page, report_views
 from analysis.sharing.html_page import Section
 from analysis.sharing.report_extras import draw_depth_views, draw_noise, measure_noise
 from analysis.tables import (
@@ -94,8 +94,15 @@ def build_report(
             Section(f"{each.name} against {versions[0].name}", _compare(versions[0], each, score))
             for each in versions[1:]
         ),
+        *([Section("Versions in a row", _draw_row(versions))] if len(versions) > 2 else []),
         *(
-            Section(f"Depth of {each.name}", draw_depth_views(each.table, each.extras))
+            Section(
+                f"Depth of {each.name}",
+                [
+                    *draw_depth_views(each.table, each.extras),
+                    *report_views.draw_footprints(each.extras),
+                ],
+            )
             for each in versions
             if each.extras is not None
         ),
@@ -181,7 +188,15 @@ def _draw_channels(version: ReportVersion, score: Score, threshold: float | None
     blocks.append(html_page.figure(f"Top channels through the network, {cell}", drawn, rows=rows))
     persistent = find_persistent(table, representation, role, score, TOP, threshold).head(30)
     blocks.append(html_page.table("How long they persist", persistent))
+    blocks.append(report_views.draw_counts(table, score, threshold))
+    blocks += report_views.draw_layer(table, int(table.layers[-1]))
+    blocks.append(report_views.draw_advice(table))
     return blocks
+
+
+def _draw_row(versions: Sequence[ReportVersion]) -> list[str]:
+    tables = [each.table for each in versions]
+    return report_views.draw_timeline(tables, [each.name for each in versions])
 
 
 def _choose_layers(table: StatsTable) -> list[int]:
@@ -214,6 +229,9 @@ def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
         blocks = [html_page.figure("Drift of each layer", drawn)]
         if noise is not None:
             blocks = [*draw_noise(noise, a.table, b.table, (a.name, b.name)), *blocks]
+        if a.extras is not None and b.extras is not None:
+            pair = (a.table, a.extras), (b.table, b.extras)
+            blocks += report_views.draw_effects(*pair, layer)
     except PayloadError as error:
         return [html_page.sentences([str(error)], warning=True), *settings]
     try:

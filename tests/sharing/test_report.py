@@ -32,6 +32,8 @@ def test_one_version_is_reported_with_figures_settings_and_note() -> None:
     assert "version: v1" in report
     titles = re.findall(r"<h3>(.*?)</h3>", report)
     assert {"max |x|, median over channels", "Sanity of the numbers"} <= set(titles)
+    assert {"Which norm to use", "Outliers in every layer"} <= set(titles)
+    assert sum(title.startswith(("How max |x| is", "Mean, std and max")) for title in titles) == 2
     assert sum(title.startswith("Layer ") for title in titles) == 2  # tapped 1 and 3, the last
     assert "against" not in "".join(re.findall(r"<h2.*?</h2>", report))
 
@@ -45,9 +47,21 @@ def test_others_are_compared_with_the_first() -> None:
     assert "<td>version</td><td>v1</td><td>v2</td>" in report
 
 
+def test_three_versions_are_also_drawn_in_a_row() -> None:
+    three = [_version("v1"), _version("v2", drift=2.0), _version("v3", drift=3.0)]
+    assert "<h3>Drift from the first, " in build_report(three)
+    assert "Versions in a row" not in build_report(three[:2])
+    other = _version("of another width", channels=24)
+    report = build_report([*three[:2], other])
+    assert "<li>of another width is of another backbone and has no place" in report
+    assert "<h3>Channels that changed most, " in report
+
+
 def test_versions_of_different_backbones_are_reported_side_by_side() -> None:
     report = build_report([_version("v1", channels=24), _version("v2", channels=48)])
     assert "These two cannot be compared number by number." in report
+    three = [_version(name, channels=width) for name, width in (("a", 8), ("b", 16), ("c", 24))]
+    assert build_report(three).count("has no place in this row") == 2
 
 
 def test_what_extras_tell_is_reported_too(tmp_path: Path) -> None:
@@ -59,12 +73,18 @@ def test_what_extras_tell_is_reported_too(tmp_path: Path) -> None:
     report = build_report(versions)
     titles = re.findall(r"<h3>(.*?)</h3>", report)
     assert "Channels that differ by more than noise" in titles
+    assert titles.count("Channels of layer 2, block output, patch tokens") == 1
     assert titles.count("How far the shared norm lowers the outliers") == 2
     assert "in layer 2 (drift 0.068, noise floor 0.016, 1 channel flagged" in report
     assert "does not hold" in report  # parts that these payloads lack
     whole = write_payload(tmp_path / "whole.pt", make_payload(version="whole", extras=True))
     report = build_report([ReportVersion("w", load_table(whole), None, load_extras(whole))])
-    for title in ("Largest activations and the median one", "Token norms, ", "Smallest and la"):
+    for title in (
+        "Largest activations and the median one",
+        "Token norms, ",
+        "Smallest and largest",
+        "Where the largest channels of layer",
+    ):
         assert f"<h3>{title}" in report
     assert "does not hold" not in report
 
