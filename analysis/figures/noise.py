@@ -16,6 +16,10 @@ from analysis.figures.versions import build_depth_lines
 from analysis.vocabulary import Representation, TokenRole
 
 SMALLEST_RANGE = 0.01
+SHIFT_LABEL = axes.label_with_unit("shift of the mean", "B − A, in standard deviations")
+RATIO_LABEL = axes.label_with_unit("log ratio of the std", "log(B / A)")
+EFFECT_ROWS = 26
+"""Room for the two panels of `build_channel_effects`, in lines of text."""
 RUNS = 256
 """Into how many runs of neighbours the quiet ones of many channels are put at most."""
 

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from analysis.comparison.noise import CellNoise, compare_groups
+from analysis.comparison.noise import compare_groups
 from analysis.comparison.timeline import (
     find_most_changed,
     follow_channels,
@@ -19,7 +19,13 @@ from analysis.figures import axes
 from analysis.figures import channels as channel_figures
 from analysis.figures import timeline as timeline_figures
 from analysis.figures.footprints import COLUMNS, build_footprint_multiples
-from analysis.figures.noise import ChannelEffect, build_channel_effects
+from analysis.figures.noise import (
+    EFFECT_ROWS,
+    RATIO_LABEL,
+    SHIFT_LABEL,
+    ChannelEffect,
+    build_channel_effects,
+)
 from analysis.figures.outliers import build_outlier_counts
 from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, describe_unit
 from analysis.outliers import count_outliers
@@ -89,16 +95,13 @@ def draw_effects(
     groups_a, groups_b = (extras.groups(layer, *_SHOWN) for _, extras in (a, b))
     if groups_a is None or groups_b is None:
         return []
-    noise: CellNoise = compare_groups(groups_a, groups_b, same_images=have_same_images(a[0], b[0]))
+    noise = compare_groups(groups_a, groups_b, same_images=have_same_images(a[0], b[0]))
     shift, ratio = (
-        ChannelEffect(effect.value, effect.error, effect.flagged, axes.label_with_unit(*label))
-        for effect, label in (
-            (noise.shift, ("shift of the mean", "B − A, in standard deviations")),
-            (noise.log_ratio, ("log ratio of the std", "log(B / A)")),
-        )
+        ChannelEffect(effect.value, effect.error, effect.flagged, label)
+        for effect, label in ((noise.shift, SHIFT_LABEL), (noise.log_ratio, RATIO_LABEL))
     )
     drawn = build_channel_effects(shift, ratio, representation=_SHOWN[0])
-    return [html_page.figure(f"Channels of layer {layer}, {_CELL}", drawn, rows=30)]
+    return [html_page.figure(f"Channels of layer {layer}, {_CELL}", drawn, rows=EFFECT_ROWS)]
 
 
 def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[str]:

@@ -7,14 +7,16 @@ import pandas as pd
 import streamlit as st
 
 from analysis.comparison.noise import CellNoise, Effect
-from analysis.figures import axes
-from analysis.figures.noise import ChannelEffect, build_channel_effects
+from analysis.figures.noise import (
+    EFFECT_ROWS,
+    RATIO_LABEL,
+    SHIFT_LABEL,
+    ChannelEffect,
+    build_channel_effects,
+)
 from analysis.vocabulary import Representation, TokenRole
 from pages.components import channel_links, differences, downloads
 from pages.components.picker import Version
-
-ROWS = 26
-"""Room for two panels, in the rows of `downloads.show_figure`."""
 
 
 def show(
@@ -22,26 +24,24 @@ def show(
 ) -> None:
     """Show both effects over the same channels, or say why they cannot be judged."""
     cell = differences.examine_channels(a, b, layer, representation, role)
-    shift = "shift of the mean", "B − A, in standard deviations"
-    ratio = "log ratio of the std", "log(B / A)"
     picked = downloads.show_figure(
         build_channel_effects(
-            _label(cell.shift, *shift),
-            _label(cell.log_ratio, *ratio),
+            _label(cell.shift, SHIFT_LABEL),
+            _label(cell.log_ratio, RATIO_LABEL),
             representation=representation,
             mode=downloads.mode(),
         ),
         "channel effects",
         lambda: _tabulate(cell),
-        rows=ROWS,
+        rows=EFFECT_ROWS,
         clickable=True,
     )
     st.caption(_explain(cell))
     channel_links.follow(picked)
 
 
-def _label(effect: Effect, *label: str) -> ChannelEffect:
-    return ChannelEffect(effect.value, effect.error, effect.flagged, axes.label_with_unit(*label))
+def _label(effect: Effect, label: str) -> ChannelEffect:
+    return ChannelEffect(effect.value, effect.error, effect.flagged, label)
 
 
 def _tabulate(cell: CellNoise) -> pd.DataFrame:
