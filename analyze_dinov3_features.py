@@ -1,6 +1,6 @@
 """Collect layerwise channel statistics of a DINOv3 backbone (see README.md)."""
 
-from analysis.cli import run
+from analysis.cli.extract import run
 
 if __name__ == "__main__":
     run()

@@ -8,16 +8,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import (
-    extraction_form,
-    job_panel,
-    picker,
-    present,
-    saved_views,
-    selection,
-    shell,
-    tour,
-)
+from pages.components.frame import extraction_form, job_panel, picker, saved_views, shell, tour
+from pages.components.shared import present, selection
 
 page = shell.navigate()
 name = page.title.lower()

@@ -1,9 +1,8 @@
 """Layerwise channel statistics of DINOv3 backbones: collect them once, read them everywhere.
 
-The package has two halves that meet in one file, the payload. `analysis.collect` and what it
-imports run the network (torch); `analysis.tables`, `analysis.outliers`, `analysis.versions`,
-`analysis.checks` and `analysis.figures` read what it wrote (numpy, pandas, plotly). Nothing here
-imports Streamlit, and importing this package imports neither half.
+`collect` runs the network over the images (torch) and writes one file, the `payload`. `read` makes
+numbers of payloads (numpy, pandas), `show` makes figures and reports of numbers (plotly). `jobs`
+runs `collect` in the background. Nothing here imports Streamlit. docs/architecture.md has the rules.
 
 From Python, for a model of your own: ``from analysis import extract, save_payload, load_payload,
 compare``.

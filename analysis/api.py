@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from analysis import __version__
-from analysis.payload import load_payload as _load_payload
-from analysis.payload import save_payload as _save_payload
-from analysis.payload import validate_payload
-from analysis.run_record import Tally, layers_of
-from analysis.statistics.collector import NormParameters, StatisticsCollector
-from analysis.tables import build_table
-from analysis.versions import Comparison, compare_tables
+from analysis.collect.run.record import Tally, layers_of
+from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
+from analysis.payload.file import load_payload as _load_payload
+from analysis.payload.file import save_payload as _save_payload
+from analysis.payload.file import validate_payload
+from analysis.payload.table import build_table
+from analysis.read.compare.drift import Comparison, compare_tables
 from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION
 
 __all__ = ["compare", "extract", "load_payload", "save_payload"]

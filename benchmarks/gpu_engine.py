@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 from torch.profiler import ProfilerActivity, profile
 
-from analysis.backbone.variants import get_variant
-from analysis.collect import FOOTPRINT_CHANNELS
-from analysis.statistics import launch
-from analysis.statistics.collector import StatisticsCollector
-from analysis.statistics.norm import NormParameters
+from analysis.collect.backbone.variants import get_variant
+from analysis.collect.run.loop import FOOTPRINT_CHANNELS
+from analysis.collect.statistics import triton_engine as launch
+from analysis.collect.statistics.collector import StatisticsCollector
+from analysis.collect.statistics.norm import NormParameters
 from analysis.vocabulary import LAYER_NORM_EPS
 from benchmarks.tax import MODES, build_backbone, describe, make_steps, take_turns
 

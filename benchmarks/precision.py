@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 
-from analysis.collect import collect_payload
-from analysis.devices import enter_precision
-from analysis.image_files import load_image
-from analysis.images import normalize
-from analysis.progress import ProgressReporter
-from analysis.request import ExtractionRequest, plan_extraction
-from analysis.statistics.collector import StatisticsCollector
-from analysis.statistics.norm import NormParameters
+from analysis.collect.images.batches import normalize
+from analysis.collect.images.decode import load_image
+from analysis.collect.plan.request import ExtractionRequest, plan_extraction
+from analysis.collect.run.devices import enter_precision
+from analysis.collect.run.loop import collect_payload
+from analysis.collect.run.progress import ProgressReporter
+from analysis.collect.statistics.collector import StatisticsCollector
+from analysis.collect.statistics.norm import NormParameters
 from benchmarks.tax import build_backbone
 
 PRECISIONS = ("tf32", "bf16")

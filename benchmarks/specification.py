@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from analysis.backbone.vit import DinoVisionTransformer
-from analysis.devices import enter_precision
+from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.collect.run.devices import enter_precision
 from analysis.vocabulary import LAYER_NORM_EPS
 from benchmarks.tax import build_backbone, make_steps, take_turns
 

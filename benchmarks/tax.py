@@ -13,11 +13,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from analysis.backbone.variants import get_variant
-from analysis.backbone.vit import DinoVisionTransformer
-from analysis.collect import FOOTPRINT_CHANNELS
-from analysis.measured import run_measured
-from analysis.statistics.collector import StatisticsCollector
+from analysis.collect.backbone.variants import get_variant
+from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.collect.run.loop import FOOTPRINT_CHANNELS
+from analysis.collect.run.measured_forward import run_measured
+from analysis.collect.statistics.collector import StatisticsCollector
 
 MODES = ("forward", "no-extras", "extras")
 """Forward alone, and with statistics without and with extras."""

@@ -26,10 +26,10 @@ import torch
 import yaml
 from PIL import Image
 
-from analysis.devices import enter_precision
-from analysis.image_list import list_images
-from analysis.images import PastureDataModule
-from analysis.settings import load_settings
+from analysis.collect.images.batches import PastureDataModule
+from analysis.collect.plan.image_list import list_images
+from analysis.collect.plan.settings import load_settings
+from analysis.collect.run.devices import enter_precision
 from benchmarks.tax import build_backbone, make_steps, take_turns
 
 CASES = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from analysis.backbone.vit import Block, DinoVisionTransformer, SwiGluFfn
+from analysis.collect.backbone.vit import Block, DinoVisionTransformer, SwiGluFfn
 from demo.heads import new_backbone
 
 SEED = 20

@@ -10,9 +10,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import Tensor, nn
 
-from analysis.backbone.variants import get_variant
-from analysis.backbone.vit import DinoVisionTransformer
-from analysis.files import replace_file
+from analysis.collect.backbone.variants import get_variant
+from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.files.atomic import replace_file
 from demo.biomass import TARGETS
 
 BACKBONE = "dinov3_vitt16_demo"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from analysis.backbone.vit import DinoVisionTransformer
+from analysis.collect.backbone.vit import DinoVisionTransformer
 from demo.biomass import TARGETS
 from demo.collection import Batch, Collection, biomass_of, draw_batch
 from demo.quadrats import COVERS

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from torch import Tensor
 
-from analysis.backbone.vit import DinoVisionTransformer
+from analysis.collect.backbone.vit import DinoVisionTransformer
 from demo.biomass import TARGETS
 from demo.collection import Collection, biomass_of, label, normalise
 from demo.learning import QuadratHead, autocast

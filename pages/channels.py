@@ -3,18 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from analysis.figures import channels as figures
-from analysis.figures.axes import Scale
-from analysis.figures.theme import (
-    REPRESENTATION_LABELS,
-    ROLE_LABELS,
-    STATISTIC_LABELS,
-    describe_unit,
-)
-from analysis.outliers import find_neighbours, rank_channel
-from analysis.scores import Score, score_channels
-from analysis.spread import rank_all, summarize_spread
-from analysis.tables import (
+from analysis.payload.table import (
     REPRESENTATIONS,
     ROLES,
     STATISTICS,
@@ -22,19 +11,22 @@ from analysis.tables import (
     channel_depth_frame,
     channel_frame,
 )
-from analysis.vocabulary import Statistic
-from pages.components import (
-    channel_links,
-    channel_plane,
-    controls,
-    derived,
-    downloads,
-    fairness,
-    frames,
-    picker,
-    selection,
-    shell,
+from analysis.read.outliers import find_neighbours, rank_channel
+from analysis.read.scores import Score, score_channels
+from analysis.read.spread import rank_all, summarize_spread
+from analysis.show.figures import channels as figures
+from analysis.show.figures.axes import Scale
+from analysis.show.figures.theme import (
+    REPRESENTATION_LABELS,
+    ROLE_LABELS,
+    STATISTIC_LABELS,
+    describe_unit,
 )
+from analysis.vocabulary import Statistic
+from pages.components.channels import plane as channel_plane
+from pages.components.frame import picker, shell
+from pages.components.shared import channel_links, controls, derived, downloads, fairness, selection
+from pages.components.shared import tables as frames
 
 # Pixels: five in a row on a wide page, three and two on a narrow one.
 METRIC_WIDTH = 175

@@ -3,8 +3,12 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.extra_tables import load_extras
-from pages.components import footprint_view, map_view, peak_view, picker, selection, shell
+from analysis.payload.extras import load_extras
+from pages.components.frame import picker, shell
+from pages.components.images import footprint as footprint_view
+from pages.components.images import maps as map_view
+from pages.components.images import peaks as peak_view
+from pages.components.shared import selection
 
 VIEWS = {
     "peaks": "Where it peaks",

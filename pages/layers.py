@@ -5,24 +5,17 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.extra_tables import Part
-from analysis.figures import layers as figures
-from analysis.figures.theme import ROLE_LABELS, STATISTIC_LABELS
-from analysis.tables import REPRESENTATIONS, ROLES
+from analysis.payload.extras import Part
+from analysis.payload.table import REPRESENTATIONS, ROLES
+from analysis.show.figures import layers as figures
+from analysis.show.figures.theme import ROLE_LABELS, STATISTIC_LABELS
 from analysis.vocabulary import Statistic, TokenRole
-from pages.components import (
-    controls,
-    derived,
-    downloads,
-    fairness,
-    frames,
-    layer_views,
-    picker,
-    selection,
-    shell,
-)
-from pages.components.layer_views import View
-from pages.components.text import plain
+from pages.components.frame import picker, shell
+from pages.components.layers import views as layer_views
+from pages.components.layers.views import View
+from pages.components.shared import controls, derived, downloads, fairness, selection
+from pages.components.shared import tables as frames
+from pages.components.shared.text import plain
 
 shell.open_page("Layers")
 view = layer_views.choose_view()

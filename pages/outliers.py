@@ -2,25 +2,14 @@
 
 import streamlit as st
 
-from analysis.figures import outliers as figures
-from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.outliers import (
-    SCORE_HELP,
-    Score,
-    rank_channels,
-)
-from analysis.tables import channel_frame
-from pages.components import (
-    channel_links,
-    controls,
-    depth_course,
-    derived,
-    downloads,
-    frames,
-    picker,
-    role_overlap,
-    shell,
-)
+from analysis.payload.table import channel_frame
+from analysis.read.outliers import SCORE_HELP, Score, rank_channels
+from analysis.show.figures import outliers as figures
+from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from pages.components.frame import picker, shell
+from pages.components.outliers import depth_course, role_overlap
+from pages.components.shared import channel_links, controls, derived, downloads
+from pages.components.shared import tables as frames
 
 # Half of all channels are below the median: their robust score is negative.
 LOWEST_ROBUST = 0.1

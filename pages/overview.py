@@ -4,19 +4,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from analysis.figures.overview import build_lora_proof
-from pages.components import (
-    cache,
-    derived,
-    downloads,
-    facts,
-    frames,
-    partial,
-    picker,
-    shell,
-    tour,
-)
-from pages.components.text import plain
+from analysis.show.figures.overview import build_lora_proof
+from pages.components.frame import picker, shell, tour
+from pages.components.overview import partial
+from pages.components.shared import cache, derived, downloads, facts
+from pages.components.shared import tables as frames
+from pages.components.shared.text import plain
 
 shell.open_page("Overview")
 versions = picker.read_versions()

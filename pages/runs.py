@@ -3,8 +3,10 @@
 import streamlit as st
 
 from analysis.jobs import is_read_only, list_jobs, measure_disk
-from pages.components import cache, job_history, job_panel, payload_manager, shell
-from pages.components.text import format_bytes
+from pages.components.frame import job_panel, shell
+from pages.components.runs import job_history, payload_manager
+from pages.components.shared import cache
+from pages.components.shared.text import format_bytes
 
 shell.open_page("Runs")
 jobs = list_jobs()

@@ -3,12 +3,13 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.extra_tables import load_extras
-from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.sharing.normalization_export import export_normalization
-from analysis.sharing.report import ReportVersion, build_report
-from pages.components import cache, controls, derived, facts, picker, shell
-from pages.components.text import plain
+from analysis.payload.extras import load_extras
+from analysis.read.normalization import export_normalization
+from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from analysis.show.report.versions import ReportVersion, build_report
+from pages.components.frame import picker, shell
+from pages.components.shared import cache, controls, derived, facts
+from pages.components.shared.text import plain
 
 shell.open_page("Share")
 versions = picker.read_versions()

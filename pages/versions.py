@@ -3,26 +3,25 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.versions import compare_top_channels, config_diff
-from pages.components import (
+from analysis.read.compare.drift import compare_top_channels, config_diff
+from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from pages.components.frame import shell
+from pages.components.shared import controls, downloads
+from pages.components.shared import tables as frames
+from pages.components.shared.text import plain
+from pages.components.versions import (
     channel_effects,
-    controls,
     differences,
-    downloads,
     findings,
-    frames,
     frozen_twin,
     layer_drift,
     normalised_views,
     pair,
     reasons,
-    shell,
     timeline,
     top_changes,
     top_overlap,
 )
-from pages.components.text import plain
 
 shell.open_page("Versions")
 a, b, versions = pair.read()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from analysis import compare, extract, load_payload, save_payload
+from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
 from analysis.errors import PayloadError
-from analysis.statistics.collector import NormParameters, StatisticsCollector
 from tests.agreement import largest_difference
 from tests.factories.backbones import make_backbone
 

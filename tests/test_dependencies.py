@@ -8,13 +8,13 @@ import importlib.util
 import json
 import re
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 MODULES = {
     "pillow": "PIL",
     "pyyaml": "yaml",

@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from analysis import extract
-from analysis.cli import main
-from analysis.jobs.queue import QUEUE_ENV
-from analysis.payload import MAX_BYTES, load_payload
-from analysis.read_only import READ_ONLY_ENV
-from analysis.roots import ROOTS_ENV
-from analysis.table_cache import CACHE_ENV
+from analysis.cli.extract import main
+from analysis.files.read_only import READ_ONLY_ENV
+from analysis.files.roots import ROOTS_ENV
+from analysis.jobs.extractions.queue import QUEUE_ENV
+from analysis.payload.array_cache import CACHE_ENV
+from analysis.payload.file import MAX_BYTES, load_payload
+from tests import ROOT
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import make_project
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 
 NAMES = {
@@ -34,7 +34,7 @@ NAMES = {
     "storage": r"storage_\d+",
 }
 FREE = ("K", "S", "layers", "rows", "columns")
-"""Lengths that a payload chooses; `analysis.extra_check` holds them together."""
+"""Lengths that a payload chooses; `analysis.payload.extras_schema` holds them together."""
 UNTIED_ONLY = {"extras.norm.cls_gamma", "extras.norm.cls_beta"}
 
 

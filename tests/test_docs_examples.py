@@ -15,10 +15,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
-from analysis.backbone import variants
+from analysis.collect.backbone import variants
+from tests import ROOT
 from tests.factories.payloads import make_payload, write_payload
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def blocks_of(name: str) -> list[str]:

@@ -6,11 +6,10 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
 
 READERS = [
     *("discovery", "tables", "extra_tables", "outliers", "scores", "role_overlap", "checks"),
@@ -19,7 +18,7 @@ READERS = [
     *("annotations", "read_only", "tour", "vocabulary", "errors"),
 ]
 PAGE_ALLOWS = ["pages.components", *(f"analysis.{name}" for name in READERS)]
-NUMPY_ONLY = ["numpy", "pandas", "analysis.tables", "analysis.vocabulary", "analysis.errors"]
+NUMPY_ONLY = ["numpy", "pandas", "analysis.payload.table", "analysis.vocabulary", "analysis.errors"]
 
 # file pattern -> what its imports may start with, besides the standard library and itself
 RULES: dict[str, list[str]] = {
@@ -30,20 +29,20 @@ RULES: dict[str, list[str]] = {
         "numpy",
         "pandas",
         "analysis.vocabulary",
-        "analysis.figures",
+        "analysis.show.figures",
     ],
-    "analysis/scores.py": NUMPY_ONLY,
-    "analysis/outliers.py": [*NUMPY_ONLY, "analysis.scores", "analysis.headroom"],
-    "analysis/versions.py": [
+    "analysis/read/scores.py": NUMPY_ONLY,
+    "analysis/read/outliers.py": [*NUMPY_ONLY, "analysis.read.scores", "analysis.read.headroom"],
+    "analysis/read/compare/drift.py": [
         *NUMPY_ONLY,
-        "analysis.scores",
-        "analysis.compatibility",
-        "analysis.comparison.overlap",
+        "analysis.read.scores",
+        "analysis.read.compare.compatibility",
+        "analysis.read.compare.overlap",
     ],
-    "analysis/compatibility.py": NUMPY_ONLY,
-    "analysis/checks.py": NUMPY_ONLY,
-    "analysis/spread.py": NUMPY_ONLY,
-    "analysis/statistics/moments.py": ["torch", "analysis.errors"],
+    "analysis/read/compare/compatibility.py": NUMPY_ONLY,
+    "analysis/read/checks.py": NUMPY_ONLY,
+    "analysis/read/spread.py": NUMPY_ONLY,
+    "analysis/collect/statistics/moments.py": ["torch", "analysis.errors"],
 }
 
 
@@ -95,10 +94,12 @@ def test_nothing_in_the_product_imports_the_demo() -> None:
 
 
 def test_the_rules_can_fail() -> None:
-    source = "import numpy\nfrom analysis import collect\nfrom analysis.payload import load_payload"
+    source = (
+        "import numpy\nfrom analysis import collect\nfrom analysis.payload.file import load_payload"
+    )
     assert _forbidden(source, RULES["pages/**/*.py"]) == [
-        "analysis.collect",
-        "analysis.payload.load_payload",
+        "analysis.collect.run.loop",
+        "analysis.payload.file.load_payload",
     ]
 
 
@@ -125,4 +126,4 @@ def test_what_pages_import_does_not_import_torch() -> None:
 
 
 def test_the_torch_probe_can_fail() -> None:
-    assert _loaded_by("import analysis.payload")
+    assert _loaded_by("import analysis.payload.file")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 SCRIPT = ROOT / ".ci" / "keep_out.py"
 
 _spec = importlib.util.spec_from_file_location("keep_out", SCRIPT)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from analysis.cli import build_parser
-from analysis.comparison import command as compare_cli
-from analysis.image_list import list_images
-from analysis.payload import BACKBONE_KEYS, COUNT_KEYS
-from analysis.settings import _ANALYSIS, load_settings
+from analysis.cli import compare as compare_cli
+from analysis.cli.extract import build_parser
+from analysis.collect.plan.image_list import list_images
+from analysis.collect.plan.settings import _ANALYSIS, load_settings
+from analysis.payload.file import BACKBONE_KEYS, COUNT_KEYS
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 FLAGS = [
     flag

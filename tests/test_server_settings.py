@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit import config
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 SETTINGS: dict[str, dict[str, Any]] = tomllib.loads((ROOT / ".streamlit/config.toml").read_text())
 
 

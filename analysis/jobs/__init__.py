@@ -5,16 +5,16 @@ them, `job` reads a job's folder, `worker` is the process of one job, `disk` wei
 `choices` and `devices` name what the form can offer.
 """
 
-from analysis.jobs.choices import list_configs, list_heads, list_weights
-from analysis.jobs.control import cancel_job, delete_job, finish_job
-from analysis.jobs.devices import Device, list_devices
-from analysis.jobs.disk import DiskUse, can_resume, measure_disk
-from analysis.jobs.estimates import Estimate
-from analysis.jobs.job import Job, JobState
-from analysis.jobs.preview import IfExists, Preview, preview_extraction
-from analysis.jobs.queue import list_jobs, restart_job, start_job
-from analysis.read_only import is_read_only
-from analysis.request import PRECISIONS, ExtractionRequest
+from analysis.collect.plan.request import PRECISIONS, ExtractionRequest
+from analysis.files.read_only import is_read_only
+from analysis.jobs.extractions.choices import list_configs, list_heads, list_weights
+from analysis.jobs.extractions.control import cancel_job, delete_job, finish_job
+from analysis.jobs.extractions.devices import Device, list_devices
+from analysis.jobs.extractions.disk import DiskUse, can_resume, measure_disk
+from analysis.jobs.extractions.estimates import Estimate
+from analysis.jobs.extractions.forecast import IfExists, Preview, preview_extraction
+from analysis.jobs.extractions.job import Job, JobState
+from analysis.jobs.extractions.queue import list_jobs, restart_job, start_job
 
 __all__ = [
     "PRECISIONS",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from analysis.discovery import discover_payloads
+from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
 
 IMAGES = 16

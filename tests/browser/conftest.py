@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from analysis.annotations import FILE
-from analysis.cli import main
-from analysis.discovery import discover_payloads
+from analysis.cli.extract import main
+from analysis.payload.annotations import FILE
+from analysis.payload.discovery import discover_payloads
+from tests import ROOT
 from tests.browser.tab import Tab
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
@@ -34,7 +35,6 @@ from tests.pages.conftest import payload_path
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--no-sandbox",

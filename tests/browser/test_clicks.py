@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from analysis.outliers import rank_channels
-from analysis.tables import load_table
+from analysis.payload.table import load_table
+from analysis.read.outliers import rank_channels
 from analysis.vocabulary import Representation, TokenRole
 from tests.browser.conftest import Dashboard
 from tests.browser.tab import TIMEOUT, Tab

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from analysis.tables import load_table
+from analysis.payload.table import load_table
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests.browser.conftest import Dashboard
 from tests.browser.tab import PLOT, Tab

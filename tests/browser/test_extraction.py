@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from analysis.discovery import discover_payloads
+from analysis.payload.discovery import discover_payloads
 from tests.browser.conftest import run_server
 from tests.browser.tab import PLOT, TIMEOUT, Tab
 from tests.factories.projects import make_project

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from analysis.annotations import Annotation, annotate
-from analysis.discovery import load_ref
+from analysis.payload.annotations import Annotation, annotate
+from analysis.payload.discovery import load_ref
 from tests.browser.conftest import Dashboard
 from tests.browser.tab import Tab
 from tests.factories.payloads import make_payload, write_payload

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.settings import load_settings
+from analysis.collect.plan.settings import load_settings
 from analysis.vocabulary import IMAGE_GROUPS
 from demo.__main__ import ROOT, make
 from demo.biomass import TARGETS

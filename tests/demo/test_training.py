@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.backbone.adapters import attach_adapter, measure_lora_proof
-from analysis.backbone.checkpoints import load_backbone
-from analysis.backbone.head_file import read_head
+from analysis.collect.backbone.adapters import attach_adapter, measure_lora_proof
+from analysis.collect.backbone.head_file import read_head
+from analysis.collect.backbone.weights import load_backbone
 from demo.backbone import random_backbone
 from demo.biomass import biomass
 from demo.collection import Collection, biomass_of, draw_batch, label

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.backbone.adapters import attach_adapter, measure_lora_proof
-from analysis.backbone.checkpoints import load_backbone
-from analysis.backbone.head_file import read_head
-from analysis.backbone.vit import DinoVisionTransformer
-from analysis.settings import load_settings
+from analysis.collect.backbone.adapters import attach_adapter, measure_lora_proof
+from analysis.collect.backbone.head_file import read_head
+from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.collect.backbone.weights import load_backbone
+from analysis.collect.plan.settings import load_settings
 from demo.__main__ import ROOT
 from demo.backbone import MASSIVE, random_backbone
 from demo.card import write_card

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 
-from analysis.backbone.vit import DinoVisionTransformer
+from analysis.collect.backbone.vit import DinoVisionTransformer
 from tests.factories.backbones import make_backbone
 
 

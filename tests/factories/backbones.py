@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from analysis.backbone.variants import Variant, get_variant
-from analysis.backbone.vit import (
+from analysis.collect.backbone.variants import Variant, get_variant
+from analysis.collect.backbone.vit import (
     DinoVisionTransformer,
     KeyMaskedLinear,
     LayerScale,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.extra_tables import NORM_EDGES, ExtraTable, build_extras, build_parts
+from analysis.payload.extras import NORM_EDGES, ExtraTable, build_extras, build_parts
 from analysis.vocabulary import IMAGE_GROUPS
 
 Floats = NDArray[np.float64]

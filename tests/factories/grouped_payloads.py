@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.comparison.image_groups import GroupStats
+from analysis.payload.groups import GroupStats
 from tests.factories.image_groups import draw_paired
 from tests.factories.payloads import make_payload
 

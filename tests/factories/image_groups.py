@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.comparison.image_groups import GroupStats
+from analysis.payload.groups import GroupStats
 from analysis.vocabulary import IMAGE_GROUPS
 
 Floats = NDArray[np.float64]

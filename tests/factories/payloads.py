@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.tables import StatsTable, build_table
+from analysis.payload.table import StatsTable, build_table
 from tests.factories.extras import measure_layer
 
 EPS = 1e-5

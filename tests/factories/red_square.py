@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from analysis.backbone.vit import DinoVisionTransformer
+from analysis.collect.backbone.vit import DinoVisionTransformer
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import BACKBONE, make_project
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from safetensors.torch import save as dump_safetensors
 
-from analysis.checkpoint import Checkpoint
-from analysis.ranks import Ranks
-from analysis.run_record import Tally
-from analysis.statistics.collector import StatisticsCollector
+from analysis.collect.run.ranks import Ranks
+from analysis.collect.run.record import Tally
+from analysis.collect.run.resume import Checkpoint
+from analysis.collect.statistics.collector import StatisticsCollector
 from tests.factories.backbones import make_backbone
 from tests.factories.payloads import make_payload
 from tests.hostile.archives import RECORDS, as_zip, lying_archives

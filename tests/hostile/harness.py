@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.printable import to_printable
+from tests import ROOT
 from tests.hostile.corpus import REFUSED, Case
 
-ROOT = Path(__file__).resolve().parents[2]
 MAX_SECONDS = 2.0
 """Of processor time, which other processes do not lengthen."""
 

@@ -178,7 +178,7 @@ def executing(marker: Path) -> dict[str, bytes]:
         "global by stack": text("os") + text("system") + b"\x93" + tuple_of(shell) + b"R",
         "eval by stack": text("builtins") + text("eval") + b"\x93" + tuple_of(python) + b"R",
         "own class": call("__main__.Gadget", shell),
-        "project's own code": call("analysis.cli.main", words),
+        "project's own code": call("analysis.cli.extract.main", words),
         "peft config": call("peft.PeftModel.from_pretrained", words),
         "name with a space": b"cos system\n\n" + tuple_of(shell) + b"R",
         "name hidden in an allowed module": call("torch._utils.os.system", shell),

@@ -13,29 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from analysis import table_cache
-from analysis.backbone.adapter_config import (
+from analysis.collect.backbone.adapter_config import (
     compare_with_training,
     describe_adapter,
     refuse_split_projections,
 )
-from analysis.backbone.checkpoints import load_backbone
-from analysis.backbone.head_file import read_head
-from analysis.checkpoint import Checkpoint
-from analysis.discovery import discover_payloads
-from analysis.errors import (
-    AdapterError,
-    CheckpointError,
-    ConfigError,
-    PayloadError,
-)
-from analysis.extra_tables import load_extras
-from analysis.files import is_regular
-from analysis.ranks import Ranks
-from analysis.settings import load_settings
-from analysis.sidecar import read_sidecar
-from analysis.statistics.collector import StatisticsCollector
-from analysis.tables import load_table
+from analysis.collect.backbone.head_file import read_head
+from analysis.collect.backbone.weights import load_backbone
+from analysis.collect.plan.settings import load_settings
+from analysis.collect.run.ranks import Ranks
+from analysis.collect.run.resume import Checkpoint
+from analysis.collect.statistics.collector import StatisticsCollector
+from analysis.errors import AdapterError, CheckpointError, ConfigError, PayloadError
+from analysis.files.atomic import is_regular
+from analysis.payload import array_cache as table_cache
+from analysis.payload.discovery import discover_payloads
+from analysis.payload.extras import load_extras
+from analysis.payload.sidecar import read_sidecar
+from analysis.payload.table import load_table
 from analysis.vocabulary import Representation, TokenRole
 
 IDENTITY = {"weights": "a" * 64, "images": "b" * 64}

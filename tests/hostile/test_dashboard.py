@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.discovery import load_ref
+from analysis.payload.discovery import load_ref
 from tests.factories.payloads import make_payload, write_payload
 from tests.hostile import corpus
 from tests.pages.conftest import Open, open_page, payload_path, project, texts

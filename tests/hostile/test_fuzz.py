@@ -23,9 +23,9 @@ import yaml
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
+from analysis.collect.plan.settings import Settings, load_settings
 from analysis.errors import ConfigError, PayloadError
-from analysis.settings import Settings, load_settings
-from analysis.tables import StatsTable, load_table
+from analysis.payload.table import StatsTable, load_table
 from tests.factories.payloads import make_payload
 from tests.hostile import pickles
 from tests.hostile.archives import as_zip

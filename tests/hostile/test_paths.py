@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.annotations import Annotation, annotate, delete_payload
 from analysis.errors import InputError
+from analysis.files.roots import resolve_below_roots
 from analysis.jobs import (
     ExtractionRequest,
     Preview,
@@ -21,8 +21,8 @@ from analysis.jobs import (
     preview_extraction,
     start_job,
 )
-from analysis.maps.photographs import find_photograph
-from analysis.roots import resolve_below_roots
+from analysis.payload.annotations import Annotation, annotate, delete_payload
+from analysis.read.places.photographs import find_photograph
 from tests.factories.projects import make_project
 
 SENT = {

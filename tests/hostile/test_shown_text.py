@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.annotations import Annotation, annotate
+from analysis.payload.annotations import Annotation, annotate
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, Open, open_page, payload_path, project, texts
 

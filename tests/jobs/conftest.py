@@ -19,11 +19,11 @@ from analysis.jobs import (
     Job,
     JobState,
     cancel_job,
-    devices,
     list_jobs,
     start_job,
 )
-from analysis.jobs.job import read_json
+from analysis.jobs.extractions import devices
+from analysis.jobs.extractions.job import read_json
 from tests.factories.projects import make_project
 
 STAND_IN = textwrap.dedent(

@@ -9,14 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from analysis.jobs import (
-    ExtractionRequest,
-    IfExists,
-    devices,
-    list_jobs,
-    restart_job,
-    start_job,
-)
+from analysis.jobs import ExtractionRequest, IfExists, list_jobs, restart_job, start_job
+from analysis.jobs.extractions import devices
 
 
 def main(project: Path, verb: str, *command: str) -> None:

@@ -14,7 +14,8 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 PAGES = ("overview", "layers", "outliers", "channels", "images", "versions", "share", "runs")
 
 Open = Callable[..., AppTest]

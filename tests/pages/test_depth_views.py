@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.tables import build_table
+from analysis.payload.table import build_table
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from pages.components.layer_views import View
+from pages.components.layers.views import View
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
 
@@ -180,7 +180,7 @@ def _compare_two(app: AppTest) -> AppTest:
 
 
 def _other_key(app: AppTest) -> str:
-    from analysis.discovery import discover_payloads
+    from analysis.payload.discovery import discover_payloads
 
     first = app.sidebar.selectbox[0].value
     return next(ref.key for ref in discover_payloads() if ref.key != first)

@@ -10,22 +10,17 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from analysis.cli import main
-from analysis.maps import Arm, MapRequest, Picture, uploads_folder
-from analysis.maps.plan import plan_maps
-from analysis.maps.runs import progress_file, runs_folder, stop_file
-from analysis.maps.worker import compute_missing
-from analysis.progress import ProgressReporter
-from analysis.tables import load_table
-from pages.components import map_request, map_view
+from analysis.cli.extract import main
+from analysis.collect.run.progress import ProgressReporter
+from analysis.jobs.maps import Arm, MapRequest, Picture, uploads_folder
+from analysis.jobs.maps.plan import plan_maps
+from analysis.jobs.maps.runs import progress_file, runs_folder, stop_file
+from analysis.jobs.maps.worker import compute_missing
+from analysis.payload.table import load_table
+from pages.components.images import map_request
+from pages.components.images import maps as map_view
 from tests.factories.payloads import make_payload, write_payload
-from tests.factories.red_square import (
-    CHANNEL,
-    IMAGES,
-    RED_IMAGE,
-    RED_PATCH,
-    make_red_project,
-)
+from tests.factories.red_square import CHANNEL, IMAGES, RED_IMAGE, RED_PATCH, make_red_project
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
 
 PAYLOAD = Path("outputs", "v1", "train_all", "feature_stats", "dinov3_feature_stats.pt")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.discovery import discover_payloads
+from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
 

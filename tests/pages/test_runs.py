@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.annotations import Annotation, annotate, load_annotations, pin_baseline
-from analysis.discovery import load_ref
-from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, queue, start_job
-from pages.components import picker
+from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, start_job
+from analysis.jobs.extractions import queue
+from analysis.payload.annotations import Annotation, annotate, load_annotations, pin_baseline
+from analysis.payload.discovery import load_ref
+from pages.components.frame import picker
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project
 from tests.jobs.conftest import process_id

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.discovery import load_ref
+from analysis.payload.discovery import load_ref
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, payload_path, texts
 

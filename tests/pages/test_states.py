@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.discovery import discover_payloads
+from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, ROOT, Open, figures, payload_path, texts
 
@@ -232,7 +232,7 @@ def test_skipped_files_are_named_on_the_overview(project: Path, open_page: Open)
 
 
 def _all_keys(app: object) -> list[str]:
-    from analysis.discovery import discover_payloads
+    from analysis.payload.discovery import discover_payloads
 
     return [ref.key for ref in discover_payloads()]
 

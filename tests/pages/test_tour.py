@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.discovery import discover_payloads
+from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, payload_path, texts
 

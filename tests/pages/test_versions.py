@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from streamlit.testing.v1 import AppTest
 
-from analysis.comparison.noise import NO_GROUPS
-from analysis.discovery import load_ref
+from analysis.payload.discovery import load_ref
+from analysis.read.compare.noise import NO_GROUPS
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project

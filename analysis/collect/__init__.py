@@ -1,0 +1,1 @@
+"""From a training config to a payload: runs the backbone over the images (torch)."""

@@ -1,0 +1,1 @@
+"""What a run will do, from its config and flags, before torch is imported."""

@@ -1,0 +1,222 @@
+"""Find the backbone weights and the heads that an extraction uses, by name only.
+
+No file is opened except the JSON lists of an ensemble. Paths that a person names must exist; what
+is found by itself must be the only one that fits, else the error lists what was there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.collect.plan.settings import NO_HEAD, Settings
+from analysis.errors import ConfigError
+
+WEIGHT_FOLDERS = ("dinov3_weights", "weights")
+WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
+DEFAULT_HEAD = Path("weights", "head")
+HEAD_NAME = "infer_head.pt"
+ENSEMBLE_SWITCH = Path("configs", "ensemble.json")
+ENSEMBLE_NAME = "ensemble.json"
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class WeightsChoice:
+    """The backbone weights of one extraction."""
+
+    path: Path
+    """Absolute: a file, or a folder as transformers saves it."""
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """The heads of one extraction; without any, the backbone is measured frozen."""
+
+    base: Path | None
+    """File or folder that the heads were discovered from; None for the frozen backbone."""
+    paths: tuple[Path, ...]
+    """Absolute, in the order that `--head-index` counts: files or peft adapter folders."""
+    notices: tuple[str, ...] = ()
+
+
+def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> WeightsChoice:
+    """Choose the weights file of `settings.backbone_name`.
+
+    In this order: `explicit` (relative to the current folder), `analysis.dino_weights_pt`,
+    `model.weights_path` if it exists here, the one fitting entry of `dinov3_weights/`, the one of
+    `weights/`. An entry fits when its name is the backbone's followed by `_`, `-`, `.` or the
+    end, and it is a .pt, .pth or .safetensors file or a folder that transformers saved. A folder
+    that is named is searched in the same way.
+
+    Raises:
+        ConfigError: If a named path does not exist, or none or several entries fit.
+    """
+    name = settings.backbone_name
+    named = explicit or settings.analysis.get("dino_weights_pt")
+    if named is not None:
+        path = Path(str(named)).expanduser().absolute()
+        if not path.exists():
+            raise ConfigError(f"Backbone weights {path} do not exist; correct --dino-weights-pt")
+        return WeightsChoice(_one_of([path], name))
+    notices: tuple[str, ...] = ()
+    if settings.weights_path is not None:
+        if settings.weights_path.exists():
+            return WeightsChoice(_one_of([settings.weights_path], name))
+        notices = (
+            f"model.weights_path {settings.weights_path} does not exist here; "
+            "weights are looked for in " + " and ".join(f"{f}/" for f in WEIGHT_FOLDERS),
+        )
+    folders = [settings.project_dir / folder for folder in WEIGHT_FOLDERS]
+    return WeightsChoice(_one_of(folders, name), notices)
+
+
+def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadChoice:
+    """Choose the head files that an adapter may be read from.
+
+    `explicit` (relative to the current folder) wins over `analysis.head_weights`, which wins over
+    `weights/head` of the project dir, if that exists; `none` asks for the frozen backbone. In a
+    folder, the first of these that is there counts: a peft adapter (the folder itself), the list
+    in `ensemble.json` where `configs/ensemble.json` of the project is enabled, `infer_head.pt`,
+    `fold_*/infer_head.pt` by number, `*.pt` by name.
+
+    Raises:
+        ConfigError: If a named path does not exist or holds no head, or an ensemble's list
+            cannot be read or names a head that is not there.
+    """
+    named = explicit or settings.analysis.get("head_weights")
+    if named is not None and str(named).lower() == NO_HEAD:
+        return HeadChoice(None, ())
+    default = settings.project_dir / DEFAULT_HEAD
+    base = default if named is None else Path(str(named)).expanduser().absolute()
+    if base.is_file():
+        return HeadChoice(base, (base,))
+    if not base.is_dir():
+        if named is None:
+            return HeadChoice(None, ())
+        raise ConfigError(
+            f"Head weights {base} do not exist; correct --head-weights, "
+            f"or give {NO_HEAD} for the frozen backbone"
+        )
+    paths, notices = _heads_in(base, settings.project_dir)
+    if paths:
+        return HeadChoice(base, tuple(paths), notices)
+    missing = f"{base} holds no {HEAD_NAME}, fold_*/{HEAD_NAME}, *.pt or adapter_config.json"
+    if named is None:
+        return HeadChoice(None, (), (*notices, f"{missing}: the frozen backbone is measured"))
+    raise ConfigError(f"{missing}; correct --head-weights, or give {NO_HEAD}")
+
+
+def _one_of(places: list[Path], backbone: str) -> Path:
+    """Return what is meant by the first place that holds anything that fits."""
+    for place in places:
+        if place.is_file() or _is_transformers_folder(place):
+            return place
+        fitting = [path for path in _entries(place) if _fits(path, backbone)]
+        if len(fitting) > 1:
+            raise ConfigError(
+                f"{place} holds several weights for {backbone}: {_names(fitting)}; "
+                "name one with --dino-weights-pt"
+            )
+        if fitting:
+            return fitting[0]
+    found = "; ".join(
+        f"{place} holds {_names(_entries(place))}" if place.is_dir() else f"{place} does not exist"
+        for place in places
+    )
+    suffixes = ", ".join(WEIGHT_SUFFIXES)
+    raise ConfigError(
+        f"No weights for {backbone} found: looked for {backbone}[_-.]* ({suffixes}, or a folder "
+        f"with config.json and model.safetensors). {found}. Put them there, or name them with "
+        "--dino-weights-pt"
+    )
+
+
+def _fits(path: Path, backbone: str) -> bool:
+    # Folders from the transformers hub spell dinov3-vits16 where the official files have an
+    # underscore.
+    name = path.name.lower().replace("-", "_")
+    if not re.match(re.escape(backbone.lower()) + r"(?=[_.]|$)", name):
+        return False
+    if path.is_dir():
+        return _is_transformers_folder(path)
+    return path.suffix.lower() in WEIGHT_SUFFIXES and path.is_file()
+
+
+def _is_transformers_folder(path: Path) -> bool:
+    return (path / "config.json").is_file() and (path / "model.safetensors").is_file()
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be listed: {error}") from error
+
+
+def _names(paths: Iterable[Path]) -> str:
+    names = [path.name for path in paths]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more if names else "nothing"
+
+
+def _heads_in(folder: Path, project_dir: Path) -> tuple[list[Path], tuple[str, ...]]:
+    if (folder / "adapter_config.json").is_file():
+        return [folder], ()
+    notices: tuple[str, ...] = ()
+    switch = project_dir / ENSEMBLE_SWITCH
+    if switch.is_file() and _read_json(switch).get("enabled") is True:
+        listing = folder / ENSEMBLE_NAME
+        if listing.is_file():
+            return _read_ensemble(listing, project_dir), ()
+        notices = (f"{switch} is enabled but {listing} does not exist: it is not used",)
+    if (folder / HEAD_NAME).is_file():
+        return [folder / HEAD_NAME], notices
+    folds = [path for path in folder.glob(f"fold_*/{HEAD_NAME}") if path.is_file()]
+    if folds:
+        return sorted(folds, key=lambda path: _natural(path.parent.name)), notices
+    return sorted(path for path in folder.glob("*.pt") if path.is_file()), notices
+
+
+def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:
+    heads = _read_json(listing).get("heads")
+    if not isinstance(heads, list) or not heads:
+        raise ConfigError(f"{listing}: heads is {heads!r}; expected a list of {{path}}")
+    paths: list[Path] = []
+    for number, head in enumerate(heads):
+        text = head.get("path") if isinstance(head, dict) else None
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise ConfigError(f"{listing}: heads[{number}].path is {text!r}; expected a path")
+        places = [listing.parent / text, project_dir / text]
+        there = next((place for place in places if place.exists()), None)
+        if there is None:
+            raise ConfigError(
+                f"{listing}: heads[{number}].path {text} does not exist, neither below "
+                f"{listing.parent} nor below {project_dir}"
+            )
+        paths.append(there)
+    return paths
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds a {type(value).__name__}; expected a mapping")
+    return value
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key in which fold_2 stands before fold_10."""
+    return [
+        (int(digits or 0), text)
+        for text, digits in re.findall(r"(\D*)(\d*)", name)
+        if text or digits
+    ]

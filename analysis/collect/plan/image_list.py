@@ -1,0 +1,180 @@
+"""Which images are measured, in which order: the CSV, the split and the limit, without decoding.
+
+The order is fixed by image id, so that image index i means the same picture in every run. The
+split is drawn exactly as training draws it: `numpy.random.default_rng(seed)` shuffles `arange(n)`
+over the sorted images, and the first `max(1, int(n * val_split))` of it are validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from analysis.collect.plan.image_csv import read_image_csv
+from analysis.collect.plan.settings import SPLITS, Settings
+from analysis.errors import ConfigError, ImageError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image to measure."""
+
+    image_id: str
+    path: Path
+    relative: str
+    """Path below `data.root` with forward slashes; an absolute path where the CSV gives one."""
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """The images of one extraction; the position in `entries` is the image index."""
+
+    entries: tuple[ImageEntry, ...]
+    split: str
+    """`train`, `val` or `all`."""
+    total: int
+    """Images in the split, before a limit takes the first of them."""
+    dropped_missing_target: int
+    """Images of the CSV that lack a target which training needs."""
+    fingerprint: str
+    """sha256 over relative paths and file sizes in order; the pixels are not read."""
+    notices: tuple[str, ...] = ()
+
+
+def list_images(
+    settings: Settings, *, split: str | None = None, max_images: int | None = None
+) -> ImageList:
+    """List the images that an extraction measures, sorted by image id.
+
+    Args:
+        settings: Says where the images are and how the split is drawn.
+        split: `train`, `val` or `all`; by default `analysis.split`, else all images where
+            `train_all` is enabled and the training part where it is not.
+        max_images: Take the first so many; 0 takes all; by default `analysis.max_images`.
+
+    Raises:
+        ConfigError: If `split` or `max_images` is not possible, or `data.val_split` is missing
+            where it is needed.
+        ImageError: If the images' folder or CSV is missing, unreadable or names no image, or
+            not one of the images exists.
+    """
+    split = split or str(
+        settings.analysis.get("split") or ("all" if settings.train_all else "train")
+    )
+    limit = int(settings.analysis.get("max_images", 0)) if max_images is None else max_images
+    if split not in SPLITS:
+        raise ConfigError(f"--split is {split!r}; expected one of {', '.join(SPLITS)}")
+    if limit < 0:
+        raise ConfigError(f"--max-images is {limit}; expected 0 (all) or more")
+    if not settings.data_root.is_dir():
+        raise ImageError(
+            f"data.root {settings.data_root} is not a folder; correct it in {settings.config_path}"
+        )
+    notices: list[str] = []
+    if settings.train_csv is None:
+        listed, dropped = sorted(_walk(settings.data_root)), 0
+        if not listed:
+            raise ImageError(
+                f"data.root {settings.data_root} holds no image ({', '.join(IMAGE_SUFFIXES)})"
+            )
+    else:
+        listed, dropped = read_image_csv(settings.train_csv, settings.target_order)
+    if dropped:
+        notices.append(
+            f"{dropped} of {len(listed) + dropped} images lack a target of data.target_order "
+            f"({', '.join(settings.target_order)}) and are left out, as in training"
+        )
+    chosen = [listed[index] for index in _draw_split(len(listed), split, settings)]
+    entries = tuple(
+        ImageEntry(image_id, settings.data_root / relative, relative)
+        for image_id, relative in (chosen[:limit] if limit else chosen)
+    )
+    sizes = _file_sizes(entries)
+    missing = sum(size is None for size in sizes)
+    if missing == len(entries):
+        raise ImageError(
+            f"None of the {len(entries)} images exists below data.root {settings.data_root}; "
+            f"the first is {entries[0].path}. Correct data.root or the image paths"
+        )
+    if missing:
+        first = next(entry for entry, size in zip(entries, sizes, strict=True) if size is None)
+        notices.append(f"{missing} of {len(entries)} images do not exist; the first: {first.path}")
+    return ImageList(
+        entries=entries,
+        split=split,
+        total=len(chosen),
+        dropped_missing_target=dropped,
+        fingerprint=fingerprint_files((entry.relative for entry in entries), sizes),
+        notices=tuple(notices),
+    )
+
+
+def _draw_split(n: int, split: str, settings: Settings) -> Sequence[int]:
+    """Return the positions of a split among `n` sorted images, ascending."""
+    if split == "all":
+        return range(n)
+    if settings.val_split is None:
+        raise ConfigError(
+            f"{settings.config_path}: the key data.val_split is missing, so the split {split} "
+            "cannot be drawn; add it, or take all images with --split all"
+        )
+    order = np.arange(n)
+    np.random.default_rng(settings.seed).shuffle(order)
+    held_out = max(1, int(n * settings.val_split))
+    part = order[:held_out] if split == "val" else order[held_out:]
+    if not len(part):
+        raise ImageError(f"The split {split} of {n} image(s) is empty; use --split all")
+    return np.sort(part).tolist()
+
+
+def _walk(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield (relative, relative) of every image below `root`; names with a leading dot are not."""
+    seen: set[tuple[int, int]] = set()
+
+    def walk(folder: Path, below: PurePosixPath) -> Iterator[tuple[str, str]]:
+        state = folder.stat()
+        # A link may lead back to a folder that contains it.
+        if (state.st_dev, state.st_ino) in seen:
+            return
+        seen.add((state.st_dev, state.st_ino))
+        with os.scandir(folder) as items:
+            for item in items:
+                if item.name.startswith("."):
+                    continue
+                if item.is_dir():
+                    yield from walk(Path(item.path), below / item.name)
+                elif item.name.lower().endswith(IMAGE_SUFFIXES):
+                    relative = str(below / item.name)
+                    yield relative, relative
+
+    try:
+        yield from walk(root, PurePosixPath())
+    except OSError as error:
+        raise ImageError(f"data.root {root} cannot be listed: {error}") from error
+
+
+def _file_sizes(entries: Sequence[ImageEntry]) -> list[int | None]:
+    """Return each file's size in bytes, None where there is no file; each path is asked once."""
+    known: dict[str, int | None] = {}
+    for entry in entries:
+        if entry.relative not in known:
+            try:
+                known[entry.relative] = entry.path.stat().st_size
+            except OSError:
+                known[entry.relative] = None
+    return [known[entry.relative] for entry in entries]
+
+
+def fingerprint_files(relatives: Iterable[str], sizes: Iterable[int | None]) -> str:
+    """Return a sha256 over relative paths and file sizes in order; None where there is no file."""
+    digest = hashlib.sha256()
+    for relative, size in zip(relatives, sizes, strict=True):
+        digest.update(f"{relative}\0{size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,206 @@
+"""What one extraction is asked to do, and the plan that follows from it. No torch.
+
+The command line and the dashboard's form both fill an `ExtractionRequest`; `plan_extraction`
+resolves it into an `ExtractionPlan`: which config, weights, head, images and output path. So the
+form shows, before anything runs, exactly what the command line would do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.collect.backbone.variants import get_variant
+from analysis.collect.plan.find_weights import (
+    HeadChoice,
+    WeightsChoice,
+    find_backbone_weights,
+    find_heads,
+)
+from analysis.collect.plan.image_list import ImageList, list_images
+from analysis.collect.plan.settings import PRECISIONS, SPLITS, Settings, load_settings
+from analysis.errors import ConfigError
+
+MOST_SAMPLES = 10_000
+"""Tokens that may be kept whole."""
+
+MOST_SAMPLE_BYTES = 300 * 2**20
+"""Of them, as float16 at every layer: with all else it stays below what a payload may unpack to."""
+
+
+@dataclass(frozen=True)
+class ExtractionRequest:
+    """One field per command-line flag; None means "as the config or the default says"."""
+
+    project_dir: Path = Path()
+    config: Path | None = None
+    output: Path | None = None
+    dino_weights_pt: Path | None = None
+    head_weights: str | None = None
+    max_images: int | None = None
+    device: str | None = None
+    batch_size: int | None = None
+    num_workers: int | None = None
+    precision: str | None = None
+    split: str | None = None
+    head_index: int | None = None
+    strict: bool = False
+    extras: bool = True
+    sample_tokens: int | None = None
+    compile: str | None = None
+    checkpoint_every: float | None = None
+    resume: bool = False
+    preview: Path | None = None
+
+    def to_arguments(self) -> list[str]:
+        """Return the command-line arguments that ask for the same extraction."""
+        arguments: list[str] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            flag = "--" + field.name.replace("_", "-")
+            if field.name == "extras":
+                arguments += [] if value else ["--no-extras"]
+            elif isinstance(value, bool):
+                arguments += [flag] if value else []
+            elif value is not None:
+                arguments.append(f"{flag}={value}")
+        return arguments
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """A request with every choice made; nothing has been loaded yet."""
+
+    request: ExtractionRequest
+    """The request with the config's `analysis:` section and the defaults filled in."""
+    settings: Settings
+    weights: WeightsChoice
+    heads: HeadChoice
+    images: ImageList
+    output: Path
+    """Absolute path of the payload to be written."""
+    notices: tuple[str, ...]
+    """Sentences about choices the user may not expect."""
+
+    @property
+    def head_path(self) -> Path | None:
+        """Return the head file whose adapter is used, None for the frozen backbone."""
+        return self.heads.paths[self.request.head_index or 0] if self.heads.paths else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a sha256 of all that decides the numbers: equal plans give equal payloads.
+
+        Weights and head enter by path, size and modification time (reading gigabytes to show a
+        form would take too long), images by the fingerprint of their list.
+        """
+        request = asdict(self.request)
+        deciding = {key: request[key] for key in ("device", "precision", "head_index")}
+        deciding |= {
+            "backbone": self.settings.backbone_name,
+            "config": self.settings.config,
+            "files": [_file_state(path) for path in (self.weights.path, self.head_path)],
+            "images": self.images.fingerprint,
+        }
+        text = json.dumps(deciding, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
+    """Resolve a request against its config and the files that are there.
+
+    Flags win over the config's `analysis:` section, which wins over the defaults. Relative paths
+    in the config resolve against the project dir, relative flags against the current folder.
+
+    Raises:
+        ConfigError: If the project dir, the config, a flag's value, the weights or the head
+            cannot be used.
+        ImageError: If the image list cannot be read or holds no image.
+    """
+    project_dir = request.project_dir.expanduser().resolve()
+    if not project_dir.is_dir():
+        raise ConfigError(
+            f"--project-dir {request.project_dir}: no such folder. "
+            "Give the folder that holds configs/."
+        )
+    settings = load_settings(project_dir, request.config)
+    filled = _check_values(_fill_defaults(request, settings.analysis))
+    _check_samples(filled.sample_tokens or 0, settings.backbone_name)
+    weights = find_backbone_weights(settings, filled.dino_weights_pt)
+    heads = find_heads(settings, filled.head_weights)
+    head_index = filled.head_index or 0
+    if heads.paths and head_index >= len(heads.paths):
+        raise ConfigError(
+            f"--head-index {head_index}: {heads.base} holds {len(heads.paths)} head(s), "
+            f"so the index must be below {len(heads.paths)}."
+        )
+    images = list_images(settings, split=filled.split, max_images=filled.max_images or 0)
+    output = filled.output.expanduser().resolve() if filled.output else settings.default_output
+    return ExtractionPlan(
+        request=filled,
+        settings=settings,
+        weights=weights,
+        heads=heads,
+        images=images,
+        output=output,
+        notices=(*settings.notices, *weights.notices, *heads.notices, *images.notices),
+    )
+
+
+def _fill_defaults(
+    request: ExtractionRequest, section: Mapping[str, str | int]
+) -> ExtractionRequest:
+    defaults: dict[str, Any] = {
+        "max_images": 0,
+        "device": "auto",
+        "precision": "auto",
+        "head_index": 0,
+        **section,
+    }
+    missing = {key: value for key, value in defaults.items() if getattr(request, key) is None}
+    return replace(request, **missing)
+
+
+def _check_values(request: ExtractionRequest) -> ExtractionRequest:
+    for name, allowed in (("precision", PRECISIONS), ("split", (None, *SPLITS))):
+        value = getattr(request, name)
+        if value not in allowed:
+            choices = ", ".join(choice for choice in allowed if choice)
+            raise ConfigError(f"--{name} {value}: unknown. Choose one of {choices}.")
+    for name, least in (
+        ("max_images", 0),
+        ("head_index", 0),
+        ("num_workers", 0),
+        ("batch_size", 1),
+        ("sample_tokens", 0),
+    ):
+        value = getattr(request, name)
+        if value is not None and (not isinstance(value, int) or value < least):
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag} {value}: must be a whole number, {least} or more.")
+    if request.sample_tokens and not request.extras:
+        raise ConfigError("--sample-tokens writes into the extras, which --no-extras leaves out.")
+    if (request.sample_tokens or 0) > MOST_SAMPLES:
+        raise ConfigError(f"--sample-tokens {request.sample_tokens}: at most {MOST_SAMPLES}.")
+    return request
+
+
+def _check_samples(count: int, backbone: str) -> None:
+    variant = get_variant(backbone)
+    most = MOST_SAMPLE_BYTES // (2 * variant.depth * variant.embed_dim)
+    if count > most:
+        raise ConfigError(
+            f"--sample-tokens {count}: of {backbone} at most {most}, so that the payload can be "
+            "opened again."
+        )
+
+
+def _file_state(path: Path | None) -> list[Any] | None:
+    if path is None or not path.exists():
+        return None
+    state = path.stat()
+    return [str(path), state.st_size, state.st_mtime_ns]

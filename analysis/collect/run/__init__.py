@@ -1,0 +1,1 @@
+"""One extraction: network, loop, resume, ranks, progress, the record of the run."""

@@ -1,0 +1,235 @@
+"""Run the backbone once over the images and collect the statistics of every block output.
+
+    images -> backbone -> collector -> payload
+
+Block outputs are consumed one by one as the forward pass makes them; nothing but the running
+moments is kept, and nothing is copied to the host before the last batch. Under `torchrun` every
+rank measures its own batches and the first one merges them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from analysis.collect.images.batches import PastureDataModule
+from analysis.collect.plan.request import ExtractionPlan
+from analysis.collect.run.devices import choose_batch_size, choose_device
+from analysis.collect.run.fold import BatchFolder, is_out_of_memory, too_little_memory
+from analysis.collect.run.network import load_network
+from analysis.collect.run.progress import ProgressReporter
+from analysis.collect.run.ranks import Ranks
+from analysis.collect.run.record import Tally, build_payload, merge_tallies
+from analysis.collect.run.resume import Checkpoint
+from analysis.collect.statistics.collector import StatisticsCollector
+from analysis.collect.statistics.samples import spread_samples
+from analysis.errors import ConfigError, ImageError
+from analysis.payload.file import save_payload
+from analysis.vocabulary import SCHEMA_VERSION
+
+PROOF_IMAGES = 8
+"""Images on which the adapter's effect is measured."""
+FOOTPRINT_IMAGES = 4
+"""Images that choose the channels whose footprint is kept."""
+FOOTPRINT_CHANNELS = 8
+"""Channels per layer whose footprint is kept."""
+
+log = logging.getLogger("analysis")
+
+
+def collect_payload(
+    plan: ExtractionPlan, reporter: ProgressReporter, ranks: Ranks | None = None
+) -> dict[str, Any] | None:
+    """Run one extraction and return its payload (CPU tensors and plain types).
+
+    Args:
+        plan: What to run.
+        reporter: Told about every step; may ask to finish early.
+        ranks: Which process this is; a lone one by default. All but the first return None.
+
+    Raises:
+        InputError: If the device, the weights, the images or (with ``strict``) a single image
+            cannot be used. A broken adapter is not an error: the frozen backbone is measured, and
+            the payload and the log say so.
+    """
+    with torch.inference_mode():
+        extraction = _Extraction(plan, reporter, ranks or Ranks())
+        extraction.run()
+        return extraction.finish()
+
+
+class _Extraction:
+    """One run: what is loaded, what has been counted, and the steps from one to the other."""
+
+    def __init__(self, plan: ExtractionPlan, reporter: ProgressReporter, ranks: Ranks) -> None:
+        for notice in plan.notices:
+            log.warning("%s", notice)
+        self.plan, self.reporter, self.ranks = plan, reporter, ranks
+        reporter.say("preparing", "loading the backbone")
+        device = choose_device(plan.request.device or "auto", ranks.local_rank)
+        self.network = load_network(plan, device)
+        self.data = self._open_images()
+        self.proof = self._prove_adapter() if ranks.is_first else None
+        self.watched: Tensor | None = ranks.share(self._choose_channels())
+        self.collector = self._new_collector()
+        self.checkpoint = Checkpoint(
+            plan.output, self._identify(), ranks, plan.request.checkpoint_every
+        )
+        resumed = self.checkpoint.resume(self.collector) if plan.request.resume else None
+        self.tally = resumed or Tally()
+
+    def run(self) -> None:
+        """Measure this rank's images that are not counted yet."""
+        tally, reporter, ranks = self.tally, self.reporter, self.ranks
+        share = self.data.count_images(ranks.rank, ranks.world_size)
+        seen = tally.num_images + len(tally.skipped)
+        if seen:
+            log.info("resuming after %d images", seen)
+        folder = BatchFolder(self.network, self.collector, self.plan.request.compile)
+        reporter.begin(total=share, done=seen)
+        start = time.perf_counter() - tally.seconds
+        for batch in self.data.train_batches(tally.next_batch, ranks.rank, ranks.world_size):
+            for index, reason in batch.failures:
+                log.warning("skipped %s: %s", self.plan.images.entries[index].path, reason)
+            counted = len(batch.indices) - len(batch.failures)
+            if counted:
+                folder.fold(batch, images_left=share - reporter.progress.done)
+                tally.num_images += counted
+                tally.num_batches += 1
+            tally.skipped += batch.failures
+            tally.next_batch = int(batch.indices[-1]) // self.data.batch_size + 1
+            tally.seconds = time.perf_counter() - start
+            reporter.advance(len(batch.indices))
+            if self.checkpoint.save_if_due(self.collector, tally):
+                self._preview()
+            if reporter.finish_early and reporter.progress.done < share:
+                tally.notices.append(
+                    f"Finished early, as asked: {reporter.progress.done} of {share} images."
+                )
+                break
+        if self.network.device.type == "cuda":
+            torch.cuda.synchronize(self.network.device)
+        tally.seconds = time.perf_counter() - start
+        tally.notices += folder.notices
+
+    def finish(self) -> dict[str, Any] | None:
+        """Merge all ranks into the payload; None on all but the first."""
+        self.reporter.say("saving", "finishing the statistics")
+        gathered = self.ranks.gather((self.collector.state_dict(), self.tally))
+        if gathered is None:
+            return None
+        for state, _ in gathered[1:]:
+            other = self._new_collector()
+            other.load_state_dict(state)
+            self.collector.merge(other)
+        tally = merge_tallies([tally for _, tally in gathered])
+        if tally.num_images == 0:
+            index, reason = tally.skipped[0]
+            raise ImageError(
+                f"{self.plan.images.entries[index].path}: {reason}. None of the "
+                f"{len(tally.skipped)} images can be read; check data.root and the image files."
+            )
+        return self._build(tally)
+
+    def _build(self, tally: Tally) -> dict[str, Any]:
+        statistics = self.collector.finalize(self.network.norm_parameters())
+        return build_payload(
+            self.plan,
+            self.network,
+            self.data,
+            tally,
+            statistics,
+            proof=self.proof,
+            world_size=self.ranks.world_size,
+        )
+
+    def _preview(self) -> None:
+        """Write what has been counted so far as a payload of its own, if asked to."""
+        preview, tally = self.plan.request.preview, self.tally
+        if preview is None or not self.ranks.is_first or tally.num_images == 0:
+            return
+        sentence = f"Partial: {tally.num_images} images counted so far, the run goes on."
+        try:
+            save_payload(self._build(replace(tally, notices=[*tally.notices, sentence])), preview)
+        except ConfigError as error:  # a full disk, say: no reason to lose the run
+            log.warning("no preview: %s", error)
+
+    def _open_images(self) -> PastureDataModule:
+        plan, backbone = self.plan, self.network.backbone
+        width, height = plan.settings.image_size
+        rows, columns = backbone.patch_grid(height, width)
+        tokens = backbone.n_prefix_tokens + rows * columns
+        batch_size = plan.request.batch_size or choose_batch_size(tokens, self.network.device)
+        data = PastureDataModule(
+            plan.settings,
+            plan.images,
+            batch_size=batch_size,
+            num_workers=plan.request.num_workers,
+            strict=plan.request.strict,
+            pin_memory=self.network.device.type == "cuda",
+        )
+        for warning in data.warnings:
+            log.warning("%s", warning)
+        return data
+
+    def _prove_adapter(self) -> list[float] | None:
+        if not self.network.adapter.used_lora:
+            return None
+        self.reporter.say("preparing", "measuring what the adapter changes")
+        pixels = self.data.first_images(PROOF_IMAGES)
+        return None if pixels is None else self.network.prove_adapter(pixels)
+
+    def _choose_channels(self) -> Tensor | None:
+        """Return the channels of each layer whose footprint is to be kept; the first rank does."""
+        if not self.plan.request.extras or not self.ranks.is_first:
+            return None
+        self.reporter.say("preparing", "looking for the largest channels")
+        pixels = self.data.first_images(FOOTPRINT_IMAGES)
+        if pixels is None:
+            return None
+        try:
+            return self.network.find_largest_channels(pixels, FOOTPRINT_CHANNELS)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise too_little_memory(self.network.device) from error
+            raise
+
+    def _new_collector(self) -> StatisticsCollector:
+        backbone = self.network.backbone
+        grid = backbone.patch_grid(*reversed(self.data.network_size))
+        sampled = spread_samples(
+            self.plan.request.sample_tokens or 0, len(self.plan.images.entries), math.prod(grid)
+        )
+        return StatisticsCollector(
+            backbone.depth,
+            backbone.embed_dim,
+            backbone.n_storage_tokens,
+            self.network.device,
+            extras=self.plan.request.extras,
+            watched=self.watched,
+            grid=grid,
+            sampled=sampled,
+        )
+
+    def _identify(self) -> dict[str, Any]:
+        """Return what must be equal for an interrupted run to be continued."""
+        settings, adapter = self.plan.settings, self.network.adapter
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "backbone": settings.backbone_name,
+            "weights_sha256": self.network.weights.sha256,
+            "adapter_sha256": adapter.sha256 if adapter.used_lora else None,
+            "images": self.plan.images.fingerprint,
+            "image_size": list(settings.image_size),
+            "normalization": [list(settings.mean), list(settings.std)],
+            "precision": self.network.precision,
+            "batch_size": self.data.batch_size,
+            "extras": self.plan.request.extras,
+            "sample_tokens": self.plan.request.sample_tokens or 0,
+        }

@@ -1,0 +1,126 @@
+"""The network of one extraction: backbone, adapter, device and precision in one place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.collect.backbone.adapters import AdapterState, attach_adapter, measure_lora_proof
+from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.collect.backbone.weights import WeightsInfo, load_backbone
+from analysis.collect.images.batches import normalize
+from analysis.collect.plan.request import ExtractionPlan
+from analysis.collect.run.devices import choose_precision, enter_precision
+from analysis.collect.run.measured_forward import run_measured
+from analysis.collect.statistics.collector import NormParameters
+from analysis.collect.statistics.rows import RowMoments
+
+log = logging.getLogger("analysis")
+
+
+@dataclass
+class Network:
+    """A loaded backbone and everything that decides how a batch runs through it."""
+
+    backbone: DinoVisionTransformer
+    weights: WeightsInfo
+    adapter: AdapterState
+    device: torch.device
+    precision: str
+    """fp32, tf32 or bf16."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    compiled: bool = False
+    """Whether `measured_outputs` compiles the blocks; may be set between batches."""
+
+    def measured_outputs(self, pixels: Tensor) -> Iterator[tuple[Tensor, RowMoments | None]]:
+        """Yield what `block_outputs` yields, and what the network has measured of it."""
+        with enter_precision(self.precision, self.device):
+            images = self._normalize(pixels)
+            yield from run_measured(self.backbone, images, compiled=self.compiled)
+
+    def block_outputs(self, pixels: Tensor) -> Iterator[Tensor]:
+        """Yield the tokens that enter block 0, then every block's output, one at a time.
+
+        Args:
+            pixels: uint8 ``[B, 3, H, W]`` on any device.
+
+        Yields:
+            float32 ``[B, 1 + S + N, C]`` on the network's device.
+        """
+        with enter_precision(self.precision, self.device):
+            yield from self.backbone.forward_blocks(self._normalize(pixels))
+
+    def _normalize(self, pixels: Tensor) -> Tensor:
+        return normalize(pixels.to(self.device, non_blocking=True), self.mean, self.std)
+
+    def prove_adapter(self, pixels: Tensor) -> list[float]:
+        """Return the relative change of each layer's output that the adapter makes on `pixels`."""
+        images = normalize(pixels.to(self.device), self.mean, self.std)
+        with enter_precision(self.precision, self.device):
+            return measure_lora_proof(self.backbone, images)
+
+    def find_largest_channels(self, pixels: Tensor, count: int) -> Tensor:
+        """Return each layer's channels of the largest patch magnitude, the largest first.
+
+        Args:
+            pixels: uint8 ``[n, 3, H, W]``; run one at a time.
+            count: Channels per layer.
+
+        Returns:
+            int64 ``[depth, count]`` on the CPU.
+        """
+        first_patch = self.backbone.n_prefix_tokens
+        largest: list[Tensor] = []
+        for image in pixels.split(1):
+            outputs = self.block_outputs(image)
+            next(outputs)  # what enters block 0
+            peaks = torch.stack([tokens[0, first_patch:].abs().amax(0) for tokens in outputs])
+            largest.append(peaks.nan_to_num())
+        peaks = torch.stack(largest).amax(0)
+        return peaks.topk(min(count, peaks.shape[1])).indices.cpu()
+
+    def norm_parameters(self) -> NormParameters:
+        """Return the shared output norm (`norm`, and `cls_norm` where untied)."""
+        norm, cls_norm = self.backbone.norm, self.backbone.cls_norm
+        return NormParameters(
+            gamma=norm.weight,
+            beta=norm.bias,
+            cls_gamma=None if cls_norm is None else cls_norm.weight,
+            cls_beta=None if cls_norm is None else cls_norm.bias,
+            eps=norm.eps,
+        )
+
+
+def load_network(plan: ExtractionPlan, device: torch.device) -> Network:
+    """Load the planned weights and head onto the device, in evaluation mode.
+
+    Raises:
+        DeviceError: If the device lacks the precision asked for.
+        CheckpointError: If the weights cannot be used. A broken adapter is not an error: the
+            frozen backbone is returned and `adapter.lora_error` says why.
+    """
+    settings = plan.settings
+    precision = choose_precision(plan.request.precision or "auto", device)
+    loaded: list[WeightsInfo] = []
+
+    def build() -> DinoVisionTransformer:
+        backbone, info = load_backbone(settings.backbone_name, plan.weights.path, device)
+        loaded.append(info)
+        return backbone
+
+    backbone, adapter = attach_adapter(build, plan.head_path, settings.config)
+    backbone.eval().requires_grad_(False)
+    log.info("backbone %s from %s", settings.backbone_name, plan.weights.path)
+    for warning in (*loaded[-1].notices, *adapter.warnings):
+        log.warning("%s", warning)
+    if adapter.lora_error:
+        log.error(
+            "THE LORA ADAPTER WAS NOT LOADED, the frozen backbone is measured: %s",
+            adapter.lora_error,
+        )
+    return Network(backbone, loaded[-1], adapter, device, precision, settings.mean, settings.std)

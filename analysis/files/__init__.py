@@ -1,0 +1,1 @@
+"""Disk, locks, processes and files from strangers. Knows no payload."""

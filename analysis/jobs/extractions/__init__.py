@@ -1,0 +1,1 @@
+"""Extractions as background processes."""

@@ -1,0 +1,155 @@
+"""What an extraction would do, before it is started: output path, images, time, what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
+from analysis.errors import ConfigError
+from analysis.jobs.extractions.devices import list_devices, resolve_device
+from analysis.jobs.extractions.estimates import Estimate, estimate_seconds
+from analysis.jobs.extractions.job import Job, read_json
+from analysis.payload.discovery import resolve_below_roots
+from analysis.payload.sidecar import read_sidecar
+
+
+class IfExists(StrEnum):
+    """What to do where a payload already stands at the output path."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"
+    """Put the new one there; the old one is kept as `.bak`."""
+    BESIDE = "beside"
+    """Write to the first free `<stem>.2.pt`, `<stem>.3.pt`, ..."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a request comes to."""
+
+    plan: ExtractionPlan
+    default_output: Path
+    """Where the payload goes unless something is in the way."""
+    beside_output: Path
+    """The first free path beside it."""
+    exists: bool
+    """Whether a payload stands at `default_output`."""
+    writer: Job | None
+    """A living job that is about to write `default_output`."""
+    identical: Path | None
+    """A payload that the very same request made earlier."""
+    identical_images: int | None
+    """How many images that one counted: fewer than asked where it was finished early."""
+    estimate: Estimate
+
+
+def preview_extraction(
+    request: ExtractionRequest, *, jobs: Sequence[Job] = (), payloads: Sequence[Path] = ()
+) -> Preview:
+    """Resolve a request as the form fills it.
+
+    Relative paths resolve against the project dir. `request.output` is ignored: the form always
+    writes to the default path, or for a limited number of images to `<stem>.first<N>.pt` beside it.
+
+    Args:
+        request: What the form says; an empty field is None.
+        jobs: Jobs of the same project dir, whose outputs count as taken while they live.
+        payloads: Payloads made earlier; the speeds noted beside them are the base of the estimate.
+
+    Raises:
+        InputError: If a path leads outside the allowed roots, or the plan cannot be made.
+    """
+    plan = plan_extraction(confine(request))
+    output = resolve_below_roots(plan.output)
+    limit, images = plan.request.max_images or 0, plan.images
+    if 0 < limit < images.total:
+        output = output.with_name(f"{output.stem}.first{limit}{output.suffix}")
+    live = [job for job in jobs if job.is_live]
+    identical, identical_images = _find_identical(output.parent, plan.fingerprint)
+    return Preview(
+        plan=replace(plan, output=output),
+        default_output=output,
+        beside_output=_find_free(output, live),
+        exists=output.exists(),
+        writer=next((job for job in live if job.output == output), None),
+        identical=identical,
+        identical_images=identical_images,
+        estimate=estimate_seconds(
+            plan,
+            resolve_device(plan.request.device, list_devices(wait=False)),
+            [read_json(path.with_suffix(".json")) or {} for path in payloads],
+        ),
+    )
+
+
+def confine(request: ExtractionRequest) -> ExtractionRequest:
+    """Return the request with absolute paths, all of them below the allowed roots.
+
+    Raises:
+        ConfigError: If a path leads elsewhere, also through a symbolic link.
+    """
+    project_dir = resolve_below_roots(request.project_dir)
+
+    def resolve(path: Path | str | None) -> Path | None:
+        if path is None:
+            return None
+        from_home = str(path).startswith("~")
+        return resolve_below_roots(path if from_home else project_dir / path)
+
+    head = request.head_weights
+    return replace(
+        request,
+        project_dir=project_dir,
+        config=resolve(request.config),
+        output=None,
+        dino_weights_pt=resolve(request.dino_weights_pt),
+        head_weights=head if head in (None, "none") else str(resolve(head)),
+    )
+
+
+def choose_output(default: Path, if_exists: IfExists, live: Sequence[Job]) -> Path:
+    """Return where a job may write, given what stands there and which jobs are about to write.
+
+    Raises:
+        ConfigError: If the path is taken and the choice does not say what to do about it, or
+            another job is about to write the payload that would be replaced.
+    """
+    writer = next((job for job in live if job.output == default), None)
+    if if_exists is IfExists.BESIDE:
+        return _find_free(default, live) if writer or default.exists() else default
+    if writer is not None:
+        raise ConfigError(
+            f"{default}: job {writer.id} is about to write it. "
+            "Wait for it, cancel it, or save beside it."
+        )
+    if default.exists() and if_exists is IfExists.REFUSE:
+        raise ConfigError(
+            f"{default}: a payload stands there. Choose to replace it or to save beside it."
+        )
+    return default
+
+
+def _find_free(output: Path, live: Sequence[Job]) -> Path:
+    taken = {job.output for job in live}
+    number = 2
+    while True:
+        path = output.with_name(f"{output.stem}.{number}{output.suffix}")
+        if not path.exists() and path not in taken:
+            return path
+        number += 1
+
+
+def _find_identical(folder: Path, fingerprint: str) -> tuple[Path | None, int | None]:
+    """Return the payload that counted most among those of the same request, and its images."""
+    found: list[tuple[int, Path, int | None]] = []
+    for payload in sorted(folder.glob("*.pt")):
+        facts = read_sidecar(payload, payload.stat())
+        if facts is not None and facts.request_fingerprint == fingerprint:
+            found.append((facts.num_images or 0, payload, facts.num_images))
+    if not found:
+        return None, None
+    _, payload, images = max(found, key=lambda item: item[0])
+    return payload, images

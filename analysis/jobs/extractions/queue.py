@@ -1,0 +1,267 @@
+"""Start, restart and list extraction jobs. The server keeps nothing: a job lives by its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from analysis.collect.plan.flags import parse_arguments
+from analysis.collect.plan.request import ExtractionRequest
+from analysis.collect.run.progress import Progress
+from analysis.errors import ConfigError
+from analysis.files.locks import acquire_lock, locked
+from analysis.files.processes import identify
+from analysis.files.read_only import refuse_if_read_only
+from analysis.jobs.extractions.devices import PACKAGE_ROOT, list_devices, resolve_device
+from analysis.jobs.extractions.disk import can_resume
+from analysis.jobs.extractions.forecast import (
+    IfExists,
+    Preview,
+    choose_output,
+    confine,
+    preview_extraction,
+)
+from analysis.jobs.extractions.job import (
+    ALIVE_FILE,
+    JOB_FILE,
+    JOBS_DIR,
+    LOG_FILE,
+    PREVIEW_FILE,
+    PROGRESS_FILE,
+    WORKER_FILE,
+    Job,
+    JobState,
+    describe_file,
+    read_job,
+    write_json,
+)
+from analysis.payload.discovery import allowed_roots, resolve_below_roots
+
+QUEUE_ENV = "DASHBOARD_QUEUE"
+
+PREVIEW_EVERY_S = 10.0
+"""How often a job saves what it has counted, for resuming and for looking at."""
+
+START_LOCK = "start.lock"
+"""Held while the jobs of a project dir become more or fewer."""
+
+_finished: dict[Path, Job] = {}  # a job that has ended does not change any more
+
+
+def start_job(
+    request: ExtractionRequest,
+    if_exists: IfExists = IfExists.REFUSE,
+    *,
+    command: Sequence[str] = (sys.executable, "-m", "analysis"),
+) -> Job:
+    """Start an extraction as a process of its own, and return at once.
+
+    Args:
+        request: What to extract. Its `output` is chosen by the rule of the form, see
+            `choose_output`.
+        if_exists: What to do where a payload already stands at the output path.
+        command: What is run; the arguments of the request follow, and where to keep progress
+            and preview.
+
+    Raises:
+        InputError: If the server is read-only, the request cannot be carried out, or a payload
+            stands at the output path and nothing was said about it.
+    """
+    refuse_if_read_only()
+    request = confine(request)
+    preview = preview_extraction(request)
+    return _start_where(
+        request,
+        preview,
+        lambda live: choose_output(preview.default_output, if_exists, live),
+        command,
+    )
+
+
+def restart_job(
+    job: Job, *, resume: bool = False, command: Sequence[str] = (sys.executable, "-m", "analysis")
+) -> Job:
+    """Start the same extraction again, as a new job, and return at once.
+
+    It writes where the old one was to write; only where another payload stands there by now, or
+    another job is about to write it, it is saved beside.
+
+    Args:
+        job: The job that has ended.
+        resume: Whether to go on with what it had counted (see `can_resume`).
+        command: As for `start_job`.
+
+    Raises:
+        InputError: If the server is read-only, the job still lives, its request can no longer be
+            carried out, or there is nothing to resume.
+    """
+    refuse_if_read_only()
+    now = read_job(job.folder)
+    if now is None or now.is_live:
+        raise ConfigError(f"Job {job.id} has not ended. Wait for its end, or cancel it first.")
+    if resume and not can_resume(now):
+        raise ConfigError(
+            f"Job {job.id} left nothing to go on with. Start it again from the start."
+        )
+    request = replace(confine(parse_arguments(now.arguments)), resume=resume)
+    output = resolve_below_roots(now.output)
+    replaces = now.replaces and now.state is not JobState.DONE
+
+    def choose(live: Sequence[Job]) -> Path:
+        taken = any(other.output == output for other in live)
+        if taken and resume:
+            raise ConfigError(f"{output}: another job is about to write it. Wait for its end.")
+        goes_there = not taken and (replaces or not output.exists())
+        return choose_output(output, IfExists.REPLACE if goes_there else IfExists.BESIDE, live)
+
+    return _start_where(request, preview_extraction(request), choose, command)
+
+
+def _start_where(
+    request: ExtractionRequest,
+    preview: Preview,
+    choose: Callable[[Sequence[Job]], Path],
+    command: Sequence[str],
+) -> Job:
+    settings, images = preview.plan.settings, preview.plan.images
+    project_dir = request.project_dir
+    try:
+        (project_dir / JOBS_DIR).mkdir(parents=True, exist_ok=True)
+        # One start at a time, so that two users cannot be given the same output path.
+        with locked(project_dir / JOBS_DIR / START_LOCK):
+            live = [job for job in list_jobs([project_dir]) if job.is_live]
+            chosen = replace(request, output=choose(live))
+            return _start(chosen, settings.version, len(images.entries), command)
+    except OSError as error:
+        raise ConfigError(
+            f"{project_dir / JOBS_DIR}: the job cannot be written down "
+            f"({error.strerror or error}). Make the folder writable."
+        ) from error
+
+
+def _start(
+    request: ExtractionRequest, version: str | None, total: int, command: Sequence[str]
+) -> Job:
+    assert request.output is not None
+    device = resolve_device(request.device, list_devices())
+    queue = _queue_dir(device.name)
+    folder = request.project_dir / JOBS_DIR / _new_id([request.project_dir / JOBS_DIR, queue])
+    folder.mkdir()
+    arguments = request.to_arguments()
+    every = PREVIEW_EVERY_S if request.checkpoint_every is None else request.checkpoint_every
+    kept = [
+        f"--progress={folder / PROGRESS_FILE}",
+        f"--preview={folder / PREVIEW_FILE}",
+        f"--checkpoint-every={every:g}",
+        "--backup",
+    ]
+    # Locked before the process exists and inherited by it: there is no moment at which a started
+    # job looks dead.
+    alive = acquire_lock(folder / ALIVE_FILE, wait=True)
+    assert alive is not None
+    try:
+        write_json(
+            folder / JOB_FILE,
+            {
+                "title": version
+                or (request.config.stem if request.config else request.output.stem),
+                "arguments": arguments,
+                "command": [*command, *arguments, *kept],
+                "output": str(request.output),
+                "replace": request.output.exists(),
+                "replaced": describe_file(request.output),
+                "device": device.name,
+                "device_label": device.label,
+                "queue": str(queue),
+                "total": total,
+                "created": time.time(),
+                "clock": time.monotonic(),
+            },
+        )
+        # There from the start, so that a disk that fills up has room for how the job ends.
+        write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
+        (queue / folder.name).symlink_to(folder)
+        with (folder / LOG_FILE).open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "analysis.jobs.extractions.worker", str(folder), str(alive)],
+                cwd=PACKAGE_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[alive],
+                # the log is no terminal: a line of the progress bar a minute is enough
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"},
+            )
+    except OSError:
+        (queue / folder.name).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # the caller is told: it was never a job
+        raise
+    finally:
+        os.close(alive)
+    # Waited for, so that its process id is free again as soon as it has ended.
+    threading.Thread(target=child.wait, name=f"job {folder.name}", daemon=True).start()
+    with contextlib.suppress(OSError):  # the worker notes it too, should this server die here
+        write_json(folder / WORKER_FILE, identify(child.pid))
+    job = read_job(folder)
+    assert job is not None
+    return job
+
+
+def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
+    """Return the jobs of the project dirs, latest first.
+
+    Args:
+        project_dirs: Default: the allowed roots and the folders directly below them.
+    """
+    jobs: dict[Path, Job] = {}
+    for project_dir in _known_project_dirs() if project_dirs is None else project_dirs:
+        with contextlib.suppress(OSError):
+            for folder in (project_dir.expanduser().resolve() / JOBS_DIR).iterdir():
+                job = _finished.get(folder) or read_job(folder)
+                if job is not None:
+                    jobs[folder] = job
+                    if job.finished is not None:
+                        _finished[folder] = job
+    return sorted(jobs.values(), key=lambda job: job.id, reverse=True)
+
+
+def forget(folder: Path) -> None:
+    """Forget a job whose folder is gone."""
+    _finished.pop(folder, None)
+
+
+def _known_project_dirs() -> list[Path]:
+    found: list[Path] = []
+    for root in allowed_roots():
+        with contextlib.suppress(OSError):
+            found += [root, *(folder.parent.parent for folder in root.glob(f"*/{JOBS_DIR}"))]
+    return found
+
+
+def _new_id(folders: Iterable[Path]) -> str:
+    """Return an id that sorts after all in the folders, also if the clock has been put back."""
+    now = time.time_ns()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 10**9))
+    names = [path.name for folder in folders for path in folder.iterdir()]
+    latest = max(filter(re.compile(r"\d{8}-\d{6}-\d{9}").fullmatch, names), default="")
+    after = f"{latest[:-9]}{int(latest[-9:] or 0) + 1:09d}"
+    return max(f"{stamp}-{now % 10**9:09d}", after)
+
+
+def _queue_dir(device: str) -> Path:
+    """Return the folder where this machine's jobs for a device queue, whatever their project."""
+    base = os.environ.get(QUEUE_ENV) or Path(tempfile.gettempdir()) / f"dinov3-jobs-{os.getuid()}"
+    queue = Path(base) / re.sub(r"[^\w.-]", "-", device)
+    queue.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return queue

@@ -1,0 +1,212 @@
+"""Ask for maps, which a process of its own computes, and say how far it is.
+
+There is one process for all requests (`analysis.jobs.maps.worker`): maps are for looking, and must
+not take the machine from an extraction. It computes what lies in its folder, oldest first, and then
+waits for more for a while, since starting takes longer than a picture. A request has up to three
+files::
+
+    <key>.json           what is asked for; removed when it has ended
+    <key>.progress.json  `analysis.collect.run.progress.Progress`, from when it has begun
+    <key>.stop           somebody wants it stopped
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from analysis.errors import ConfigError
+from analysis.files.atomic import replace_file
+from analysis.files.locks import acquire_lock, is_locked
+from analysis.files.read_only import is_read_only, refuse_if_read_only
+from analysis.jobs.extractions.devices import PACKAGE_ROOT
+from analysis.jobs.extractions.job import read_json
+from analysis.jobs.maps.request import Arm, MapRequest, maps_folder
+
+ALIVE_FILE = "alive.lock"
+LOG_FILE = "log.txt"
+ADAPTER_FILE = "adapter.wanted"
+"""Its presence asks a waiting process to get ready for adapters."""
+
+_children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
+
+
+class RunState(StrEnum):
+    """What has become of a request."""
+
+    WAITING = "waiting"
+    """The process starts, or computes something else."""
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A request as it was when somebody looked."""
+
+    state: RunState
+    done: int
+    total: int
+    """Maps to compute: pictures times networks; 0 before it has begun."""
+    message: str
+    error: str | None
+    """Why it failed; None otherwise."""
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether more is to be expected."""
+        return self.state in (RunState.WAITING, RunState.RUNNING, RunState.STOPPING)
+
+
+def find_run(request: MapRequest) -> Run | None:
+    """Return how far a request is; None where nobody asked, or its results were forgotten since."""
+    folder = runs_folder()
+    progress = read_json(progress_file(folder, request.key))
+    asked = request_file(folder, request.key).exists()
+    stop = stop_file(folder, request.key).exists()
+    if not asked and progress is None and not stop:
+        return None
+    progress, error = progress or {}, None
+    if asked and is_locked(folder / ALIVE_FILE):
+        begun = RunState.RUNNING if progress else RunState.WAITING
+        state = RunState.STOPPING if stop else begun
+    elif not request.missing():
+        state = RunState.DONE
+    elif stop:
+        state = RunState.STOPPED
+    elif progress.get("state") == "done":
+        return None
+    else:
+        state, error = RunState.FAILED, str(progress.get("error") or _last_line(folder / LOG_FILE))
+    message = str(progress.get("message") or _describe_queue(folder, request.key))
+    done, total = (int(progress.get(key) or 0) for key in ("done", "total"))
+    return Run(state, done, total, message, error)
+
+
+def start_run(request: MapRequest) -> None:
+    """Ask for what is missing, unless that is under way; return at once.
+
+    Raises:
+        ConfigError: If the server is read-only, or nothing can be written.
+    """
+    refuse_if_read_only()
+    folder = runs_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (progress_file(folder, request.key), stop_file(folder, request.key)):
+            path.unlink(missing_ok=True)
+        with replace_file(request_file(folder, request.key)) as file:
+            file.write(request.to_json().encode())
+        _ensure_process(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the maps cannot be kept there ({error.strerror or error})."
+        ) from error
+
+
+def prepare_run(request: MapRequest) -> None:
+    """Have a process ready for when the request is made; where that fails, it starts then."""
+    if is_read_only():
+        return
+    folder = runs_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if Arm.ADAPTER in request.arms:
+            (folder / ADAPTER_FILE).touch()
+        _ensure_process(folder)
+    except OSError:
+        return
+
+
+def stop_run(request: MapRequest) -> None:
+    """Ask for no more maps of a request; what has been computed is kept. Return at once.
+
+    Raises:
+        ConfigError: If the server is read-only, or nothing can be written.
+    """
+    refuse_if_read_only()
+    folder = runs_folder()
+    try:
+        stop_file(folder, request.key).touch()
+        if not progress_file(folder, request.key).exists():  # has not begun
+            request_file(folder, request.key).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+
+
+def runs_folder() -> Path:
+    """Return the folder of the requests; it need not exist."""
+    return maps_folder() / "runs"
+
+
+def request_file(folder: Path, key: str) -> Path:
+    """Return where a request lies until it has ended."""
+    return folder / f"{key}.json"
+
+
+def progress_file(folder: Path, key: str) -> Path:
+    """Return where the progress of a request is noted."""
+    return folder / f"{key}.progress.json"
+
+
+def stop_file(folder: Path, key: str) -> Path:
+    """Return the file whose presence stops a request."""
+    return folder / f"{key}.stop"
+
+
+def list_requests(folder: Path) -> list[Path]:
+    """Return the requests in a folder that have not ended, oldest first."""
+    found = []
+    for path in folder.glob("*.json"):
+        try:
+            if ".progress" not in path.suffixes:
+                found.append((path.stat().st_mtime_ns, path))
+        except FileNotFoundError:  # has ended meanwhile
+            continue
+    return [path for _, path in sorted(found)]
+
+
+def _ensure_process(folder: Path) -> None:
+    """Start the process that serves a folder, unless it lives."""
+    alive = acquire_lock(folder / ALIVE_FILE, wait=False)
+    while alive is None:
+        if is_locked(folder / ALIVE_FILE):
+            return
+        alive = acquire_lock(folder / ALIVE_FILE, wait=False)  # somebody had only asked
+    try:
+        with (folder / LOG_FILE).open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "analysis.jobs.maps.worker", str(folder), str(alive)],
+                cwd=PACKAGE_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[alive],  # held as long as the child lives, however it ends
+            )
+    finally:
+        os.close(alive)
+    _children[:] = [child for child in _children if child.poll() is None] + [child]
+
+
+def _describe_queue(folder: Path, key: str) -> str:
+    before = [path.stem for path in list_requests(folder)]
+    place = before.index(key) if key in before else 0
+    return f"waiting for {place} other request(s)" if place else "starting the process"
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace")[-4000:].strip().splitlines()
+    except OSError:
+        lines = []
+    if lines:
+        return lines[-1]
+    return "The process ended without a message, as one does that is killed. Ask again."

@@ -1,0 +1,1 @@
+"""The payload: the one file that collecting writes and everything else reads."""

@@ -1,0 +1,207 @@
+"""Which payloads exist, told from the small JSON beside each one (no tensor is read, no torch).
+
+A payload is every `*.pt` file in a folder named `feature_stats` below one of the allowed roots:
+the project dir, and what the environment variable `DASHBOARD_ROOTS` adds. The JSON is written by
+others and may be old, cut off or hostile: each of its keys is taken only if it has the right
+type, and none of it when it describes another file than the one beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from analysis.errors import PayloadError
+from analysis.files.roots import allowed_roots, find_payload_files, resolve_below_roots
+from analysis.payload.sidecar import Sidecar, read_sidecar
+from analysis.printable import to_printable
+
+__all__ = [
+    "PayloadList",
+    "PayloadRef",
+    "allowed_roots",
+    "discover_payloads",
+    "load_ref",
+    "resolve_below_roots",
+    "short_names",
+]
+
+MAX_PAYLOADS = 1_000
+
+LOG_DIR = "outputs"
+"""Default of `logging.log_dir`: below it, a payload's path tells its version."""
+
+
+@dataclass(frozen=True)
+class PayloadRef:
+    """One payload file, and what is known of it without reading it."""
+
+    path: Path
+    """Absolute, symlinks resolved."""
+    size: int
+    mtime_ns: int
+    version: str | None
+    """From the JSON, else from the path `outputs/<version>/[train_all/]feature_stats`."""
+    train_all: bool | None
+    created: datetime
+    """UTC: when the extraction ran, or when the file was written where that is not recorded."""
+    facts: Sidecar
+    """The other facts of the JSON; all None where there is no usable JSON."""
+    label: str
+    """Plain text; no two refs of one `discover_payloads` share it."""
+
+    @property
+    def fingerprint(self) -> tuple[str, int, int]:
+        """What a cache of this file's content must be keyed by: (path, size, mtime_ns)."""
+        return str(self.path), self.size, self.mtime_ns
+
+    @property
+    def key(self) -> str:
+        """Twelve hex digits of the path's hash: a name for links that outlives a new extraction."""
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """The short name for legends; two files may share it (see `short_names`)."""
+        if self.version is None:
+            return to_printable(self.path.stem)
+        return f"{self.version} (train_all)" if self.train_all else self.version
+
+
+class PayloadList(list[PayloadRef]):
+    """The payloads found, newest first, and what the search had to leave out."""
+
+    def __init__(self, refs: Sequence[PayloadRef] = (), notices: Sequence[str] = ()) -> None:
+        super().__init__(refs)
+        self.notices: tuple[str, ...] = tuple(notices)
+        """One sentence each, for the screen."""
+
+
+def load_ref(path: Path) -> PayloadRef:
+    """Describe one payload file, wherever it is.
+
+    Raises:
+        PayloadError: If there is no such file.
+    """
+    path = Path(path).resolve()
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    facts = read_sidecar(path, state) or Sidecar()
+    version, train_all = facts.version, facts.train_all
+    if not facts.known:
+        version, train_all = _infer_version(path)
+    try:
+        written = datetime.fromtimestamp(state.st_mtime, UTC)
+    except (ValueError, OverflowError):  # some file systems keep years beyond 9999
+        written = datetime.max.replace(tzinfo=UTC)
+    ref = PayloadRef(
+        path=path,
+        size=state.st_size,
+        mtime_ns=state.st_mtime_ns,
+        version=version,
+        train_all=train_all,
+        created=facts.created or written,
+        facts=facts,
+        label="",
+    )
+    return replace(ref, label=_describe(ref))
+
+
+def discover_payloads(roots: Sequence[Path] | None = None) -> PayloadList:
+    """Find every payload below the roots, newest first, with labels that tell them apart.
+
+    Links are followed as long as they stay below a root. The search has limits
+    (`analysis.files.roots` and `MAX_PAYLOADS`); a notice says where it met one.
+    """
+    roots = allowed_roots() if roots is None else [Path(root).resolve() for root in roots]
+    notices: list[str] = []
+    refs: dict[Path, PayloadRef] = {}
+    for path in find_payload_files(roots, notices):
+        if len(refs) == MAX_PAYLOADS:
+            notices.append(f"More than {MAX_PAYLOADS} payloads: only the first are listed.")
+            break
+        try:
+            ref = load_ref(path)
+        except PayloadError:  # gone since the folder was listed
+            continue
+        refs[ref.path] = ref
+    newest_first = sorted(refs.values(), key=lambda ref: (ref.created, str(ref.path)), reverse=True)
+    return PayloadList(_tell_apart(newest_first, roots), notices)
+
+
+def short_names(refs: Sequence[PayloadRef]) -> list[str]:
+    """Return a legend name for each ref, unique among them: the version, then date, then path."""
+    names = [ref.name for ref in refs]
+    for more in (
+        lambda ref: f"{ref.created:%Y-%m-%d %H:%M}",
+        lambda ref: to_printable(str(ref.path)),
+    ):
+        shared = Counter(names)
+        names = [
+            f"{name}, {more(ref)}" if shared[name] > 1 else name
+            for name, ref in zip(names, refs, strict=True)
+        ]
+    return names
+
+
+def _infer_version(path: Path) -> tuple[str | None, bool | None]:
+    """Read version and train_all from `outputs/[<version>/][train_all/]feature_stats/<file>`."""
+    folder = path.parent.parent
+    train_all = folder.name == "train_all"
+    if train_all:
+        folder = folder.parent
+    if folder.parent.name == LOG_DIR:
+        return folder.name, train_all
+    return None, train_all if folder.name == LOG_DIR else None
+
+
+def _describe(ref: PayloadRef) -> str:
+    """Join what is known; a file without JSON shows its path instead of what it cannot say."""
+    date = f"{ref.created:%Y-%m-%d %H:%M} UTC"
+    if not ref.facts.known:
+        return f"{to_printable(str(ref.path))} · {date}"
+    facts = ref.facts
+    parts = [
+        ref.version or "no version",
+        "train_all" if ref.train_all else None,
+        facts.backbone,
+        _describe_adapter(facts),
+        None if facts.num_images is None else f"{facts.num_images} images",
+        date,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _describe_adapter(facts: Sidecar) -> str | None:
+    if facts.lora_error:
+        return "LoRA failed"
+    return {True: "LoRA", False: "frozen", None: None}[facts.used_lora]
+
+
+def _tell_apart(refs: Sequence[PayloadRef], roots: Sequence[Path]) -> list[PayloadRef]:
+    shown = {ref.path: _relative(ref.path, roots) for ref in refs}
+    if len(set(shown.values())) < len(refs):
+        shown = {ref.path: str(ref.path) for ref in refs}
+    shared = Counter(ref.label for ref in refs)
+    result: list[PayloadRef] = []
+    for ref in refs:
+        label = ref.label
+        if not ref.facts.known:
+            label = label.replace(to_printable(str(ref.path)), to_printable(shown[ref.path]), 1)
+        elif shared[label] > 1:
+            label = f"{label} · {to_printable(shown[ref.path])}"
+        result.append(replace(ref, label=label))
+    return result
+
+
+def _relative(path: Path, roots: Sequence[Path]) -> str:
+    return next(
+        (str(path.relative_to(root)) for root in roots if path.is_relative_to(root)), str(path)
+    )

@@ -1,0 +1,378 @@
+"""The optional part of a payload, `extras`, as arrays: what the views beyond mean, std, max need.
+
+Like `analysis.payload.table` this imports no torch until a payload is read for the first time.
+Every part is read when it is asked for, and is None where the payload does not hold it; `why_absent`
+then says why, in a sentence for the screen.
+
+`global_ln` is not stored. It is the affine image of `per_layer_ln` (both normalise with the same
+epsilon), so its range is ``γ · range + β`` with the ends swapped where γ < 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import PayloadError
+from analysis.payload import extra_cache
+from analysis.payload.array_cache import Fingerprint
+from analysis.payload.extras_schema import check_extras
+from analysis.payload.groups import GroupStats, read_groups
+from analysis.payload.image_paths import unpack_paths
+from analysis.vocabulary import Representation, TokenRole
+
+Floats = NDArray[np.float32]
+Arrays = Mapping[str, NDArray[Any]]
+
+STORED = (Representation.PRE, Representation.PER_LAYER_LN)
+"""Representations that `extras` holds; `global_ln` is derived."""
+
+NORM_EDGES = np.logspace(-1, 5, 65)
+"""Edges of the token-norm bins ``norm_hist[1:65]``; bins 0 and 65 count what lies beyond."""
+
+EXCEED_LEVELS = (6.0, 20.0, 100.0)
+"""|x| above which `exceed` counts tokens."""
+
+TOP_NAMES = ("largest |x|", "second", "third", "median |x|")
+"""What the four numbers of `top` are, each the mean over images."""
+
+
+class Part(StrEnum):
+    """A part of `extras` that a payload may lack."""
+
+    RANGE = "range"
+    ARGMAX = "argmax"
+    EXCEED = "exceed"
+    NORM_HIST = "norm_hist"
+    TOP = "top"
+    GROUPS = "groups"
+    STORAGE = "storage"
+    EMBEDDING = "embedding"
+    NORM = "norm"
+    FOOTPRINT = "footprint"
+    IMAGES = "images"
+
+
+PART_LABELS: Mapping[Part, str] = {
+    Part.RANGE: "the smallest and largest value of each channel",
+    Part.ARGMAX: "where each channel is largest",
+    Part.EXCEED: "how many tokens exceed a level",
+    Part.NORM_HIST: "histograms of token norms",
+    Part.TOP: "the three largest activations and the median of each layer",
+    Part.GROUPS: "statistics by image group",
+    Part.STORAGE: "statistics of storage tokens (registers)",
+    Part.EMBEDDING: "statistics of the tokens that enter the first block",
+    Part.NORM: "the weights of the shared LayerNorm",
+    Part.FOOTPRINT: "where in the pictures the largest channels are large",
+    Part.IMAGES: "the list of images",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ExtraTable:
+    """The `extras` of one payload; roles are named as in the file (cls, patch, storage_0 ...)."""
+
+    layers: NDArray[np.int64]
+    """``[layers]``: block indices, ascending, as in `StatsTable.layers`."""
+    roles: tuple[str, ...]
+    """Roles with a range; cls and patch first."""
+    image_paths: tuple[str, ...]
+    """Relative paths in index order; empty where not stored."""
+    grid: tuple[int, int] | None
+    """Patch rows and columns."""
+    parts: Arrays = field(repr=False)
+    """The arrays by name, some of them still on disk."""
+
+    @property
+    def storage_roles(self) -> tuple[str, ...]:
+        """The storage tokens that were measured, each a role of its own."""
+        return tuple(role for role in self.roles if role.startswith("storage_"))
+
+    def has(self, part: Part) -> bool:
+        """Return whether the payload holds a part."""
+        if part is Part.IMAGES:
+            return bool(self.image_paths)
+        return any(name.split("/")[0] == part.value for name in self.parts)
+
+    def why_absent(self, part: Part) -> str:
+        """Return the sentence that explains a missing part and what to do."""
+        what = PART_LABELS[part]
+        if part is Part.STORAGE and self.has(Part.RANGE):
+            return "This backbone has no storage tokens (registers)."
+        return (
+            f"This payload does not hold {what}. It was made by another tool or with --no-extras: "
+            "extract it again to see this view."
+        )
+
+    def top(self) -> Floats | None:
+        """Return the three largest |x| and the median |x|, means over images, ``[layers, 4]``."""
+        return self._part("top")
+
+    def norm_hist(self, representation: Representation, role: str) -> NDArray[np.int64] | None:
+        """Return how many tokens have which L2 norm, ``[layers, 66]`` (bins: `NORM_EDGES`).
+
+        None for `global_ln` too: the norm of a scaled token does not follow from its own.
+        """
+        return self._part(f"norm_hist/{representation}/{role}")
+
+    def value_range(self, representation: Representation, role: str) -> Floats | None:
+        """Return the signed minimum and maximum of every channel, ``[layers, 2, channels]``."""
+        if representation is not Representation.GLOBAL_LN:
+            return self._part(f"range/{representation}/{role}")
+        normed = self._part(f"range/{Representation.PER_LAYER_LN}/{role}")
+        norm = self.norm(role)
+        if normed is None or norm is None:
+            return None
+        ends = (norm[0] * normed.astype(np.float64) + norm[1]).astype(np.float32)
+        return np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1)
+
+    def argmax(self, role: str) -> NDArray[np.int32] | None:
+        """Return where max |x| of the block output is, ``[layers, channels, 2]``.
+
+        The image's index and the patch's; the latter is -1 for CLS and storage tokens.
+        """
+        return self._part(f"argmax/{role}")
+
+    def exceed(self, role: str) -> NDArray[np.int64] | None:
+        """Return how many tokens exceed `EXCEED_LEVELS`, ``[layers, 3, channels]``."""
+        return self._part(f"exceed/{role}")
+
+    def storage(self, representation: Representation, role: str) -> Floats | None:
+        """Return mean, std and max |x| of one storage token, ``[layers, 3, channels]``."""
+        if representation is not Representation.GLOBAL_LN:
+            return self._part(f"storage/{representation}/{role}")
+        normed = self._part(f"storage/{Representation.PER_LAYER_LN}/{role}")
+        norm, ends = self.norm(role), self.value_range(representation, role)
+        if normed is None or norm is None or ends is None:
+            return None
+        gamma, beta = norm
+        mean, std = gamma * normed[:, 0] + beta, np.abs(gamma) * normed[:, 1]
+        return np.stack([mean, std, np.abs(ends).max(axis=1)], axis=1)
+
+    def storage_values(self) -> Floats | None:
+        """Return all of `storage`, ``[layers, 3, storage tokens, 3, channels]``."""
+        cells = [[self.storage(r, role) for role in self.storage_roles] for r in Representation]
+        held = [[cell for cell in row if cell is not None] for row in cells]
+        if not self.storage_roles or any(len(row) < len(self.storage_roles) for row in held):
+            return None
+        return np.stack([np.stack(row, axis=1) for row in held], axis=1)
+
+    def storage_count(self, role: str) -> NDArray[np.int64] | None:
+        """Return the number of tokens behind a storage token's statistics, ``[layers]``."""
+        return self._part(f"storage/count/{role}")
+
+    def embedding(self, role: str) -> Floats | None:
+        """Return mean, std and max |x| of what enters block 0, ``[3, channels]``."""
+        return self._part(f"embedding/{role}")
+
+    def norm(self, role: str) -> tuple[Floats, Floats] | None:
+        """Return γ and β of the shared LayerNorm that this role passes, ``[channels]`` each."""
+        untied = role != TokenRole.PATCH and "norm/cls_gamma" in self.parts
+        names = ("norm/cls_gamma", "norm/cls_beta") if untied else ("norm/gamma", "norm/beta")
+        gamma, beta = map(self._part, names)
+        return None if gamma is None or beta is None else (gamma, beta)
+
+    def footprint(self) -> tuple[NDArray[np.int32], Floats] | None:
+        """Return the mean |x| of a few large channels at every patch, over all images.
+
+        Of patch tokens of the block output. Which channels, ``[layers, K]``, and the maps,
+        ``[layers, K, rows, columns]``, NaN where no patch was counted.
+        """
+        channels, maps = map(self._part, ("footprint/channels", "footprint/mean_abs"))
+        return None if channels is None or maps is None else (channels, maps)
+
+    def groups(
+        self, layer: int, representation: Representation, role: TokenRole
+    ) -> GroupStats | None:
+        """Return the statistics by image group of one layer (`comparison.image_groups`)."""
+        return read_groups(self.as_extras(representation, role), layer, representation, role)
+
+    def as_extras(
+        self,
+        representation: Representation | None = None,
+        role: TokenRole | None = None,
+    ) -> dict[str, Any] | None:
+        """Return groups and norm nested as in the payload, for `noise` and `noise_table`.
+
+        Args:
+            representation: Read only what this one needs; all where None.
+            role: Read only this one; both where None.
+
+        Returns:
+            None where the payload holds no groups.
+        """
+        if not self.has(Part.GROUPS):
+            return None
+        wanted = STORED if representation is None else (_stored(representation),)
+        cells: dict[int, dict[str, dict[str, dict[str, Any]]]] = {
+            int(layer): {name.value: {} for name in wanted} for layer in self.layers
+        }
+        for name in wanted:
+            for one in TokenRole if role is None else (role,):
+                stored = {
+                    key: self._part(f"groups/{name}/{one}/{key}")
+                    for key in ("count", "mean", "std")
+                }
+                for index, cell in enumerate(cells.values()):
+                    cell[name.value][one.value] = {
+                        key: values[index] for key, values in stored.items() if values is not None
+                    }
+        keys = ("gamma", "beta", "cls_gamma", "cls_beta")
+        norm = {key: self.parts[f"norm/{key}"] for key in keys if f"norm/{key}" in self.parts}
+        layers = {layer: {"groups": cell} for layer, cell in cells.items()}
+        return {"layers": layers, "norm": norm or None}
+
+    def _part(self, name: str) -> NDArray[Any] | None:
+        return self.parts.get(name)
+
+
+def load_extras(path: Path | str) -> ExtraTable:
+    """Open the `extras` of a payload, from the torch-free cache where it stands there unchanged.
+
+    A payload without `extras` gives a table in which every part is absent.
+
+    Raises:
+        PayloadError: If the file cannot be read or is no payload, or its `extras` are broken.
+    """
+    try:
+        path = Path(path).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PayloadError(f"{path}: is not a usable path ({error}).") from error
+    fingerprint = _fingerprint(path)
+    cached = extra_cache.open_parts(fingerprint)
+    if cached is None:
+        from analysis.payload.file import load_payload
+
+        payload = load_payload(path)
+        try:
+            parts, notes = build_parts(payload)
+        except PayloadError as error:
+            raise PayloadError(f"{path}: {error}") from error
+        if _fingerprint(path) == fingerprint:  # else replaced meanwhile: whose are these?
+            extra_cache.save_parts(fingerprint, parts, notes)
+    else:
+        parts, notes = cached
+    return build_extras(parts, notes)
+
+
+def build_extras(parts: Arrays, notes: Mapping[str, Any]) -> ExtraTable:
+    """Wrap what `build_parts` returned."""
+    grid = notes["grid"]
+    return ExtraTable(
+        np.array(notes["layers"], dtype=np.int64),
+        tuple(notes["roles"]),
+        tuple(notes["paths"]),
+        None if grid is None else (int(grid[0]), int(grid[1])),
+        parts,
+    )
+
+
+def build_parts(payload: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Turn the `extras` of a validated payload into arrays over all layers.
+
+    A part that any layer lacks is left out as a whole.
+
+    Raises:
+        PayloadError: If a part is there but not as specified; names its key.
+    """
+    layers = sorted(payload["layers"])
+    extras = payload.get("extras")
+    channels = len(payload["layers"][layers[0]][Representation.PRE.value]["cls"]["mean"])
+    check_extras(extras, layers, channels)
+    held = _child(extras, "layers")
+    trees = [_child(held, layer) for layer in layers]
+    parts: dict[str, NDArray[Any]] = {}
+    for part in Part:
+        for names in _leaves(_child(trees[0], part.value)):
+            stacked = _stack(trees, layers, (part.value, *names))
+            if stacked is not None:
+                parts["/".join([part.value, *names])] = stacked
+    _join(parts, "range", ("min", "max"))
+    _join(parts, "storage", ("mean", "std", "max_abs"))
+    for name in [name for name in parts if name.startswith("storage/") and "count" in name]:
+        _, role, _, _ = name.split("/")
+        parts[f"storage/count/{role}"] = parts.pop(name)
+    for name in [name for name in parts if name.startswith("storage/storage_")]:
+        _, role, representation = name.split("/")
+        parts[f"storage/{representation}/{role}"] = parts.pop(name)
+    for key, values in _child(extras, "norm").items():
+        if values is not None:
+            parts[f"norm/{key}"] = np.asarray(values)
+    for role, cell in _child(extras, "embedding").items():
+        parts[f"embedding/{role}"] = np.stack(
+            [np.asarray(cell[key]) for key in ("mean", "std", "max_abs")]
+        )
+    roles = list(dict.fromkeys(n.split("/")[2] for n in parts if n.startswith("range/")))
+    images = _child(extras, "images")
+    notes = {
+        "layers": layers,
+        "roles": roles,
+        "paths": unpack_paths(images.get("paths")),
+        "grid": list(images["grid"]) if images.get("grid") is not None else None,
+    }
+    return parts, notes
+
+
+def _stored(representation: Representation) -> Representation:
+    derived = representation is Representation.GLOBAL_LN
+    return Representation.PER_LAYER_LN if derived else representation
+
+
+def _child(parent: Any, key: Any) -> Mapping[Any, Any]:
+    value = parent.get(key) if isinstance(parent, Mapping) else None
+    return value if value is not None else {}
+
+
+def _leaves(tree: Any, *above: str) -> Iterator[tuple[str, ...]]:
+    """Yield the keys that lead to each array of a nested dict; () for an array itself."""
+    if not isinstance(tree, Mapping):
+        yield above
+        return
+    for key, child in tree.items():
+        yield from _leaves(child, *above, str(key))
+
+
+def _stack(
+    trees: list[Mapping[Any, Any]], layers: list[int], names: tuple[str, ...]
+) -> NDArray[Any] | None:
+    found = []
+    for layer, tree in zip(layers, trees, strict=True):
+        value: Any = tree
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is None:
+            return None
+        found.append(np.asarray(value))
+        if found[-1].shape != found[0].shape:
+            raise PayloadError(
+                f"extras.layers.{layer}.{'.'.join(names)}: expected shape {found[0].shape} as in "
+                f"layer {layers[0]}, found {found[-1].shape}. Make the payload anew."
+            )
+    return np.stack(found)
+
+
+def _join(parts: dict[str, NDArray[Any]], part: str, keys: tuple[str, ...]) -> None:
+    """Replace the arrays of several keys ``[layers, channels]`` by one ``[layers, keys, ...]``."""
+    stems = [
+        name.removesuffix(f"/{keys[0]}")
+        for name in parts
+        if name.startswith(f"{part}/") and name.endswith(f"/{keys[0]}")
+    ]
+    for stem in stems:
+        found = [parts.pop(f"{stem}/{key}", None) for key in keys]
+        if all(values is not None for values in found):
+            parts[stem] = np.stack([values for values in found if values is not None], axis=1)
+
+
+def _fingerprint(path: Path) -> Fingerprint:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    return str(path), state.st_size, state.st_mtime_ns

@@ -1,0 +1,37 @@
+"""Write the paths of very many images so that the payload can be opened quickly, and read them.
+
+As a list each path takes two steps of the pickle, and a pickle of many steps is refused as hostile
+(`analysis.files.pickle_scan`); as one array they take none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_LISTED = 200_000
+"""Paths, half as many as a pickle may hold. Beyond, they are packed."""
+
+MAX_LISTED_BYTES = 16_000_000
+"""Of all paths together, half of what `analysis.files.plain_values` lets pass."""
+
+_END = "\0"
+"""Between two paths; no path holds it."""
+
+
+def pack_paths(paths: Sequence[str]) -> list[str] | NDArray[np.uint8]:
+    """Return the paths as they are, or as one uint8 array where they are very many."""
+    data = _END.join(paths).encode(errors="surrogatepass")
+    if len(paths) <= MAX_LISTED and len(data) <= MAX_LISTED_BYTES:
+        return list(paths)
+    return np.frombuffer(bytearray(data), "uint8")
+
+
+def unpack_paths(packed: Any) -> list[str]:
+    """Return the paths of a list, an array or a tensor; none of None."""
+    if packed is None or isinstance(packed, list):
+        return list(map(str, packed or []))
+    return np.asarray(packed).tobytes().decode(errors="replace").split(_END)

@@ -1,0 +1,278 @@
+"""A payload as one array and tidy frames: the last place that sees a tensor.
+
+Axes are always ``[layer, representation, role, statistic, channel]`` in the order of the
+enumerations of `analysis.vocabulary`. Torch is imported only when a payload is read for the first
+time; afterwards its arrays come from a cache without torch (`analysis.payload.array_cache`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.errors import PayloadError
+from analysis.payload import array_cache as table_cache
+from analysis.payload.run_schema import clear_run
+from analysis.vocabulary import Representation, Statistic, TokenRole
+
+REPRESENTATIONS = tuple(Representation)
+ROLES = tuple(TokenRole)
+STATISTICS = tuple(Statistic)
+
+
+class Aggregate(StrEnum):
+    """How one number is made of all channels of a layer."""
+
+    MEDIAN = "median"
+    P90 = "p90"
+    P99 = "p99"
+    MAX = "max"
+    MEAN = "mean"
+    MIN = "min"
+    STD = "std"
+
+
+_QUANTILES = {Aggregate.MEDIAN: 0.5, Aggregate.P90: 0.9, Aggregate.P99: 0.99}
+
+
+@dataclass(frozen=True)
+class StatsTable:
+    """The statistics of one payload."""
+
+    values: NDArray[np.float32]
+    """``[layers, 3, 2, 3, channels]``: layer, representation, role, statistic, channel."""
+    counts: NDArray[np.int64]
+    """``[layers, 2]``: tokens behind each layer and role (the same for every representation)."""
+    layers: NDArray[np.int64]
+    """``[layers]``: the block index of each position, ascending."""
+    meta: Mapping[str, Any]
+    """The payload's `meta`, plain JSON types only."""
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers held."""
+        return self.values.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.values.shape[-1]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The training config that the payload was made with."""
+        return _mapping(self.meta, "config")
+
+    @property
+    def backbone(self) -> dict[str, Any]:
+        """`meta["backbone"]`: name, weights, head, `used_lora`, `lora_error`."""
+        return _mapping(self.meta, "backbone")
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """`meta["run"]`; empty for payloads of other tools."""
+        return _mapping(self.meta, "run")
+
+    @property
+    def num_images(self) -> int:
+        """Images that were measured."""
+        return int(_mapping(self.meta, "counts").get("num_images", 0))
+
+    @property
+    def tapped_layers(self) -> tuple[int, ...]:
+        """The layers held here that the training config feeds to its head, ascending."""
+        backbone_layers = _mapping(_mapping(self.config, "model"), "backbone_layers")
+        indices = backbone_layers.get("indices")
+        held = set(self.layers.tolist())
+        chosen = indices if isinstance(indices, list) else []
+        return tuple(sorted({i for i in chosen if type(i) is int and i in held}))
+
+    def position(self, layer: int) -> int:
+        """Return where a layer stands on the first axis.
+
+        Raises:
+            PayloadError: If this payload does not hold the layer.
+        """
+        found = np.flatnonzero(self.layers == layer)
+        if not len(found):
+            first, last = self.layers[0], self.layers[-1]
+            raise PayloadError(
+                f"Layer {layer} is not in this payload, which holds layers {first} to {last}."
+            )
+        return int(found[0])
+
+    def get(
+        self, layer: int, representation: Representation, role: TokenRole, statistic: Statistic
+    ) -> NDArray[np.float32]:
+        """Return one statistic of every channel, ``[channels]`` (a view)."""
+        return self.over_depth(representation, role, statistic)[self.position(layer)]
+
+    def over_depth(
+        self, representation: Representation, role: TokenRole, statistic: Statistic
+    ) -> NDArray[np.float32]:
+        """Return one statistic of every layer and channel, ``[layers, channels]`` (a view)."""
+        return self.values[
+            :,
+            REPRESENTATIONS.index(representation),
+            ROLES.index(role),
+            STATISTICS.index(statistic),
+        ]
+
+    def count(self, layer: int, role: TokenRole) -> int:
+        """Return the number of tokens behind a layer's statistics."""
+        return int(self.counts[self.position(layer), ROLES.index(role)])
+
+
+def load_table(path: Path | str) -> StatsTable:
+    """Read a payload, from the torch-free cache where it stands there unchanged.
+
+    Raises:
+        PayloadError: If the file cannot be read or is no payload; names path and key.
+    """
+    try:
+        path = Path(path).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PayloadError(f"{path}: is not a usable path ({error}).") from error
+    fingerprint = _fingerprint(path)
+    cached = table_cache.load_arrays(fingerprint)
+    if cached is not None:
+        return StatsTable(**cached)
+    from analysis.payload.file import load_payload
+
+    table = build_table(load_payload(path))
+    if _fingerprint(path) == fingerprint:  # else replaced meanwhile: whose numbers are these?
+        table_cache.save_arrays(
+            fingerprint,
+            values=table.values,
+            counts=table.counts,
+            layers=table.layers,
+            meta=table.meta,
+        )
+    return table
+
+
+def build_table(payload: Mapping[str, Any]) -> StatsTable:
+    """Turn a validated payload into arrays.
+
+    Args:
+        payload: As `analysis.payload.file.load_payload` returns it (tensors or arrays).
+
+    Raises:
+        PayloadError: If the representations of a layer and role disagree on the token count.
+    """
+    layers = sorted(payload["layers"])
+    channels = len(payload["layers"][layers[0]][REPRESENTATIONS[0].value][ROLES[0].value]["mean"])
+    shape = (len(layers), len(REPRESENTATIONS), len(ROLES), len(STATISTICS), channels)
+    values = np.empty(shape, dtype=np.float32)
+    counts = np.empty(shape[:3], dtype=np.int64)
+    for i, layer in enumerate(layers):
+        for j, representation in enumerate(REPRESENTATIONS):
+            for k, role in enumerate(ROLES):
+                cell = payload["layers"][layer][representation.value][role.value]
+                counts[i, j, k] = cell["count"]
+                for m, statistic in enumerate(STATISTICS):
+                    values[i, j, k, m] = np.asarray(cell[statistic.value])
+    unequal = np.argwhere(counts != counts[:, :1])
+    if len(unequal):
+        i, j, k = unequal[0]
+        raise PayloadError(
+            f"layers.{layers[i]}: {REPRESENTATIONS[j]}.{ROLES[k]}.count is {counts[i, j, k]}, but "
+            f"{REPRESENTATIONS[0]}.{ROLES[k]}.count is {counts[i, 0, k]}; every representation of "
+            "a layer is measured on the same tokens. Make the payload anew."
+        )
+    # Through JSON here too, so that a first and a cached reading are equal.
+    written = json.dumps(payload["meta"], default=_describe, ensure_ascii=False)
+    # Half a surrogate pair is text to a pickle, but nothing that a page can show.
+    meta = json.loads(written.encode(errors="replace"))
+    if "run" in meta:
+        meta["run"] = clear_run(meta["run"], len(layers))
+    return StatsTable(values, counts[:, 0], np.array(layers, dtype=np.int64), meta)
+
+
+def aggregate_channels(
+    table: StatsTable, statistic: Statistic, aggregate: Aggregate, *, signed: bool = False
+) -> NDArray[np.float32]:
+    """Return one number per layer, representation and role, ``[layers, 3, 2]``.
+
+    Args:
+        table: The payload.
+        statistic: What is aggregated.
+        aggregate: How; the std is that of a population.
+        signed: Aggregate the mean itself. Else its size |mean|: signed means of many channels
+            cancel and say little.
+    """
+    values = table.values[:, :, :, STATISTICS.index(statistic)]
+    if not signed:
+        values = np.abs(values)
+    match aggregate:
+        case Aggregate.MAX:
+            return values.max(axis=-1)
+        case Aggregate.MIN:
+            return values.min(axis=-1)
+        case Aggregate.MEAN:
+            return values.mean(axis=-1, dtype=np.float64).astype(np.float32)
+        case Aggregate.STD:
+            return values.std(axis=-1, dtype=np.float64).astype(np.float32)
+    return np.quantile(values, _QUANTILES[aggregate], axis=-1).astype(np.float32)
+
+
+def layer_frame(table: StatsTable, statistic: Statistic, *, signed: bool = False) -> pd.DataFrame:
+    """Return every aggregate of one statistic, one row per layer, representation and role."""
+    frame = _depth_index(table)
+    for aggregate in Aggregate:
+        found = aggregate_channels(table, statistic, aggregate, signed=signed)
+        frame[aggregate.value] = found.ravel()
+    return frame
+
+
+def channel_frame(
+    table: StatsTable, layer: int, representation: Representation, role: TokenRole
+) -> pd.DataFrame:
+    """Return all statistics of one layer, one row per channel."""
+    columns = {s.value: table.get(layer, representation, role, s) for s in STATISTICS}
+    return pd.DataFrame({"channel": np.arange(table.channels, dtype=np.int32), **columns})
+
+
+def channel_depth_frame(table: StatsTable, channel: int) -> pd.DataFrame:
+    """Return all statistics of one channel, one row per layer, representation and role."""
+    frame = _depth_index(table)
+    for index, statistic in enumerate(STATISTICS):
+        frame[statistic.value] = table.values[..., index, channel].ravel()
+    return frame
+
+
+def _depth_index(table: StatsTable) -> pd.DataFrame:
+    index = pd.MultiIndex.from_product(
+        [table.layers, [*map(str, REPRESENTATIONS)], [*map(str, ROLES)]],
+        names=["layer", "representation", "role"],
+    )
+    frame = index.to_frame(index=False)
+    frame["tokens"] = np.broadcast_to(table.counts[:, None], table.values.shape[:3]).ravel()
+    return frame
+
+
+def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _describe(value: Any) -> str:
+    """Name what JSON has no word for; tensors by their shape, since printing them takes long."""
+    shape = getattr(value, "shape", None)
+    return str(value) if shape is None else f"{type(value).__name__} {tuple(shape)}"
+
+
+def _fingerprint(path: Path) -> table_cache.Fingerprint:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    return str(path), state.st_size, state.st_mtime_ns

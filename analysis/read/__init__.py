@@ -1,0 +1,1 @@
+"""From the arrays of payloads to numbers and tables (numpy, pandas)."""

@@ -1,0 +1,193 @@
+"""Whether payloads may be compared at all, and what speaks against it.
+
+Each topic is judged from what the payloads themselves record. Red: the numbers do not mean the
+same thing. Amber: they do, but part of a difference may come from how they were measured, or
+nobody can tell because an older tool did not record it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from analysis.payload.table import StatsTable
+
+
+class Severity(StrEnum):
+    """How much a reason speaks against a comparison, least first."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that payloads agree or disagree in."""
+
+    topic: str
+    severity: Severity
+    sentence: str
+    """For the screen; values in it come from the files: never to be rendered as HTML."""
+
+
+@dataclass(frozen=True)
+class _Topic:
+    name: str
+    read: Callable[[StatsTable], Any]
+    """What must be equal; None where the payload does not record it."""
+    severity: Severity
+    """Where it differs."""
+    consequence: str
+    """What a difference means, as the second half of the sentence."""
+    show: Callable[[Any], str] = str
+
+
+def _run(key: str) -> Callable[[StatsTable], Any]:
+    return lambda table: table.run.get(key)
+
+
+def _shorten(value: Any) -> str:
+    return str(value)[:12]
+
+
+def _normalization(value: Any) -> str:
+    parts = value.items() if isinstance(value, dict) else []
+    return ", ".join(f"{name} {shown}" for name, shown in parts) or str(value)
+
+
+def _size(value: Any) -> str:
+    return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+_TOPICS = (
+    _Topic(
+        "backbone",
+        lambda table: table.backbone.get("backbone_name"),
+        Severity.RED,
+        "channel and layer numbers mean different things in them",
+    ),
+    _Topic(
+        "channels",
+        lambda table: table.channels,
+        Severity.RED,
+        "no channel of one is a channel of the other",
+    ),
+    _Topic(
+        "layers",
+        lambda table: table.layers.tolist(),
+        Severity.RED,
+        "only the layers that all of them hold can be compared",
+        lambda layers: f"{len(layers)} layers",
+    ),
+    _Topic(
+        "backbone weights",
+        _run("weights_sha256"),
+        Severity.AMBER,
+        "a difference may come from the pretrained weights, not from the fine-tuning",
+        _shorten,
+    ),
+    _Topic(
+        "images",
+        _run("dataset_fingerprint"),
+        Severity.AMBER,
+        "part of any difference comes from the images",
+        _shorten,
+    ),
+    _Topic(
+        "number of images",
+        lambda table: table.num_images,
+        Severity.AMBER,
+        "max |x| grows with the number of tokens, so compare mean and std",
+    ),
+    _Topic(
+        "token counts",
+        lambda table: table.counts.max(axis=0).tolist(),
+        Severity.AMBER,
+        "max |x| grows with the number of tokens, so compare mean and std",
+        lambda counts: f"{counts[0]} CLS and {counts[1]} patch tokens",
+    ),
+    _Topic(
+        "image size",
+        lambda table: table.run.get("network_size") or table.run.get("image_size"),
+        Severity.AMBER,
+        "part of any difference comes from the resolution",
+        _size,
+    ),
+    _Topic(
+        "normalisation",
+        _run("normalization"),
+        Severity.AMBER,
+        "the network saw differently scaled pixels",
+        _normalization,
+    ),
+    _Topic("split", _run("split"), Severity.AMBER, "they were measured on different images"),
+    _Topic(
+        "precision",
+        _run("precision"),
+        Severity.AMBER,
+        "part of any difference is rounding",
+    ),
+    _Topic(
+        "tool version",
+        _run("tool_version"),
+        Severity.AMBER,
+        "read the changelog for what is measured differently",
+    ),
+)
+
+_ORDER = (Severity.RED, Severity.AMBER, Severity.GREEN)
+
+
+def check_compatibility(
+    tables: Sequence[StatsTable], names: Sequence[str] | None = None
+) -> tuple[Reason, ...]:
+    """Judge every topic for a set of payloads, worst first.
+
+    Args:
+        tables: Two or more payloads.
+        names: What the sentences call them; A, B, C, ... where None.
+    """
+    names = names or [chr(ord("A") + i) for i in range(len(tables))]
+    reasons = [_judge(topic, tables, names) for topic in _TOPICS]
+    reasons += _judge_adapters(tables, names)
+    return tuple(sorted(reasons, key=lambda reason: _ORDER.index(reason.severity)))
+
+
+def _judge(topic: _Topic, tables: Sequence[StatsTable], names: Sequence[str]) -> Reason:
+    values = [topic.read(table) for table in tables]
+    subject = topic.name.capitalize()
+    missing = [name for name, value in zip(names, values, strict=True) if value is None]
+    if missing:
+        sentence = f"{subject}: not recorded in {', '.join(missing)}, so nobody can tell."
+        return Reason(topic.name, Severity.AMBER, sentence)
+    if all(value == values[0] for value in values):
+        return Reason(topic.name, Severity.GREEN, f"{subject}: the same ({topic.show(values[0])}).")
+    found = ", ".join(f"{n} {topic.show(v)}" for n, v in zip(names, values, strict=True))
+    return Reason(
+        topic.name, topic.severity, f"{subject}: they differ ({found}); {topic.consequence}."
+    )
+
+
+def _judge_adapters(tables: Sequence[StatsTable], names: Sequence[str]) -> list[Reason]:
+    broken = [n for n, t in zip(names, tables, strict=True) if t.backbone.get("lora_error")]
+    reasons: list[Reason] = []
+    if broken:
+        sentence = (
+            f"Adapter: could not be loaded in {', '.join(broken)}, which therefore shows the "
+            "frozen backbone and not the fine-tuned one."
+        )
+        reasons.append(Reason("adapter", Severity.RED, sentence))
+    adapters = [t.run.get("adapter_sha256") for t in tables if t.backbone.get("used_lora")]
+    known = [adapter for adapter in adapters if adapter]
+    if len(known) > len(np.unique(known)):
+        sentence = (
+            "Adapter: the same adapter file under more than one version, so a difference cannot "
+            "come from its training."
+        )
+        reasons.append(Reason("adapter", Severity.AMBER, sentence))
+    return reasons

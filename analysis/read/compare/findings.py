@@ -1,0 +1,212 @@
+"""What a comparison found, in one to three sentences, none more certain than its numbers.
+
+Drift is spoken of only where it exceeds the noise, and said to concentrate only where the layers
+outside, their noise included, hold little. Being an outlier is counted, never tested: it rests on
+max |x|. Each sentence says which figure shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.read.compare.noise_table import NoiseTable
+from analysis.vocabulary import Representation, TokenRole
+
+CONCENTRATED = 0.8
+"""Share of the squared drift that the layers named must hold for it to concentrate in them."""
+FEW_LAYERS = 0.5
+"""Share of all layers that they may be at most."""
+_NAMED_CHANNELS = 5
+
+_REPRESENTATIONS = tuple(Representation)
+_ROLES = tuple(TokenRole)
+_SUBJECTS = {TokenRole.CLS: "the CLS token", TokenRole.PATCH: "patch tokens"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence and where it can be seen."""
+
+    sentence: str
+    figure: str
+    """`drift` or `outliers`."""
+    representation: Representation
+    roles: tuple[TokenRole, ...]
+    layers: tuple[int, ...]
+    """The layers spoken of; empty where it is all."""
+
+
+@dataclass(frozen=True)
+class OutlierChange:
+    """Which channels are outliers in each version, for one representation."""
+
+    a: NDArray[np.bool_]
+    """``[layers, 2, channels]``."""
+    b: NDArray[np.bool_]
+    """``[layers, 2, channels]``."""
+
+
+def describe_comparison(
+    noise: NoiseTable,
+    representation: Representation = Representation.PRE,
+    outliers: OutlierChange | None = None,
+    names: tuple[str, str] = ("A", "B"),
+) -> tuple[Finding, ...]:
+    """Say what changed between two versions, and whether it is more than noise.
+
+    Args:
+        noise: The comparison; its layers are those of `outliers` too.
+        representation: Of what to speak.
+        outliers: Nothing is said of them where None.
+        names: What the sentences call the versions; not to be rendered as HTML.
+    """
+    findings = list(_describe_drift(noise, representation))
+    if outliers is not None:
+        findings += _describe_outliers(noise, representation, outliers, names)
+    return tuple(findings)
+
+
+def _describe_drift(noise: NoiseTable, representation: Representation) -> list[Finding]:
+    column = _REPRESENTATIONS.index(representation)
+    tested = ~np.isnan(noise.drift_p[:, column])
+    if not tested.any():
+        why = " ".join(noise.notes) or "The noise of this comparison is not known."
+        return [Finding(why, "drift", representation, _ROLES, ())]
+    if not noise.drift[:, column][tested].any():
+        same = "The versions do not differ at all: every mean and std is the same."
+        return [Finding(same, "drift", representation, _ROLES, ())]
+    beyond = noise.beyond[:, column]
+    # Patch tokens first: they are most of what the network computes.
+    order = sorted(_ROLES, key=lambda role: role is TokenRole.CLS)
+    quiet = [
+        r
+        for r in order
+        if tested[:, _ROLES.index(r)].any() and not beyond[:, _ROLES.index(r)].any()
+    ]
+    findings = [
+        _describe_role(noise, representation, role)
+        for role in order
+        if beyond[:, _ROLES.index(role)].any()
+    ]
+    if quiet:
+        subject = _start(" and ".join(_SUBJECTS[role] for role in quiet))
+        verb = "is" if quiet == [TokenRole.CLS] else "are"
+        sentence = f"{subject} {verb} within noise{_of_tested(tested[:, _ROLES.index(quiet[0])])}."
+        findings.append(Finding(sentence, "drift", representation, tuple(quiet), ()))
+    return findings
+
+
+def _describe_role(noise: NoiseTable, representation: Representation, role: TokenRole) -> Finding:
+    cell = slice(None), _REPRESENTATIONS.index(representation), _ROLES.index(role)
+    drift, floor, beyond = noise.drift[cell], noise.noise_floor[cell], noise.beyond[cell]
+    peak = int(np.argmax(np.where(beyond, drift, -1.0)))
+    flagged = int(noise.flagged_channels[cell][peak])
+    channels = f"{flagged} channels flagged" if flagged != 1 else "1 channel flagged"
+    if not flagged:
+        channels = "as a whole, no single channel stands out"
+    numbers = f"drift {drift[peak]:.2g}, noise floor {floor[peak]:.2g}, {channels}"
+    found = _find_concentration(drift, floor, beyond)
+    if found is not None:
+        run, share = found
+        named = noise.layers[run]
+        subject = f"drift of {_SUBJECTS[role]} concentrates in {name_layers(named)}"
+        numbers = f"{numbers}; {int(100 * share)} % of the squared drift or more"
+    else:
+        named = noise.layers[beyond]
+        everywhere = "every layer" if beyond.all() else name_layers(named)
+        verb = "differs" if role is TokenRole.CLS else "differ"
+        subject = f"{_SUBJECTS[role]} {verb} by more than noise in {everywhere}"
+    most = f"most in layer {noise.layers[peak]}: " if len(named) > 1 else ""
+    sentence = f"{_start(subject)} ({most}{numbers})."
+    return Finding(sentence, "drift", representation, (role,), tuple(named.tolist()))
+
+
+def _find_concentration(
+    drift: NDArray[np.float64], floor: NDArray[np.float64], beyond: NDArray[np.bool_]
+) -> tuple[slice, float] | None:
+    """Return the shortest run of layers that holds most of the squared drift, and its share.
+
+    Only what exceeds the floor counts inside the run, but everything counts outside.
+    """
+    inside = np.where(beyond, np.maximum(drift**2 - floor**2, 0), 0)
+    outside = np.nan_to_num(drift**2)
+    for length in range(1, int(len(drift) * FEW_LAYERS) + 1):
+        runs = [slice(i, i + length) for i in range(len(drift) - length + 1)]
+        held = np.array([inside[run].sum() for run in runs])
+        rest = np.array([outside.sum() - outside[run].sum() for run in runs])
+        best = int(np.argmax(held))
+        if held[best] == 0:
+            return None
+        share = float(held[best] / (held[best] + rest[best]))
+        if share >= CONCENTRATED:
+            return (runs[best], share) if beyond[runs[best]].all() else None
+    return None
+
+
+def _describe_outliers(
+    noise: NoiseTable,
+    representation: Representation,
+    outliers: OutlierChange,
+    names: tuple[str, str],
+) -> list[Finding]:
+    clauses: list[str] = []
+    places = np.zeros(len(noise.layers), dtype=bool)
+    roles: list[TokenRole] = []
+    for role in reversed(_ROLES):
+        a, b = (mask[:, _ROLES.index(role)] for mask in (outliers.a, outliers.b))
+        ever_a, ever_b = np.asarray(a.any(axis=0)), np.asarray(b.any(axis=0))
+        new, gone = ever_b & ~ever_a, ever_a & ~ever_b
+        changed = {"new": new, "gone": gone}
+        parts = [f"{_count(mask)} {word}" for word, mask in changed.items() if mask.any()]
+        if parts:
+            clauses.append(f"{' and '.join(parts)} for {_SUBJECTS[role]}")
+            roles.append(role)
+            places |= (b[:, new].any(axis=1)) | (a[:, gone].any(axis=1))
+    if not clauses:
+        if not (outliers.a.any() or outliers.b.any()):
+            return []
+        sentence = "The same channels are outliers in both versions."
+        return [Finding(sentence, "outliers", representation, _ROLES, ())]
+    layers = tuple(noise.layers[places].tolist())
+    sentence = (
+        f"Outlier channels in {names[1]} against {names[0]}: {'; '.join(clauses)}, in "
+        f"{name_layers(layers)} (by max |x|, which is not tested for noise)."
+    )
+    return [Finding(sentence, "outliers", representation, tuple(roles), layers)]
+
+
+def name_layers(layers: Sequence[int] | NDArray[np.int64]) -> str:
+    """Return layer numbers in words, neighbours as a range.
+
+    >>> name_layers([3]), name_layers([1, 2, 3, 7])
+    ('layer 3', 'layers 1-3, 7')
+    """
+    numbers = [int(layer) for layer in layers]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"layer{'s' if len(numbers) > 1 else ''} {', '.join(words)}"
+
+
+def _count(channels: NDArray[np.bool_]) -> str:
+    numbers = np.flatnonzero(channels)
+    named = ", ".join(map(str, numbers[:_NAMED_CHANNELS]))
+    return f"{len(numbers)} ({named}{', …' if len(numbers) > _NAMED_CHANNELS else ''})"
+
+
+def _of_tested(tested: NDArray[np.bool_]) -> str:
+    if tested.all():
+        return ""
+    return f" in the {int(tested.sum())} of {len(tested)} layers whose noise is known"
+
+
+def _start(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

@@ -1,0 +1,243 @@
+"""Photographs for the screen, as the network saw them, from files that may be read. No torch.
+
+A payload names its images by paths below `data.root`, and may come from another machine. Each path
+is looked for below the folders where it may be here, and is only opened below an allowed root.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from analysis.collect.plan.image_list import fingerprint_files
+from analysis.errors import ConfigError, ImageError, InputError
+from analysis.files.roots import allowed_roots, resolve_below_roots
+
+# Formats of photographs only: Pillow also opens some that run an interpreter (EPS). A JPEG that
+# holds several pictures (MPO) counts as JPEG.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+
+MAX_BYTES = 100 * 2**20
+"""Larger files are not opened for the screen."""
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are not decoded for the screen; decoded they take three bytes a pixel."""
+
+PATCH_SIZE = 16
+"""Edge of a patch in pixels, the same in the whole family."""
+
+OUTLINE = (255, 225, 0)
+CONTRAST = (20, 20, 20)
+
+
+def find_recorded(
+    recorded: str, project_dir: str, roots: Sequence[Path] | None = None
+) -> Path | None:
+    """Return where a file or folder that a payload names is here, None if it cannot be read.
+
+    Looked for at the recorded path, then at the same place relative to the project dir, below each
+    allowed root.
+
+    Args:
+        recorded: A path of the machine that made the payload.
+        project_dir: That machine's project dir.
+        roots: As from `allowed_roots`, which None stands for.
+    """
+    roots = allowed_roots() if roots is None else roots
+    path = PurePosixPath(project_dir) / recorded
+    candidates = [Path(path)]
+    if path.is_relative_to(project_dir):
+        candidates += [root / path.relative_to(project_dir) for root in roots]
+    return next((found for path in candidates if (found := _readable(path, roots))), None)
+
+
+def find_photograph(
+    relative: str,
+    meta: Mapping[str, Any],
+    folder: str | None = None,
+    roots: Sequence[Path] | None = None,
+) -> Path:
+    """Return the file of one measured image.
+
+    Args:
+        relative: As in `extras["images"]["paths"]`: below `data.root`, or absolute.
+        meta: The payload's `meta`; says where `data.root` was.
+        folder: Where the images are here, in place of `data.root`, if somebody has said so.
+        roots: As from `allowed_roots`, which None stands for.
+
+    Raises:
+        ConfigError: If `folder` lies outside the allowed roots.
+        ImageError: If the file is not there or may not be read.
+    """
+    roots = allowed_roots() if roots is None else roots
+    parts = PurePosixPath(relative)
+    if folder:
+        base = resolve_below_roots(folder, roots)
+        # of an absolute path nobody knows where the data set began: the longest end that exists
+        names = parts.relative_to(parts.anchor).parts if parts.is_absolute() else ()
+        ends = [base.joinpath(*names[start:]) for start in range(len(names))] or [base / relative]
+        found = next((path for end in ends if (path := _readable(end, roots))), None)
+        where = str(base)
+    else:
+        project_dir = str(meta.get("project_dir", ""))
+        data = meta.get("config", {}).get("data")
+        root = str(data.get("root", "")) if isinstance(data, dict) else ""
+        found = find_recorded(str(PurePosixPath(root) / relative), project_dir, roots)
+        where = str(PurePosixPath(project_dir) / root)
+    if found is None or not found.is_file():
+        raise ImageError(
+            f"The image {relative} is not readable here: looked in {where} and below the folders "
+            f"that this dashboard may read ({', '.join(map(str, roots))})."
+        )
+    return found
+
+
+def are_measured(
+    paths: Sequence[str],
+    meta: Mapping[str, Any],
+    folder: str | None = None,
+    roots: Sequence[Path] | None = None,
+) -> bool | None:
+    """Return whether the images here are those that were measured, by name and file size.
+
+    Args:
+        paths: `extras["images"]["paths"]`.
+        meta: The payload's `meta`, whose fingerprint of the image list is compared.
+        folder: As for `find_photograph`.
+        roots: As from `allowed_roots`, which None stands for.
+
+    Returns:
+        None where it cannot be told: no fingerprint, or not all images are readable.
+    """
+    run = meta.get("run")
+    recorded = run.get("dataset_fingerprint") if isinstance(run, dict) else None
+    try:
+        sizes = [find_photograph(path, meta, folder, roots).stat().st_size for path in paths]
+    except (InputError, OSError):
+        return None
+    return fingerprint_files(paths, sizes) == recorded if recorded and paths else None
+
+
+def load_photograph(
+    source: Path | bytes, image_size: Sequence[int], network_size: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """Decode a picture and resize it as the network sees it.
+
+    Args:
+        source: A file, or the content of one.
+        image_size: Width and height that pictures are resized to (Pillow's BICUBIC).
+        network_size: Width and height of the upper left part that the patches cover.
+
+    Returns:
+        RGB, uint8 ``[height, width, 3]``.
+
+    Raises:
+        ImageError: If it is no picture of a known format, damaged, or too large for the screen.
+    """
+    width, height = (int(side) for side in image_size)
+    columns, rows = (int(side) for side in network_size or image_size)
+    name = "The uploaded file" if isinstance(source, bytes) else str(source)
+    try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size > MAX_BYTES:
+            raise ImageError(f"{name}: larger than {MAX_BYTES // 2**20} MB.")
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks about metadata are no failures
+            with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ImageError(
+                        f"{name}: {image.width} x {image.height} pixels are too many for the "
+                        f"screen (at most {MAX_PIXELS:,})."
+                    )
+                rgb = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise anything on a broken file
+        raise ImageError(f"{name}: cannot be shown as a picture ({error}).") from error
+    return np.asarray(rgb)[:rows, :columns]
+
+
+def outline_patch(pixels: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
+    """Return the picture at twice its size with one patch outlined.
+
+    Args:
+        pixels: uint8 ``[height, width, 3]``, what the network saw.
+        patch: Index of the patch, row by row.
+    """
+    row, column = patch_position(pixels, patch)
+    image = Image.fromarray(pixels)
+    image = image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC)
+    edge = 2 * PATCH_SIZE
+    left, top = column * edge, row * edge
+    draw = ImageDraw.Draw(image)
+    for distance, color in ((5, CONTRAST), (3, OUTLINE)):
+        box = (left - distance, top - distance, left + edge + distance, top + edge + distance)
+        draw.rectangle(box, outline=color, width=2 if color is CONTRAST else 3)
+    return np.asarray(image)
+
+
+def crop_patch(pixels: NDArray[np.uint8], patch: int, around: int = 2) -> NDArray[np.uint8]:
+    """Return a patch and its neighbours, outlined, eight times enlarged.
+
+    Args:
+        pixels: uint8 ``[height, width, 3]``, what the network saw.
+        patch: Index of the patch, row by row.
+        around: Patches on each side; what lies outside the picture is left out.
+    """
+    row, column = patch_position(pixels, patch)
+    top, left = max(0, row - around), max(0, column - around)
+    part = pixels[
+        top * PATCH_SIZE : (row + around + 1) * PATCH_SIZE,
+        left * PATCH_SIZE : (column + around + 1) * PATCH_SIZE,
+    ]
+    zoom = 8
+    image = Image.fromarray(part)
+    image = image.resize((zoom * image.width, zoom * image.height), Image.Resampling.NEAREST)
+    edge = zoom * PATCH_SIZE
+    x, y = (column - left) * edge, (row - top) * edge
+    ImageDraw.Draw(image).rectangle((x, y, x + edge - 1, y + edge - 1), outline=OUTLINE, width=4)
+    return np.asarray(image)
+
+
+def patch_position(pixels: NDArray[np.uint8], patch: int) -> tuple[int, int]:
+    """Return row and column of a patch.
+
+    Raises:
+        ImageError: If the picture has no such patch.
+    """
+    rows, columns = pixels.shape[0] // PATCH_SIZE, pixels.shape[1] // PATCH_SIZE
+    if not 0 <= patch < rows * columns:
+        raise ImageError(f"Patch {patch} lies outside the {rows} x {columns} patches of the image.")
+    return divmod(patch, columns)
+
+
+def to_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Return pixels ``[height, width, 3]`` as a JPEG file."""
+    return _encode(pixels, "JPEG", quality=88)
+
+
+def to_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return pixels ``[height, width, 3]`` as a PNG file, without loss."""
+    return _encode(pixels, "PNG")
+
+
+def _encode(pixels: NDArray[np.uint8], kind: str, **settings: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, kind, **settings)
+    return file.getvalue()
+
+
+def _readable(path: Path, roots: Sequence[Path]) -> Path | None:
+    try:
+        resolved = resolve_below_roots(path, roots)
+        return resolved if resolved.exists() else None
+    except (ConfigError, OSError):
+        return None

@@ -1,0 +1,1 @@
+"""From numbers to figures, reports and files (plotly)."""

@@ -1,0 +1,285 @@
+"""Values over the patches of one photograph, layer by layer, with a slider through depth."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.show.figures import axes, theme
+from analysis.show.figures.theme import Mode
+
+SLIDER_BELOW = 64
+"""Pixels from the maps to the slider: room for the colour bar. The buttons are above the slider, so
+that they never meet it, however narrow the page."""
+
+STEP_MS = 500
+"""How long each layer is shown while it plays."""
+
+_SIGNED = (
+    (0.0, "rgba(38,103,201,0.95)"),
+    (0.3, "rgba(38,103,201,0.45)"),
+    (0.5, "rgba(128,128,128,0.05)"),
+    (0.7, "rgba(217,72,15,0.45)"),
+    (1.0, "rgba(217,72,15,0.95)"),
+)
+_UNSIGNED = (
+    (0.0, "rgba(122,31,126,0.0)"),
+    (0.4, "rgba(217,72,15,0.45)"),
+    (1.0, "rgba(255,226,0,0.95)"),
+)
+"""The photograph shows through where there is little: the same on light and dark pages."""
+
+
+@dataclass(frozen=True)
+class MapPanel:
+    """One network's maps of a photograph."""
+
+    title: str
+    values: NDArray[np.floating] | None = None
+    """``[layers, rows, columns]``."""
+    pictures: Sequence[bytes] = ()
+    """Instead of values: a PNG of ``rows`` by ``columns`` pixels for every layer."""
+
+
+def build_map_animation(
+    panels: Sequence[MapPanel],
+    layers: NDArray[np.integer],
+    grid: tuple[int, int],
+    *,
+    photograph: bytes,
+    value_label: str,
+    first: int,
+    signed: bool = True,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw maps over a photograph side by side, with a slider and a play button through depth.
+
+    Args:
+        panels: Same layers and grid in each.
+        layers: ``[layers]``: block indices.
+        grid: Rows and columns of patches.
+        photograph: JPEG of what the patches cover.
+        value_label: What is coloured, with unit; unused for pictures.
+        first: Layer that is shown first.
+        signed: Whether the colours are centred on the median, so that also a channel with a large
+            offset shows where it differs; else they go from the smallest to the largest. At every
+            layer they span that layer's values in all panels.
+        mode: Light or dark.
+    """
+    rows, columns = grid
+    start = int(np.flatnonzero(layers == first)[0]) if first in layers else len(layers) - 1
+    names = [str(int(layer)) for layer in layers]
+    figure = go.Figure(
+        data=_traces(panels, start, grid, value_label, signed),
+        frames=[
+            go.Frame(
+                name=name,
+                data=_traces(panels, place, grid, value_label, signed),
+                traces=list(range(len(panels))),
+            )
+            for place, name in enumerate(names)
+        ],
+    )
+    figure = theme.apply_theme(figure, mode)
+    gap, width = 0.04, 1 / len(panels)
+    for place, panel in enumerate(panels):
+        end = "" if place == 0 else str(place + 1)
+        left = place * width + (gap / 2 if place else 0)
+        right = (place + 1) * width - (gap / 2 if place < len(panels) - 1 else 0)
+        figure.update_layout(
+            {
+                f"xaxis{end}": {
+                    "domain": [left, right],
+                    "anchor": f"y{end}",
+                    "range": [-0.5, columns - 0.5],
+                    "visible": False,
+                    "constrain": "domain",
+                },
+                f"yaxis{end}": {
+                    "anchor": f"x{end}",
+                    "scaleanchor": f"x{end}",
+                    "range": [rows - 0.5, -0.5],
+                    "visible": False,
+                    "constrain": "domain",
+                    "constraintoward": "top",  # below its title
+                },
+            }
+        )
+        figure.add_annotation(
+            text=panel.title,
+            showarrow=False,
+            xref="paper",
+            yref="paper",
+            x=(left + right) / 2,
+            xanchor="center",
+            y=1.0,
+            yanchor="bottom",
+        )
+        if panel.values is not None:
+            figure.add_layout_image(
+                source=_data_uri(photograph, "jpeg"),
+                xref=f"x{end}",
+                yref=f"y{end}",
+                x=-0.5,
+                y=-0.5,
+                sizex=columns,
+                sizey=rows,
+                sizing="stretch",
+                layer="below",
+            )
+    figure.update_layout(
+        hovermode="closest",
+        uirevision=None,
+        margin={"l": 8, "r": 8, "t": 40, "b": 8},
+        sliders=[_slider(names, start, mode)],
+        updatemenus=[_buttons(mode)],
+    )
+    return figure
+
+
+def build_prefix_curves(
+    values: Sequence[NDArray[np.floating]],
+    names: Sequence[str],
+    layers: NDArray[np.integer],
+    *,
+    value_label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw values of the tokens without a place, CLS and registers, against depth.
+
+    Args:
+        values: ``[layers, 1 + storage tokens]``, one for each network.
+        names: Of the networks; the first is drawn solid, the others dotted.
+        layers: ``[layers]``.
+        value_label: What is drawn, with unit.
+        mode: Light or dark.
+    """
+    figure = go.Figure()
+    for place, (name, curves) in enumerate(zip(names, values, strict=True)):
+        for token in range(curves.shape[1]):
+            label = "CLS" if token == 0 else f"storage {token - 1}"
+            figure.add_trace(
+                go.Scatter(
+                    x=layers.astype(np.int32),
+                    y=theme.as_float32(curves[:, token]),
+                    mode="lines+markers" if len(layers) == 1 else "lines",
+                    name=label if len(names) == 1 else f"{label}, {name}",
+                    line={
+                        "color": theme.palette(mode)[token % 10],
+                        "dash": "dot" if place else "solid",
+                    },
+                    hovertemplate=f"{label}, {name}<br>layer %{{x:d}}: %{{y:.4g}}<extra></extra>",
+                )
+            )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(axes.layer_axis(layers))
+    figure.update_yaxes(title={"text": value_label})
+    figure.update_layout(hovermode="closest", uirevision="prefix")
+    return figure
+
+
+def _traces(
+    panels: Sequence[MapPanel], place: int, grid: tuple[int, int], label: str, signed: bool
+) -> list[go.Heatmap | go.Image]:
+    drawn = [panel.values[place] for panel in panels if panel.values is not None]
+    low, high = _limits(drawn, signed)
+    traces: list[go.Heatmap | go.Image] = []
+    for number, panel in enumerate(panels):
+        end = "" if number == 0 else str(number + 1)
+        refs = {"xaxis": f"x{end}", "yaxis": f"y{end}"}
+        if panel.values is None:
+            uri = _data_uri(panel.pictures[place], "png")
+            traces.append(go.Image(source=uri, hoverinfo="skip", **refs))
+            continue
+        traces.append(
+            go.Heatmap(
+                z=theme.as_float32(panel.values[place]),
+                x=np.arange(grid[1], dtype=np.int32),
+                y=np.arange(grid[0], dtype=np.int32),
+                zmin=low,
+                zmax=high,
+                colorscale=[list(stop) for stop in (_SIGNED if signed else _UNSIGNED)],
+                showscale=number == len(panels) - 1,
+                colorbar={
+                    "title": {"text": label, "side": "top"},
+                    "orientation": "h",
+                    "thickness": 12,
+                    "outlinewidth": 0,
+                    "len": 0.6,
+                    "x": 0.5,
+                    "y": 0,
+                    "yanchor": "top",
+                    "ypad": 6,
+                },
+                hovertemplate="row %{y:d}, column %{x:d}: %{z:.4g}<extra></extra>",
+                **refs,
+            )
+        )
+    return traces
+
+
+def _limits(maps: Sequence[NDArray[np.floating]], signed: bool) -> tuple[float, float]:
+    if not maps:
+        return 0.0, 1.0
+    if signed:
+        center = float(np.median(np.concatenate([values.ravel() for values in maps])))
+        size = max(float(np.abs(values - center).max()) for values in maps) or 1.0
+        return center - size, center + size
+    low = min(float(values.min()) for values in maps)
+    high = max(float(values.max()) for values in maps)
+    return low, high if high > low else low + 1.0
+
+
+def _slider(names: Sequence[str], start: int, mode: Mode) -> dict[str, Any]:
+    now = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate"}
+    return {
+        "active": start,
+        "y": 0,
+        "pad": {"t": SLIDER_BELOW},
+        "currentvalue": {"prefix": "layer ", "xanchor": "right"},
+        "font": {"color": theme.text_color(mode)},
+        "bgcolor": theme.muted_color(mode),
+        "steps": [
+            {"label": name, "method": "animate", "args": [[name], now | {"transition": _NONE}]}
+            for name in names
+        ],
+    }
+
+
+_NONE = {"duration": 0}
+
+
+def _buttons(mode: Mode) -> dict[str, Any]:
+    play = {
+        "frame": {"duration": STEP_MS, "redraw": True},
+        "fromcurrent": True,
+        "transition": _NONE,
+    }
+    stop = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": _NONE}
+    return {
+        "type": "buttons",
+        "direction": "left",
+        "x": 0,
+        "xanchor": "left",
+        "y": 0,
+        "yanchor": "top",
+        "pad": {"t": SLIDER_BELOW - 10},
+        "showactive": False,
+        "bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": theme.text_color(mode)},
+        "bordercolor": theme.muted_color(mode),
+        "buttons": [
+            {"label": "▶", "method": "animate", "args": [None, play]},
+            {"label": "❚❚", "method": "animate", "args": [[None], stop]},
+        ],
+    }
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

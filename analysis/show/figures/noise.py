@@ -1,0 +1,190 @@
+"""Differences beside their noise: channels that exceed it, and how many there are per layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.show.figures import axes, theme
+from analysis.show.figures.theme import Mode
+from analysis.show.figures.versions import build_depth_lines
+from analysis.vocabulary import Representation, TokenRole
+
+SMALLEST_RANGE = 0.01
+SHIFT_LABEL = axes.label_with_unit("shift of the mean", "B − A, in standard deviations")
+RATIO_LABEL = axes.label_with_unit("log ratio of the std", "log(B / A)")
+EFFECT_ROWS = 26
+"""Room for the two panels of `build_channel_effects`, in lines of text."""
+RUNS = 256
+"""Into how many runs of neighbours the quiet ones of many channels are put at most."""
+
+_HEIGHT = 0.42
+"""Of a panel, as a share of the figure; between the two stands the legend of the lower one."""
+
+
+@dataclass(frozen=True)
+class ChannelEffect:
+    """One difference of every channel between two versions."""
+
+    value: NDArray[np.floating]
+    """``[channels]``: B - A; NaN where it is not known."""
+    error: NDArray[np.floating]
+    """``[channels]``: standard error; NaN where there is no noise to compare with."""
+    flagged: NDArray[np.bool_]
+    """``[channels]``: beyond the noise."""
+    label: str
+    """What the values are, with unit."""
+
+
+def build_channel_effects(
+    shift: ChannelEffect,
+    ratio: ChannelEffect,
+    *,
+    representation: Representation,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw two differences of every channel, one above the other over the same channels.
+
+    Colour has only what exceeds the noise. Of many channels that do not, the range is drawn.
+
+    Args:
+        shift: Drawn above.
+        ratio: Drawn below.
+        representation: Of what; the colour.
+        mode: Light or dark.
+    """
+    if not (np.isfinite(shift.value).any() or np.isfinite(ratio.value).any()):
+        return theme.empty_figure("There is no difference to draw.", mode)
+    color = theme.representation_color(representation, mode)
+    layout: dict[str, object] = {
+        "xaxis": {"anchor": "y", "matches": "x2", "showticklabels": False},
+        "xaxis2": {"anchor": "y2", "title": {"text": "channel"}, "tickformat": "d"},
+        "yaxis": _effect_axis(shift, mode) | {"domain": [1 - _HEIGHT, 1]},
+        "yaxis2": _effect_axis(ratio, mode) | {"domain": [0, _HEIGHT], "anchor": "x2"},
+        "legend2": {"orientation": "h", "yanchor": "bottom", "y": _HEIGHT + 0.02, "x": 0},
+        "uirevision": f"effects-{representation}",
+    }
+    above = {"xaxis": "x", "yaxis": "y", "legend": "legend"}
+    below = {"xaxis": "x2", "yaxis": "y2", "legend": "legend2"}
+    effects = (shift, above), (ratio, below)
+    points = theme.point_type(sum(int(effect.flagged.sum()) for effect, _ in effects))
+    many = theme.point_type(2 * len(shift.value)) == "scattergl"
+    quiet = [
+        trace | (_draw_ranges(trace, len(effect.value)) if many else {}) | place
+        for effect, place in effects
+        for trace in _draw_effect(effect, False, theme.muted_color(mode))
+    ]
+    loud = [
+        trace | {"type": points} | place
+        for effect, place in effects
+        for trace in _draw_effect(effect, True, color)
+    ]
+    traces = [*quiet, *loud]  # colour over grey
+    return theme.make_figure(traces, layout, mode)
+
+
+def _draw_effect(effect: ChannelEffect, loud: bool, color: str) -> list[dict[str, Any]]:
+    """Return the marks within the noise or beyond it; none where nothing is known of them."""
+    drawn = np.isfinite(effect.value)
+    tested = bool(np.isfinite(effect.error).any())
+    chosen = np.flatnonzero(drawn & (effect.flagged == loud))
+    if not (len(chosen) or (tested and drawn.any())):
+        return []
+    channels = np.arange(len(effect.value), dtype=np.int32)
+    facts = np.column_stack([channels, effect.value, effect.error]).astype(np.float32)
+    quiet = "within the noise" if tested else "not tested"
+    return [
+        {
+            "type": "scatter",
+            "x": channels[chosen],
+            "y": theme.as_float32(effect.value[chosen]),
+            "customdata": facts[chosen],
+            "mode": "markers",
+            "name": f"{'beyond the noise' if loud else quiet} ({len(chosen)})",
+            "marker": {"color": color, "size": 7 if loud else 4},
+            "hovertemplate": "channel %{customdata[0]:d}: %{customdata[1]:.3g} ± "
+            "%{customdata[2]:.2g}<extra></extra>",
+            "showlegend": True,
+        }
+    ]
+
+
+def _draw_ranges(trace: dict[str, Any], channels: int) -> dict[str, Any]:
+    """Return what makes of a trace of marks the range of each run of channels, as one path.
+
+    Several channels share a pixel: thousands of marks would cover each other, and take a browser
+    longer than all the rest of the page.
+    """
+    length = -(-channels // RUNS)
+    runs = np.arange(0, channels, length)
+    at = np.searchsorted(trace["x"], runs)
+    found = np.flatnonzero(np.diff(np.append(at, len(trace["x"]))))
+    first, at = runs[found], at[found]
+    low, high = (
+        reduce.reduceat(trace["y"], at) if len(at) else trace["y"]
+        for reduce in (np.minimum, np.maximum)
+    )
+    last = np.minimum(first + length, channels) - 1
+    facts = np.column_stack([first, last, low, high]).astype(np.float32)
+    return {
+        "x": theme.as_float32(np.repeat((first + last) / 2, 3)),
+        "y": theme.as_float32(np.column_stack([low, high, np.full(len(low), np.nan)]).ravel()),
+        "customdata": np.repeat(facts, 3, axis=0),
+        "mode": "lines",
+        "line": {"color": trace["marker"]["color"], "width": 3},
+        "hovertemplate": "channels %{customdata[0]:d} to %{customdata[1]:d}: "
+        "%{customdata[2]:.3g} to %{customdata[3]:.3g}<extra></extra>",
+    }
+
+
+def _effect_axis(effect: ChannelEffect, mode: Mode) -> dict[str, object]:
+    axis: dict[str, object] = {
+        "title": {"text": effect.label},
+        "tickformat": "~g",
+        "zeroline": True,
+        "zerolinecolor": theme.muted_color(mode),
+    }
+    known = np.abs(effect.value[np.isfinite(effect.value)])
+    if len(known) and known.max() < SMALLEST_RANGE:  # rounding is not to look like a difference
+        axis["range"] = [-SMALLEST_RANGE, SMALLEST_RANGE]
+    return axis
+
+
+def build_flagged_curves(
+    layers: NDArray[np.integer],
+    share: NDArray[np.floating],
+    *,
+    representations: Sequence[Representation] = tuple(Representation),
+    roles: Sequence[TokenRole] = tuple(TokenRole),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw against depth how many channels differ by more than noise.
+
+    Args:
+        layers: ``[layers]``.
+        share: ``[layers, 3, 2]``, of all channels, 0 to 1; NaN where nothing was tested.
+        representations: Which to draw.
+        roles: Which to draw.
+        mode: Light or dark.
+    """
+    if not np.isfinite(share).any():
+        return theme.empty_figure("Nothing was tested against noise.", mode)
+    return build_depth_lines(
+        layers,
+        100 * share,
+        representations,
+        roles,
+        height={
+            "title": {
+                "text": axes.label_with_unit("channels beyond the noise", "% of all channels")
+            },
+            "rangemode": "tozero",
+        },
+        revision="flagged",
+        mode=mode,
+    )

@@ -1,0 +1,327 @@
+"""Channels that stand out: in one layer, across layers, and how many there are.
+
+A heatmap cell cannot be clicked in Streamlit, a mark can; hence two forms of the same map. The
+first entry of `customdata` is the channel number in every trace that can be clicked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.show.figures import axes, theme
+from analysis.show.figures.theme import Mode
+from analysis.vocabulary import Representation, TokenRole
+
+MAX_LABELS = 12
+MAX_LINES = 8
+FEW = 8
+"""Up to so many outliers each number has a tick."""
+SPARSE = 512
+"""Up to so many channels points are drawn larger."""
+
+_CELL_TEMPLATE = (
+    "channel %{customdata[0]:d}, layer %{customdata[1]:d}: %{customdata[2]:.4g}<extra></extra>"
+)
+_CHANNEL_TEMPLATE = (
+    "channel %{customdata[0]:d}<br>mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}"
+    "<br>max |x| %{customdata[3]:.4g}<extra></extra>"
+)
+
+
+def build_channel_scatter(
+    values: NDArray[np.floating],
+    *,
+    outlier_mask: NDArray[np.bool_],
+    statistics: NDArray[np.floating],
+    top: NDArray[np.integer],
+    value_label: str,
+    level: float | None = None,
+    floor: float | None = None,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw every channel of a layer, outliers marked and the largest of them labelled.
+
+    Args:
+        values: ``[channels]``, what the channels are ranked by or rank the same: 0 or more. Zeros
+            are drawn at the lower edge; the hover tells the truth.
+        outlier_mask: ``[channels]``.
+        statistics: ``[3, channels]``: mean, std, max_abs, for the hover.
+        top: Channels to label, as far as they are outliers; the first `MAX_LABELS` are.
+        value_label: Axis title, with unit.
+        level: From which value on a channel is an outlier; not drawn where None or infinite.
+        floor: Values below it stand at the lower edge too; only 0 does where None.
+        mode: Light or dark.
+    """
+    if not len(values):
+        return theme.empty_figure("This payload has no channels.", mode)
+    channels = np.arange(len(values), dtype=np.int32)
+    heights = _lift(values, floor)
+    facts = np.column_stack([channels, statistics.T]).astype(np.float32)
+    accent, small = theme.accent_color(mode), 6 if len(values) <= SPARSE else 4
+    traces = [
+        {
+            "type": theme.point_type(len(values)),
+            "x": channels[mask],
+            "y": heights[mask],
+            "customdata": facts[mask],
+            "mode": "markers",
+            "name": f"{name} ({int(mask.sum())})",
+            "marker": style,
+            "hovertemplate": _CHANNEL_TEMPLATE,
+        }
+        for name, mask, style in (
+            ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": small}),
+            ("outliers", outlier_mask, {"color": accent, "size": 8}),
+        )
+    ]
+    notes = [
+        {
+            "x": int(channel),
+            "y": float(np.log10(heights[channel])),
+            "text": str(int(channel)),
+            "showarrow": False,
+            "yshift": 10,
+            "font": {"size": 11},
+        }
+        for channel in top[outlier_mask[top]][:MAX_LABELS]
+    ]
+    line = {
+        "type": "line",
+        "xref": "x domain",
+        "x0": 0,
+        "x1": 1,
+        "y0": level,
+        "y1": level,
+        "line": {"color": accent, "width": 1, "dash": "dash"},
+        "layer": "below",
+    }
+    layout = {
+        "annotations": notes,
+        "shapes": [line] if level is not None and np.isfinite(level) and level > 0 else [],
+        "xaxis": {"title": {"text": "channel"}, "tickformat": "d"},
+        "yaxis": axes.log_axis(value_label, heights),
+        "uirevision": f"channels-{value_label}",
+    }
+    return theme.make_figure(traces, layout, mode)
+
+
+def build_channel_map(
+    values: NDArray[np.floating],
+    channels: NDArray[np.integer],
+    layers: NDArray[np.integer],
+    *,
+    value_label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw channels (rows) against layers as a heatmap with logarithmic colours.
+
+    Args:
+        values: ``[rows, layers]``, 0 or more; cells of 0 stay empty.
+        channels: ``[rows]``, drawn from the top down.
+        layers: ``[layers]``.
+        value_label: Title of the colour bar, with unit.
+        mode: Light or dark.
+    """
+    if not values.size:
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    facts = _cells(values, channels, layers).reshape(*values.shape, 3)
+    hover = {"customdata": facts, "hovertemplate": _CELL_TEMPLATE}
+    cells = _draw_cells(values, layers, value_label, mode) | hover
+    return theme.make_figure([cells], _lay_out_map(channels, layers), mode)
+
+
+def build_channel_marks(
+    values: NDArray[np.floating],
+    channels: NDArray[np.integer],
+    layers: NDArray[np.integer],
+    *,
+    value_label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw the map of `build_channel_map` with an unseen mark on each cell, which can be clicked.
+
+    `customdata` of each mark is (channel, layer, value). A selected mark shows as a ring.
+    """
+    if not values.size:
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    rows, columns = np.indices(values.shape, dtype=np.int32)
+    marks = {
+        "type": "scatter",  # a second WebGL surface costs more than a thousand marks
+        "x": layers.astype(np.int32)[columns.ravel()],
+        "y": rows.ravel(),
+        "customdata": _cells(values, channels, layers),
+        "mode": "markers",
+        "marker": {
+            "symbol": "square-open",
+            "size": 14,
+            "color": theme.text_color(mode),
+            "opacity": 0,
+            "line": {"width": 3},
+        },
+        "selected": {"marker": {"opacity": 1}},
+        "unselected": {"marker": {"opacity": 0}},
+        "hovertemplate": _CELL_TEMPLATE,
+        "showlegend": False,
+    }
+    cells = _draw_cells(values, layers, value_label, mode) | {"hoverinfo": "skip"}
+    # the whole cell belongs to its mark
+    layout = _lay_out_map(channels, layers) | {"hoverdistance": -1}
+    return theme.make_figure([cells, marks], layout, mode)
+
+
+def build_channel_lines(
+    values: NDArray[np.floating],
+    channels: NDArray[np.integer],
+    layers: NDArray[np.integer],
+    *,
+    value_label: str,
+    tapped: Sequence[int] = (),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw a few channels against depth, each a line that can be clicked.
+
+    Args:
+        values: ``[channels, layers]``, 0 or more.
+        channels: ``[channels]``, in legend order; the first `MAX_LINES` are drawn.
+        layers: ``[layers]``.
+        value_label: Axis title, with unit.
+        tapped: Layers to mark.
+        mode: Light or dark.
+    """
+    if not values.size:
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    values, channels = values[:MAX_LINES], channels[:MAX_LINES]
+    cells = _cells(values, channels, layers).reshape(*values.shape, 3)
+    figure = go.Figure()
+    for row, channel in enumerate(channels):
+        figure.add_trace(
+            go.Scatter(
+                x=layers.astype(np.int32),
+                y=theme.as_float32(np.where(values[row] > 0, values[row], np.nan)),
+                customdata=cells[row],
+                name=f"channel {channel}",
+                mode="lines+markers",
+                line={
+                    "color": theme.version_color(row, mode),
+                    "dash": "solid" if row < theme.VERSION_COLORS else "dot",
+                    "width": 2,
+                },
+                marker={"size": 5},
+                hovertemplate=_CELL_TEMPLATE,
+            )
+        )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(axes.layer_axis(layers))
+    figure.update_yaxes(axes.log_axis(value_label, values))
+    axes.mark_layers(figure, tapped, mode)
+    figure.update_layout(hovermode="closest", uirevision=f"channel-lines-{value_label}")
+    return figure
+
+
+def build_outlier_counts(
+    layers: NDArray[np.integer],
+    counts: NDArray[np.integer],
+    *,
+    channels: int,
+    tapped: Sequence[int] = (),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw how many channels are outliers in every layer; layers without any are at 0.
+
+    Args:
+        layers: ``[layers]``.
+        counts: ``[layers, 3, 2]``, by representation and role.
+        channels: How many there are in all.
+        tapped: Layers to mark.
+        mode: Light or dark.
+    """
+    if not len(layers):
+        return theme.empty_figure("This payload has no layers.", mode)
+    figure = go.Figure()
+    for i, representation in enumerate(Representation):
+        for j, role in enumerate(TokenRole):
+            color = theme.representation_color(representation, mode)
+            figure.add_trace(
+                go.Scatter(
+                    x=layers.astype(np.int32),
+                    y=counts[:, i, j].astype(np.int32),
+                    name=f"{theme.REPRESENTATION_LABELS[representation]}, "
+                    f"{theme.ROLE_LABELS[role]}",
+                    mode="lines+markers",
+                    line={"color": color, "dash": theme.role_dash(role), "width": 2},
+                    marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
+                    hovertemplate="%{y:,d}",
+                )
+            )
+    figure = theme.apply_theme(figure, mode)
+    figure.update_xaxes(axes.layer_axis(layers))
+    figure.update_yaxes(
+        title={"text": f"outliers among {channels:,} channels"},
+        rangemode="tozero",
+        tickformat=",d",
+        dtick=1 if counts.max() <= FEW else None,  # no halves of a channel
+    )
+    axes.mark_layers(figure, tapped, mode)
+    figure.update_layout(**axes.BY_LAYER, uirevision="outlier-counts")
+    return figure
+
+
+def _draw_cells(
+    values: NDArray[np.floating], layers: NDArray[np.integer], value_label: str, mode: Mode
+) -> dict[str, object]:
+    logs = _log10(values)
+    return {
+        "type": "heatmap",
+        "x": layers.astype(np.int32),
+        "y": np.arange(len(values), dtype=np.int32),
+        "z": logs,
+        "colorscale": theme.magnitude_scale(mode),
+        "colorbar": axes.magnitude_bar(logs, value_label),
+        "hoverongaps": False,
+    }
+
+
+def _lay_out_map(channels: NDArray[np.integer], layers: NDArray[np.integer]) -> dict[str, object]:
+    return {
+        "xaxis": axes.layer_axis(layers) | {"showgrid": False},
+        "yaxis": _channel_axis(channels) | {"showgrid": False},
+        "uirevision": f"map-{len(channels)}-{len(layers)}",
+    }
+
+
+def _channel_axis(channels: NDArray[np.integer]) -> dict[str, object]:
+    """Rows labelled by channel, the first at the top; the names thin out before they overlap."""
+    step = -(-len(channels) // 40)
+    rows = np.arange(0, len(channels), step, dtype=np.int32)
+    return {
+        "title": {"text": "channel"},
+        "tickmode": "array",
+        "tickvals": rows,
+        "ticktext": channels[rows].astype(str),
+        "range": [len(channels) - 0.5, -0.5],
+    }
+
+
+def _cells(
+    values: NDArray[np.floating], channels: NDArray[np.integer], layers: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    rows, columns = np.indices(values.shape)
+    return np.column_stack(
+        [channels[rows.ravel()], layers[columns.ravel()], values.ravel()]
+    ).astype(np.float32)
+
+
+def _log10(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    positive = np.where(values > 0, values, np.nan).astype(np.float64)
+    return np.log10(positive).astype(np.float32)
+
+
+def _lift(values: NDArray[np.floating], floor: float | None) -> NDArray[np.float32]:
+    """Put zeros below the smallest other value, since a logarithmic axis has no place for them."""
+    positive = values[values > 0]
+    lowest = floor or (float(positive.min()) / 2 if len(positive) else 1.0)
+    return theme.as_float32(np.maximum(values, lowest))

@@ -1,0 +1,96 @@
+"""Several versions in a row: channels that grow, and layers that move away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.show.figures import axes, theme
+from analysis.show.figures.theme import Mode
+
+
+def build_channel_timeline(
+    values: NDArray[np.floating],
+    channels: Sequence[int],
+    names: Sequence[str],
+    *,
+    value_label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw the magnitude of channels from version to version, on a logarithmic axis.
+
+    Args:
+        values: ``[versions, channels chosen]``, 0 or more.
+        channels: Their numbers.
+        names: The versions in order, unique.
+        value_label: What the values are, with unit.
+        mode: Light or dark.
+    """
+    if not len(channels):
+        return theme.empty_figure("Choose channels to follow.", mode)
+    colors = theme.palette(mode)
+    traces = [
+        {
+            "type": "scatter",
+            "x": np.array(names),
+            "y": theme.as_float32(np.where(values[:, index] > 0, values[:, index], np.nan)),
+            "customdata": np.full((len(names), 1), channel, dtype=np.int32),
+            "mode": "lines+markers",
+            "name": f"channel {channel}",
+            "line": {"color": colors[index % len(colors)], "width": 2},
+            "marker": {"size": 9},
+            "hovertemplate": "%{y:.4g}",
+        }
+        for index, channel in enumerate(channels)
+    ]
+    layout = {
+        "xaxis": {"type": "category", "title": {"text": "version"}},
+        "yaxis": axes.log_axis(value_label, values),
+        "hovermode": "x unified",
+        "uirevision": "channel-timeline",
+    }
+    return theme.make_figure(traces, layout, mode)
+
+
+def build_drift_timeline(
+    layers: NDArray[np.integer],
+    drift: NDArray[np.floating],
+    names: Sequence[str],
+    *,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw how far every layer of each later version is from the first version.
+
+    Args:
+        layers: ``[layers]``.
+        drift: ``[versions, layers]``; the first row, that of the first version, is not drawn.
+        names: The versions in order.
+        mode: Light or dark.
+    """
+    if not len(layers) or len(names) < 2:
+        return theme.empty_figure("There is no later version to compare with the first.", mode)
+    traces = [
+        {
+            "type": "scatter",
+            "x": layers.astype(np.int32),
+            "y": theme.as_float32(drift[index]),
+            "mode": "lines+markers",
+            "name": name,
+            "line": {"color": theme.version_color(index, mode), "width": 2},
+            "marker": {"size": 5},
+            "hovertemplate": "%{y:.4g}",
+        }
+        for index, name in enumerate(names[1:], start=1)
+    ]
+    title = axes.label_with_unit(f"drift from {names[0]}", "standard deviations, rms over channels")
+    layout = {
+        "xaxis": axes.layer_axis(layers),
+        "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
+        "hovermode": "x unified",
+        "uirevision": "drift-timeline",
+        "showlegend": True,
+    }
+    return theme.make_figure(traces, layout, mode)

@@ -1,0 +1,314 @@
+"""Two versions side by side: drift per layer, channels of one against the other, changed top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.show.figures import axes, theme
+from analysis.show.figures.theme import Mode
+from analysis.vocabulary import Representation, TokenRole
+
+_STATUS_LABELS = {"kept": "in both", "new": "new", "gone": "gone"}
+_STATUS_SYMBOLS = {"kept": "circle", "new": "triangle-up", "gone": "triangle-down"}
+
+
+def build_drift_curves(
+    layers: NDArray[np.integer],
+    drift: NDArray[np.floating],
+    *,
+    representations: Sequence[Representation] = tuple(Representation),
+    roles: Sequence[TokenRole] = tuple(TokenRole),
+    noise: NDArray[np.floating] | None = None,
+    beyond: NDArray[np.bool_] | None = None,
+    log: bool = False,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw the distance between two versions against depth.
+
+    Args:
+        layers: ``[layers]``.
+        drift: ``[layers, 3, 2]``, as `analysis.read.compare.drift.compute_drift` returns it.
+        representations: Which to draw.
+        roles: Which to draw.
+        noise: ``[layers, 3, 2]``: the same formula between parts of one version; drawn thin.
+        beyond: ``[layers, 3, 2]``: what exceeds the noise; its marks are filled, others hollow.
+        log: Logarithmic y axis.
+        mode: Light or dark.
+    """
+    title = axes.label_with_unit("drift", "standard deviations, rms over channels")
+    return build_depth_lines(
+        layers,
+        drift,
+        representations,
+        roles,
+        noise=noise,
+        filled=beyond,
+        height=axes.log_axis(title) if log else {"title": {"text": title}, "rangemode": "tozero"},
+        revision=f"drift-{log}",
+        mode=mode,
+    )
+
+
+def build_jaccard_curves(
+    layers: NDArray[np.integer],
+    jaccard: NDArray[np.floating],
+    *,
+    k: int,
+    by_chance: NDArray[np.floating] | None = None,
+    measure: str = "Jaccard",
+    representations: Sequence[Representation] = tuple(Representation),
+    roles: Sequence[TokenRole] = tuple(TokenRole),
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw the overlap of the top k channels of two versions against depth, 0 to 1.
+
+    Args:
+        layers: ``[layers]``.
+        jaccard: ``[layers, 3, 2]``.
+        k: How many channels are the top.
+        by_chance: ``[layers, 3, 2]``: what two measurements without a change share; drawn thin.
+        measure: How the overlap is measured.
+        representations: Which to draw.
+        roles: Which to draw.
+        mode: Light or dark.
+    """
+    title = axes.label_with_unit(f"overlap of the top {k} channels", f"{measure}, 0 to 1")
+    return build_depth_lines(
+        layers,
+        jaccard,
+        representations,
+        roles,
+        noise=by_chance,
+        noise_name="without a change",
+        height={"title": {"text": title}, "range": [-0.03, 1.03]},
+        revision=f"jaccard-{k}-{measure}",
+        mode=mode,
+    )
+
+
+def build_channel_comparison(
+    values_a: NDArray[np.floating],
+    values_b: NDArray[np.floating],
+    *,
+    names: tuple[str, str],
+    value_label: str,
+    status: Mapping[str, NDArray[np.integer]] | None = None,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw every channel, version A against version B, with the line where nothing changed.
+
+    Both axes are logarithmic and equally long. Channels of 0 in either version are drawn at the
+    lower edge; the hover tells the truth.
+
+    Args:
+        values_a: ``[channels]``, 0 or more.
+        values_b: ``[channels]``, 0 or more.
+        names: The versions, for the axes.
+        value_label: What the values are, with unit.
+        status: Channels to mark, by `new`, `gone`, `kept`.
+        mode: Light or dark.
+    """
+    positive = np.concatenate([values_a[values_a > 0], values_b[values_b > 0]])
+    if not len(positive):
+        return theme.empty_figure("There is no channel above 0 to compare.", mode)
+    floor, ceiling = float(positive.min()) / 2, float(positive.max()) * 1.5
+    channels = np.arange(len(values_a), dtype=np.int32)
+    facts = np.column_stack([channels, values_a, values_b]).astype(np.float32)
+    x, y = (theme.as_float32(np.maximum(values, floor)) for values in (values_a, values_b))
+    traces: list[dict[str, object]] = [
+        {
+            "type": "scatter",
+            "x": theme.as_float32([floor, ceiling]),
+            "y": theme.as_float32([floor, ceiling]),
+            "mode": "lines",
+            "name": "no change",
+            "line": {"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
+            "hoverinfo": "skip",
+        }
+    ]
+    marked = (
+        {key: np.asarray(status[key], np.int64) for key in _STATUS_LABELS if key in status}
+        if status
+        else {}
+    )
+    others = np.setdiff1d(channels, np.concatenate([*marked.values(), np.array([], np.int64)]))
+    colors = _status_colors(mode)
+    groups = [("other channels", others, theme.muted_color(mode), "circle", 4)]
+    groups += [
+        (_STATUS_LABELS[key], chosen, colors[key], _STATUS_SYMBOLS[key], 9)
+        for key, chosen in marked.items()
+    ]
+    traces += [
+        {
+            "type": theme.point_type(len(channels)),
+            "x": x[chosen],
+            "y": y[chosen],
+            "customdata": facts[chosen],
+            "mode": "markers",
+            "name": f"{name} ({len(chosen)})",
+            "marker": {"color": color, "symbol": symbol, "size": size},
+            "hovertemplate": "channel %{customdata[0]:d}<br>%{customdata[1]:.4g} to "
+            "%{customdata[2]:.4g}<extra></extra>",
+        }
+        for name, chosen, color, symbol, size in groups
+    ]
+    bounds = {"range": [float(np.log10(floor)), float(np.log10(ceiling))]}
+    layout = {
+        "xaxis": axes.log_axis(f"{names[0]}: {value_label}", x, y) | bounds,
+        "yaxis": axes.log_axis(f"{names[1]}: {value_label}", x, y) | bounds,
+        "uirevision": f"a-against-b-{value_label}",
+    }
+    return theme.make_figure(traces, layout, mode)
+
+
+def build_top_changes(
+    frame: pd.DataFrame, *, names: tuple[str, str], value_label: str, mode: Mode = "light"
+) -> go.Figure:
+    """Draw the top channels of two versions, each as a line from its value in A to that in B.
+
+    Args:
+        frame: As `read.compare.drift.compare_top_channels` makes it; drawn from the top down.
+        names: The versions, for the legend.
+        value_label: Axis title, with unit.
+        mode: Light or dark.
+    """
+    if not len(frame):
+        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+    rows = np.arange(len(frame), dtype=np.int32)
+    ends = [theme.as_float32(frame[column].to_numpy()) for column in ("max_abs_a", "max_abs_b")]
+    facts = frame[["channel", "rank_a", "rank_b"]].to_numpy(dtype=np.int32)
+    gaps = np.full(len(frame), np.nan, dtype=np.float32)
+    traces: list[dict[str, object]] = [
+        {
+            "type": "scatter",
+            "x": np.column_stack([*ends, gaps]).ravel(),
+            "y": np.repeat(rows, 3).astype(np.float32),
+            "mode": "lines",
+            "line": {"color": theme.muted_color(mode), "width": 2},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
+    traces += [
+        {
+            "type": "scatter",
+            "x": values,
+            "y": rows,
+            "customdata": facts,
+            "mode": "markers",
+            "name": name,
+            "marker": {"color": theme.version_color(index, mode), "size": 10},
+            "hovertemplate": f"channel %{{customdata[0]:d}}: %{{x:.4g}}, rank "
+            f"%{{customdata[{index + 1}]:d}}<extra></extra>",
+        }
+        for index, (name, values) in enumerate(zip(names, ends, strict=True))
+    ]
+    labels = frame["channel"].astype(str).to_numpy(dtype=str)
+    notes = frame["status"].map({"new": " (new)", "gone": " (gone)", "kept": ""})
+    layout = {
+        "xaxis": axes.log_axis(value_label, *ends),
+        "yaxis": {
+            "title": {"text": "channel"},
+            "tickmode": "array",
+            "tickvals": rows,
+            "ticktext": np.char.add(labels, notes.to_numpy(dtype=str)),
+            "range": [len(frame) - 0.5, -0.5],
+        },
+        "uirevision": f"top-changes-{value_label}",
+    }
+    return theme.make_figure(traces, layout, mode)
+
+
+def build_depth_lines(
+    layers: NDArray[np.integer],
+    values: NDArray[np.floating],
+    representations: Sequence[Representation],
+    roles: Sequence[TokenRole],
+    *,
+    height: dict[str, object],
+    revision: str,
+    mode: Mode,
+    noise: NDArray[np.floating] | None = None,
+    noise_name: str = "noise",
+    filled: NDArray[np.bool_] | None = None,
+) -> go.Figure:
+    """Draw a line over depth for each representation and role, with its noise as a thin one.
+
+    Args:
+        layers: ``[layers]``.
+        values: ``[layers, 3, 2]``.
+        representations: Which to draw.
+        roles: Which to draw.
+        height: Settings of the y axis.
+        revision: Zoom survives while this stays the same.
+        mode: Light or dark.
+        noise: ``[layers, 3, 2]``: drawn where it is known.
+        noise_name: What the thin lines are.
+        filled: ``[layers, 3, 2]``: which marks are filled; all where None.
+    """
+    if not len(layers) or not representations or not roles:
+        return theme.empty_figure("The two versions share no layer that is selected.", mode)
+    traces: list[dict[str, object]] = []
+    for representation in representations:
+        for role in roles:
+            cell = (
+                slice(None),
+                list(Representation).index(representation),
+                list(TokenRole).index(role),
+            )
+            color = theme.representation_color(representation, mode)
+            name = f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"
+            line = {"color": color, "dash": theme.role_dash(role), "width": 2}
+            symbol: object = theme.role_symbol(role)
+            if filled is not None:
+                symbol = np.where(filled[cell], symbol, f"{symbol}-open")
+            traces.append(
+                {
+                    "type": "scatter",
+                    "x": layers.astype(np.int32),
+                    "y": theme.as_float32(values[cell]),
+                    "name": name,
+                    "legendgroup": name,
+                    "mode": "lines+markers",
+                    "line": line,
+                    "marker": {"symbol": symbol, "size": 6, "color": color},
+                    "hovertemplate": "%{y:.4g}",
+                }
+            )
+            if noise is not None and np.isfinite(noise[cell]).any():
+                traces.append(
+                    {
+                        "type": "scatter",
+                        "x": layers.astype(np.int32),
+                        "y": theme.as_float32(noise[cell]),
+                        "name": f"{name}: {noise_name}",
+                        "legendgroup": name,
+                        "showlegend": False,
+                        "mode": "lines+markers" if len(layers) == 1 else "lines",
+                        "line": {**line, "width": 1},
+                        "marker": {"symbol": "line-ew-open", "size": 12, "color": color},
+                        "opacity": 0.5,
+                        "hovertemplate": "%{y:.4g}",
+                    }
+                )
+    layout = {
+        "xaxis": axes.layer_axis(layers),
+        "yaxis": height,
+        "hovermode": "x unified",
+        "uirevision": revision,
+    }
+    return theme.make_figure(traces, layout, mode)
+
+
+def _status_colors(mode: Mode) -> dict[str, str]:
+    """Gone is a matter of version A, new of version B."""
+    return {
+        "kept": theme.text_color(mode),
+        "gone": theme.version_color(0, mode),
+        "new": theme.version_color(1, mode),
+    }

@@ -1,0 +1,127 @@
+"""A page of text, tables and interactive figures as one HTML file that needs no network.
+
+Every text is escaped; plotly.js is held once, whatever the number of figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from string import Template
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from analysis.show.browser_images import without_webgl
+from analysis.show.figures import theme
+
+HEIGHT = 450
+ROW_HEIGHT = 17
+ROOM_AROUND = 120
+"""Pixels: the legend above the rows and the axis below."""
+
+_PAGE = Template("""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+img-src data: blob:">
+<title>$title</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #26303d; max-width: 76rem;
+  margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+td, th { text-align: left; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #e4e8ee;
+  vertical-align: top; overflow-wrap: anywhere; min-width: 3.5rem; }
+th { overflow-wrap: normal; }
+pre { background: #f3f5f9; padding: 1rem; overflow-x: auto; font-size: .85rem; }
+h2 { margin-top: 3rem; } nav a { margin-right: 1rem; }
+.note { white-space: pre-wrap; border-left: 3px solid #2667c9; padding-left: 1rem; }
+.warning { color: #8a5a00; }
+@media print { nav { display: none } }
+</style>
+<script>$plotly</script>
+</head>
+<body>
+<h1>$title</h1>
+<nav>$links</nav>
+$sections
+</body>
+</html>
+""")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page."""
+
+    title: str
+    blocks: Sequence[str]
+    """HTML, made by the functions below."""
+
+
+def build_page(title: str, sections: Sequence[Section]) -> str:
+    """Return the page, with links to its sections at the top."""
+    numbered = list(enumerate(sections))
+    return _PAGE.substitute(
+        title=escape(title),
+        plotly=get_plotlyjs(),
+        links="\n".join(f'<a href="#s{i}">{escape(section.title)}</a>' for i, section in numbered),
+        sections="\n".join(
+            f'<h2 id="s{i}">{escape(section.title)}</h2>\n' + "\n".join(section.blocks)
+            for i, section in numbered
+        ),
+    )
+
+
+def figure(caption: str, drawn: go.Figure, *, rows: int = 0) -> str:
+    """Return a figure below its caption.
+
+    Args:
+        caption: What it shows.
+        drawn: Themed for the light mode. Its own texts must be escaped already, since plotly takes
+            some tags.
+        rows: Labelled rows that must have room below each other.
+    """
+    height = max(HEIGHT, ROOM_AROUND + ROW_HEIGHT * rows)
+    shown = theme.prepare_export(without_webgl(drawn), "light").update_layout(height=height)
+    config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
+    body = shown.to_html(full_html=False, include_plotlyjs=False, config=config)
+    return f"<h3>{escape(caption)}</h3>\n{body}"
+
+
+def table(caption: str, frame: pd.DataFrame) -> str:
+    """Return a table below its caption; numbers have four digits, what is missing a dash."""
+    head = "".join(f"<th>{escape(str(name).replace('_', ' '))}</th>" for name in frame.columns)
+    rows = "\n".join(
+        f"<tr>{''.join(f'<td>{escape(_say(value))}</td>' for value in row)}</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return f"<h3>{escape(caption)}</h3>\n<table><tr>{head}</tr>\n{rows}</table>"
+
+
+def note(text: str) -> str:
+    """Return what somebody wrote, with its line breaks."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def sentences(lines: Sequence[str], *, warning: bool = False) -> str:
+    """Return sentences as a list."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<ul{' class=warning' if warning else ''}>{items}</ul>" if lines else ""
+
+
+def code(caption: str, text: str) -> str:
+    """Return text as it stands in a file."""
+    return f"<h3>{escape(caption)}</h3>\n<pre>{escape(text)}</pre>"
+
+
+def _say(value: object) -> str:
+    if value is None or (not isinstance(value, str) and pd.isna(value)):  # type: ignore[call-overload]
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

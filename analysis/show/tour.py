@@ -1,0 +1,218 @@
+"""A guided tour of one payload: views that show what its numbers say, and nothing they do not.
+
+Every step rests on a claim that the payload at hand must support; a claim that it does not support
+is left out. Thresholds are stated with each claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.errors import PayloadError
+from analysis.payload.table import REPRESENTATIONS, ROLES, Aggregate, StatsTable, aggregate_channels
+from analysis.read.compare.compatibility import Severity
+from analysis.read.compare.drift import compare_tables
+from analysis.read.outliers import Score, rank_channels
+from analysis.vocabulary import Representation, Statistic, TokenRole
+
+DISTORTED = 2.0
+"""From this factor on the shared norm counts as distorting an early layer."""
+
+DOMINANT_SHARE = 0.5
+"""Share of the squared token length that the three channels must hold."""
+DOMINANT_TIMES = 5.0
+"""And how many times the median channel's max |x| the least of them must reach."""
+DOMINANT_CHANNELS = 3
+
+VISIBLE_DRIFT = 0.02
+"""Standard deviations; a smaller drift is not shown around."""
+VISIBLE_CHANGE = 0.001
+"""Relative change of a block output by the adapter; likewise."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stop: where it is, what is set there, and how to read it."""
+
+    title: str
+    page: str
+    """Stem of the page's file."""
+    view: Mapping[str, str]
+    """Choices by their names in the address."""
+    help: str
+    """Two sentences with the numbers on the screen; version names in it are not escaped."""
+
+
+def plan_tour(
+    table: StatsTable,
+    name: str = "this version",
+    twin: StatsTable | None = None,
+    twin_name: str = "its twin",
+    *,
+    escape: Callable[[str], str] = str,
+) -> tuple[Step, ...]:
+    """Return the steps that a payload supports, up to three.
+
+    Args:
+        table: The payload.
+        name: What the sentences call it.
+        twin: The same backbone on the same images with the adapter where `table` has none, or
+            without it where it has one; None where there is no such payload.
+        twin_name: What the sentences call it.
+        escape: Applied to both names.
+    """
+    steps = (
+        show_shared_norm(table),
+        show_dominant_channels(table),
+        show_adapter(table, escape(name), twin, escape(twin_name)),
+    )
+    return tuple(step for step in steps if step is not None)
+
+
+def show_shared_norm(table: StatsTable) -> Step | None:
+    """Compare the shared norm with the layer's own, early against last.
+
+    Of the first third of the layers the one is named where the ratio of the two (99th percentile
+    over channels of max |x|, patch tokens) differs most from that of the last layer.
+    """
+    sizes = aggregate_channels(table, Statistic.MAX_ABS, Aggregate.P99)[
+        :, :, ROLES.index(TokenRole.PATCH)
+    ].astype(np.float64)
+    shared = sizes[:, REPRESENTATIONS.index(Representation.GLOBAL_LN)]
+    own = sizes[:, REPRESENTATIONS.index(Representation.PER_LAYER_LN)]
+    early = table.num_layers // 3
+    if not early or not (shared > 0).all() or not (own > 0).all():
+        return None
+    factor = (shared / own) / (shared[-1] / own[-1])
+    at = int(np.argmax(np.abs(np.log(factor[:early]))))
+    if not max(factor[at], 1 / factor[at]) >= DISTORTED:
+        return None
+    first, last = int(table.layers[at]), int(table.layers[-1])
+    much = f"{factor[at]:.2g} times" if factor[at] > 1 else f"1/{1 / factor[at]:.2g} of"
+    return Step(
+        "The shared LayerNorm distorts early layers",
+        "layers",
+        {
+            "view": "statistic",
+            "statistic": Statistic.MAX_ABS.value,
+            "aggregate": Aggregate.P99.value,
+            "representations": f"{Representation.PER_LAYER_LN}.{Representation.GLOBAL_LN}",
+            "roles": TokenRole.PATCH.value,
+            "scale": "log",
+        },
+        f"In layer {first} the shared norm gives patch tokens a size of {shared[at]:.3g} (99th "
+        f"percentile over channels of max |x|) where a norm of the layer's own gives "
+        f"{own[at]:.3g}; in layer {last}, whose output it was trained for, they give "
+        f"{shared[-1]:.3g} and {own[-1]:.3g}. "
+        f"Against the layer's own norm that is {much} what it is in layer {last}: features taken "
+        f"from layer {first} through the shared norm have another scale than the head may expect.",
+    )
+
+
+def show_dominant_channels(table: StatsTable) -> Step | None:
+    """Name the three largest channels of the patch tokens, where they hold half of the length.
+
+    The squared length of a token is the sum of its squared channels, on average Σ(μ² + σ²). The
+    layer is named in which the three channels of largest max |x| hold most of it.
+    """
+    if table.channels < 8 * DOMINANT_CHANNELS:
+        return None
+    cell = Representation.PRE, TokenRole.PATCH
+    mean, std = (
+        table.over_depth(*cell, statistic).astype(np.float64)
+        for statistic in (Statistic.MEAN, Statistic.STD)
+    )
+    squares = mean**2 + std**2
+    order = np.argsort(-table.over_depth(*cell, Statistic.MAX_ABS), axis=-1, kind="stable")
+    held = np.take_along_axis(squares, order[:, :DOMINANT_CHANNELS], axis=-1).sum(axis=-1)
+    total = squares.sum(axis=-1)
+    share = np.divide(held, total, out=np.zeros_like(total), where=total > 0)
+    at = int(np.argmax(share))
+    layer = int(table.layers[at])
+    top = rank_channels(table, layer, *cell, Score.MAX_ABS, DOMINANT_CHANNELS).frame
+    least, most = top["times_median"].min(), top["times_median"].max()
+    if not (share[at] >= DOMINANT_SHARE and least >= DOMINANT_TIMES):
+        return None
+    *others, final = top["channel"].tolist()
+    named = f"{', '.join(map(str, others))} and {final}"
+    return Step(
+        "Three channels dominate the residual stream",
+        "outliers",
+        {
+            "representation": Representation.PRE.value,
+            "role": TokenRole.PATCH.value,
+            "score": Score.MAX_ABS.value,
+            "layer": str(layer),
+        },
+        f"In layer {layer} the channels {named} reach {least:.0f} to {most:.0f} times the max |x| "
+        "of the median channel (column × median of the table). "
+        f"Of the squared length of an average patch token they hold {share[at]:.0%}, where "
+        f"{DOMINANT_CHANNELS} of {table.channels} like channels would hold "
+        f"{DOMINANT_CHANNELS / table.channels:.1%}; the map below the table shows in which layers "
+        "they grow.",
+    )
+
+
+def show_adapter(
+    table: StatsTable, name: str, twin: StatsTable | None, twin_name: str
+) -> Step | None:
+    """Say what the adapter changed: against the twin, else by the record of the extraction."""
+    if twin is not None:
+        return _show_drift(table, name, twin, twin_name)
+    proof = table.run.get("lora_proof")
+    if not _has_adapter(table) or not isinstance(proof, list) or len(proof) != table.num_layers:
+        return None
+    changes = np.asarray(proof, dtype=np.float64)
+    if not np.isfinite(changes).all() or changes.max() < VISIBLE_CHANGE:
+        return None
+    most = int(table.layers[np.argmax(changes)])
+    return Step(
+        "What LoRA changed",
+        "overview",
+        {},
+        f"Switched on and off on up to eight images, the adapter changes the block outputs by "
+        f"{changes.min():.2g} to {changes.max():.2g} of their size, most in layer {most} (figure "
+        "What the adapter changes). "
+        "For the change over all images, extract the frozen backbone too and open Versions.",
+    )
+
+
+def _show_drift(table: StatsTable, name: str, twin: StatsTable, twin_name: str) -> Step | None:
+    if _has_adapter(table) == _has_adapter(twin):
+        return None
+    try:
+        comparison = compare_tables(table, twin)
+    except PayloadError:
+        return None
+    if comparison.drift is None or comparison.severity is Severity.RED:
+        return None
+    drift = comparison.drift[
+        :, REPRESENTATIONS.index(Representation.PRE), ROLES.index(TokenRole.PATCH)
+    ]
+    if not drift.max() >= VISIBLE_DRIFT:
+        return None
+    low, high = int(drift.argmin()), int(drift.argmax())
+    adapted, frozen = (name, twin_name) if _has_adapter(table) else (twin_name, name)
+    return Step(
+        "What LoRA changed",
+        "versions",
+        {
+            "representation": Representation.PRE.value,
+            "role": TokenRole.PATCH.value,
+            "representations": Representation.PRE.value,
+            "roles": TokenRole.PATCH.value,
+            "layer": str(int(comparison.layers[high])),
+        },
+        f"Between {frozen} and {adapted} the patch tokens drift by {drift[low]:.2g} standard "
+        f"deviations in layer {comparison.layers[low]} and by {drift[high]:.2g} in layer "
+        f"{comparison.layers[high]}, the least and the most. "
+        "Drift that is not above what chance alone gives, which the page shows beside it, is no "
+        "effect of the adapter.",
+    )
+
+
+def _has_adapter(table: StatsTable) -> bool:
+    return bool(table.backbone.get("used_lora"))

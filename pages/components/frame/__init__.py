@@ -1,0 +1,1 @@
+"""What every page has around it: navigation, picker, form, jobs, saved views, tour."""

@@ -1,0 +1,278 @@
+"""Which payloads are looked at: one version, any number to compare it with, uploads."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from analysis.errors import PayloadError
+from analysis.jobs import Job, list_jobs
+from analysis.jobs.extractions.job import JOBS_DIR
+from analysis.payload.discovery import PayloadRef, load_ref, short_names
+from analysis.payload.table import StatsTable
+from analysis.vocabulary import FEATURE_STATS_DIR
+from pages.components.shared import cache, selection
+from pages.components.shared.text import plain
+
+MAX_COMPARED = 9
+"""With the version itself ten, as many as there are colours."""
+
+_PICKED = "picked"
+_UPLOADS = "uploads"
+_PREVIEWS = "previews shown"
+_DRAWN = "previews drawn at"
+
+REDRAW_SECONDS = 5
+"""A preview that is written anew more often than that is not drawn each time."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One payload that is looked at."""
+
+    ref: PayloadRef
+    name: str
+    """Short, unique among those looked at."""
+    table: StatsTable
+    partial: bool = False
+    """Whether it is what a living job has counted so far."""
+
+
+def show() -> None:
+    """Show the picker, and remember what is picked for `read_versions`."""
+    said = cache.read_annotations()
+    refs = {ref.key: ref for ref in [*list_visible(), *_uploaded(), *_previews()]}
+    st.session_state[_PREVIEWS] = {}
+    if not refs:
+        st.session_state[_PICKED] = []
+        st.caption("No payload found yet.")
+        _show_upload()
+        return
+    names = list(refs)
+    baseline = next((key for key, ref in refs.items() if ref.path == said.baseline), None)
+    if selection.recall("version") is None:
+        # noted although it is the default: tomorrow's newest payload may be another
+        selection.remember("version", names[0])
+    elif selection.recall("version") not in refs:
+        st.warning("The payload that this link names is not here; the newest is shown.")
+    first = selection.choose(
+        "version",
+        "Version",
+        names,
+        default=names[0],
+        format_func=lambda key: refs[key].label,
+        help="Every payload in a folder feature_stats below the project dir, newest first.",
+        menu_width="stretch",
+    )
+    others = [key for key in names if key != first]
+    if baseline in others and selection.recall("compare") is None:
+        selection.remember("compare", baseline)
+    compared = []
+    if others:
+        compared = selection.choose_many(
+            "compare",
+            "Compare with",
+            others,
+            format_func=lambda key: refs[key].label,
+            limit=MAX_COMPARED,
+        )
+    picked = [refs[key] for key in [first, *compared]]
+    st.session_state[_PICKED] = picked
+    previews = [ref for ref in picked if _is_preview(ref)]
+    st.session_state[_PREVIEWS] = {str(ref.path): ref.mtime_ns for ref in previews}
+    st.session_state[_DRAWN] = time.monotonic()
+    for ref in previews[:1]:
+        selection.remember("job", ref.path.parent.name)  # its payload is shown in the end
+    _show_upload()
+    for notice in cache.find_payloads().notices:
+        st.caption(notice)
+
+
+def read_versions() -> list[Version]:
+    """Return the picked payloads that can be read; say of each other one what is wrong with it.
+
+    Where none is left, the page ends here with a sentence that says what to do.
+    """
+    refs: list[PayloadRef] = st.session_state.get(_PICKED, [])
+    if not refs:
+        if any(job.is_live for job in list_jobs()):
+            sentence = "An extraction is running. What it measures is shown here once it is done."
+        else:
+            sentence = (
+                "There is nothing to show yet. Start an extraction in the sidebar, or upload a "
+                "payload (.pt) that was made elsewhere."
+            )
+        st.info(sentence, icon=":material/info:")
+        st.stop()
+    versions: list[Version] = []
+    for ref, name in zip(refs, name_refs(refs), strict=True):
+        try:
+            table = cache.read_table(ref)
+            versions.append(Version(ref, name, table, _is_preview(ref)))
+        except (PayloadError, OSError) as error:
+            st.error(f"{name} cannot be shown. {explain(error, ref)}", icon=":material/error:")
+    if not versions:
+        st.info("Pick another version in the sidebar, or extract this one again.")
+        st.stop()
+    for version in versions:
+        if version.partial:
+            st.info(
+                f"{plain(version.name)}: {version.table.num_images:,} images counted so far. It is "
+                "drawn anew as the extraction goes on.",
+                icon=":material/timelapse:",
+            )
+    return versions
+
+
+def read_one() -> Version:
+    """Return the one version that a page shows, with a choice where several are picked."""
+    return choose_one(read_versions())
+
+
+def choose_one(several: Sequence[Version]) -> Version:
+    """Return one of these versions, with a choice where there are several."""
+    versions = {version.ref.key: version for version in several}
+    keys = list(versions)
+    if len(keys) == 1:
+        return versions[keys[0]]
+    key = selection.choose(
+        "show",
+        "Version shown",
+        keys,
+        default=keys[0],
+        format_func=lambda key: versions[key].name,
+        help="This view is of one version at a time; the page Versions compares them.",
+    )
+    return versions[key]
+
+
+def explain(error: Exception, ref: PayloadRef) -> str:
+    """Return what is wrong with a payload; an upload is called as its owner called it."""
+    return str(error).replace(f"{ref.path.parent}/", "") if is_upload(ref) else str(error)
+
+
+def is_upload(ref: PayloadRef) -> bool:
+    """Return whether a payload was uploaded: its folder means nothing to anybody."""
+    return ref.path.is_relative_to(cache.upload_folder())
+
+
+def pick(path: Path) -> None:
+    """Look at the payload at a path from the next run on; what was looked at stays beside it."""
+    cache.forget_lists()
+    key = load_ref(path).key
+    before = selection.recall("version")
+    others = (selection.recall("compare") or "").split(".")
+    there = {ref.key for ref in [*cache.find_payloads(), *_uploaded()]}
+    kept = [other for other in (before, *others) if other in there and other != key]
+    selection.remember("version", key)
+    selection.remember("compare", ".".join(kept[:1]) or None)
+
+
+def pick_preview(job: Job) -> None:
+    """Look at what a living job has counted so far, from the next run on; and then at its end."""
+    if job.preview is not None:
+        pick(job.preview)
+
+
+def has_newer_preview() -> bool:
+    """Return whether a preview that is looked at has been written anew since it was drawn."""
+    if time.monotonic() - st.session_state.get(_DRAWN, 0.0) < REDRAW_SECONDS:
+        return False
+    for path, mtime_ns in st.session_state.get(_PREVIEWS, {}).items():
+        with contextlib.suppress(OSError):  # its job has ended
+            if Path(path).stat().st_mtime_ns != mtime_ns:
+                return True
+    return False
+
+
+def list_visible() -> list[PayloadRef]:
+    """Return the payloads that are not hidden, labelled as people call them.
+
+    A hidden one is still there for a link that names it.
+    """
+    said = cache.read_annotations()
+    linked = {selection.recall("version"), *(selection.recall("compare") or "").split(".")}
+    shown: list[PayloadRef] = []
+    for ref in cache.find_payloads():
+        about = said.of(ref.path)
+        if about.hidden and ref.key not in linked:
+            continue
+        label = f"{about.name} · {ref.label}" if about.name else ref.label
+        shown.append(replace(ref, label=f"★ {label}" if ref.path == said.baseline else label))
+    return shown
+
+
+def _previews() -> list[PayloadRef]:
+    refs: list[PayloadRef] = []
+    for job in list_jobs():
+        if job.preview is not None:
+            with contextlib.suppress(PayloadError):  # the job has ended meanwhile
+                ref = load_ref(job.preview)
+                label = f"partial: {ref.facts.num_images} of {job.total} images · {job.title}"
+                refs.append(replace(ref, label=label))
+    return refs
+
+
+def _is_preview(ref: PayloadRef) -> bool:
+    return ref.path.parent.parent.name == JOBS_DIR.name
+
+
+def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
+    """Return legend names, unique: what people call a payload, else what it calls itself."""
+    said = cache.read_annotations()
+    names: list[str] = []
+    for ref, name in zip(refs, short_names(refs), strict=True):
+        name = said.of(ref.path).name or name
+        name = f"{name}, partial" if _is_preview(ref) else name
+        other = ref.key if is_upload(ref) else ref.path
+        names.append(name if name not in names else f"{name}, {other}")
+    return names
+
+
+def _show_upload() -> None:
+    with st.popover("Upload a payload", icon=":material/upload:", width="stretch"):
+        file = st.file_uploader(
+            "A .pt file that the extraction made",
+            type="pt",
+            key="upload",
+            help="Read without running anything in it. Kept while this server runs; only people "
+            "with the link see it.",
+        )
+    known: dict[str, str] = st.session_state.setdefault(_UPLOADS, {})
+    if file is None or file.file_id in known.values():
+        return
+    path = _store(file.name, file.getvalue())
+    known[str(path)] = file.file_id
+    selection.remember("version", load_ref(path).key)
+    st.rerun()
+
+
+def _store(name: str, content: bytes) -> Path:
+    """Keep an upload by its content, so that the same file is kept once."""
+    folder = cache.upload_folder() / hashlib.sha256(content).hexdigest() / FEATURE_STATS_DIR
+    path = folder / (Path(name).stem[:80] + ".pt")
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    return path
+
+
+def _uploaded() -> list[PayloadRef]:
+    """Return this session's uploads, and the one that the address asks for."""
+    paths = [Path(path) for path in st.session_state.get(_UPLOADS, {})]
+    linked = {selection.recall("version"), *(selection.recall("compare") or "").split(".")}
+    stored = cache.upload_folder().glob(f"*/{FEATURE_STATS_DIR}/*.pt")
+    refs = [load_ref(path) for path in stored]
+    return [
+        replace(ref, label=f"{ref.path.name} · uploaded")
+        for ref in refs
+        if ref.path in paths or ref.key in linked
+    ]

@@ -1,0 +1,85 @@
+"""Which pages there are, and how each of them starts."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from pages.components.shared import present
+
+ICON = Path(__file__).parents[2] / "icon.svg"
+"""A file: an icon by name would be fetched from the web."""
+
+PAGES = {
+    "overview": ":material/fact_check:",
+    "layers": ":material/stacked_line_chart:",
+    "outliers": ":material/scatter_plot:",
+    "channels": ":material/monitoring:",
+    "images": ":material/image_search:",
+    "versions": ":material/difference:",
+    "share": ":material/share:",
+    "runs": ":material/history:",
+}
+"""Stem of each page's file, and its icon."""
+
+SIDEBAR = 290
+"""Pixels; with more, the last page has no room in the navigation of a window of 1024."""
+
+_FRAMED = "framed"
+_modules = 0
+"""How many modules had been imported when they were last exempted from collections."""
+
+
+def navigate() -> Page:
+    """Show the list of pages and return the one that is asked for; for app.py only."""
+    _exempt_imports()
+    page = _declare_pages()
+    st.session_state[_FRAMED] = True
+    return page
+
+
+def open_page(title: str) -> None:
+    """Start a page with its title, inside the frame of app.py.
+
+    Until app.py has run once, a server takes every file in pages/ for a page of its own and runs
+    it bare when its address is the first to be opened, as after a restart. Declaring the pages
+    ends that; the rerun then comes through app.py.
+    """
+    if not st.session_state.pop(_FRAMED, False):
+        _declare_pages()
+        st.rerun()
+    st.title(title)
+
+
+def _exempt_imports() -> None:
+    """Keep imported modules out of garbage collections.
+
+    Streamlit collects garbage after every run, and walking the modules, which nothing ever frees,
+    takes twice as long as drawing a page.
+    """
+    global _modules
+    if len(sys.modules) > _modules:
+        _modules = len(sys.modules)
+        gc.freeze()
+
+
+def _declare_pages() -> Page:
+    st.set_page_config(
+        page_title="DINOv3 feature statistics",
+        page_icon=str(ICON),
+        layout="wide",
+        initial_sidebar_state="collapsed" if present.is_on() else SIDEBAR,
+    )
+    return st.navigation(
+        [
+            st.Page(
+                f"pages/{stem}.py", title=stem.capitalize(), icon=icon, default=stem == "overview"
+            )
+            for stem, icon in PAGES.items()
+        ],
+        position="top",
+    )

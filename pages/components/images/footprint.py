@@ -1,0 +1,215 @@
+"""Where in the pictures a channel is large over the whole data set, and what it answers to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from analysis.payload.extras import ExtraTable, Floats, Part
+from analysis.read.places.footprint import (
+    SENTENCES,
+    SINGLE_SENTENCES,
+    Footprint,
+    describe_footprint,
+    describe_spread,
+    label_kind,
+    measure_spread,
+    summarise_footprints,
+)
+from analysis.show.figures.footprints import COLUMNS, build_footprint_map, build_footprint_multiples
+from analysis.show.figures.theme import describe_unit
+from analysis.vocabulary import Representation, TokenRole
+from pages.components.frame.picker import Version
+from pages.components.images import peaks as peak_view
+from pages.components.shared import controls, downloads, selection
+
+ROWS_EACH = 8
+"""Lines of text that a row of small maps is as high as."""
+
+
+def show(version: Version, extras: ExtraTable) -> None:
+    """Show what the chosen channel answers to, its map over the patch grid, and the others'."""
+    table = version.table
+    role = peak_view.choose_role(extras)
+    layer = controls.choose_layer(table)
+    cell = peak_view.read_cell(table, extras, layer, role)
+    with st.container(horizontal=True, gap="medium"):
+        channel = peak_view.choose_channel(cell)
+        k = controls.choose_k(table.channels)
+    top = cell.order[:k]
+    single, groups, tokens_per_image = role != TokenRole.PATCH, None, 1
+    if not single:
+        groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
+        tokens_per_image = round(table.count(layer, TokenRole.PATCH) / max(1, table.num_images))
+    frame = describe_footprint(
+        np.append(channel, top), cell.mean, cell.std, cell.max_abs, groups, tokens_per_image
+    )
+
+    st.subheader(f"Layer {layer}: channel {channel}, {peak_view.describe_role(role)} tokens")
+    _show_kind(frame.iloc[0], single)
+    if single:
+        st.caption("CLS and storage tokens have no place in the picture: no map.")
+    elif extras.has(Part.FOOTPRINT):
+        channels, maps = _read_maps(extras, table.position(layer))
+        _show_maps(channels, maps, channel, table.num_images)
+    else:
+        st.info(extras.why_absent(Part.FOOTPRINT), icon=":material/info:")
+
+    st.subheader(f"What the top {k} channels answer to")
+    rest = frame.iloc[1:]
+    st.markdown(summarise_footprints(rest, single=single))
+    _show_table(rest, single)
+    if groups is None and not single:
+        st.caption(extras.why_absent(Part.GROUPS))
+    downloads.show_csv(rest, "footprints")
+
+
+def _read_maps(extras: ExtraTable, place: int) -> tuple[np.ndarray, Floats]:
+    found = extras.footprint()
+    assert found is not None
+    return found[0][place], found[1][place]
+
+
+def _show_kind(row: pd.Series, single: bool) -> None:
+    between = row["between"]
+    known = not np.isnan(between)
+    bounds = f"80 % bounds: {row['between_low']:.0%} to {row['between_high']:.0%}. "
+    with st.container(horizontal=True):
+        st.metric("|mean| / std", f"{row['mean_over_std']:.3g}", border=True)
+        st.metric(
+            "Variance between images",
+            f"{between:.0%}" if known else "–",
+            border=True,
+            help="All of it: one token per image."
+            if single
+            else "Share of the variance that lies between the images' means. "
+            + (bounds if known else "")
+            + "Estimated from the means of eight image groups.",
+        )
+        st.metric(
+            "Variance within images",
+            f"{1 - between:.0%}" if known else "–",
+            border=True,
+            help="The rest: from patch to patch of one image.",
+        )
+        st.metric(
+            "Peak, in stds",
+            f"{row['peak_z']:.1f}",
+            border=True,
+            help="(max |x| − |mean|) / std: at least so far out.",
+        )
+    kind = Footprint(row["footprint"])
+    sentences = SINGLE_SENTENCES if single else SENTENCES
+    label = label_kind(kind, single=single).capitalize()
+    st.markdown(f"**{label}**: {sentences[kind]}")
+
+
+def _show_maps(channels: np.ndarray, maps: Floats, channel: int, images: int) -> None:
+    unit = describe_unit(Representation.PRE)
+    kept: list[int] = channels.tolist()
+    if channel in kept:
+        values = maps[kept.index(channel)]
+        spread = measure_spread(values)
+        if spread is not None:
+            st.markdown(describe_spread(spread))
+        downloads.show_figure(
+            build_footprint_map(values, value_label=f"mean |x|, {unit}", mode=downloads.mode()),
+            "footprint",
+            _to_frame([channel], values[None]),
+        )
+        if np.isfinite(values).any():
+            st.caption(_describe_span(values, images))
+    else:
+        st.info(
+            f"Of channel {channel} there is no map: a payload keeps those of the {len(kept)} "
+            "channels of a layer that were largest on its first images. Choose one of them below.",
+            icon=":material/info:",
+        )
+    st.subheader(f"The {len(kept)} channels with a map")
+    with st.container(horizontal=True, gap="small"):
+        for each in kept:
+            st.button(
+                str(each),
+                key=f"footprint of {each}",
+                type="primary" if each == channel else "secondary",
+                help=f"Show channel {each}.",
+                on_click=selection.remember,
+                args=("channel", str(each)),
+            )
+    downloads.show_figure(
+        build_footprint_multiples(channels, maps, selected=channel, mode=downloads.mode()),
+        "footprints of the layer",
+        _to_frame(kept, maps),
+        rows=ROWS_EACH * -(-len(kept) // COLUMNS),
+    )
+    st.caption("Each in units of its own largest patch: a constant is even, few patches are marks.")
+
+
+def _describe_span(values: Floats, images: int) -> str:
+    sentence = (
+        f"Mean |x| of the block output over {images} images. Colours span this channel's own "
+        f"values, {np.nanmin(values):.4g} to {np.nanmax(values):.4g}."
+    )
+    missing = int(np.isnan(values).sum())
+    return f"{sentence} {missing} patches were not counted." if missing else sentence
+
+
+def _to_frame(channels: Sequence[int], maps: Floats) -> pd.DataFrame:
+    count, rows, columns = maps.shape
+    channel, row, column = np.indices((count, rows, columns)).reshape(3, -1)
+    return pd.DataFrame(
+        {
+            "channel": np.asarray(channels)[channel],
+            "row": row,
+            "column": column,
+            "mean_abs": maps.reshape(-1),
+        }
+    )
+
+
+def _show_table(frame: pd.DataFrame, single: bool) -> None:
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    meaning = [
+        f"**{label_kind(kind, single=single)}**: {words}"
+        for kind, words in (SINGLE_SENTENCES if single else SENTENCES).items()
+    ]
+    percent = frame.assign(
+        **{key: 100 * frame[key] for key in ("between", "between_low", "between_high")},
+        footprint=[label_kind(Footprint(kind), single=single) for kind in frame["footprint"]],
+    )
+    percent["bounds"] = [
+        "" if np.isnan(low) else f"{low:.0f} to {high:.0f} %"
+        for low, high in zip(percent["between_low"], percent["between_high"], strict=True)
+    ]
+    st.dataframe(
+        percent,
+        hide_index=True,
+        key="footprints",
+        placeholder="–",
+        column_order=[
+            *("channel", "footprint", "mean_over_std", "peak_z"),
+            *(() if single else ("between", "bounds")),
+        ],
+        column_config={
+            "channel": number("Channel", format="%d"),
+            "footprint": text("Answers to", help="  \n".join(meaning)),
+            "mean_over_std": number("|mean| / std", format="%.2f"),
+            "peak_z": number(
+                "Peak, in stds",
+                format="%.1f",
+                help="(max |x| − |mean|) / std: at least so far out.",
+            ),
+            "between": number(
+                "Between images",
+                format="%.0f %%",
+                help="Share of the variance that lies between the images' means; the rest lies "
+                "within images. Estimated from the means of eight image groups.",
+            ),
+            "bounds": text(
+                "80 % bounds", help="Eight groups say little: the share may lie anywhere in here."
+            ),
+        },
+    )

@@ -1,0 +1,172 @@
+"""What to map: the choice of pictures, and of the network that they run through."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from analysis.errors import ImageError, InputError
+from analysis.files.read_only import is_read_only
+from analysis.jobs import list_heads, list_weights
+from analysis.jobs.maps import MapRequest, Picture, uploads_folder
+from analysis.jobs.maps.plan import FROZEN, MAX_IMAGES, find_head, find_weights, plan_maps
+from analysis.jobs.maps.store import forget_oldest
+from analysis.payload.discovery import allowed_roots
+from analysis.payload.extras import ExtraTable, Part
+from analysis.payload.table import StatsTable
+from analysis.read.places.photographs import MAX_BYTES, find_photograph, load_photograph
+from analysis.vocabulary import TokenRole
+from pages.components.frame.picker import Version
+from pages.components.shared import selection
+from pages.components.shared.text import plain
+
+OFFERED = 1000
+"""Training images in the menu."""
+
+MAX_UPLOADED_BYTES = 2**30
+"""Of all uploaded pictures that are kept; the oldest go first."""
+
+MEASURED = "measured"
+
+
+def choose(
+    version: Version, extras: ExtraTable, layer: int, channel: int
+) -> tuple[MapRequest, dict[Picture, str]] | None:
+    """Show the choices; return the request and the pictures' names, None without a picture.
+
+    Raises:
+        InputError: If a picture, the weights or the head cannot be read.
+    """
+    pictures = _choose_pictures(version, extras, layer, channel)
+    weights, head = _choose_network(version.table)
+    if not pictures:
+        return None
+    try:
+        request = plan_maps(version.table, list(pictures), channel, weights=weights, head=head)
+    except OSError as error:  # a file that goes while it is looked at
+        raise ImageError(f"{error.filename}: cannot be read ({error.strerror}).") from error
+    return request, pictures
+
+
+def _choose_pictures(
+    version: Version, extras: ExtraTable, layer: int, channel: int
+) -> dict[Picture, str]:
+    """Return the chosen pictures and their names; where the channel peaks if none is chosen."""
+    paths = extras.image_paths
+    argmax = extras.argmax(TokenRole.PATCH) if extras.has(Part.ARGMAX) else None
+    chosen = selection.choose_many(
+        "pictures",
+        "Images",
+        list(range(min(len(paths), OFFERED))),
+        limit=MAX_IMAGES,
+        format_func=paths.__getitem__,
+        help="Of the training set; where none is chosen, the one where the channel peaks.",
+    )
+    uploaded = [] if is_read_only() else _show_uploader()
+    if not chosen and not uploaded and argmax is not None:
+        peak = int(argmax[version.table.position(layer)][channel, 0])
+        chosen = [peak] if 0 <= peak < len(paths) else []
+    folder = selection.recall("images")
+    pictures: dict[Picture, str] = {}
+    for index in chosen:
+        path = find_photograph(paths[index], version.table.meta, folder)
+        try:
+            state = path.stat()
+            pictures[_identify(str(path), state.st_size, state.st_mtime_ns)] = paths[index]
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    for file in uploaded:
+        pictures[_keep(file, version)] = file.name
+    return pictures
+
+
+def _show_uploader() -> list[UploadedFile]:
+    return st.file_uploader(
+        "Or upload pictures",
+        type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"],
+        accept_multiple_files=True,
+        max_upload_size=MAX_BYTES // 2**20,
+        key="map uploads",
+        help=f"Up to {MAX_IMAGES} in all; kept in this server's cache.",
+    )
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _identify(path: str, size: int, mtime_ns: int) -> Picture:
+    del size, mtime_ns  # part of the key only
+    return Picture.of(Path(path))
+
+
+def _keep(file: UploadedFile, version: Version) -> Picture:
+    """Keep an uploaded picture for the process that maps it; refuse what is none."""
+    content = file.getvalue()
+    load_photograph(content, version.table.run.get("image_size") or (64, 64))
+    digest = hashlib.sha256(content).hexdigest()
+    path = uploads_folder() / digest
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = path.with_suffix(".tmp")
+            temporary.write_bytes(content)
+            temporary.replace(path)
+            forget_oldest(path.parent, "*", MAX_UPLOADED_BYTES, keep=path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be kept ({error.strerror or error}).") from error
+    return Picture(path, digest)
+
+
+def _choose_network(table: StatsTable) -> tuple[str | None, str | None]:
+    """Return the weights and the head that were chosen in place of the measured ones."""
+    root = allowed_roots()[0]
+    names = {"weights": _name(find_weights, table), "head": _name(find_head, table)}
+
+    def label(name: str, option: str) -> str:
+        if option == FROZEN and name == "head":
+            return "none: the frozen backbone only"
+        return option if option != MEASURED else f"as measured: {names[name]}"
+
+    chosen = {name: selection.recall(name) or MEASURED for name in names}
+    shown = [names[name] if path == MEASURED else path for name, path in chosen.items()]
+    measured = ", as measured" if set(chosen.values()) == {MEASURED} else ""
+    with st.expander(
+        plain(f"Network: {shown[0]}, head {shown[1]}{measured}"),
+        icon=":material/account_tree:",
+        expanded="?" in names.values(),
+        key="map network",
+    ):
+        left, right = st.columns(2)
+        help_text = "Choose or type a path below the project dir to run another one."
+        with left:
+            weights = selection.choose_or_type(
+                "weights",
+                "Backbone weights",
+                [MEASURED, *map(str, list_weights(root))],
+                default=MEASURED,
+                format_func=lambda option: label("weights", option),
+                help=help_text,
+            )
+        with right:
+            head = selection.choose_or_type(
+                "head",
+                "Head weights (LoRA)",
+                [MEASURED, FROZEN, *map(str, list_heads(root))],
+                default=MEASURED,
+                format_func=lambda option: label("head", option),
+                help=help_text,
+            )
+    if {"weights": weights, "head": head} != chosen:
+        st.rerun()  # for the line above the fields
+    return (None if weights == MEASURED else weights), (None if head == MEASURED else head)
+
+
+def _name(find: Callable[[StatsTable], Path | None], table: StatsTable) -> str:
+    """Return folder and name of the file that was measured, "?" where it is not here."""
+    try:
+        path = find(table)
+    except InputError:
+        return "?"
+    return "none" if path is None else f"{path.parent.name}/{path.name}"

@@ -1,0 +1,247 @@
+"""A channel over single pictures: at every layer, with the adapter and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from analysis.errors import ImageError, InputError
+from analysis.files.read_only import is_read_only
+from analysis.jobs.maps import (
+    Arm,
+    MapRequest,
+    Picture,
+    RunState,
+    TokenMaps,
+    find_run,
+    load_maps,
+    prepare_run,
+    start_run,
+    stop_run,
+)
+from analysis.payload.extras import ExtraTable
+from analysis.read.places.photographs import load_photograph, to_jpeg, to_png
+from analysis.show.figures.maps import MapPanel, build_map_animation, build_prefix_curves
+from analysis.show.figures.theme import describe_unit
+from analysis.vocabulary import TokenRole
+from pages.components.frame.picker import Version
+from pages.components.images import map_request
+from pages.components.images import peaks as peak_view
+from pages.components.shared import controls, downloads, selection
+from pages.components.shared.text import plain
+
+POLL_SECONDS = 0.5
+
+ROWS_OF_SQUARE = 64
+"""Lines of text that a figure of one square map is as high as."""
+
+SHOWN = {"channel": "Channel", "norm": "Token norm", "components": "Principal components"}
+SHOWN_HELP = (
+    "**Channel**: the chosen channel at every patch. **Token norm**: the L2 norm over all "
+    "channels. **Principal components**: the first three of the layer's patch tokens as red, green "
+    "and blue; their signs follow the layer before."
+)
+ARM_LABELS = {Arm.ADAPTER: "with the adapter", Arm.FROZEN: "frozen backbone"}
+
+
+def show(version: Version, extras: ExtraTable) -> None:
+    """Show the choice of pictures, the run that computes their maps, and the maps."""
+    table = version.table
+    layer = controls.choose_layer(table)
+    cell = peak_view.read_cell(table, extras, layer, TokenRole.PATCH)
+    channel = peak_view.choose_channel(cell)
+    try:
+        chosen = map_request.choose(version, extras, layer, channel)
+    except InputError as error:
+        st.warning(plain(str(error)), icon=":material/broken_image:")
+        if isinstance(error, ImageError) or selection.recall("images"):
+            peak_view.choose_folder()
+        return
+    if chosen is None:
+        st.info("Choose images of the training set, or upload some.", icon=":material/info:")
+        return
+    request, pictures = chosen
+    if request.missing():
+        _show_run(request)
+    there = [picture for picture in request.pictures if _find_results(request, picture)]
+    if there:
+        _show_maps(
+            version, request, {picture: pictures[picture] for picture in there}, layer, channel
+        )
+
+
+def _find_results(request: MapRequest, picture: Picture) -> list[Arm]:
+    """Return the networks whose maps of a picture are there."""
+    return [arm for arm in request.arms if request.result_path(picture, arm).exists()]
+
+
+def _show_run(request: MapRequest) -> None:
+    """Say what has become of the request, and offer to start it."""
+    run = find_run(request)
+    if run is not None and run.is_live:
+        st.fragment(_poll, run_every=POLL_SECONDS)(request, len(request.missing()))
+        return
+    if is_read_only():
+        st.info(
+            "Read-only server: maps that were computed before are shown, new ones cannot be asked "
+            "for.",
+            icon=":material/lock:",
+        )
+        return
+    prepare_run(request)
+    missing, total = len(request.missing()), len(request.arms) * len(request.pictures)
+    if run is not None and run.state is RunState.FAILED:
+        st.error(f"Failed: {plain(str(run.error))}", icon=":material/error:")
+    elif run is not None and run.state is RunState.STOPPED:
+        st.info(f"Stopped; {missing} of {total} maps are missing.", icon=":material/stop_circle:")
+    else:
+        images = "One image" if len(request.pictures) == 1 else f"{len(request.pictures)} images"
+        arms = "with the adapter and without it" if Arm.ADAPTER in request.arms else "frozen"
+        st.markdown(
+            f"{images} through the backbone, {arms}, on this machine's CPU. The result is kept."
+        )
+    label = "Compute the maps" if missing == total else f"Compute the missing maps ({missing})"
+    if st.button(label, type="primary", icon=":material/play_arrow:"):
+        _do(start_run, request)
+
+
+def _poll(request: MapRequest, missing: int) -> None:
+    """Show how far a run is; show the whole page again when there is more to see."""
+    run = find_run(request)
+    if run is None or not run.is_live or len(request.missing()) < missing:
+        st.rerun()
+    share = run.done / run.total if run.total else 0.0
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.progress(share, text=f"{run.done} of {run.total or '…'} maps: {plain(run.message)}")
+        if is_read_only():
+            return
+        stopping = run.state is RunState.STOPPING
+        label = "Stopping …" if stopping else "Stop"
+        if st.button(label, icon=":material/stop:", disabled=stopping, key="stop maps"):
+            _do(stop_run, request)
+
+
+def _do(action: Callable[[MapRequest], None], request: MapRequest) -> None:
+    try:
+        action(request)
+    except InputError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    else:
+        st.rerun()
+
+
+def _describe_network(
+    request: MapRequest, maps: Mapping[Arm, TokenMaps], run: Mapping[str, Any], *, adapted: bool
+) -> None:
+    """Say whether files that were chosen are those that were measured."""
+    if request.is_as_measured:
+        return
+    digests: dict[str, Any] = {"weights": run.get("weights_sha256")}
+    if Arm.ADAPTER in maps or Arm.ADAPTER not in request.arms:  # else its turn comes
+        digests["adapter"] = run.get("adapter_sha256") if adapted else ""
+    weights, adapter = next(iter(maps.values())).sources.tolist()
+    found: dict[str, str] = {"weights": weights, "adapter": adapter}
+    others = [what for what, digest in digests.items() if digest not in (None, found[what])]
+    if others:
+        what = " and ".join(others)
+        st.warning(f"Not the network that was measured: other {what}.", icon=":material/warning:")
+    elif None in digests.values():
+        st.caption("This payload does not say which files were measured: they may be others.")
+    else:
+        st.caption("The chosen files are those that were measured.")
+
+
+def _show_maps(
+    version: Version, request: MapRequest, pictures: dict[Picture, str], layer: int, channel: int
+) -> None:
+    table = version.table
+    with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+        shown = selection.choose(
+            "map",
+            "Map",
+            list(SHOWN),
+            default="channel",
+            format_func=SHOWN.__getitem__,
+            help=SHOWN_HELP,
+        )
+        representation = controls.choose_representation()
+    picture = next(iter(pictures))
+    if len(pictures) > 1:
+        names = {each.sha256[:12]: each for each in pictures}
+        key = selection.choose(
+            "picture",
+            "Image",
+            list(names),
+            default=picture.sha256[:12],
+            format_func=lambda key: pictures[names[key]],
+        )
+        picture = names[key]
+    try:
+        arms = _find_results(request, picture)
+        maps = {arm: load_maps(request.result_path(picture, arm)) for arm in arms}
+        pixels = load_photograph(picture.path, request.image_size, table.run.get("network_size"))
+    except InputError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    adapted = bool(table.backbone.get("used_lora"))
+    _describe_network(request, maps, table.run, adapted=adapted)
+    first = next(iter(maps.values()))
+    unit = describe_unit(representation)
+    layers = np.arange(first.num_layers)
+
+    def panel(arm: Arm, found: TokenMaps) -> MapPanel:
+        title = ARM_LABELS[arm]
+        if shown == "components":
+            return MapPanel(title, pictures=[*map(to_png, found.components(representation))])
+        if shown == "norm":
+            return MapPanel(title, found.patches(found.norm(representation)))
+        return MapPanel(title, found.patches(found.channel(representation, channel)))
+
+    labels = {"channel": f"channel {channel}, {unit}", "norm": f"token norm, {unit}"}
+    downloads.show_figure(
+        build_map_animation(
+            [panel(arm, found) for arm, found in maps.items()],
+            layers,
+            (int(first.grid[0]), int(first.grid[1])),
+            photograph=to_jpeg(pixels),
+            value_label=labels.get(shown, ""),
+            first=layer,
+            signed=shown == "channel",
+            mode=downloads.mode(),
+        ),
+        "maps",
+        rows=round(ROWS_OF_SQUARE / len(maps) * int(first.grid[0]) / int(first.grid[1])),
+    )
+    st.caption(
+        f"{plain(pictures[picture])}, as the network saw it. Colours span each layer's own values"
+        + (", on either side of their median." if shown == "channel" else ".")
+    )
+    if shown == "components":
+        shares = " · ".join(
+            f"{ARM_LABELS[arm]}: "
+            + ", ".join(f"{share:.0%}" for share in found.shares(representation)[layer])
+            for arm, found in maps.items()
+        )
+        st.caption(f"Share of the patches' variance in red, green, blue at layer {layer}: {shares}")
+        return
+    st.subheader("In the tokens without a place")
+    downloads.show_figure(
+        build_prefix_curves(
+            [
+                (
+                    found.norm(representation)
+                    if shown == "norm"
+                    else found.channel(representation, channel)
+                )[:, : found.n_prefix]
+                for found in maps.values()
+            ],
+            [ARM_LABELS[arm] for arm in maps],
+            layers,
+            value_label=labels[shown],
+            mode=downloads.mode(),
+        ),
+        "registers",
+    )

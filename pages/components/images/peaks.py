@@ -1,0 +1,233 @@
+"""Where a channel is largest: the picture with that patch outlined, and which channels share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from analysis.errors import ConfigError, ImageError
+from analysis.payload.extras import ExtraTable, Part
+from analysis.payload.table import StatsTable
+from analysis.read.places.peaks import describe_peaks, group_peaks
+from analysis.read.places.photographs import (
+    are_measured,
+    crop_patch,
+    find_photograph,
+    load_photograph,
+    outline_patch,
+)
+from analysis.vocabulary import Representation, Statistic, TokenRole
+from pages.components.frame.picker import Version
+from pages.components.shared import controls, downloads, selection
+from pages.components.shared.text import plain
+
+OFFERED = 500
+"""Channels in the menu, the largest first; one that a link names is offered too."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The block output of one layer and role, channel by channel: ``[channels]`` each."""
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    max_abs: NDArray[np.float32]
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Return the channels, largest max |x| first."""
+        return np.argsort(-self.max_abs, kind="stable")
+
+
+def show(version: Version, extras: ExtraTable) -> None:
+    """Show where the chosen channel peaks, and whether the top channels of the layer share it."""
+    for part in (Part.ARGMAX, Part.IMAGES, Part.RANGE):
+        if not extras.has(part):
+            st.info(extras.why_absent(part), icon=":material/info:")
+            return
+    table = version.table
+    role = choose_role(extras)
+    layer = controls.choose_layer(table)
+    cell = read_cell(table, extras, layer, role)
+    with st.container(horizontal=True, gap="medium"):
+        channel = choose_channel(cell)
+        k = controls.choose_k(table.channels)
+    folder = selection.recall("images")
+
+    place = table.position(layer)
+    argmax, ends = extras.argmax(role), extras.value_range(Representation.PRE, role)
+    assert argmax is not None
+    assert ends is not None
+    places, (lowest, highest) = argmax[place], ends[place][:, channel]
+    image, patch = (int(index) for index in places[channel])
+    value = float(highest if highest >= -lowest else lowest)
+    std = float(cell.std[channel])
+    z = (value - float(cell.mean[channel])) / std if std else float("nan")
+    path = extras.image_paths[image] if 0 <= image < len(extras.image_paths) else ""
+
+    st.subheader(f"Layer {layer}: channel {channel}, {describe_role(role)} tokens")
+    with st.container(horizontal=True):
+        st.metric("Value at the peak", f"{value:+.4g}", border=True, help="Of the block output.")
+        st.metric(
+            "z-score",
+            f"{z:+.1f}" if std else "–",
+            border=True,
+            help="Stds away from the channel's mean over the same tokens of all images.",
+        )
+        st.metric(
+            "Image",
+            f"#{image}",
+            border=True,
+            help=f"{plain(path)}, in the list of {len(extras.image_paths)} images from 0.",
+        )
+        if patch >= 0 and extras.grid:
+            row, column = divmod(patch, extras.grid[1])
+            st.metric(
+                "Patch (row, column)",
+                f"{row}, {column}",
+                border=True,
+                help=f"Index {patch}, from 0.",
+            )
+    _show_picture(version, extras.image_paths, image, patch, folder)
+
+    st.subheader(f"Where the top {k} channels peak")
+    columns = extras.grid[1] if extras.grid and patch >= 0 else None
+    shared = group_peaks(cell.order[:k], places, list(extras.image_paths), columns)
+    st.markdown(plain(describe_peaks(shared)))
+    _show_places(shared, patch >= 0)
+
+
+def choose_role(extras: ExtraTable) -> str:
+    """Show the choice among all roles that were measured, storage tokens included."""
+    storage = extras.storage_roles if extras.has(Part.STORAGE) else ()
+    return selection.choose(
+        "role",
+        "Tokens",
+        [*map(str, TokenRole), *storage],
+        default=TokenRole.PATCH.value,
+        format_func=describe_role,
+        help="Storage tokens (registers) take part in attention but stand for no patch.",
+    )
+
+
+def describe_role(role: str) -> str:
+    """Return the name of a role for people."""
+    if role == TokenRole.CLS:
+        return "CLS"
+    return role.replace("_", " ")
+
+
+def read_cell(table: StatsTable, extras: ExtraTable, layer: int, role: str) -> Cell:
+    """Return mean, std and max |x| of the block output, also of storage tokens."""
+    if role in list(TokenRole):
+        known = (
+            table.get(layer, Representation.PRE, TokenRole(role), statistic)
+            for statistic in Statistic
+        )
+        return Cell(*known)
+    stored = extras.storage(Representation.PRE, role)
+    assert stored is not None
+    return Cell(*stored[table.position(layer)])
+
+
+def choose_channel(cell: Cell) -> int:
+    """Show the choice of a channel, the largest first."""
+    order = cell.order[:OFFERED].tolist()
+    wanted = selection.recall("channel") or ""
+    if wanted.isdecimal() and int(wanted) < len(cell.max_abs) and int(wanted) not in order:
+        order.append(int(wanted))
+    return selection.choose(
+        "channel",
+        "Channel",
+        order,
+        default=order[0],
+        format_func=lambda channel: f"{channel} · max |x| {cell.max_abs[channel]:.4g}",
+        help="Sorted by max |x| of the block output at this layer; type a number to find it.",
+        menu_width=240,
+    )
+
+
+def choose_folder() -> None:
+    """Show a line for the folder that the images lie in on this machine; look there at once."""
+    used = selection.recall("images") or None
+    typed = selection.type_text(
+        "images",
+        "Folder of the images",
+        placeholder="where data.root is on this machine",
+        help="Below the project dir, or a folder that DASHBOARD_ROOTS names.",
+    )
+    if typed != used:
+        st.rerun()
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _are_measured(
+    fingerprint: tuple[str, int, int],
+    folder: str | None,
+    _paths: Sequence[str],
+    _meta: Mapping[str, Any],
+) -> bool | None:
+    del fingerprint  # part of the key only
+    return are_measured(_paths, _meta, folder)
+
+
+def _show_picture(
+    version: Version, paths: Sequence[str], image: int, patch: int, folder: str | None
+) -> None:
+    path = paths[image] if 0 <= image < len(paths) else ""
+    run = version.table.run
+    try:
+        file = find_photograph(path, version.table.meta, folder)
+        size = run.get("image_size") or run.get("network_size")
+        if size is None:
+            raise ImageError("This payload does not say how its images were resized.")
+        pixels = load_photograph(file, size, run.get("network_size"))
+        if patch < 0:
+            st.image(pixels, caption=path)
+            st.caption("CLS and storage tokens have no place in the picture.")
+            return
+        whole, zoomed = outline_patch(pixels, patch), crop_patch(pixels, patch)
+    except (ConfigError, ImageError) as error:
+        st.warning(plain(str(error)), icon=":material/broken_image:")
+        choose_folder()
+        return
+    if _are_measured(version.ref.fingerprint, folder, paths, version.table.meta) is False:
+        st.warning(
+            "The images here are not those that were measured: their sizes differ. The patch may "
+            "show something else.",
+            icon=":material/warning:",
+        )
+    left, right = st.columns([3, 1])
+    left.image(whole, caption=f"{path}, as the network saw it", width="stretch")
+    with left:
+        downloads.offer_picture(whole, f"peak in {Path(path).stem}")
+    right.image(zoomed, caption="The patch and its neighbours, pixel by pixel", width="stretch")
+    if folder:
+        choose_folder()
+
+
+def _show_places(shared: pd.DataFrame, placed: bool) -> None:
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    place = (["row", "column"] if "row" in shared else ["patch"]) if placed else []
+    st.dataframe(
+        shared,
+        hide_index=True,
+        key="peaks",
+        column_order=["path", *place, "count", "channels"],
+        column_config={
+            "path": text("Image"),
+            "patch": number("Patch", format="%d", help="Index, row by row."),
+            "row": number("Row", format="%d", width="small", help="Of the patch, from 0."),
+            "column": number("Column", format="%d", width="small", help="Of the patch."),
+            "count": number("Channels that peak here", format="%d"),
+            "channels": text("Which", width="large"),
+        },
+    )
+    downloads.show_csv(shared, "peaks")

@@ -1,0 +1,59 @@
+"""Whether the outliers of CLS, patches and registers are the same channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from analysis.payload.extras import Part
+from analysis.payload.table import STATISTICS
+from analysis.read.outliers import Score
+from analysis.read.role_overlap import compare_roles
+from analysis.show.figures.theme import role_label
+from analysis.vocabulary import Representation, TokenRole
+from pages.components.frame.picker import Version
+from pages.components.shared import channel_links, derived, downloads, fairness
+from pages.components.shared import tables as frames
+
+
+def show(
+    version: Version, layer: int, representation: Representation, score: Score, threshold: float
+) -> None:
+    """Show which channels are outliers in which token roles of a layer."""
+    table = version.table
+    statistics = {
+        str(role): np.stack([table.get(layer, representation, role, s) for s in STATISTICS])
+        for role in TokenRole
+    }
+    extras = derived.read_extras(version.ref)
+    for role in extras.storage_roles:
+        values = extras.storage(representation, role)
+        if values is not None:
+            statistics[role] = values[table.position(layer)]
+    overlap = compare_roles(statistics, score, threshold)
+    counts = ", ".join(
+        f"{int(mask.sum()):,} ({role_label(role)})" for role, mask in overlap.outliers.items()
+    )
+    st.markdown(f"Outliers: {counts}.")
+    if len(statistics) == len(TokenRole):
+        st.caption(extras.why_absent(Part.STORAGE))
+    if overlap.frame.empty:
+        st.info("No role has an outlier here.", icon=":material/info:")
+        return
+    with_patches = overlap.jaccard[TokenRole.PATCH.value].to_numpy()
+    shares = [
+        f"{share:.2f} ({role_label(role)})"
+        for role, share in zip(overlap.outliers, with_patches, strict=True)
+        if role != TokenRole.PATCH and np.isfinite(share)
+    ]
+    if shares:
+        st.markdown(
+            "Overlap with the patches' outliers (Jaccard index: 1 the same channels, 0 none "
+            f"common): {', '.join(shares)}."
+        )
+    tokens = {role_label(role): table.count(layer, role) for role in TokenRole}
+    if len(statistics) > len(TokenRole):
+        tokens["each register"] = table.count(layer, TokenRole.CLS)  # one per image too
+    fairness.warn_of_roles(tokens)
+    channel_links.follow(frames.show_role_overlap(overlap))
+    downloads.show_csv(overlap.frame, "role overlap")

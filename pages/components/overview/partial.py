@@ -1,0 +1,43 @@
+"""How certain the numbers of an extraction are that still runs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.payload.extras import Part
+from analysis.read.compare.standard_error import tabulate_errors
+from analysis.read.outliers import rank_channels
+from analysis.vocabulary import Representation, TokenRole
+from pages.components.frame.picker import Version
+from pages.components.shared import cache
+
+TOP = 10
+
+
+def show(version: Version) -> None:
+    """Show the top channels of the last layer with the standard errors of mean and std."""
+    table, layer = version.table, int(version.table.layers[-1])
+    st.subheader(f"How certain the top {TOP} channels of layer {layer} are by now")
+    extras = cache.read_extras(version.ref)
+    groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
+    if groups is None:
+        st.info(extras.why_absent(Part.GROUPS), icon=":material/info:")
+        return
+    top = rank_channels(table, layer, Representation.PRE, TokenRole.PATCH, k=TOP).frame["channel"]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        tabulate_errors(groups, top.to_numpy()),
+        hide_index=True,
+        key="certainty",
+        column_config={
+            "channel": number("Channel", format="%d"),
+            "mean": number("mean", format="%.4g"),
+            "mean_error": number("± (standard error)", format="%.2g"),
+            "std": number("std", format="%.4g"),
+            "std_error": number("± (standard error) ", format="%.2g"),
+        },
+    )
+    st.caption(
+        "Block output, patch tokens. The errors are told from eight groups of images, since tokens "
+        "of one image resemble each other. max |x| has none: it only grows with more images."
+    )

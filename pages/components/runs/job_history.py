@@ -1,0 +1,117 @@
+"""The extractions that were asked for, as a table to pick one from, and the one that is picked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from analysis.errors import InputError
+from analysis.jobs import Job, JobState, can_resume, delete_job, is_read_only, restart_job
+from pages.components.frame import job_panel, picker
+from pages.components.runs import confirm
+from pages.components.shared.text import format_duration, plain, shorten_path
+
+MARKS = {
+    JobState.WAITING: "◌ waiting",
+    JobState.PREPARING: "◔ preparing",
+    JobState.RUNNING: "◑ running",
+    JobState.SAVING: "◕ saving",
+    JobState.DONE: "✓ done",
+    JobState.FAILED: "✗ failed",
+    JobState.CANCELLED: "– cancelled",
+}
+
+
+def choose(jobs: Sequence[Job]) -> Job:
+    """Show the jobs, latest first, and return the one whose row is picked, or else the latest."""
+    frame = pd.DataFrame(
+        {
+            "state": [MARKS[job.state] for job in jobs],
+            "title": [job.title for job in jobs],
+            "images": [f"{job.done} of {job.total}" for job in jobs],
+            "device": [job.device for job in jobs],
+            "asked": [datetime.fromtimestamp(job.created, UTC) for job in jobs],
+            "took": [_took(job) for job in jobs],
+            "output": [shorten_path(job.output, Path.cwd()) for job in jobs],
+        }
+    )
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"jobs {jobs[0].id} {len(jobs)}",  # a row picked in another list means another job
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
+        column_config={
+            "state": st.column_config.TextColumn("State", width="small"),
+            "title": st.column_config.TextColumn("Version"),
+            "images": st.column_config.TextColumn("Images"),
+            "device": st.column_config.TextColumn("Device", width="small"),
+            "asked": st.column_config.DatetimeColumn("Asked for (UTC)", format="YYYY-MM-DD HH:mm"),
+            "took": st.column_config.TextColumn("Took", width="small"),
+            "output": st.column_config.TextColumn("Payload", width="large"),
+        },
+    )
+    rows = event["selection"]["rows"]
+    return jobs[rows[0]] if rows and rows[0] < len(jobs) else jobs[0]
+
+
+def show(job: Job) -> None:
+    """Show one job: why it failed, its command, the end of its log."""
+    st.subheader(f"{plain(job.title)}: {job.state.value}")
+    if job.error:
+        st.error(plain(job.error), icon=":material/error:")
+    with st.container(horizontal=True):
+        if (
+            job.state is JobState.DONE
+            and job.output.exists()
+            and st.button("Show its payload", icon=":material/visibility:")
+        ):
+            picker.pick(job.output)
+            st.switch_page("pages/overview.py")
+        if not job.is_live and not is_read_only():
+            _show_actions(job)
+    st.caption("The same from a terminal")
+    st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
+    st.caption("End of the log")
+    st.code(job.read_log(40) or "Nothing yet.", language=None, wrap_lines=True)
+
+
+def _show_actions(job: Job) -> None:
+    """Show what can be done with a job that has ended."""
+    resume = can_resume(job) and st.button(
+        "Go on",
+        key=f"resume {job.id}",
+        icon=":material/resume:",
+        help="Measure the images that are left; what had been counted is kept.",
+    )
+    again = st.button(
+        "Start again",
+        key=f"again {job.id}",
+        icon=":material/replay:",
+        help="The same extraction from its first image. A payload that is there stays.",
+    )
+    delete = confirm.ask_twice(
+        "Delete",
+        f"job {job.id}",
+        f"Delete this entry with its log? The payload of {plain(job.title)} stays."
+        + (" What it had counted is deleted too." if can_resume(job) else ""),
+    )
+    try:
+        if resume or again:
+            job_panel.watch(restart_job(job, resume=bool(resume)))
+            st.rerun(scope="app")
+        if delete:
+            delete_job(job)
+            st.rerun(scope="app")
+    except InputError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+
+
+def _took(job: Job) -> str:
+    return "" if job.seconds is None else format_duration(job.seconds)

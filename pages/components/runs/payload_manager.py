@@ -1,0 +1,137 @@
+"""The payloads that are there, to be renamed, noted, hidden, pinned and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from analysis.errors import InputError
+from analysis.jobs import is_read_only
+from analysis.payload.annotations import (
+    MAX_NAME,
+    MAX_NOTE,
+    Annotation,
+    Annotations,
+    annotate,
+    delete_payload,
+    pin_baseline,
+)
+from analysis.payload.discovery import PayloadRef
+from pages.components.frame import picker
+from pages.components.runs import confirm
+from pages.components.shared import cache
+from pages.components.shared.text import format_bytes, plain, shorten_path
+
+
+def show() -> None:
+    """Show every payload below the allowed roots, also hidden ones, and what one can do with it."""
+    refs, said = cache.find_payloads(), cache.read_annotations()
+    if not refs:
+        st.caption("No payload found yet.")
+        return
+    ref = _choose(refs, said)
+    about, is_baseline = said.of(ref.path), ref.path == said.baseline
+    st.markdown(f"**{plain(about.name or ref.name)}**")
+    if is_read_only():
+        st.caption(plain(about.note or "") or "No note.")
+        return
+    try:
+        if _show_form(ref, about) or _show_actions(ref, about, is_baseline):
+            cache.forget_lists()
+            st.rerun()
+    except InputError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+
+
+def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
+    frame = pd.DataFrame(
+        {
+            "name": [said.of(ref.path).name or ref.name for ref in refs],
+            "marks": [_mark(ref, said) for ref in refs],
+            "images": pd.array([ref.facts.num_images for ref in refs], dtype="Int64"),
+            "size": [format_bytes(ref.size) for ref in refs],
+            "measured": [ref.created.astimezone(UTC) for ref in refs],
+            "note": [said.of(ref.path).note or "" for ref in refs],
+            "file": [shorten_path(ref.path, Path.cwd()) for ref in refs],
+        }
+    )
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"payloads {len(refs)} {refs[0].key}",
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
+        column_config={
+            "name": st.column_config.TextColumn("Name"),
+            "marks": st.column_config.TextColumn("Marks", width="small"),
+            "images": st.column_config.NumberColumn("Images", width="small"),
+            "size": st.column_config.TextColumn("Size", width="small"),
+            "measured": st.column_config.DatetimeColumn(
+                "Measured (UTC)", format="YYYY-MM-DD HH:mm"
+            ),
+            "note": st.column_config.TextColumn("Note"),
+            "file": st.column_config.TextColumn("File", width="large"),
+        },
+    )
+    rows = event["selection"]["rows"]
+    return refs[rows[0]] if rows and rows[0] < len(refs) else refs[0]
+
+
+def _mark(ref: PayloadRef, said: Annotations) -> str:
+    marks = {"baseline": ref.path == said.baseline, "hidden": said.of(ref.path).hidden}
+    return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
+def _show_form(ref: PayloadRef, about: Annotation) -> bool:
+    """Show the fields for name and note; return whether they were saved."""
+    with st.form(f"annotate {ref.key}", border=False):
+        name = st.text_input(
+            "Name",
+            about.name or "",
+            max_chars=MAX_NAME,
+            placeholder=ref.name,
+            help="Shown instead of the version, everywhere; the payload itself is not changed.",
+        )
+        note = st.text_area("Note", about.note or "", max_chars=MAX_NOTE, height=90)
+        if not st.form_submit_button("Save", icon=":material/save:"):
+            return False
+    annotate(ref.path, replace(about, name=name, note=note))
+    return True
+
+
+def _show_actions(ref: PayloadRef, about: Annotation, is_baseline: bool) -> bool:
+    """Show what can be done with a payload; return whether anything was."""
+    with st.container(horizontal=True):
+        if st.button("Show it", key=f"show {ref.key}", icon=":material/visibility:"):
+            picker.pick(ref.path)
+            st.switch_page("pages/overview.py")
+        if st.button(
+            "Unpin" if is_baseline else "Pin as baseline",
+            key=f"pin {ref.key}",
+            icon=":material/keep:",
+            help="The baseline is what others are compared with unless you choose otherwise.",
+        ):
+            pin_baseline(None if is_baseline else ref.path)
+            return True
+        if st.button(
+            "Unhide" if about.hidden else "Hide",
+            key=f"hide {ref.key}",
+            icon=":material/visibility_off:",
+            help="A hidden payload is not offered in the sidebar; links to it still work.",
+        ):
+            annotate(ref.path, replace(about, hidden=not about.hidden))
+            return True
+        if confirm.ask_twice(
+            "Delete",
+            f"payload {ref.key}",
+            f"Delete {plain(str(ref.path))} with its log? It cannot be brought back.",
+        ):
+            delete_payload(ref.path)
+            return True
+    return False

@@ -1,0 +1,198 @@
+"""The choices that several pages share: layer, representation, token role, statistic, score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from analysis.payload.table import Aggregate, StatsTable
+from analysis.read.outliers import DEFAULT_THRESHOLDS, SCORE_HELP, SCORE_LABELS, SCORE_UNITS, Score
+from analysis.show.figures.axes import Scale
+from analysis.show.figures.theme import (
+    REPRESENTATION_LABELS,
+    ROLE_LABELS,
+    STATISTIC_LABELS,
+    describe_unit,
+)
+from analysis.vocabulary import Representation, Statistic, TokenRole
+from pages.components.shared import selection
+
+REPRESENTATION_HELP = (
+    "**Block output** (pre) is what a block returns, before any norm. **Per-layer LN** passes it "
+    "through a fresh LayerNorm without parameters. **Global LN** passes it through the model's one "
+    "output LayerNorm, which was trained for the last layer only."
+)
+ROLE_HELP = "The CLS token, or all patch tokens of all images pooled. Registers belong to neither."
+STATISTIC_HELP = (
+    "Per channel over all tokens: the mean, the standard deviation, or the largest absolute value. "
+    "The last grows with the number of tokens, so that patch and CLS are not comparable in it."
+)
+AGGREGATE_HELP = (
+    "How one number is made of all channels of a layer. **p90**, **p99**: that share of the "
+    "channels is below it. **std**: the standard deviation over channels. Of the mean its size "
+    "|mean| is taken, unless *Signed* is on."
+)
+SCALE_HELP = (
+    "**symlog** is logarithmic on both sides of zero and has a place for zero itself; below a "
+    "thousandth of the largest value's decade it is about linear."
+)
+
+
+def choose_layer(table: StatsTable, among: Iterable[int] | None = None) -> int:
+    """Show the choice of a layer, of all or of some; the last one at first."""
+    layers = [int(layer) for layer in (table.layers if among is None else among)]
+    return selection.choose_on_slider(
+        "layer", "Layer", layers, default=layers[-1], help="Index of the block, from 0."
+    )
+
+
+def choose_representation() -> Representation:
+    """Show the choice of a representation; the block output at first."""
+    return selection.choose(
+        "representation",
+        "Representation",
+        list(Representation),
+        default=Representation.PRE,
+        format_func=REPRESENTATION_LABELS.__getitem__,
+        help=REPRESENTATION_HELP,
+    )
+
+
+def choose_representations() -> list[Representation]:
+    """Show the choice of several representations; all at first."""
+    return selection.choose_some(
+        "representations",
+        "Representations",
+        list(Representation),
+        format_func=REPRESENTATION_LABELS.__getitem__,
+        help=REPRESENTATION_HELP,
+    )
+
+
+def choose_role() -> TokenRole:
+    """Show the choice of a token role; patches at first."""
+    return selection.choose(
+        "role",
+        "Tokens",
+        list(TokenRole),
+        default=TokenRole.PATCH,
+        format_func=ROLE_LABELS.__getitem__,
+        help=ROLE_HELP,
+    )
+
+
+def choose_roles() -> list[TokenRole]:
+    """Show the choice of several token roles; all at first."""
+    return selection.choose_some(
+        "roles",
+        "Tokens",
+        list(TokenRole),
+        format_func=ROLE_LABELS.__getitem__,
+        help=ROLE_HELP,
+    )
+
+
+def choose_scale(*, signed: bool = False) -> Scale:
+    """Show the choice of the axis; for signed values it is linear or symlog, at first linear."""
+    options = [Scale.LINEAR, Scale.SYMLOG] if signed else [Scale.LOG, Scale.LINEAR, Scale.SYMLOG]
+    return selection.choose("scale", "Scale", options, default=options[0], help=SCALE_HELP)
+
+
+def switch_signed() -> bool:
+    """Show whether the mean keeps its sign when it is aggregated."""
+    return selection.switch(
+        "signed",
+        "Signed",
+        default=False,
+        help="Aggregate the mean itself instead of its size. Signed means of many channels "
+        "cancel, which shows whether they lean to one side.",
+    )
+
+
+def switch_others() -> bool:
+    """Show whether the chosen representations and roles are drawn beside the one looked at."""
+    return selection.switch(
+        "others",
+        "Outline the others",
+        default=False,
+        help="The histogram of the other representations and tokens that are chosen above.",
+    )
+
+
+def switch_storage(tables: Sequence[StatsTable]) -> bool:
+    """Show whether the storage tokens are drawn too, where a backbone has some."""
+    counts = (table.meta.get("counts") for table in tables)
+    if not any(isinstance(c, dict) and c.get("n_storage_tokens") for c in counts):
+        return False
+    return selection.switch(
+        "storage",
+        "Registers too",
+        default=False,
+        help="The storage tokens (registers), each a token role of its own.",
+    )
+
+
+def choose_statistic() -> Statistic:
+    """Show the choice of a statistic; the largest absolute value at first."""
+    return selection.choose(
+        "statistic",
+        "Statistic",
+        list(Statistic),
+        default=Statistic.MAX_ABS,
+        format_func=STATISTIC_LABELS.__getitem__,
+        help=STATISTIC_HELP,
+    )
+
+
+def choose_aggregate() -> Aggregate:
+    """Show the choice of an aggregate over channels; the median at first."""
+    return selection.choose(
+        "aggregate",
+        "Over channels",
+        list(Aggregate),
+        default=Aggregate.MEDIAN,
+        help=AGGREGATE_HELP,
+        menu_width=150,
+    )
+
+
+def choose_score() -> Score:
+    """Show the choice of what channels are ranked by."""
+    return selection.choose(
+        "score",
+        "Rank by",
+        list(Score),
+        default=Score.MAX_ABS,
+        format_func=SCORE_LABELS.__getitem__,
+        help="  \n".join(f"**{SCORE_LABELS[score]}**: {SCORE_HELP[score]}" for score in Score),
+        menu_width=170,
+    )
+
+
+def choose_threshold(score: Score) -> float:
+    """Show the choice from which score on a channel is an outlier; each score has its own."""
+    unit = Score.ROBUST if score is Score.MAX_ABS else score
+    return selection.choose_number(
+        f"threshold_{unit}",
+        "Outlier from",
+        default=DEFAULT_THRESHOLDS[score],
+        help=f"A channel is an outlier from this {SCORE_LABELS[unit]} on "
+        f"({SCORE_UNITS[unit]}). {DEFAULT_THRESHOLDS[score]:g} at first.",
+    )
+
+
+def label_score(score: Score, representation: Representation) -> str:
+    """Return the axis title of a score, with its unit."""
+    return f"{SCORE_LABELS[score]} ({SCORE_UNITS.get(score, describe_unit(representation))})"
+
+
+def choose_k(most: int) -> int:
+    """Show the choice of how many channels are listed."""
+    options = [k for k in (10, 20, 50, 100) if k < most] or [most]
+    return selection.choose(
+        "k",
+        "List the top",
+        options,
+        default=options[min(1, len(options) - 1)],
+        help="How many channels are listed; how many outliers there are does not depend on it.",
+        menu_width=130,
+    )

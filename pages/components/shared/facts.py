@@ -1,0 +1,129 @@
+"""What is known of a payload besides its numbers, as rows for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.payload.extras import PART_LABELS, ExtraTable
+from analysis.payload.table import REPRESENTATIONS, ROLES, STATISTICS, StatsTable
+from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
+from analysis.vocabulary import TokenRole
+from pages.components.frame.picker import Version, is_upload
+from pages.components.shared.text import format_duration
+
+UNKNOWN = "—"
+_SPLITS = {"all": "all images", "train": "training split", "val": "validation split"}
+
+
+def describe_adapter(table: StatsTable) -> str:
+    """Return the state of the LoRA adapter in a word or two."""
+    if adapter_error(table):
+        return "failed"
+    return "LoRA" if table.backbone.get("used_lora") else "none"
+
+
+def adapter_error(table: StatsTable) -> str | None:
+    """Return why the adapter could not be used; None where it was, or none was asked for."""
+    error = table.backbone.get("lora_error")
+    return None if error is None else str(error)
+
+
+def tabulate(versions: Sequence[Version]) -> pd.DataFrame:
+    """Return one row per fact and one column per version; facts that nobody knows are left out."""
+    columns = {version.name: _facts(version) for version in versions}
+    frame = pd.DataFrame(columns).fillna(UNKNOWN)
+    known = frame[(frame != UNKNOWN).any(axis=1)]
+    return known.rename_axis("Fact").reset_index()
+
+
+def list_warnings(table: StatsTable) -> list[str]:
+    """Return what the extraction warned of."""
+    warnings = table.run.get("warnings")
+    return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
+
+
+def list_skipped(table: StatsTable) -> tuple[pd.DataFrame, int]:
+    """Return the files that could not be read (the first thousand), and how many there were."""
+    files = table.run.get("skipped_files")
+    rows = [row for row in files if isinstance(row, dict)] if isinstance(files, list) else []
+    frame = pd.DataFrame(rows, columns=["path", "reason"]).astype(str)
+    count = table.run.get("skipped_count")
+    return frame, count if isinstance(count, int) else len(frame)
+
+
+def tabulate_contents(table: StatsTable, extras: ExtraTable) -> pd.DataFrame:
+    """Return what a payload holds, one row per cell of a layer and per optional part."""
+    statistics = ", ".join(STATISTIC_LABELS[statistic] for statistic in STATISTICS)
+    cells = [
+        (
+            f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens",
+            f"{statistics} of {table.channels:,} channels in {table.num_layers} layers, "
+            f"{int(table.counts[:, place].max()):,} tokens each",
+        )
+        for representation in REPRESENTATIONS
+        for place, role in enumerate(ROLES)
+    ]
+    parts = [(label, "yes" if extras.has(part) else "no") for part, label in PART_LABELS.items()]
+    return pd.DataFrame([*cells, *parts], columns=["Part", "Held"])
+
+
+def _facts(version: Version) -> dict[str, str]:
+    table, run = version.table, version.table.run
+    counts = _mapping(table.meta, "counts")
+    last = int(table.layers[-1])
+    facts = {
+        "Version": version.ref.version,
+        "Backbone": table.backbone.get("backbone_name"),
+        "Layers": table.num_layers,
+        "Channels": table.channels,
+        "Storage tokens (registers)": counts.get("n_storage_tokens"),
+        "Images": f"{table.num_images:,}",
+        "CLS tokens per layer": f"{table.count(last, TokenRole.CLS):,}",
+        "Patch tokens per layer": f"{table.count(last, TokenRole.PATCH):,}",
+        "Images from": _SPLITS.get(str(run.get("split"))),
+        "Image size": _size(run.get("image_size")),
+        "Adapter": describe_adapter(table),
+        "Adapter file": table.backbone.get("first_head_path"),
+        "Weights file": table.backbone.get("dino_weights_pt"),
+        "Weights sha256": _short_hash(run.get("weights_sha256")),
+        "Adapter sha256": _short_hash(run.get("adapter_sha256")),
+        "Images fingerprint": _short_hash(run.get("dataset_fingerprint")),
+        "Precision": run.get("precision"),
+        "Device": run.get("device_name") or run.get("device"),
+        "Batches": counts.get("num_batches"),
+        "Batch size": run.get("batch_size"),
+        "Measured": f"{version.ref.created:%Y-%m-%d %H:%M} UTC",
+        "Took": _took(run),
+        "Tool": run.get("tool_version"),
+        "torch": run.get("torch_version"),
+        "Config": run.get("config_name"),
+        "Project dir": table.meta.get("project_dir"),
+        "File": version.ref.path.name if is_upload(version.ref) else version.ref.path,
+    }
+    return {name: UNKNOWN if value is None else str(value) for name, value in facts.items()}
+
+
+def _size(value: Any) -> str | None:
+    if isinstance(value, list) and len(value) == 2:
+        return f"{value[0]} × {value[1]} px"
+    return None
+
+
+def _short_hash(value: Any) -> str | None:
+    return value[:12] if isinstance(value, str) else None
+
+
+def _took(run: Mapping[str, Any]) -> str | None:
+    seconds, rate = run.get("seconds"), run.get("images_per_second")
+    if not isinstance(seconds, int | float):
+        return None
+    pace = f", {rate:.3g} images/s" if isinstance(rate, int | float) else ""
+    return format_duration(seconds) + pace
+
+
+def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}

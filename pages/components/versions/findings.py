@@ -1,0 +1,56 @@
+"""What a comparison found, in sentences above the figures that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from analysis.payload.table import REPRESENTATIONS, ROLES
+from analysis.read.compare.findings import Finding
+from analysis.read.compare.noise_table import NoiseTable
+from pages.components.shared import selection
+from pages.components.shared.text import plain
+
+_FIGURES = {"drift": "Drift of each layer", "outliers": "Top channels"}
+
+
+def show(findings: Sequence[Finding], noise: NoiseTable) -> None:
+    """Show one line per finding, each with the figure that backs it and a way to its layer.
+
+    Args:
+        findings: As `analysis.read.compare.findings.describe_comparison` returns them.
+        noise: What they were made of.
+    """
+    for number, finding in enumerate(findings):
+        text, action = st.columns([6, 1], vertical_alignment="center")
+        text.markdown(f"- {plain(finding.sentence)} :gray[See {_FIGURES[finding.figure]}.]")
+        if finding.layers:
+            layer = _find_layer(finding, noise)
+            action.button(
+                f"Layer {layer}",
+                key=f"finding {number}",
+                type="tertiary",
+                icon=":material/arrow_downward:",
+                help="Show the channels of this layer below.",
+                on_click=_choose_layer,
+                args=(layer, finding),
+            )
+
+
+def _find_layer(finding: Finding, noise: NoiseTable) -> int:
+    """Return the layer spoken of that drifts most."""
+    drift = noise.drift[
+        np.isin(noise.layers, finding.layers), REPRESENTATIONS.index(finding.representation)
+    ][:, [ROLES.index(role) for role in finding.roles]]
+    if np.isnan(drift).all():
+        return finding.layers[-1]
+    return finding.layers[int(np.nanargmax(drift.max(axis=1)))]
+
+
+def _choose_layer(layer: int, finding: Finding) -> None:
+    selection.remember("layer", str(layer))
+    selection.remember("representation", str(finding.representation))
+    if len(finding.roles) == 1:
+        selection.remember("role", str(finding.roles[0]))

@@ -1,0 +1,70 @@
+"""The two versions that a page compares: as picked, or the likest ones there are."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.errors import PayloadError
+from analysis.read.compare.twins import choose_counterpart
+from pages.components.frame import picker
+from pages.components.frame.picker import Version
+from pages.components.shared import cache, selection
+from pages.components.shared.text import plain
+
+
+def read() -> tuple[Version, Version, list[Version]]:
+    """Return the two that are compared, the picked one first, and all that are looked at.
+
+    Where nothing was picked to compare with, the likest payload is taken, and said so. Where there
+    is only one payload, the page ends here with a sentence that says what to do.
+    """
+    versions = picker.read_versions()
+    first, *others = versions
+    if not others:
+        second = _choose_alone(first)
+        return first, second, [first, second]
+    if len(others) == 1:
+        return first, others[0], versions
+    by_key = {version.ref.key: version for version in others}
+    key = selection.choose(
+        "against",
+        f"Compare {plain(first.name)} with",
+        list(by_key),
+        default=next(iter(by_key)),
+        format_func=lambda key: by_key[key].name,
+    )
+    return first, by_key[key], versions
+
+
+def _choose_alone(first: Version) -> Version:
+    refs = {ref.key: ref for ref in picker.list_visible() if ref.key != first.ref.key}
+    likest = choose_counterpart(first.ref, list(refs.values()))
+    if likest is None:
+        st.info(
+            "There is only one payload. Extract or upload a second one to see what differs.",
+            icon=":material/info:",
+        )
+        st.stop()
+    key = selection.choose(
+        "against",
+        f"Compare {plain(first.name)} with",
+        list(refs),
+        default=likest.key,
+        format_func=lambda key: refs[key].label,
+        help="The likest payload at first. Pick several under **Compare with** in the sidebar for "
+        "a timeline.",
+        menu_width="stretch",
+    )
+    if selection.recall("against") is None:
+        selection.remember("against", key)  # so that the link goes on to show this one
+        selection.write_address()
+    ref = refs[key]
+    try:
+        return Version(ref, picker.name_refs([first.ref, ref])[1], cache.read_table(ref))
+    except (PayloadError, OSError) as error:
+        st.error(
+            plain(f"{ref.name} cannot be shown. {picker.explain(error, ref)}"),
+            icon=":material/error:",
+        )
+        st.info("Choose another payload to compare with.")
+        st.stop()

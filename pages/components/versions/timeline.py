@@ -1,0 +1,131 @@
+"""Three or more versions in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from analysis.payload.table import REPRESENTATIONS, ROLES
+from analysis.read.compare.drift import check_compatibility, have_same_channels
+from analysis.read.compare.timeline import (
+    LargestMove,
+    find_largest_move,
+    find_most_changed,
+    follow_channels,
+)
+from analysis.show.figures import timeline as figures
+from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from analysis.vocabulary import Representation, TokenRole
+from pages.components.frame.picker import Version
+from pages.components.shared import downloads, selection
+from pages.components.shared.text import plain
+from pages.components.versions import differences, reasons
+
+FOLLOWED = 5
+"""Channels that are followed until others are chosen."""
+
+
+def show(
+    versions: Sequence[Version], layer: int, representation: Representation, role: TokenRole
+) -> None:
+    """Show what grew and what moved, from version to version."""
+    st.subheader("Timeline")
+    order = selection.choose("order", "Order", ["by date", "as picked"], default="by date")
+    ordered = list(versions)
+    if order == "by date":
+        ordered.sort(key=lambda version: version.ref.created)
+    first = ordered[0]
+    kept = [v for v in ordered if have_same_channels(first.table, v.table)]
+    for version in ordered:
+        if version not in kept:
+            st.caption(
+                f"{plain(version.name)} is of another backbone than {plain(first.name)} and has no "
+                "place in this row."
+            )
+    names = [version.name for version in kept]
+    if len(kept) < 2:
+        return
+    with st.expander("Whether all of them may be compared"):
+        reasons.show(check_compatibility([v.table for v in kept], names))
+    layers, drift = differences.follow_drift(tuple(kept))
+    if not len(layers):
+        st.caption("These versions have no layer in common.")
+        return
+    _show_drift(kept, layers, drift, representation, role)
+    if layer in layers:
+        _show_channels(kept, layer, representation, role)
+
+
+def _show_drift(
+    kept: Sequence[Version],
+    layers: NDArray[np.int64],
+    drift: NDArray[np.float64],
+    representation: Representation,
+    role: TokenRole,
+) -> None:
+    move = find_largest_move(layers, drift)
+    winner = kept[move.version]
+    st.markdown(
+        f"**{plain(winner.name)}** moved most from {plain(kept[0].name)}: drift {move.drift:.2g} "
+        f"in layer {move.layer}, {REPRESENTATION_LABELS[move.representation]}, "
+        f"{ROLE_LABELS[move.role]} tokens ({_describe_noise(kept[0], winner, move)})."
+    )
+    drawn = drift[:, :, REPRESENTATIONS.index(representation), ROLES.index(role)]
+    names = [version.name for version in kept]
+    frame = pd.DataFrame(drawn.T, columns=names, index=pd.Index(layers, name="layer"))
+    downloads.show_figure(
+        figures.build_drift_timeline(layers, drawn, names, mode=downloads.mode()),
+        "drift from the first",
+        frame.reset_index(),
+    )
+    st.caption(
+        f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens: choose others above."
+    )
+
+
+def _describe_noise(first: Version, winner: Version, move: LargestMove) -> str:
+    noise = differences.measure_noise(first, winner)
+    layer = int(np.flatnonzero(noise.layers == move.layer)[0])
+    floor = noise.noise_floor[
+        layer, REPRESENTATIONS.index(move.representation), ROLES.index(move.role)
+    ]
+    if np.isnan(floor):
+        return "how much of it is noise cannot be told"
+    return f"chance alone gives {floor:.2g}"
+
+
+def _show_channels(
+    kept: Sequence[Version], layer: int, representation: Representation, role: TokenRole
+) -> None:
+    values = follow_channels([v.table for v in kept], layer, representation, role)
+    default = find_most_changed(values, FOLLOWED)
+    channels = selection.choose_many(
+        "followed",
+        "Channels to follow",
+        range(values.shape[1]),
+        limit=10,
+        help="None chosen: those that changed most among the largest.",
+    )
+    followed = channels or default
+    names = [version.name for version in kept]
+    frame = pd.DataFrame(values[:, followed].T, columns=names, index=pd.Index(followed))
+    downloads.show_figure(
+        figures.build_channel_timeline(
+            values[:, followed],
+            followed,
+            names,
+            value_label=f"max |x|, layer {layer}",
+            mode=downloads.mode(),
+        ),
+        "channels from version to version",
+        frame.rename_axis("channel").reset_index(),
+    )
+    if len({version.table.count(layer, role) for version in kept}) > 1:
+        st.caption(
+            "The versions were measured on different numbers of tokens, and max |x| grows with "
+            "them: a larger value alone proves nothing."
+        )

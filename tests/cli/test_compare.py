@@ -1,0 +1,157 @@
+"""The comparison on the command line: its JSON is a contract, its exit codes are a gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.cli.extract import main
+from analysis.read.compare.noise import NO_GROUPS
+from tests.factories.grouped_payloads import make_grouped_pair
+from tests.factories.payloads import make_payload, write_payload
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str]:
+    """Return two payloads that differ in channel 5 of the last layer's patch tokens."""
+    return _write(tmp_path, *make_grouped_pair())
+
+
+def _write(folder: Path, first: dict[str, Any], second: dict[str, Any]) -> tuple[str, str]:
+    a, b = (
+        write_payload(folder / name / "feature_stats" / "dinov3_feature_stats.pt", payload)
+        for name, payload in (("a", first), ("b", second))
+    )
+    return str(a), str(b)
+
+
+def _compare_json(capsys: Capture, *arguments: str) -> dict[str, Any]:
+    main(["compare", *arguments, "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_json_has_exactly_the_documented_keys(pair: tuple[str, str], capsys: Capture) -> None:
+    found = _compare_json(capsys, *pair)
+    assert found.keys() == {"comparability", "reasons", "max_drift", "cells", "outliers"}
+    assert found["comparability"] == "green"
+    cell = {"layer", "representation", "role"}
+    assert {frozenset(row) for row in found["reasons"]} == {
+        frozenset({"topic", "severity", "sentence"})
+    }
+    assert {frozenset(row) for row in found["cells"]} == {
+        frozenset(cell | {"drift", "noise_floor", "flagged_channels"})
+    }
+    assert {frozenset(row) for row in found["outliers"]} == {
+        frozenset(cell | {"new", "gone", "kept", "jaccard"})
+    }
+    assert len(found["cells"]) == len(found["outliers"]) == 3 * 3 * 2
+    assert found["max_drift"] == max(row["drift"] for row in found["cells"])
+
+
+def test_only_what_was_planted_is_flagged(pair: tuple[str, str], capsys: Capture) -> None:
+    flagged = {
+        (row["layer"], row["representation"], row["role"]): row["flagged_channels"]
+        for row in _compare_json(capsys, *pair)["cells"]
+        if row["flagged_channels"]
+    }
+    assert flagged == {
+        (2, "pre", "patch"): 1,
+        (2, "per_layer_ln", "patch"): 1,
+        (2, "global_ln", "patch"): 1,
+    }
+
+
+def test_the_top_lists_are_those_of_the_two_files(pair: tuple[str, str], capsys: Capture) -> None:
+    first, second = make_grouped_pair()
+    row = _compare_json(capsys, *pair)["outliers"][-1]
+    assert (row["layer"], row["representation"], row["role"]) == (2, "global_ln", "patch")
+    tops = []
+    for payload in (first, second):
+        max_abs = payload["layers"][2]["global_ln"]["patch"]["max_abs"].numpy()
+        tops.append(set(np.argsort(-max_abs, kind="stable")[:20].tolist()))
+    assert set(row["kept"]) == tops[0] & tops[1]
+    assert set(row["new"]) == tops[1] - tops[0]
+    assert set(row["gone"]) == tops[0] - tops[1]
+    assert row["jaccard"] == pytest.approx(len(tops[0] & tops[1]) / len(tops[0] | tops[1]))
+
+
+def test_a_gate_opens_and_closes_at_the_drift(pair: tuple[str, str], capsys: Capture) -> None:
+    drift = _compare_json(capsys, *pair)["max_drift"]
+    assert main(["compare", *pair]) == 0
+    assert main(["compare", *pair, "--max-drift", repr(drift)]) == 0
+    assert main(["compare", *pair, "--max-drift", repr(drift * 0.999)]) == 1
+    assert main(["compare", pair[0], pair[0], "--max-drift", "0"]) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"backbone": "dinov3_vits16"}, id="another backbone of the same size"),
+        pytest.param({"channels": 24}, id="other channels"),
+        pytest.param({"used_lora": False, "lora_error": "does not fit"}, id="a failed adapter"),
+    ],
+)
+def test_what_cannot_be_compared_does_not_pass_a_gate(
+    tmp_path: Path, capsys: Capture, change: dict[str, Any]
+) -> None:
+    pair = _write(tmp_path, make_payload(), make_payload(**change))
+    assert main(["compare", *pair, "--json", "--max-drift", "1000"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["comparability"] == "red"
+    assert found["reasons"][0]["severity"] == "red"
+
+
+def test_nothing_is_compared_channel_by_channel_between_backbones(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    pair = _write(tmp_path, make_payload(), make_payload(backbone="dinov3_vits16"))
+    found = _compare_json(capsys, *pair)
+    assert found["max_drift"] is None
+    assert found["cells"] == found["outliers"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.pt", "nowhere.pt"], "nowhere.pt: cannot be read"),
+        (["broken.pt", "broken.pt"], "broken.pt"),
+        (["good.pt", "good.pt", "--max-drift", "-1"], "--max-drift -1.0: must be 0 or more"),
+        (["good.pt", "good.pt", "--max-drift", "nan"], "--max-drift nan: must be 0 or more"),
+        (["good.pt", "good.pt", "--html", "nowhere/report.html"], "nowhere/report.html"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_payload(tmp_path / "good.pt", make_payload())
+    (tmp_path / "broken.pt").write_bytes(b"not a payload")
+    assert main(["compare", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_payloads_of_the_original_script_compare_without_significance(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    old = [make_payload(recorded=False, version=None, seed=seed, drift=seed) for seed in (0, 3)]
+    pair = _write(tmp_path, *old)
+    assert main(["compare", *pair]) == 0
+    assert NO_GROUPS in capsys.readouterr().out
+    found = _compare_json(capsys, *pair)
+    assert found["comparability"] == "amber"
+    assert any("not recorded in" in reason["sentence"] for reason in found["reasons"])
+    assert found["max_drift"] > 0
+    assert {row["noise_floor"] for row in found["cells"]} == {None}
+    assert {row["flagged_channels"] for row in found["cells"]} == {None}

@@ -1,0 +1,487 @@
+"""Adapters compute what peft trained them to compute, or are not attached at all."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from torch import Tensor
+
+from analysis.collect.backbone.adapters import AdapterState, attach_adapter
+from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.errors import AdapterError
+from tests.factories.adapters import head_content, save_head, train_adapter
+from tests.factories.backbones import make_backbone, tiny_variant
+
+PIXELS = torch.randn(2, 3, 48, 64, generator=torch.Generator().manual_seed(7))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "infer_head.pt"
+
+
+@torch.no_grad()
+def block_outputs(backbone: Any) -> list[Tensor]:
+    return list(backbone.forward_blocks(PIXELS))
+
+
+def assert_close(ours: list[Tensor], reference: list[Tensor], bound: float = 1e-5) -> None:
+    for found, wanted in zip(ours, reference, strict=True):
+        difference = (found - wanted).double()
+        assert difference.norm() <= bound * wanted.double().norm()
+        # Massive channels make up the norm, so the median channel has a bound of its own.
+        rms = wanted.double().square().mean(dim=(0, 1)).sqrt()
+        assert (difference.abs().amax(dim=(0, 1)) / rms).median() <= bound
+
+
+def assert_differs(ours: list[Tensor], reference: list[Tensor]) -> None:
+    assert any(not torch.equal(a, b) for a, b in zip(ours, reference, strict=True))
+
+
+def attach(path: Path, build: Callable[[], DinoVisionTransformer] = make_backbone) -> Any:
+    backbone, state = attach_adapter(build, path, {})
+    assert state.lora_error is None
+    assert state.used_lora
+    return backbone
+
+
+def network_of(model: PeftModel) -> Any:
+    """Return the backbone that peft wrapped, adapter on."""
+    return model.base_model.model
+
+
+def without_key_bias(**options: Any) -> DinoVisionTransformer:
+    backbone = make_backbone(**options)
+    with torch.no_grad():
+        for name, parameter in backbone.named_parameters():
+            if name.endswith("attn.qkv.bias"):
+                parameter.chunk(3)[1].zero_()
+    return backbone
+
+
+def lora_products(model: PeftModel) -> dict[str, Tensor]:
+    """Return B A per adapted module, in the shape of its weight, from what peft saves."""
+    saved = get_peft_model_state_dict(model)
+    products = {}
+    for name, a in saved.items():
+        if name.endswith(".lora_A.weight"):
+            stem = name.removesuffix(".lora_A.weight")
+            product = saved[f"{stem}.lora_B.weight"].flatten(1) @ a.flatten(1)
+            module = stem.removeprefix("base_model.model.")
+            products[module] = product.unflatten(1, a.shape[1:])
+    return products
+
+
+@torch.no_grad()
+def merge_lora(backbone: DinoVisionTransformer, model: PeftModel, scale: float) -> Any:
+    for name, product in lora_products(model).items():
+        backbone.get_parameter(f"{name}.weight").add_(scale * product)
+    return backbone
+
+
+@torch.no_grad()
+def merge_dora(backbone: DinoVisionTransformer, model: PeftModel, scale: float) -> Any:
+    """W' = m (W + s B A) / ||W + s B A||, the norm per output row (Liu et al. 2024, eq. 5)."""
+    saved = get_peft_model_state_dict(model)
+    for name, product in lora_products(model).items():
+        weight = backbone.get_parameter(f"{name}.weight")
+        direction = weight + scale * product
+        norms = direction.flatten(1).norm(dim=1)
+        magnitudes = saved[f"base_model.model.{name}.lora_magnitude_vector"].flatten()
+        factor = (magnitudes / norms).reshape(-1, *[1] * (weight.ndim - 1))
+        weight.copy_(factor * direction)
+    return backbone
+
+
+TARGETS = {
+    "qkv": ["qkv"],
+    "attention and patch embedding": ["qkv", "proj"],
+    "feed-forward": ["fc1", "fc2"],
+    "one block by full name": ["blocks.1.attn.qkv", "blocks.1.attn.proj"],
+    "pattern": r"blocks\.1\.(attn\.proj|mlp\.fc2)",
+}
+
+
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS.keys())
+def test_lora_equals_the_merged_weights_whatever_the_biases(path: Path, targets: Any) -> None:
+    model = train_adapter(target_modules=targets)
+    adapted = attach(save_head(path, model))
+    merged = merge_lora(make_backbone(), model, scale=8 / 4)
+    assert_close(block_outputs(adapted), block_outputs(merged))
+    assert_differs(block_outputs(adapted), block_outputs(make_backbone()))
+
+
+def test_lora_on_swiglu_equals_the_merged_weights(path: Path) -> None:
+    def build() -> DinoVisionTransformer:
+        return make_backbone(tiny_variant(ffn="swiglu"))
+
+    model = train_adapter(build(), target_modules=["w1", "w2", "w3"])
+    adapted = attach(save_head(path, model), build)
+    assert_close(block_outputs(adapted), block_outputs(merge_lora(build(), model, scale=2)))
+
+
+def test_rank_stabilised_lora_scales_by_the_root_of_the_rank(path: Path) -> None:
+    model = train_adapter(use_rslora=True)
+    merged = merge_lora(make_backbone(), model, scale=8 / 4**0.5)
+    assert_close(block_outputs(attach(save_head(path, model))), block_outputs(merged))
+
+
+def test_ranks_and_scales_of_their_own_are_kept(path: Path) -> None:
+    settings: Any = {
+        "rank_pattern": {"blocks.0.attn.qkv": 2},
+        "alpha_pattern": {"blocks.0.attn.qkv": 8},
+    }
+    model = train_adapter(**settings, lora_alpha=16)
+    merged = merge_lora(make_backbone(), model, scale=4)  # 8 / 2 in block 0, 16 / 4 in block 1
+    assert_close(block_outputs(attach(save_head(path, model))), block_outputs(merged))
+
+
+@pytest.mark.parametrize("targets", [["qkv"], ["qkv", "proj"], ["fc1", "fc2"]], ids=str)
+def test_dora_equals_its_formula_where_the_key_bias_is_zero(path: Path, targets: Any) -> None:
+    model = train_adapter(without_key_bias(), target_modules=targets, use_dora=True)
+    adapted = attach(save_head(path, model), without_key_bias)
+    merged = merge_dora(without_key_bias(), model, scale=2)
+    assert_close(block_outputs(adapted), block_outputs(merged))
+
+
+def test_dora_with_a_masked_key_bias_equals_peft_not_the_formula(path: Path) -> None:
+    # peft takes the stored bias off the output before it rescales, mask or not: that is how such
+    # an adapter was trained, so that is what is measured.
+    model = train_adapter(use_dora=True)
+    adapted = block_outputs(attach(save_head(path, model)))
+    assert_close(adapted, block_outputs(network_of(model)), bound=0)
+    formula = block_outputs(merge_dora(make_backbone(), model, scale=2))
+    assert (adapted[1] - formula[1]).norm() > 1e-4 * formula[1].norm(), "not mere rounding"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"layers_to_transform": [1], "layers_pattern": "blocks"}, id="last block"),
+        pytest.param({"target_modules": ["proj"], "use_dora": True}, id="DoRA on a convolution"),
+        pytest.param({"use_dora": True, "use_rslora": True}, id="DoRA with rsLoRA"),
+        pytest.param({"init_lora_weights": "pissa"}, id="PiSSA"),
+        pytest.param({"init_lora_weights": "olora"}, id="OLoRA"),
+        pytest.param({"bias": "all"}, id="biases trained too"),
+        pytest.param({"modules_to_save": ["norm"]}, id="output norm trained too"),
+        pytest.param({"lora_bias": True}, id="bias in B"),
+        pytest.param({"target_modules": "all-linear"}, id="all linear layers"),
+    ],
+)
+@torch.no_grad()
+def test_adapted_backbone_equals_pefts_own_model(path: Path, settings: dict[str, Any]) -> None:
+    if settings.get("target_modules") == "all-linear":
+        # The shorthand is resolved when the adapter is made; the head holds the layers' names.
+        names = [n for n, m in make_backbone().named_modules() if isinstance(m, torch.nn.Linear)]
+        settings = {"target_modules": names}
+    model = train_adapter(**settings)
+    adapted = attach(save_head(path, model))
+    reference = network_of(model)
+    assert_close(block_outputs(adapted), block_outputs(reference), bound=0)
+    assert torch.equal(adapted(PIXELS), reference(PIXELS))
+    assert_differs([adapted(PIXELS)], [make_backbone()(PIXELS)])
+
+
+def test_output_norm_of_the_adapter_can_be_read_like_any_norm(path: Path) -> None:
+    model = train_adapter(modules_to_save=["norm"])
+    adapted = attach(save_head(path, model))
+    trained = get_peft_model_state_dict(model)["base_model.model.norm.weight"]
+    assert torch.equal(adapted.norm.weight, trained)
+    assert adapted.norm.eps == 1e-5
+
+
+def test_data_driven_initialisation_is_not_run_again(path: Path) -> None:
+    content = head_content(train_adapter())
+    content["peft"]["config"] |= {"init_lora_weights": "eva", "eva_config": {"rho": 2.0, "tau": 1}}
+    torch.save(content, path)
+    reference = merge_lora(make_backbone(), train_adapter(), scale=2)
+    assert_close(block_outputs(attach(path)), block_outputs(reference))
+
+
+def test_dropout_is_off(path: Path) -> None:
+    model = train_adapter(lora_dropout=0.5)
+    adapted = attach(save_head(path, model))
+    assert_close(block_outputs(adapted), block_outputs(merge_lora(make_backbone(), model, scale=2)))
+
+
+def test_adapter_in_half_precision_is_computed_in_float32(path: Path) -> None:
+    content = head_content(train_adapter())
+    state = content["peft"]["state_dict"]
+    content["peft"]["state_dict"] = {name: tensor.half() for name, tensor in state.items()}
+    torch.save(content, path)
+    adapted = attach(path)
+    assert {parameter.dtype for parameter in adapted.parameters()} == {torch.float32}
+    merged = merge_lora(make_backbone(), train_adapter(), scale=2)
+    assert_close(block_outputs(adapted), block_outputs(merged), bound=1e-3)
+
+
+def test_adapted_backbone_is_ready_to_measure(path: Path) -> None:
+    adapted = attach(save_head(path, train_adapter()))
+    assert isinstance(adapted, DinoVisionTransformer)
+    assert not any(module.training for module in adapted.modules())
+    assert not any(parameter.requires_grad for parameter in adapted.parameters())
+
+
+def in_a_wrapper(name: str) -> str:
+    return name.replace("base_model.model.", "base_model.model.net.backbone.")
+
+
+def with_adapter_name(name: str) -> str:
+    return name.replace(".weight", ".default.weight")
+
+
+def without_prefix(name: str) -> str:
+    return name.removeprefix("base_model.model.")
+
+
+@pytest.mark.parametrize("rename", [in_a_wrapper, with_adapter_name, without_prefix])
+@pytest.mark.parametrize("use_dora", [False, True], ids=["LoRA", "DoRA"])
+def test_names_are_understood_however_the_backbone_was_wrapped(
+    path: Path, rename: Callable[[str], str], use_dora: bool
+) -> None:
+    model = train_adapter(target_modules=["blocks.1.attn.qkv"], use_dora=use_dora)
+    content = head_content(model)
+    state = content["peft"]["state_dict"]
+    content["peft"]["state_dict"] = {rename(name): tensor for name, tensor in state.items()}
+    if rename is in_a_wrapper:
+        content["peft"]["config"]["target_modules"] = {"net.backbone.blocks.1.attn.qkv"}
+    torch.save(content, path)
+    assert_close(block_outputs(attach(path)), block_outputs(network_of(model)), bound=0)
+
+
+def test_peft_folder_is_the_same_adapter_as_the_head(tmp_path: Path) -> None:
+    model = train_adapter(use_dora=True, target_modules=["qkv", "proj"])
+    model.save_pretrained(str(tmp_path / "adapter"))
+    head = save_head(tmp_path / "head.pt", model)
+    ours, from_folder = attach_adapter(make_backbone, tmp_path / "adapter", {})
+    _, from_head = attach_adapter(make_backbone, head, {})
+    assert from_folder.used_lora
+    assert from_folder.sha256 == from_head.sha256
+    assert_close(block_outputs(ours), block_outputs(network_of(model)), bound=0)
+
+
+def test_state_describes_the_adapter_in_plain_types(path: Path) -> None:
+    save_head(path, train_adapter(target_modules=["qkv", "proj"], use_dora=True))
+    _, state = attach_adapter(make_backbone, path, {})
+    assert state.head_path == path
+    assert state.warnings == []
+    summary = dict(state.summary)
+    assert isinstance(summary.pop("peft_version"), str)
+    assert summary == {
+        "r": 4,
+        "lora_alpha": 8,
+        "use_dora": True,
+        "use_rslora": False,
+        "targets": ["proj", "qkv"],
+        "blocks": [0, 1],
+        "n_modules": 5,
+    }
+
+
+# --- no adapter
+
+
+def assert_frozen(backbone: Any, state: AdapterState) -> None:
+    assert not state.used_lora
+    assert not any("lora" in name for name, _ in backbone.named_modules())
+    assert_close(block_outputs(backbone), block_outputs(make_backbone()), bound=0)
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_no_head_is_the_frozen_backbone() -> None:
+    backbone, state = attach_adapter(make_backbone, None, {"peft": {"enabled": True}})
+    assert_frozen(backbone, state)
+    assert state == AdapterState()
+
+
+@pytest.mark.parametrize("absent", [{}, {"peft": None}, {"peft": {}}], ids=str)
+def test_head_without_adapter_is_the_frozen_backbone(path: Path, absent: dict[str, Any]) -> None:
+    torch.save({"state_dict": {}, "meta": {}} | absent, path)
+    backbone, state = attach_adapter(make_backbone, path, {})
+    assert_frozen(backbone, state)
+    assert (state.lora_error, state.sha256, state.head_path) == (None, None, path)
+
+
+# --- broken adapters: the run goes on with the frozen backbone, and says why
+
+Peft = dict[str, Any]
+
+
+def drop_a_tensor(peft: Peft) -> None:
+    del peft["state_dict"]["base_model.model.blocks.1.attn.qkv.lora_B.weight"]
+
+
+def add_a_tensor(peft: Peft) -> None:
+    peft["state_dict"]["base_model.model.blocks.7.attn.qkv.lora_A.weight"] = torch.zeros(4, 48)
+
+
+def reshape_a_tensor(peft: Peft) -> None:
+    peft["state_dict"]["base_model.model.blocks.1.attn.qkv.lora_A.weight"] = torch.zeros(4, 47)
+
+
+def change_the_rank(peft: Peft) -> None:
+    peft["config"]["r"] = 8
+
+
+def reach_further(peft: Peft) -> None:
+    peft["config"]["target_modules"] = {"qkv", "proj"}
+
+
+def put_in_a_nan(peft: Peft) -> None:
+    peft["state_dict"]["base_model.model.blocks.1.attn.qkv.lora_A.weight"][0, 0] = torch.nan
+
+
+def miss_every_module(peft: Peft) -> None:
+    peft["config"]["target_modules"] = {"nowhere"}
+
+
+def split_the_projections(peft: Peft) -> None:
+    peft["config"]["target_modules"] = {"q_proj", "v_proj"}
+
+
+def split_the_tensors(peft: Peft) -> None:
+    name = "base_model.model.model.layer.0.attention.k_proj.lora_A.weight"
+    peft["state_dict"] = {name: torch.zeros(4, 48)}
+
+
+def be_another_kind(peft: Peft) -> None:
+    peft["config"]["peft_type"] = "LOHA"
+
+
+def lack_the_settings(peft: Peft) -> None:
+    peft["config"] = None
+
+
+def lack_the_tensors(peft: Peft) -> None:
+    peft["state_dict"] = {}
+
+
+def hold_numbers(peft: Peft) -> None:
+    peft["state_dict"]["base_model.model.blocks.1.attn.qkv.lora_A.weight"] = 3
+
+
+def hold_integers(peft: Peft) -> None:
+    name = "base_model.model.blocks.1.attn.qkv.lora_A.weight"
+    peft["state_dict"][name] = torch.zeros(4, 48, dtype=torch.int8)
+
+
+def need_training_data(peft: Peft) -> None:
+    peft["config"]["init_lora_weights"] = "corda"
+
+
+def have_a_senseless_rank(peft: Peft) -> None:
+    peft["config"]["r"] = -1
+
+
+def have_a_rank_in_words(peft: Peft) -> None:
+    peft["config"]["r"] = "four"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (drop_a_tensor, "1 missing: blocks.1.attn.qkv.lora_B.weight"),
+        (add_a_tensor, "1 without a place: blocks.7.attn.qkv.lora_A.weight"),
+        (reshape_a_tensor, "blocks.1.attn.qkv.lora_A.weight [4, 47] instead of [4, 48]"),
+        (change_the_rank, "4 of another shape: "),
+        (reach_further, "6 missing: "),
+        (put_in_a_nan, "NaN or infinite values in blocks.1.attn.qkv.lora_A.weight"),
+        (miss_every_module, "nowhere"),
+        (split_the_projections, "q_proj, v_proj, which belong to transformers"),
+        (split_the_tensors, "k_proj, which belong to transformers"),
+        (be_another_kind, "LOHA"),
+        (lack_the_settings, "peft.config is missing"),
+        (lack_the_tensors, "peft.state_dict is missing"),
+        (hold_numbers, "not floating-point tensors: base_model.model.blocks.1"),
+        (hold_integers, "not floating-point tensors: base_model.model.blocks.1"),
+        (need_training_data, "corda"),
+        (have_a_senseless_rank, "-1"),
+        (have_a_rank_in_words, "peft"),
+    ],
+)
+def test_broken_adapter_leaves_the_backbone_frozen_and_says_why(
+    path: Path, spoil: Callable[[Peft], None], expected: str
+) -> None:
+    content = head_content(train_adapter())
+    spoil(content["peft"])
+    torch.save(content, path)
+    backbone, state = attach_adapter(make_backbone, path, {})
+    assert_frozen(backbone, state)
+    assert state.lora_error is not None
+    assert state.lora_error.startswith(f"{path}: ")
+    assert expected in state.lora_error
+    assert "\n" not in state.lora_error
+
+
+@pytest.mark.parametrize("spoil", [drop_a_tensor, miss_every_module, have_a_rank_in_words])
+def test_old_backbone_is_gone_before_the_new_one_is_built(
+    path: Path, spoil: Callable[[Peft], None]
+) -> None:
+    """Two of the largest do not fit into one machine."""
+    content = head_content(train_adapter())
+    spoil(content["peft"])
+    torch.save(content, path)
+    built: list[weakref.ref[DinoVisionTransformer]] = []
+
+    def build() -> DinoVisionTransformer:
+        assert all(backbone() is None for backbone in built)
+        backbone = make_backbone()
+        built.append(weakref.ref(backbone))
+        return backbone
+
+    attach_adapter(build, path, {})
+    assert len(built) == 2
+
+
+def test_adapter_of_another_size_names_ten_tensors_and_the_total(path: Path) -> None:
+    wide = make_backbone(tiny_variant(depth=6, dim=96))
+    save_head(path, train_adapter(wide))
+    backbone, state = attach_adapter(lambda: make_backbone(tiny_variant(depth=6)), path, {})
+    assert not any("lora" in name for name, _ in backbone.named_modules())
+    assert state.lora_error is not None
+    assert "(12 in all)" in state.lora_error
+    assert state.lora_error.count(" instead of ") == 10
+
+
+def test_peft_that_cannot_be_imported_is_a_broken_adapter(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_head(path, train_adapter())
+    monkeypatch.setitem(sys.modules, "peft", None)
+    backbone, state = attach_adapter(make_backbone, path, {})
+    assert_frozen(backbone, state)
+    assert state.lora_error is not None
+    assert "peft cannot be imported" in state.lora_error
+    assert state.sha256 is not None
+
+
+def test_error_from_deep_inside_the_import_of_peft_is_a_broken_adapter(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a torchvision that does not match torch makes it: RuntimeError, not ImportError."""
+    save_head(path, train_adapter())
+    (path.parent / "peft.py").write_text("raise RuntimeError('operator nms does not exist')")
+    monkeypatch.delitem(sys.modules, "peft")
+    monkeypatch.syspath_prepend(path.parent)
+    backbone, state = attach_adapter(make_backbone, path, {})
+    assert_frozen(backbone, state)
+    assert state.lora_error is not None
+    assert "operator nms does not exist" in state.lora_error
+
+
+# --- heads that cannot be read stop the run
+
+
+def test_missing_head_is_an_error_before_the_backbone_is_built(path: Path) -> None:
+    def build() -> DinoVisionTransformer:
+        raise AssertionError("a backbone may take minutes to load")
+
+    with pytest.raises(AdapterError, match="no such file"):
+        attach_adapter(build, path, {})

@@ -1,0 +1,66 @@
+"""The Triton kernels give the results of the plain torch engine, shown without a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Triton's own module layout is not typed.
+# pyright: reportAttributeAccessIssue=false
+from tests import ROOT
+
+SUITE = Path(__file__).with_name("kernels_in_interpreter.py")
+
+
+def test_kernels_pass_their_suite_in_tritons_interpreter() -> None:
+    pytest.importorskip("triton", reason="Triton is not installed (it exists for Linux only)")
+    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(SUITE)]
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+
+
+def test_kernels_compile_for_a_gpu_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The interpreter accepts what the compiler refuses, a variable that changes its type above all.
+    pytest.importorskip("triton", reason="Triton is not installed (it exists for Linux only)")
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from analysis.collect.statistics import fold_kernels, kernels
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    sizes = {"singles": 5, "channels": 48, "width": 64, "chunk": 4, "unroll": 2}
+    sizes |= {"stripe": 64, "padded_tokens": 64, "block": 32}
+    sizes |= {"sample_width": 4, "watched_width": 8, "padded_rows": 64, "padded": 64}
+    sizes |= {"extras": True, "normalizes": True}
+    types = {"valid": "*i1", "places": "*i32", "indices": "*i64", "keys_out": "*i64"}
+    types |= {"exceed_out": "*i64", "mean_out": "*fp64", "m2_out": "*fp64"}
+    types |= {"watched": "*i64", "order": "*i64", "bounds": "*i64", "single_rows": "*fp64"}
+    types |= dict.fromkeys(("n_tokens", "tile_rows", "images", "stride", "sampled"), "i32")
+    types |= dict.fromkeys(("tiles", "cells", "roles", "slots", "first_slot", "n_watched"), "i32")
+    types |= dict.fromkeys(sizes, "constexpr")
+    for kernel in (
+        kernels.measure_rows,
+        kernels.judge_rows,
+        kernels.measure_tile,
+        fold_kernels.fold_tiles,
+        fold_kernels.measure_singles,
+        fold_kernels.fold_singles,
+        kernels.find_largest,
+        fold_kernels.find_medians,
+    ):
+        signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
+        constants = {name: sizes[name] for name in signature if name in sizes}
+        source = ASTSource(kernel, signature, constants, {})
+        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        assert "ptx" in compiled.asm

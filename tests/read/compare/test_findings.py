@@ -1,0 +1,157 @@
+"""What is said, in planted cases; above all what is not said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from analysis.read.compare.findings import Finding, OutlierChange, describe_comparison, name_layers
+from analysis.read.compare.noise import NO_GROUPS
+from analysis.read.compare.noise_table import NoiseTable
+from analysis.vocabulary import Representation, TokenRole
+
+LAYERS, CHANNELS = 12, 50
+CLS, PATCH = 0, 1
+
+
+def _noise(
+    drift: dict[tuple[int, int], float], *, flagged: int = 9, floor: float = 0.01
+) -> NoiseTable:
+    """Return a comparison at its floor but for the drift at (layer, role), all representations."""
+    shape = (LAYERS, 3, 2)
+    found, channels = np.full(shape, floor), np.zeros(shape, dtype=np.int64)
+    beyond = np.zeros(shape, dtype=bool)
+    for (layer, role), value in drift.items():
+        found[layer, :, role], channels[layer, :, role] = value, flagged
+        beyond[layer, :, role] = True
+    p = np.where(beyond, 0.0, 0.5)
+    layers = np.arange(LAYERS)
+    return NoiseTable(layers, found, np.full(shape, floor), p, channels, beyond, True, ())
+
+
+def _sentences(findings: tuple[Finding, ...]) -> list[str]:
+    return [finding.sentence for finding in findings]
+
+
+def test_nothing_beyond_the_noise_is_said_to_be_within() -> None:
+    (finding,) = describe_comparison(_noise({}))
+    assert finding.sentence == "Patch tokens and the CLS token are within noise."
+    assert finding.figure == "drift"
+    assert finding.roles == (TokenRole.PATCH, TokenRole.CLS)
+
+
+def test_drift_in_a_few_layers_concentrates_there() -> None:
+    planted = {(layer, PATCH): 0.3 + 0.01 * layer for layer in range(8, 12)}
+    findings = describe_comparison(_noise(planted))
+    assert _sentences(findings) == [
+        "Drift of patch tokens concentrates in layers 8-11 (most in layer 11: drift 0.41, noise "
+        "floor 0.01, 9 channels flagged; 99 % of the squared drift or more).",
+        "The CLS token is within noise.",
+    ]
+    assert findings[0].layers == (8, 9, 10, 11)
+    assert findings[0].roles == (TokenRole.PATCH,)
+
+
+def test_drift_in_many_layers_does_not_concentrate() -> None:
+    findings = describe_comparison(_noise({(layer, CLS): 0.2 for layer in range(2, 12)}))
+    assert findings[0].sentence.startswith(
+        "The CLS token differs by more than noise in layers 2-11"
+    )
+    assert findings[1].sentence == "Patch tokens are within noise."
+
+
+def test_drift_in_every_layer_is_said_to_be_everywhere() -> None:
+    findings = describe_comparison(_noise({(layer, PATCH): 0.2 for layer in range(LAYERS)}))
+    assert "Patch tokens differ by more than noise in every layer" in findings[0].sentence
+
+
+def test_a_small_drift_amid_noise_does_not_concentrate() -> None:
+    # the other layers' noise might hide as much
+    findings = describe_comparison(_noise({(5, PATCH): 0.02}))
+    assert findings[0].sentence == (
+        "Patch tokens differ by more than noise in layer 5 (drift 0.02, noise floor 0.01, "
+        "9 channels flagged)."
+    )
+
+
+def test_drift_on_both_sides_of_a_quiet_layer_does_not_concentrate_there() -> None:
+    findings = describe_comparison(_noise({(8, PATCH): 0.5, (10, PATCH): 0.5}))
+    assert "differ by more than noise in layers 8, 10 " in findings[0].sentence
+
+
+def test_a_drift_without_a_flagged_channel_is_not_pinned_on_channels() -> None:
+    findings = describe_comparison(_noise({(5, PATCH): 0.5}, flagged=0))
+    assert "no single channel stands out" in findings[0].sentence
+
+
+def test_without_groups_only_the_reason_is_given() -> None:
+    shape = (LAYERS, 3, 2)
+    unknown, no = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+    table = NoiseTable(
+        np.arange(LAYERS), unknown, unknown, unknown, no.astype(np.int64), no, False, (NO_GROUPS,)
+    )
+    assert _sentences(describe_comparison(table)) == [NO_GROUPS]
+
+
+def test_layers_without_groups_are_not_said_to_be_within_noise() -> None:
+    table = _noise({})
+    for values in (table.drift, table.noise_floor, table.drift_p):
+        values[9:] = np.nan
+    (finding,) = describe_comparison(table)
+    assert finding.sentence.endswith("are within noise in the 9 of 12 layers whose noise is known.")
+
+
+def test_identical_versions_are_called_the_same() -> None:
+    (finding,) = describe_comparison(_noise({}, floor=0.0))
+    assert finding.sentence.startswith("The versions do not differ at all")
+
+
+def test_each_representation_speaks_for_itself() -> None:
+    table = _noise({(5, PATCH): 0.5})
+    table.beyond[:, 0] = False
+    within = describe_comparison(table, Representation.PRE)
+    beyond = describe_comparison(table, Representation.GLOBAL_LN)
+    assert "within noise" in within[0].sentence
+    assert "layer 5" in beyond[0].sentence
+    assert beyond[0].representation is Representation.GLOBAL_LN
+
+
+def _outliers(*places: tuple[int, int, int]) -> NDArray[np.bool_]:
+    mask = np.zeros((LAYERS, 2, CHANNELS), dtype=bool)
+    for place in places:
+        mask[place] = True
+    return mask
+
+
+def test_outliers_new_and_gone_are_counted_with_their_layers() -> None:
+    before = _outliers((3, PATCH, 7), (4, PATCH, 7), (5, CLS, 2))
+    after = _outliers((9, PATCH, 7), (8, PATCH, 1), (10, PATCH, 4))
+    findings = describe_comparison(
+        _noise({}), outliers=OutlierChange(before, after), names=("v1", "v2")
+    )
+    assert findings[-1].sentence == (
+        "Outlier channels in v2 against v1: 2 (1, 4) new for patch tokens; 1 (2) gone for the CLS "
+        "token, in layers 5, 8, 10 (by max |x|, which is not tested for noise)."
+    )
+    assert findings[-1].figure == "outliers"
+    assert findings[-1].layers == (5, 8, 10)
+
+
+def test_the_same_outliers_are_called_the_same() -> None:
+    mask = _outliers((3, PATCH, 7))
+    findings = describe_comparison(_noise({}), outliers=OutlierChange(mask, mask))
+    assert findings[-1].sentence == "The same channels are outliers in both versions."
+
+
+def test_without_outliers_nothing_is_said_of_them() -> None:
+    none = _outliers()
+    assert len(describe_comparison(_noise({}), outliers=OutlierChange(none, none))) == 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [([3], "layer 3"), ([0, 1], "layers 0-1"), ([0, 2, 3, 9], "layers 0, 2-3, 9")],
+)
+def test_layers_are_named_by_ranges(layers: list[int], expected: str) -> None:
+    assert name_layers(layers) == expected

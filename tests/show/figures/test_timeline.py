@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.show.figures import theme
+from analysis.show.figures.timeline import build_channel_timeline, build_drift_timeline
+from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+
+VERSIONS = ["spring", "summer", "autumn"]
+
+
+def test_each_channel_is_a_line_over_the_versions_in_order() -> None:
+    values = np.array([[1.0, 5.0], [2.0, 0.0], [40.0, 6.0]])
+    figure = build_channel_timeline(values, [7, 900], VERSIONS, value_label="max |x|")
+    line = named(figure, "channel 7")
+    assert line.x.tolist() == VERSIONS
+    assert line.y.tolist() == [1, 2, 40]
+    assert set(line.customdata.ravel()) == {7}
+    assert np.isnan(named(figure, "channel 900").y[1])  # 0 has no place on a log axis
+    assert figure.layout.xaxis.type == "category"  # "2024" is a name, not a number
+    assert figure.layout.yaxis.type == "log"
+    assert_lean(figure)
+
+
+def test_drift_is_drawn_for_every_version_but_the_first() -> None:
+    drift = np.array([[0, 0], [0.1, 0.2], [0.3, 0.4]])
+    figure = build_drift_timeline(np.array([3, 4]), drift, VERSIONS)
+    assert names(figure) == VERSIONS[1:]
+    line = named(figure, "autumn")
+    assert line.x.tolist() == [3, 4]
+    np.testing.assert_allclose(line.y, drift[2], rtol=1e-6)
+    assert line.line.color == theme.version_color(2, "light")
+    assert title(figure.layout.yaxis).startswith("drift from spring")
+    assert_lean(figure)
+
+
+def test_nothing_to_draw_says_so() -> None:
+    for figure in (
+        build_channel_timeline(np.zeros((3, 0)), [], VERSIONS, value_label="max |x|"),
+        build_drift_timeline(np.array([0]), np.zeros((1, 1)), VERSIONS[:1]),
+    ):
+        assert not traces(figure)
+        assert len(notes(figure)) == 1

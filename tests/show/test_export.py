@@ -1,0 +1,47 @@
+"""What is taken away opens elsewhere and holds the same numbers."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from analysis.show.export import figure_to_html, frame_to_csv, frame_to_parquet, name_file
+from analysis.show.figures.theme import apply_theme
+
+FRAME = pd.DataFrame(
+    {
+        "channel": np.arange(3, dtype=np.int32),
+        "value": np.array([0.1, np.nan, 3e38], dtype=np.float32),
+        "emergence": pd.array([1, None, 3], dtype="Int64"),
+        "mixed": ["text, with comma", 3, None],
+    }
+)
+
+
+def test_a_figure_needs_no_network() -> None:
+    figure = apply_theme(go.Figure(go.Scatter(y=[1, 2])), "dark")
+    html = figure_to_html(figure, "dark").decode()
+    assert not re.search(r"<script[^>]+src=", html)
+    assert "#0e1117" in html  # brings its page colour
+
+
+def test_csv_and_parquet_hold_the_same_table() -> None:
+    csv = pd.read_csv(io.BytesIO(frame_to_csv(FRAME)), dtype={"value": np.float32})
+    parquet = pd.read_parquet(io.BytesIO(frame_to_parquet(FRAME)))
+    np.testing.assert_array_equal(csv["value"], parquet["value"])
+    assert csv["mixed"].fillna("").tolist() == parquet["mixed"].fillna("").tolist()
+    assert parquet["emergence"].isna().tolist() == [False, True, False]
+    assert parquet["channel"].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("max |x|, layer 3", "max_x_layer_3"), ("../../etc/passwd", "etc_passwd"), ("..", "export")],
+)
+def test_a_file_name_is_safe(name: str, stem: str) -> None:
+    assert name_file(name) == stem
