@@ -2,7 +2,8 @@
 
 `collect` runs the network over the images (torch) and writes one file, the `payload`. `read` makes
 numbers of payloads (numpy, pandas), `show` makes figures and reports of numbers (plotly). `jobs`
-runs `collect` in the background. Nothing here imports Streamlit. docs/architecture.md has the rules.
+runs `collect` in the background. Nothing here imports Streamlit; docs/architecture.md has the
+rules.
 
 From Python, for a model of your own: ``from analysis import extract, save_payload, load_payload,
 compare``.
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from analysis.vocabulary import TOOL_VERSION
+
 if TYPE_CHECKING:
     from analysis.api import compare, extract, load_payload, save_payload
 
 __all__ = ["__version__", "compare", "extract", "load_payload", "save_payload"]
-__version__ = "0.1.0"
+__version__ = TOOL_VERSION
 
 
 def __getattr__(name: str) -> Any:

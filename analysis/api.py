@@ -22,15 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from analysis import __version__
 from analysis.collect.run.record import Tally, layers_of
 from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
 from analysis.payload.file import load_payload as _load_payload
 from analysis.payload.file import save_payload as _save_payload
-from analysis.payload.file import validate_payload
+from analysis.payload.schema import validate_payload
 from analysis.payload.table import build_table
 from analysis.read.compare.drift import Comparison, compare_tables
-from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION
+from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION, TOOL_VERSION
 
 __all__ = ["compare", "extract", "load_payload", "save_payload"]
 
@@ -134,7 +133,7 @@ def extract(
             },
             "run": {
                 "schema_version": SCHEMA_VERSION,
-                "tool_version": __version__,
+                "tool_version": TOOL_VERSION,
                 "torch_version": str(torch.__version__),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "device": str(device),

@@ -5,8 +5,6 @@ what to do about it. The command line prints it as one line and exits with code 
 shows it in place. Anything else that escapes is a bug and keeps its traceback.
 """
 
-from analysis.printable import to_printable
-
 MAX_MESSAGE = 4000
 """Characters; names and values in a message come from files, and can be of any length."""
 
@@ -48,3 +46,13 @@ class DeviceError(InputError):
 
 class StatisticsError(InputError):
     """Measurements from which no statistic can be made."""
+
+
+def to_printable(text: str) -> str:
+    """Escape what is not printable: line ends, half surrogate pairs, marks that turn the order."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -43,6 +43,9 @@ LAYER_NORM_EPS = 1e-5
 IMAGE_GROUPS = 8
 """Running moments are kept per image group: image index modulo this number."""
 
+TOOL_VERSION = "0.1.0"
+"""Of this package, as written into payloads."""
+
 SCHEMA_VERSION = 1
 """Version of `meta["run"]`, `extras` and the JSON beside a payload."""
 
@@ -51,3 +54,12 @@ FEATURE_STATS_DIR = "feature_stats"
 
 PAYLOAD_NAME = "dinov3_feature_stats.pt"
 """File name of a payload at its default path."""
+
+
+REPRESENTATIONS = tuple(Representation)
+
+
+ROLES = tuple(TokenRole)
+
+
+STATISTICS = tuple(Statistic)

@@ -3,14 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from analysis.payload.table import (
-    REPRESENTATIONS,
-    ROLES,
-    STATISTICS,
-    Aggregate,
-    channel_depth_frame,
-    channel_frame,
-)
+from analysis.read.frames import Aggregate, channel_depth_frame, channel_frame, tabulate_cells
 from analysis.read.outliers import find_neighbours, rank_channel
 from analysis.read.scores import Score, score_channels
 from analysis.read.spread import rank_all, summarize_spread
@@ -22,11 +15,11 @@ from analysis.show.figures.theme import (
     STATISTIC_LABELS,
     describe_unit,
 )
-from analysis.vocabulary import Statistic
+from analysis.vocabulary import REPRESENTATIONS, ROLES, STATISTICS, Statistic
 from pages.components.channels import plane as channel_plane
+from pages.components.channels import tables
 from pages.components.frame import picker, shell
 from pages.components.shared import channel_links, controls, derived, downloads, fairness, selection
-from pages.components.shared import tables as frames
 
 # Pixels: five in a row on a wide page, three and two on a narrow one.
 METRIC_WIDTH = 175
@@ -106,7 +99,7 @@ downloads.show_figure(
         mode=mode,
     ),
     "rank through depth",
-    lambda: frames.tabulate_cells(table.layers, ranks, "rank"),
+    lambda: tabulate_cells(table.layers, ranks, "rank"),
 )
 
 st.subheader(here)
@@ -134,15 +127,15 @@ downloads.show_figure(
 )
 channel_plane.show(version, layer, representation, role, statistic, channel)
 spread = summarize_spread(cell, channel)
-frames.show_spread(spread, channel)
+tables.show_spread(spread, channel)
 downloads.show_csv(spread, "spread")
 st.markdown("**Neighbours in the ranking by max |x|**")
 neighbours = find_neighbours(table, layer, representation, role, channel)
 # A table for each channel: with the next one's neighbours the selected row would be another.
-row = frames.show_channels(neighbours, f"neighbours of {channel}", marked=channel)
+row = tables.show_channels(neighbours, f"neighbours of {channel}", marked=channel)
 channel_links.turn_to(row, f"neighbours of {channel}")
 with st.expander("All channels", on_change="rerun", key="all channels") as expander:
     if expander.open:
         ranked = everything.assign(rank=rank_all(cell))[["rank", *everything.columns]]
-        channel_links.turn_to(frames.show_channels(ranked, "every channel"), "every channel")
+        channel_links.turn_to(tables.show_channels(ranked, "every channel"), "every channel")
         downloads.show_csv(ranked, "every channel")

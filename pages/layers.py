@@ -6,15 +6,14 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.payload.extras import Part
-from analysis.payload.table import REPRESENTATIONS, ROLES
 from analysis.show.figures import layers as figures
 from analysis.show.figures.theme import ROLE_LABELS, STATISTIC_LABELS
-from analysis.vocabulary import Statistic, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Statistic, TokenRole
 from pages.components.frame import picker, shell
+from pages.components.layers import tables
 from pages.components.layers import views as layer_views
 from pages.components.layers.views import View
 from pages.components.shared import controls, derived, downloads, fairness, selection
-from pages.components.shared import tables as frames
 from pages.components.shared.text import plain
 
 shell.open_page("Layers")
@@ -112,4 +111,4 @@ with st.expander("Table", on_change="rerun", key="layers table") as table:
     if table.open:
         sized = statistic is Statistic.MEAN and not signed
         st.caption(f"{'|mean|' if sized else STATISTIC_LABELS[statistic]}, over channels.")
-        frames.show_depth(tabulate())
+        tables.show_depth(tabulate())

@@ -2,14 +2,13 @@
 
 import streamlit as st
 
-from analysis.payload.table import channel_frame
+from analysis.read.frames import channel_frame
 from analysis.read.outliers import SCORE_HELP, Score, rank_channels
 from analysis.show.figures import outliers as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from pages.components.frame import picker, shell
-from pages.components.outliers import depth_course, role_overlap
+from pages.components.outliers import depth_course, role_overlap, tables
 from pages.components.shared import channel_links, controls, derived, downloads
-from pages.components.shared import tables as frames
 
 # Half of all channels are below the median: their robust score is negative.
 LOWEST_ROBUST = 0.1
@@ -70,13 +69,13 @@ if 0 < ranking.threshold < float("inf"):
 if score is Score.ROBUST:
     level += "Channels about or below the median stand at the lower edge. "
 st.caption(f"{level}A click on a point, a row or a cell of the map leads to its channel.")
-channel_links.follow(frames.show_ranking(ranking.frame, table, representation, role, score))
+channel_links.follow(tables.show_ranking(ranking.frame, table, representation, role, score))
 downloads.show_csv(ranking.frame, "ranking")
 
 st.subheader("Through the network")
 depth_course.show(version, representation, role, score, k, threshold)
 persistent = derived.persistence(version.ref, representation, role, score, k, threshold)
-channel_links.follow(frames.show_persistence(persistent, table.num_layers))
+channel_links.follow(tables.show_persistence(persistent, table.num_layers))
 downloads.show_csv(persistent, "persistence")
 
 st.subheader(f"CLS, patches and registers in layer {layer}")

@@ -6,9 +6,8 @@ import streamlit as st
 
 from analysis.show.figures.overview import build_lora_proof
 from pages.components.frame import picker, shell, tour
-from pages.components.overview import partial
+from pages.components.overview import partial, tables
 from pages.components.shared import cache, derived, downloads, facts
-from pages.components.shared import tables as frames
 from pages.components.shared.text import plain
 
 shell.open_page("Overview")
@@ -48,7 +47,7 @@ if version.partial:
 
 st.subheader("Sanity of the numbers")
 checks = cache.check_table(version.ref)
-frames.show_checks(checks)
+tables.show_checks(checks)
 
 proof = table.run.get("lora_proof")
 if proof:
@@ -67,7 +66,7 @@ if proof:
 
 st.subheader("Provenance")
 known = facts.tabulate(versions)
-frames.show_facts(known)
+tables.show_facts(known)
 downloads.show_csv(known, "facts")
 
 skipped, count = facts.list_skipped(table)
@@ -78,7 +77,7 @@ if count:
         st.dataframe(skipped, hide_index=True, key="skipped")
 with st.expander("What the file holds", on_change="rerun", key="contents") as contents:
     if contents.open:
-        frames.show_contents(facts.tabulate_contents(table, derived.read_extras(version.ref)))
+        tables.show_contents(facts.tabulate_contents(table, derived.read_extras(version.ref)))
 with st.expander("Training config", on_change="rerun", key="config") as config:
     if config.open:
         st.json(table.config, expanded=2)

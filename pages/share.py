@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.errors import PayloadError
 from analysis.payload.extras import load_extras
-from analysis.read.normalization import export_normalization
+from analysis.show.export import export_normalization
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report.versions import ReportVersion, build_report
 from pages.components.frame import picker, shell

@@ -3,11 +3,11 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.read.compare.drift import compare_top_channels, config_diff
+from analysis.read.compare.config_diff import config_diff
+from analysis.read.compare.drift import compare_top_channels
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from pages.components.frame import shell
 from pages.components.shared import controls, downloads
-from pages.components.shared import tables as frames
 from pages.components.shared.text import plain
 from pages.components.versions import (
     channel_effects,
@@ -18,6 +18,7 @@ from pages.components.versions import (
     normalised_views,
     pair,
     reasons,
+    tables,
     timeline,
     top_changes,
     top_overlap,
@@ -61,11 +62,11 @@ channel_effects.show(a, b, layer, representation, role)
 st.subheader(f"Top channels of {where}")
 top = compare_top_channels(a.table, b.table, layer, representation, role, score, k)
 same_counts = a.table.count(layer, role) == b.table.count(layer, role)
-frames.show_top_counts(top, names, same_counts=same_counts)
+tables.show_top_counts(top, names, same_counts=same_counts)
 top_changes.show(top, a, b, layer, representation, role)
 with st.expander("Table", on_change="rerun", key="top table") as table:
     if table.open:
-        frames.show_top_comparison(top, names, score)
+        tables.show_top_comparison(top, names, score)
 if not same_counts:
     st.caption(
         "The two were measured on different numbers of tokens, and max |x| grows with them: "
@@ -81,5 +82,5 @@ changed = config_diff(a.table.config, b.table.config)
 if changed.empty:
     st.caption("The two training configs are the same.")
 else:
-    frames.show_config_diff(changed, names)
+    tables.show_config_diff(changed, names)
     downloads.show_csv(changed, "settings")

@@ -1,106 +1,250 @@
-"""The two halves meet in the payload file only: held by walking every import statement."""
+"""Every import goes down the table of docs/architecture.md: held by walking all of them."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import pytest
 
 from tests import ROOT
 
-READERS = [
-    *("discovery", "tables", "extra_tables", "outliers", "scores", "role_overlap", "checks"),
-    "spread",
-    *("versions", "comparison", "depth", "maps", "sharing", "figures", "jobs"),
-    *("annotations", "read_only", "tour", "vocabulary", "errors"),
-]
-PAGE_ALLOWS = ["pages.components", *(f"analysis.{name}" for name in READERS)]
-NUMPY_ONLY = ["numpy", "pandas", "analysis.payload.table", "analysis.vocabulary", "analysis.errors"]
+BASE = ("analysis.vocabulary", "analysis.errors")
+NOTHING_OF_TORCH = ("analysis.payload.file", "analysis.payload.schema", "analysis.files.safe_load")
 
-# file pattern -> what its imports may start with, besides the standard library and itself
-RULES: dict[str, list[str]] = {
-    "app.py": ["streamlit", "numpy", "pandas", "plotly", *PAGE_ALLOWS],
-    "pages/**/*.py": ["streamlit", "numpy", "pandas", "plotly", *PAGE_ALLOWS],
-    "analysis/figures/*.py": [
-        "plotly",
-        "numpy",
-        "pandas",
-        "analysis.vocabulary",
-        "analysis.show.figures",
-    ],
-    "analysis/read/scores.py": NUMPY_ONLY,
-    "analysis/read/outliers.py": [*NUMPY_ONLY, "analysis.read.scores", "analysis.read.headroom"],
-    "analysis/read/compare/drift.py": [
-        *NUMPY_ONLY,
-        "analysis.read.scores",
-        "analysis.read.compare.compatibility",
-        "analysis.read.compare.overlap",
-    ],
-    "analysis/read/compare/compatibility.py": NUMPY_ONLY,
-    "analysis/read/checks.py": NUMPY_ONLY,
-    "analysis/read/spread.py": NUMPY_ONLY,
-    "analysis/collect/statistics/moments.py": ["torch", "analysis.errors"],
+
+@dataclass(frozen=True)
+class Rule:
+    """What the modules of one folder may import, besides the standard library and each other."""
+
+    packages: tuple[str, ...] = ()
+    """Of other people."""
+    ours: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    """Of what `ours` would allow."""
+
+
+RULES = {
+    "analysis/vocabulary.py": Rule(),
+    "analysis/errors.py": Rule(),
+    "analysis/files": Rule(("safetensors", "torch"), BASE),
+    "analysis/payload": Rule(("numpy", "torch"), ("analysis.files", *BASE)),
+    "analysis/collect/plan": Rule(
+        ("yaml", "numpy", "safetensors"),
+        (
+            *("analysis.payload.image_paths", "analysis.payload.discovery", "analysis.files"),
+            *("analysis.payload.run_schema", "analysis.collect.backbone.variants", *BASE),
+        ),
+        NOTHING_OF_TORCH,
+    ),
+    "analysis/collect": Rule(
+        ("torch", "triton", "peft", "accelerate", "numpy", "PIL", "yaml", "safetensors", "tqdm"),
+        ("analysis.payload", "analysis.files", *BASE),
+    ),
+    "analysis/read": Rule(
+        ("numpy", "pandas", "scipy", "PIL"),
+        ("analysis.payload", "analysis.files.roots", *BASE),
+        NOTHING_OF_TORCH,
+    ),
+    "analysis/show": Rule(
+        ("plotly", "numpy", "pandas", "PIL", "yaml", "safetensors"),
+        ("analysis.payload", "analysis.read", *BASE),
+        NOTHING_OF_TORCH,
+    ),
+    "analysis/jobs/maps": Rule(
+        ("numpy", "PIL", "torch"),
+        (
+            *("analysis.payload", "analysis.read.places", "analysis.files", "analysis.collect"),
+            *BASE,
+        ),
+    ),
+    "analysis/jobs": Rule(
+        ("numpy", "torch"),
+        (
+            *("analysis.payload", "analysis.files", "analysis.collect.plan", *BASE),
+            "analysis.collect.run.progress",
+            "analysis.collect.backbone.variants",
+        ),
+        NOTHING_OF_TORCH,
+    ),
+    "analysis/cli": Rule(("numpy",), ("analysis",), ("analysis.jobs",)),
+    "analysis/api.py": Rule(("torch", "numpy", "PIL"), ("analysis",), ("analysis.jobs",)),
+    "analysis/__init__.py": Rule((), ("analysis.api", "analysis.vocabulary")),
+    "analysis/__main__.py": Rule((), ("analysis.cli",)),
+    "pages/components/shared": Rule(
+        ("streamlit", "numpy", "pandas", "plotly"),
+        (
+            *("analysis.payload", "analysis.read", "analysis.show", "analysis.jobs", *BASE),
+            *("analysis.files.roots", "analysis.files.read_only"),
+        ),
+        NOTHING_OF_TORCH,
+    ),
+    "app.py": Rule(("streamlit",), ("pages.components.frame", "pages.components.shared")),
+}
+_SHARED = RULES["pages/components/shared"]
+_FRAME = "pages.components.frame"
+
+
+def _page_rule(*ours: str) -> Rule:
+    return Rule(_SHARED.packages, ("pages.components.shared", *ours, *_SHARED.ours), _SHARED.never)
+
+
+RULES["pages/components/frame"] = _page_rule()
+for _page in ("overview", "layers", "outliers", "channels", "images"):
+    RULES[f"pages/components/{_page}"] = _page_rule()
+for _page in ("versions", "runs"):
+    RULES[f"pages/components/{_page}"] = _page_rule(_FRAME)
+RULES["pages"] = _page_rule("pages.components")
+"""The most particular entry holds for a file."""
+
+TORCH_IN_JOBS = {
+    "analysis.jobs.maps.worker",
+    "analysis.jobs.maps.token_maps",
+    "analysis.jobs.extractions.devices",
+}
+"""The modules of `analysis.jobs` that import torch, each in a process of its own."""
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+SOURCES = {
+    _module(path): path
+    for path in [ROOT / "app.py", *ROOT.glob("pages/**/*.py"), *ROOT.glob("analysis/**/*.py")]
 }
 
 
 def _imports(source: str) -> Iterator[str]:
-    """Yield every imported module, as `package.module` or `package.module.name`."""
+    """Yield every imported name: those in functions, and modules that strings name, included."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if re.fullmatch(r"analysis(\.\w+)+", node.value):
+                yield node.value
+            elif "\n" not in node.value:
+                yield from re.findall(r"(?:from|import) (analysis(?:\.\w+)+)", node.value)
 
 
-def _forbidden(source: str, allowed: list[str]) -> list[str]:
+def _starts_with(name: str, prefixes: Iterable[str]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _rule_of(file: str) -> str:
+    return max((key for key in RULES if file == key or file.startswith(f"{key}/")), key=len)
+
+
+def _forbidden(source: str, file: str) -> list[str]:
+    """Return what a file imports against the rule of its folder."""
+    key = _rule_of(file)
+    rule, own = RULES[key], key.replace("/", ".").removesuffix(".py")
     return [
         name
         for name in _imports(source)
         if name.split(".")[0] not in sys.stdlib_module_names
-        and not any(name == prefix or name.startswith(prefix + ".") for prefix in allowed)
+        and (
+            _starts_with(name, rule.never)
+            if name.startswith(f"{own}.") and own != "pages"
+            else not _starts_with(name, (*rule.packages, *rule.ours))
+            or _starts_with(name, rule.never)
+        )
     ]
 
 
-@pytest.mark.parametrize("pattern", RULES)
-def test_each_module_imports_only_what_its_layer_may(pattern: str) -> None:
-    files = sorted(ROOT.glob(pattern))
-    assert files, f"no file matches {pattern}: the rule guards nothing"
+def _arrows(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return for each module the modules of ours that it imports, whether lazily or not."""
+    found: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        names = found.setdefault(module, set())
+        for name in _imports(source):
+            target = name if name in sources else name.rpartition(".")[0]
+            if target in sources and target != module:
+                names.add(target)
+    return found
+
+
+def _circle(arrows: Mapping[str, Iterable[str]]) -> list[str]:
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _folded(arrows: Mapping[str, Iterable[str]], depth: int) -> dict[str, set[str]]:
+    """Return the arrows between folders: module names cut to `depth` parts."""
+
+    def cut(name: str) -> str:
+        return ".".join(name.split(".")[:depth])
+
+    folders: dict[str, set[str]] = {}
+    for module, targets in arrows.items():
+        seen = folders.setdefault(cut(module), set())
+        seen |= {cut(target) for target in targets} - {cut(module)}
+    return folders
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_a_module_imports_only_what_its_folder_may(module: str) -> None:
+    path = SOURCES[module]
+    assert _forbidden(path.read_text(), str(path.relative_to(ROOT))) == []
+
+
+def test_every_rule_guards_a_file() -> None:
+    used = {_rule_of(str(path.relative_to(ROOT))) for path in SOURCES.values()}
+    assert used == set(RULES)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 9])
+def test_there_is_no_circle_at_any_level(depth: int) -> None:
+    arrows = _arrows({module: path.read_text() for module, path in SOURCES.items()})
+    # the package's face hands on names of its modules: an entrance, not a dependency
+    arrows = {module: targets for module, targets in arrows.items() if module != "analysis"}
+    assert _circle(_folded(arrows, depth)) == []
+
+
+def test_the_rules_see_lazy_imports_and_names_in_strings() -> None:
+    lazy = "def f():\n    from analysis.collect.run import loop\n"
+    assert _forbidden(lazy, "pages/layers.py") == ["analysis.collect.run.loop"]
+    named = 'COMMAND = ["-m", "analysis.collect.run.loop"]'
+    assert _forbidden(named, "analysis/read/scores.py") == ["analysis.collect.run.loop"]
+    torch = "from analysis.payload.file import load_payload"
+    assert _forbidden(torch, "analysis/read/scores.py") == ["analysis.payload.file.load_payload"]
+    assert _forbidden("import streamlit", "analysis/show/tour.py") == ["streamlit"]
+    assert _forbidden("import demo", "analysis/api.py") == ["demo"]
+
+
+def test_a_circle_is_found_between_modules_and_between_folders() -> None:
+    sources = {"a.x": "import a.y", "a.y": "def f():\n    import a.x", "b.z": ""}
+    assert set(_circle(_arrows(sources))) == {"a.x", "a.y"}
+    apart = _arrows({"a.x": "import b.x", "b.x": "", "b.y": "import a.y", "a.y": ""})
+    assert _circle(apart) == []
+    assert set(_circle(_folded(apart, 1))) == {"a", "b"}
+
+
+def test_torch_is_imported_by_the_named_modules_of_jobs_only() -> None:
     found = {
-        str(path.relative_to(ROOT)): _forbidden(path.read_text(), RULES[pattern]) for path in files
+        module
+        for module, path in SOURCES.items()
+        if module.startswith("analysis.jobs.")
+        and any(name.split(".")[0] == "torch" for name in _imports(path.read_text()))
     }
-    assert {path: names for path, names in found.items() if names} == {}
+    assert found <= TORCH_IN_JOBS
 
 
-def test_nothing_under_analysis_imports_streamlit() -> None:
-    guilty = [
-        path.name
-        for path in (ROOT / "analysis").rglob("*.py")
-        if any(name.split(".")[0] == "streamlit" for name in _imports(path.read_text()))
-    ]
-    assert guilty == []
-
-
-def test_nothing_in_the_product_imports_the_demo() -> None:
-    files = [ROOT / "app.py", *ROOT.glob("pages/**/*.py"), *ROOT.glob("analysis/**/*.py")]
-    guilty = [
-        path.name
-        for path in files
-        if any(name.split(".")[0] == "demo" for name in _imports(path.read_text()))
-    ]
-    assert guilty == []
-
-
-def test_the_rules_can_fail() -> None:
-    source = (
-        "import numpy\nfrom analysis import collect\nfrom analysis.payload.file import load_payload"
-    )
-    assert _forbidden(source, RULES["pages/**/*.py"]) == [
-        "analysis.collect.run.loop",
-        "analysis.payload.file.load_payload",
-    ]
+def test_the_page_of_the_architecture_has_a_line_for_every_rule() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    folders = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert set(folders) == set(RULES)
 
 
 def _loaded_by(code: str) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from analysis.cli import compare as compare_cli
-from analysis.cli.extract import build_parser
+from analysis.collect.plan.flags import build_parser
 from analysis.collect.plan.image_list import list_images
 from analysis.collect.plan.settings import _ANALYSIS, load_settings
-from analysis.payload.file import BACKBONE_KEYS, COUNT_KEYS
+from analysis.payload.schema import BACKBONE_KEYS, COUNT_KEYS
 from tests import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import glob
+import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def is_folder(path: Path) -> bool:
@@ -123,3 +125,20 @@ def _keep(path: Path) -> None:
         shutil.copy2(path, link)
     link.replace(backup)
     link.unlink(missing_ok=True)  # a second name of the same file is not renamed: rename(2)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file, None where it is missing or not (yet) readable."""
+    with contextlib.suppress(OSError, ValueError):
+        value = json.loads(path.read_text())
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    replace_text(path, json.dumps(value, indent=1))

@@ -43,3 +43,7 @@ def _read_start(pid: int) -> int | None:
         return None
     fields = status.rpartition(b")")[2].split()
     return None if fields[0] == b"Z" else int(fields[19])  # a zombie has ended
+
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+"""Folder that `python -m analysis...` must run in."""

@@ -5,8 +5,8 @@ A `.pt` file is a pickle, and a pickle can run code. Everything here goes throug
 more is refused, and the message says what it asked for. There is no way round it on purpose.
 
 What a small file can make of time and memory is bounded too: the archive
-(`analysis.files.archive`) and the pickle (`analysis.files.pickle_scan`) are judged before torch reads them, what came out
-(`analysis.files.plain_values`) before anybody walks through it.
+(`analysis.files.archive`) and the pickle (`analysis.files.pickle_scan`) are judged before torch
+reads them, what came out (`analysis.files.plain_values`) before anybody walks through it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,12 @@ from analysis.jobs.extractions.disk import DiskUse, can_resume, measure_disk
 from analysis.jobs.extractions.estimates import Estimate
 from analysis.jobs.extractions.forecast import IfExists, Preview, preview_extraction
 from analysis.jobs.extractions.job import Job, JobState
-from analysis.jobs.extractions.queue import list_jobs, restart_job, start_job
+from analysis.jobs.extractions.queue import (
+    list_jobs,
+    list_outputs_being_written,
+    restart_job,
+    start_job,
+)
 
 __all__ = [
     "PRECISIONS",
@@ -35,6 +40,7 @@ __all__ = [
     "list_devices",
     "list_heads",
     "list_jobs",
+    "list_outputs_being_written",
     "list_weights",
     "measure_disk",
     "preview_extraction",

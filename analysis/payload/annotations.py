@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from analysis.files.atomic import replace_file
 from analysis.files.locks import locked
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.roots import allowed_roots, resolve_below_roots
-from analysis.jobs import list_jobs
 from analysis.vocabulary import FEATURE_STATS_DIR
 
 FILE = Path("outputs", ".dashboard.json")
@@ -101,8 +100,12 @@ def pin_baseline(path: Path | None) -> None:
                 content["baseline"] = chosen
 
 
-def delete_payload(path: Path) -> None:
+def delete_payload(path: Path, *, being_written: Collection[Path]) -> None:
     """Delete a payload with the JSON and the log beside it, and what is said of it.
+
+    Args:
+        path: The payload.
+        being_written: Payloads that running extractions are about to write; not deleted.
 
     Raises:
         ConfigError: If the server is read-only, the payload lies outside the allowed roots, an
@@ -113,7 +116,7 @@ def delete_payload(path: Path) -> None:
     root, path = _find_root(path)
     if path.suffix != ".pt" or path.parent.name != FEATURE_STATS_DIR or not path.is_file():
         raise PayloadError(f"{path}: there is no payload here (any more). Reload the page.")
-    if any(job.is_live and job.output == path for job in list_jobs()):
+    if path in being_written:
         raise ConfigError(f"{path}: an extraction is about to write it. Cancel that first.")
     try:
         path.unlink()

@@ -1,8 +1,8 @@
 """The optional part of a payload, `extras`, as arrays: what the views beyond mean, std, max need.
 
 Like `analysis.payload.table` this imports no torch until a payload is read for the first time.
-Every part is read when it is asked for, and is None where the payload does not hold it; `why_absent`
-then says why, in a sentence for the screen.
+Every part is read when it is asked for, and is None where the payload does not hold it;
+`why_absent` then says why, in a sentence for the screen.
 
 `global_ln` is not stored. It is the affine image of `per_layer_ln` (both normalise with the same
 epsilon), so its range is ``γ · range + β`` with the ends swapped where γ < 0.

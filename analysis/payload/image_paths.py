@@ -6,7 +6,8 @@ As a list each path takes two steps of the pickle, and a pickle of many steps is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,3 +36,16 @@ def unpack_paths(packed: Any) -> list[str]:
     if packed is None or isinstance(packed, list):
         return list(map(str, packed or []))
     return np.asarray(packed).tobytes().decode(errors="replace").split(_END)
+
+
+# Formats of photographs only: Pillow also opens some that run an interpreter (EPS). A JPEG that
+# holds several pictures (MPO) counts as JPEG.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+
+
+def fingerprint_files(relatives: Iterable[str], sizes: Iterable[int | None]) -> str:
+    """Return a sha256 over relative paths and file sizes in order; None where there is no file."""
+    digest = hashlib.sha256()
+    for relative, size in zip(relatives, sizes, strict=True):
+        digest.update(f"{relative}\0{size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

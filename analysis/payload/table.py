@@ -10,37 +10,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.payload import array_cache as table_cache
 from analysis.payload.run_schema import clear_run
-from analysis.vocabulary import Representation, Statistic, TokenRole
-
-REPRESENTATIONS = tuple(Representation)
-ROLES = tuple(TokenRole)
-STATISTICS = tuple(Statistic)
-
-
-class Aggregate(StrEnum):
-    """How one number is made of all channels of a layer."""
-
-    MEDIAN = "median"
-    P90 = "p90"
-    P99 = "p99"
-    MAX = "max"
-    MEAN = "mean"
-    MIN = "min"
-    STD = "std"
-
-
-_QUANTILES = {Aggregate.MEDIAN: 0.5, Aggregate.P90: 0.9, Aggregate.P99: 0.99}
+from analysis.vocabulary import (
+    REPRESENTATIONS,
+    ROLES,
+    STATISTICS,
+    Representation,
+    Statistic,
+    TokenRole,
+)
 
 
 @dataclass(frozen=True)
@@ -195,68 +181,6 @@ def build_table(payload: Mapping[str, Any]) -> StatsTable:
     if "run" in meta:
         meta["run"] = clear_run(meta["run"], len(layers))
     return StatsTable(values, counts[:, 0], np.array(layers, dtype=np.int64), meta)
-
-
-def aggregate_channels(
-    table: StatsTable, statistic: Statistic, aggregate: Aggregate, *, signed: bool = False
-) -> NDArray[np.float32]:
-    """Return one number per layer, representation and role, ``[layers, 3, 2]``.
-
-    Args:
-        table: The payload.
-        statistic: What is aggregated.
-        aggregate: How; the std is that of a population.
-        signed: Aggregate the mean itself. Else its size |mean|: signed means of many channels
-            cancel and say little.
-    """
-    values = table.values[:, :, :, STATISTICS.index(statistic)]
-    if not signed:
-        values = np.abs(values)
-    match aggregate:
-        case Aggregate.MAX:
-            return values.max(axis=-1)
-        case Aggregate.MIN:
-            return values.min(axis=-1)
-        case Aggregate.MEAN:
-            return values.mean(axis=-1, dtype=np.float64).astype(np.float32)
-        case Aggregate.STD:
-            return values.std(axis=-1, dtype=np.float64).astype(np.float32)
-    return np.quantile(values, _QUANTILES[aggregate], axis=-1).astype(np.float32)
-
-
-def layer_frame(table: StatsTable, statistic: Statistic, *, signed: bool = False) -> pd.DataFrame:
-    """Return every aggregate of one statistic, one row per layer, representation and role."""
-    frame = _depth_index(table)
-    for aggregate in Aggregate:
-        found = aggregate_channels(table, statistic, aggregate, signed=signed)
-        frame[aggregate.value] = found.ravel()
-    return frame
-
-
-def channel_frame(
-    table: StatsTable, layer: int, representation: Representation, role: TokenRole
-) -> pd.DataFrame:
-    """Return all statistics of one layer, one row per channel."""
-    columns = {s.value: table.get(layer, representation, role, s) for s in STATISTICS}
-    return pd.DataFrame({"channel": np.arange(table.channels, dtype=np.int32), **columns})
-
-
-def channel_depth_frame(table: StatsTable, channel: int) -> pd.DataFrame:
-    """Return all statistics of one channel, one row per layer, representation and role."""
-    frame = _depth_index(table)
-    for index, statistic in enumerate(STATISTICS):
-        frame[statistic.value] = table.values[..., index, channel].ravel()
-    return frame
-
-
-def _depth_index(table: StatsTable) -> pd.DataFrame:
-    index = pd.MultiIndex.from_product(
-        [table.layers, [*map(str, REPRESENTATIONS)], [*map(str, ROLES)]],
-        names=["layer", "representation", "role"],
-    )
-    frame = index.to_frame(index=False)
-    frame["tokens"] = np.broadcast_to(table.counts[:, None], table.values.shape[:3]).ravel()
-    return frame
 
 
 def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:

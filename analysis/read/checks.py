@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.payload.table import REPRESENTATIONS, ROLES, STATISTICS, StatsTable
-from analysis.vocabulary import LAYER_NORM_EPS, Representation, TokenRole
+from analysis.payload.table import StatsTable
+from analysis.vocabulary import (
+    LAYER_NORM_EPS,
+    REPRESENTATIONS,
+    ROLES,
+    STATISTICS,
+    Representation,
+    TokenRole,
+)
 
 PATCH_SIZE = 16
 """Pixels per side of a patch, in every released backbone."""

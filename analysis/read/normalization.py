@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from analysis.payload.table import StatsTable
 from analysis.read.outliers import rank_channels
@@ -50,30 +49,3 @@ def build_normalization(
         arrays[f"layer_{layer}.std"] = np.ascontiguousarray(std)
         arrays[f"layer_{layer}.keep"] = (~outliers & (std > 0)).astype(np.uint8)
     return arrays
-
-
-def export_normalization(
-    table: StatsTable,
-    representation: Representation,
-    role: TokenRole,
-    score: Score = Score.MAX_ABS,
-    threshold: float | None = None,
-) -> bytes:
-    """Return the safetensors file; the arguments are those of `build_normalization`."""
-    layer = int(table.layers[-1])
-    about = {
-        "representation": representation.value,
-        "role": role.value,
-        "score": score.value,
-        "threshold": "default" if threshold is None else f"{threshold:g}",
-        "images": table.num_images,
-        "tokens": table.count(layer, role),
-        "backbone": table.backbone.get("backbone_name"),
-        "version": table.config.get("version"),
-        "weights_sha256": table.run.get("weights_sha256"),
-        "adapter_sha256": table.run.get("adapter_sha256"),
-    }
-    return save(
-        build_normalization(table, representation, role, score, threshold),
-        metadata={key: str(value) for key, value in about.items() if value is not None},
-    )

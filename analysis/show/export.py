@@ -10,8 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import save
 
+from analysis.payload.table import StatsTable
+from analysis.read.normalization import build_normalization
+from analysis.read.scores import Score
 from analysis.show.figures import theme
+from analysis.vocabulary import Representation, TokenRole
 
 
 def figure_to_html(figure: go.Figure, mode: theme.Mode) -> bytes:
@@ -42,3 +47,30 @@ def frame_to_parquet(frame: pd.DataFrame) -> bytes:
 def name_file(name: str) -> str:
     """Return a name that is a safe stem of a file name on every system."""
     return re.sub(r"[^\w.-]+", "_", name).strip("_.")[:80] or "export"
+
+
+def export_normalization(
+    table: StatsTable,
+    representation: Representation,
+    role: TokenRole,
+    score: Score = Score.MAX_ABS,
+    threshold: float | None = None,
+) -> bytes:
+    """Return the safetensors file; the arguments are those of `build_normalization`."""
+    layer = int(table.layers[-1])
+    about = {
+        "representation": representation.value,
+        "role": role.value,
+        "score": score.value,
+        "threshold": "default" if threshold is None else f"{threshold:g}",
+        "images": table.num_images,
+        "tokens": table.count(layer, role),
+        "backbone": table.backbone.get("backbone_name"),
+        "version": table.config.get("version"),
+        "weights_sha256": table.run.get("weights_sha256"),
+        "adapter_sha256": table.run.get("adapter_sha256"),
+    }
+    return save(
+        build_normalization(table, representation, role, score, threshold),
+        metadata={key: str(value) for key, value in about.items() if value is not None},
+    )

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import PayloadError
-from analysis.payload.table import REPRESENTATIONS, ROLES, Aggregate, StatsTable, aggregate_channels
+from analysis.payload.table import StatsTable
 from analysis.read.compare.compatibility import Severity
 from analysis.read.compare.drift import compare_tables
+from analysis.read.frames import Aggregate, aggregate_channels
 from analysis.read.outliers import Score, rank_channels
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
 
 DISTORTED = 2.0
 """From this factor on the shared norm counts as distorting an early layer."""

@@ -15,7 +15,8 @@ import pytest
 import torch
 import yaml
 
-from analysis.cli.extract import build_parser, main
+from analysis.cli.extract import main
+from analysis.collect.plan.flags import build_parser
 from analysis.collect.plan.request import ExtractionRequest
 from analysis.payload.file import load_payload
 from tests import ROOT

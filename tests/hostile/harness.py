@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.printable import to_printable
+from analysis.errors import to_printable
 from tests import ROOT
 from tests.hostile.corpus import REFUSED, Case
 

@@ -179,5 +179,5 @@ def test_nothing_elsewhere_is_named_or_deleted(
 ) -> None:
     before = sorted(folders[1].rglob("*"))
     assert answer(lambda: annotate(Path(sent), Annotation("x"))) is None
-    assert answer(lambda: delete_payload(Path(sent))) is None
+    assert answer(lambda: delete_payload(Path(sent), being_written=())) is None
     assert sorted(folders[1].rglob("*")) == before

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.files.atomic import read_json
 from analysis.jobs import (
     ExtractionRequest,
     IfExists,
@@ -23,7 +24,6 @@ from analysis.jobs import (
     start_job,
 )
 from analysis.jobs.extractions import devices
-from analysis.jobs.extractions.job import read_json
 from tests.factories.projects import make_project
 
 STAND_IN = textwrap.dedent(

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 from analysis.cli.extract import main
 from analysis.collect.run.progress import ProgressReporter
 from analysis.jobs.maps import Arm, MapRequest, Picture, uploads_folder
+from analysis.jobs.maps.folder import progress_file, runs_folder, stop_file
 from analysis.jobs.maps.plan import plan_maps
-from analysis.jobs.maps.runs import progress_file, runs_folder, stop_file
 from analysis.jobs.maps.worker import compute_missing
 from analysis.payload.table import load_table
 from pages.components.images import map_request

@@ -97,7 +97,7 @@ def test_deleting_takes_the_files_beside_it_and_what_was_said(
     annotate(payload, Annotation(name="one"))
     annotate(other, Annotation(name="two"))
     pin_baseline(payload)
-    delete_payload(payload)
+    delete_payload(payload, being_written=())
     assert list(payload.parent.iterdir()) == []
     said = load_annotations()
     assert (said.of(payload), said.baseline) == (Annotation(), None)
@@ -110,7 +110,7 @@ def test_only_payloads_are_deleted(payload: Path, tmp_path: Path, name: str) -> 
     file = tmp_path / name
     file.write_text("keep")
     with pytest.raises(PayloadError, match="no payload here"):
-        delete_payload(file)
+        delete_payload(file, being_written=())
     assert file.exists()
 
 
@@ -122,7 +122,7 @@ def test_nothing_outside_the_roots_is_named_or_deleted(
     link.symlink_to(outside)
     for path in (outside, link):
         with pytest.raises(ConfigError, match="outside"):
-            delete_payload(path)
+            delete_payload(path, being_written=())
         with pytest.raises(ConfigError, match="outside"):
             annotate(path, Annotation(name="mine"))
     assert outside.exists()
@@ -134,7 +134,7 @@ def test_a_read_only_server_changes_nothing(payload: Path, monkeypatch: pytest.M
         with pytest.raises(ConfigError, match="read-only"):
             change()
     with pytest.raises(ConfigError, match="read-only"):
-        delete_payload(payload)
+        delete_payload(payload, being_written=())
     assert payload.exists()
     assert not (payload.parents[2] / FILE.name).exists()
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from analysis.errors import ConfigError, PayloadError
-from analysis.payload.file import load_payload, prepare_output, save_payload, validate_payload
+from analysis.payload.file import load_payload, prepare_output, save_payload
+from analysis.payload.schema import validate_payload
 from tests.factories.payloads import make_payload
 
 SPECIFIED_META = {

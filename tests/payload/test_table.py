@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.payload import array_cache as table_cache
-from analysis.payload.table import (
+from analysis.payload.table import StatsTable, build_table, load_table
+from analysis.read.frames import (
     Aggregate,
-    StatsTable,
     aggregate_channels,
-    build_table,
     channel_depth_frame,
     channel_frame,
     layer_frame,
-    load_table,
 )
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests import ROOT

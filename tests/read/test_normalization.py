@@ -11,8 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from analysis.read.normalization import build_normalization, export_normalization
+from analysis.read.normalization import build_normalization
 from analysis.read.scores import Score
+from analysis.show.export import export_normalization
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests import ROOT
 from tests.factories.payloads import make_flat_table, make_table

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from analysis.errors import ImageError
-from analysis.read.places.photographs import FORMATS
+from analysis.payload.image_paths import FORMATS
 
 
 def load_image(path: Path, size: tuple[int, int]) -> Tensor:

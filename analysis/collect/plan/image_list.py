@@ -7,9 +7,8 @@ over the sorted images, and the first `max(1, int(n * val_split))` of it are val
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +17,7 @@ import numpy as np
 from analysis.collect.plan.image_csv import read_image_csv
 from analysis.collect.plan.settings import SPLITS, Settings
 from analysis.errors import ConfigError, ImageError
+from analysis.payload.image_paths import fingerprint_files
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -170,11 +170,3 @@ def _file_sizes(entries: Sequence[ImageEntry]) -> list[int | None]:
             except OSError:
                 known[entry.relative] = None
     return [known[entry.relative] for entry in entries]
-
-
-def fingerprint_files(relatives: Iterable[str], sizes: Iterable[int | None]) -> str:
-    """Return a sha256 over relative paths and file sizes in order; None where there is no file."""
-    digest = hashlib.sha256()
-    for relative, size in zip(relatives, sizes, strict=True):
-        digest.update(f"{relative}\0{size}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from analysis import __version__
 from analysis.collect.backbone.adapters import describe_lora_proof
 from analysis.collect.images.batches import PastureDataModule
 from analysis.collect.plan.request import ExtractionPlan
@@ -21,7 +20,7 @@ from analysis.collect.run.devices import device_name
 from analysis.collect.run.network import Network
 from analysis.collect.statistics.collector import CollectedStatistics
 from analysis.payload.image_paths import pack_paths
-from analysis.vocabulary import SCHEMA_VERSION
+from analysis.vocabulary import SCHEMA_VERSION, TOOL_VERSION
 
 NAMED_SKIPS = 1000
 """Skipped files that the payload names; all are counted."""
@@ -65,7 +64,7 @@ def _describe_run(
     entries, settings, adapter = plan.images.entries, plan.settings, network.adapter
     return {
         "schema_version": SCHEMA_VERSION,
-        "tool_version": __version__,
+        "tool_version": TOOL_VERSION,
         "torch_version": str(torch.__version__),
         "peft_version": importlib.metadata.version("peft") if adapter.used_lora else None,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

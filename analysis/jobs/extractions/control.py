@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from analysis.errors import ConfigError
-from analysis.files.atomic import remove_abandoned
+from analysis.files.atomic import read_json, remove_abandoned
 from analysis.files.locks import locked
 from analysis.files.processes import send_signal
 from analysis.files.read_only import refuse_if_read_only
@@ -20,7 +20,6 @@ from analysis.jobs.extractions.job import (
     Job,
     JobState,
     read_job,
-    read_json,
 )
 from analysis.jobs.extractions.queue import START_LOCK, forget, list_jobs
 

@@ -8,10 +8,8 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[3]
-"""Folder that `python -m analysis...` must run in."""
+from analysis.files.processes import PACKAGE_ROOT
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.errors import ConfigError
+from analysis.files.atomic import read_json
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.estimates import Estimate, estimate_seconds
-from analysis.jobs.extractions.job import Job, read_json
+from analysis.jobs.extractions.job import Job
 from analysis.payload.discovery import resolve_below_roots
 from analysis.payload.sidecar import read_sidecar
 

@@ -18,15 +18,13 @@ viewer and stays true after the server, the worker or the whole machine went dow
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from analysis.files.atomic import replace_text
+from analysis.files.atomic import read_json
 from analysis.files.locks import is_locked
 
 JOBS_DIR = Path("outputs", ".jobs")
@@ -196,20 +194,3 @@ def _number(facts: Mapping[str, Any], key: str) -> float | None:
 
 def _to_state(value: Any, otherwise: JobState) -> JobState:
     return JobState(value) if value in list(JobState) else otherwise
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file, None where it is missing or not (yet) readable."""
-    with contextlib.suppress(OSError, ValueError):
-        value = json.loads(path.read_text())
-        return value if isinstance(value, dict) else None
-    return None
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object so that a reader sees the old file or the new one, never a part.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    replace_text(path, json.dumps(value, indent=1))

@@ -19,10 +19,11 @@ from analysis.collect.plan.flags import parse_arguments
 from analysis.collect.plan.request import ExtractionRequest
 from analysis.collect.run.progress import Progress
 from analysis.errors import ConfigError
+from analysis.files.atomic import write_json
 from analysis.files.locks import acquire_lock, locked
-from analysis.files.processes import identify
+from analysis.files.processes import PACKAGE_ROOT, identify
 from analysis.files.read_only import refuse_if_read_only
-from analysis.jobs.extractions.devices import PACKAGE_ROOT, list_devices, resolve_device
+from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.disk import can_resume
 from analysis.jobs.extractions.forecast import (
     IfExists,
@@ -43,7 +44,6 @@ from analysis.jobs.extractions.job import (
     JobState,
     describe_file,
     read_job,
-    write_json,
 )
 from analysis.payload.discovery import allowed_roots, resolve_below_roots
 
@@ -234,6 +234,11 @@ def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
                     if job.finished is not None:
                         _finished[folder] = job
     return sorted(jobs.values(), key=lambda job: job.id, reverse=True)
+
+
+def list_outputs_being_written() -> frozenset[Path]:
+    """Return the payloads that waiting and running extractions will write."""
+    return frozenset(job.output for job in list_jobs() if job.is_live)
 
 
 def forget(folder: Path) -> None:

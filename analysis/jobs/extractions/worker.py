@@ -1,10 +1,10 @@
 """The process of one job: wait for the device, run the command, note how it ended.
 
 ``python -m analysis.jobs.extractions.worker FOLDER ALIVE_FD`` is started at once for every job.
-There is no scheduler: each worker waits until no earlier job for its device lives, in the order of the job
-ids, and then holds the device's lock. The descriptor `ALIVE_FD` holds the lock on the folder's
-`alive.lock`; it and the device's lock pass to the command, so that both stay held should the
-worker alone be killed.
+There is no scheduler: each worker waits until no earlier job for its device lives, in the order of
+the job ids, and then holds the device's lock. The descriptor `ALIVE_FD` holds the lock on the
+folder's `alive.lock`; it and the device's lock pass to the command, so that both stay held should
+the worker alone be killed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from analysis.collect.run.progress import Progress
+from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.processes import identify
 from analysis.jobs.extractions.job import (
@@ -36,8 +37,6 @@ from analysis.jobs.extractions.job import (
     JobState,
     has_written,
     read_job,
-    read_json,
-    write_json,
 )
 
 POLL_INTERVAL_S = 0.2

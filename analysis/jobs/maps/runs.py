@@ -2,12 +2,7 @@
 
 There is one process for all requests (`analysis.jobs.maps.worker`): maps are for looking, and must
 not take the machine from an extraction. It computes what lies in its folder, oldest first, and then
-waits for more for a while, since starting takes longer than a picture. A request has up to three
-files::
-
-    <key>.json           what is asked for; removed when it has ended
-    <key>.progress.json  `analysis.collect.run.progress.Progress`, from when it has begun
-    <key>.stop           somebody wants it stopped
+waits for more for a while, since starting takes longer than a picture.
 """
 
 from __future__ import annotations
@@ -20,17 +15,21 @@ from enum import StrEnum
 from pathlib import Path
 
 from analysis.errors import ConfigError
-from analysis.files.atomic import replace_file
+from analysis.files.atomic import read_json, replace_file
 from analysis.files.locks import acquire_lock, is_locked
+from analysis.files.processes import PACKAGE_ROOT
 from analysis.files.read_only import is_read_only, refuse_if_read_only
-from analysis.jobs.extractions.devices import PACKAGE_ROOT
-from analysis.jobs.extractions.job import read_json
-from analysis.jobs.maps.request import Arm, MapRequest, maps_folder
-
-ALIVE_FILE = "alive.lock"
-LOG_FILE = "log.txt"
-ADAPTER_FILE = "adapter.wanted"
-"""Its presence asks a waiting process to get ready for adapters."""
+from analysis.jobs.maps.folder import (
+    ADAPTER_FILE,
+    ALIVE_FILE,
+    LOG_FILE,
+    list_requests,
+    progress_file,
+    request_file,
+    runs_folder,
+    stop_file,
+)
+from analysis.jobs.maps.request import Arm, MapRequest
 
 _children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
 
@@ -139,38 +138,6 @@ def stop_run(request: MapRequest) -> None:
             request_file(folder, request.key).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror or error}).") from error
-
-
-def runs_folder() -> Path:
-    """Return the folder of the requests; it need not exist."""
-    return maps_folder() / "runs"
-
-
-def request_file(folder: Path, key: str) -> Path:
-    """Return where a request lies until it has ended."""
-    return folder / f"{key}.json"
-
-
-def progress_file(folder: Path, key: str) -> Path:
-    """Return where the progress of a request is noted."""
-    return folder / f"{key}.progress.json"
-
-
-def stop_file(folder: Path, key: str) -> Path:
-    """Return the file whose presence stops a request."""
-    return folder / f"{key}.stop"
-
-
-def list_requests(folder: Path) -> list[Path]:
-    """Return the requests in a folder that have not ended, oldest first."""
-    found = []
-    for path in folder.glob("*.json"):
-        try:
-            if ".progress" not in path.suffixes:
-                found.append((path.stat().st_mtime_ns, path))
-        except FileNotFoundError:  # has ended meanwhile
-            continue
-    return [path for _, path in sorted(found)]
 
 
 def _ensure_process(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Compute the maps that are asked for, one request after the other. A process.
 
 ``python -m analysis.jobs.maps.worker FOLDER LOCK`` serves the requests in the folder (`runs`) on
-the CPU, and ends when none has come for a while. LOCK is the descriptor of the lock that says that it
-lives.
+the CPU, and ends when none has come for a while. LOCK is the descriptor of the lock that says that
+it lives.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from analysis.collect.images.decode import load_image
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import AdapterError, CheckpointError, InputError
 from analysis.files.locks import acquire_lock
-from analysis.jobs.maps.request import Arm, MapRequest
-from analysis.jobs.maps.runs import (
+from analysis.jobs.maps.folder import (
     ADAPTER_FILE,
     ALIVE_FILE,
     list_requests,
     progress_file,
     stop_file,
 )
+from analysis.jobs.maps.request import Arm, MapRequest
 from analysis.jobs.maps.store import save_maps
 from analysis.jobs.maps.token_maps import compute_maps, one_thread
 

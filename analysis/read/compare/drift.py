@@ -8,7 +8,6 @@ representation and role in the payloads A and B, sqrt of the mean over channels 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,61 +175,6 @@ def have_same_images(a: StatsTable, b: StatsTable) -> bool:
     """Return whether both say that they were measured on the same list of images."""
     prints = [table.run.get("dataset_fingerprint") for table in (a, b)]
     return prints[0] is not None and prints[0] == prints[1]
-
-
-def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:
-    """List the settings that differ between two training configs.
-
-    Returns:
-        One row per dotted key: key, a, b (as text, empty where absent), status (`changed`,
-        `only in A`, `only in B`). Keys of the model and its adapter first.
-    """
-    flat_a, flat_b = flatten_config(a), flatten_config(b)
-    keys = sorted(flat_a.keys() | flat_b.keys(), key=_importance)
-    rows = [
-        (key, _as_text(flat_a, key), _as_text(flat_b, key), _status(key, flat_a, flat_b))
-        for key in keys
-        if key not in flat_a or key not in flat_b or not _same(flat_a[key], flat_b[key])
-    ]
-    return pd.DataFrame(rows, columns=["key", "a", "b", "status"], dtype="str")
-
-
-def flatten_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings under dotted keys; lists are leaves.
-
-    >>> flatten_config({"model": {"name": "x", "taps": [3, 7]}, "empty": {}})
-    {'model.name': 'x', 'model.taps': [3, 7], 'empty': {}}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten_config(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
-_FIRST_KEYS = ("version", "model.", "peft.", "lora.", "train_all.", "data.")
-
-
-def _importance(key: str) -> tuple[int, str]:
-    first = next((i for i, start in enumerate(_FIRST_KEYS) if key.startswith(start)), None)
-    return len(_FIRST_KEYS) if first is None else first, key
-
-
-def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and a == b  # True is not 1: a YAML slip worth seeing
-
-
-def _as_text(flat: Mapping[str, Any], key: str) -> str:
-    return str(flat[key]) if key in flat else ""
-
-
-def _status(key: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    if key in a and key in b:
-        return "changed"
-    return "only in A" if key in a else "only in B"
 
 
 def _layers_of(table: StatsTable, layers: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.payload.table import REPRESENTATIONS, StatsTable
+from analysis.payload.table import StatsTable
 from analysis.read.compare.findings import OutlierChange
 from analysis.read.scores import Score, find_outliers
-from analysis.vocabulary import Representation
+from analysis.vocabulary import REPRESENTATIONS, Representation
 
 
 def find_outlier_change(

@@ -30,10 +30,17 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from analysis.payload.table import REPRESENTATIONS, ROLES, STATISTICS, StatsTable
+from analysis.payload.table import StatsTable
 from analysis.read.depth.suppression import measure_suppression
 from analysis.read.scores import Score, find_outliers
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import (
+    REPRESENTATIONS,
+    ROLES,
+    STATISTICS,
+    Representation,
+    Statistic,
+    TokenRole,
+)
 
 STRONG_SUPPRESSION = 10.0
 OFFSET = 3.0

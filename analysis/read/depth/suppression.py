@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.payload.table import REPRESENTATIONS, ROLES, StatsTable
+from analysis.payload.table import StatsTable
 from analysis.read.scores import Score, find_outliers, score_channels
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
 _PRE = REPRESENTATIONS.index(Representation.PRE)
 _GLOBAL = REPRESENTATIONS.index(Representation.GLOBAL_LN)

@@ -16,13 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from analysis.collect.plan.image_list import fingerprint_files
 from analysis.errors import ConfigError, ImageError, InputError
 from analysis.files.roots import allowed_roots, resolve_below_roots
-
-# Formats of photographs only: Pillow also opens some that run an interpreter (EPS). A JPEG that
-# holds several pictures (MPO) counts as JPEG.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+from analysis.payload.image_paths import FORMATS, fingerprint_files
 
 MAX_BYTES = 100 * 2**20
 """Larger files are not opened for the screen."""

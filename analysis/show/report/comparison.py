@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from string import Template
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from analysis.cli.compare import TOP, ComparedFiles, find_sentences
-from analysis.errors import ConfigError
-from analysis.files.atomic import replace_file
-from analysis.read.compare.drift import compare_top_channels, config_diff, jaccard_over_depth
+from analysis.read.compare.config_diff import config_diff
+from analysis.read.compare.drift import compare_top_channels, jaccard_over_depth
+from analysis.read.compare.files import TOP, ComparedFiles, find_sentences
 from analysis.read.scores import Score
 from analysis.show.figures import theme
 from analysis.show.figures import versions as figures
@@ -44,21 +42,6 @@ $body
 </body>
 </html>
 """)
-
-
-def save_report(compared: ComparedFiles, path: Path) -> None:
-    """Write the report.
-
-    Raises:
-        ConfigError: If the file cannot be written.
-    """
-    try:
-        with replace_file(path) as file:
-            file.write(build_report(compared).encode())
-    except OSError as error:
-        raise ConfigError(
-            f"--html {path}: cannot be written ({error.strerror or error}). Choose another path."
-        ) from error
 
 
 def build_report(compared: ComparedFiles) -> str:

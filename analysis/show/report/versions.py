@@ -14,23 +14,17 @@ from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.payload.extras import ExtraTable
-from analysis.payload.table import (
-    REPRESENTATIONS,
-    ROLES,
-    Aggregate,
-    StatsTable,
-    aggregate_channels,
-    channel_frame,
-)
+from analysis.payload.table import StatsTable
 from analysis.read.checks import run_checks
+from analysis.read.compare.config_diff import config_diff
 from analysis.read.compare.drift import (
     check_compatibility,
     compare_tables,
     compare_top_channels,
-    config_diff,
     jaccard_over_depth,
 )
 from analysis.read.compare.noise_table import NoiseTable
+from analysis.read.frames import Aggregate, aggregate_channels, channel_frame
 from analysis.read.outliers import SCORE_LABELS, find_persistent, map_channels, rank_channels
 from analysis.read.scores import Score
 from analysis.show.figures import layers as layer_figures
@@ -42,7 +36,7 @@ from analysis.show.report import page as html_page
 from analysis.show.report import views as report_views
 from analysis.show.report.extras import draw_depth_views, draw_noise, measure_noise
 from analysis.show.report.page import Section
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
 
 TOP = 20
 MAX_LAYERS = 4

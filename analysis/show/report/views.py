@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from analysis.payload.extras import ExtraTable
-from analysis.payload.table import REPRESENTATIONS, ROLES, STATISTICS, StatsTable, channel_frame
+from analysis.payload.table import StatsTable
 from analysis.read.compare.drift import have_same_channels, have_same_images
 from analysis.read.compare.noise import compare_groups
 from analysis.read.compare.timeline import (
@@ -17,6 +17,7 @@ from analysis.read.compare.timeline import (
     measure_drift_from_first,
 )
 from analysis.read.depth.advice import advise_layers
+from analysis.read.frames import channel_frame
 from analysis.read.outliers import count_outliers
 from analysis.read.scores import Score
 from analysis.show.figures import axes
@@ -33,7 +34,14 @@ from analysis.show.figures.noise import (
 from analysis.show.figures.outliers import build_outlier_counts
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, describe_unit
 from analysis.show.report import page as html_page
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import (
+    REPRESENTATIONS,
+    ROLES,
+    STATISTICS,
+    Representation,
+    Statistic,
+    TokenRole,
+)
 
 _SHOWN = Representation.PRE, TokenRole.PATCH
 _CELL = f"{REPRESENTATION_LABELS[_SHOWN[0]]}, {ROLE_LABELS[_SHOWN[1]]} tokens"

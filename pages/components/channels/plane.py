@@ -8,14 +8,20 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.payload.table import REPRESENTATIONS, ROLES, STATISTICS, channel_frame
+from analysis.read.frames import channel_frame, tabulate_pair
 from analysis.read.spread import correlate_pair, correlate_ranks
 from analysis.show.figures import channels as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, describe_unit
-from analysis.vocabulary import Representation, Statistic, TokenRole
-from pages.components.frame.picker import Version
+from analysis.vocabulary import (
+    REPRESENTATIONS,
+    ROLES,
+    STATISTICS,
+    Representation,
+    Statistic,
+    TokenRole,
+)
 from pages.components.shared import channel_links, downloads, selection
-from pages.components.shared import tables as frames
+from pages.components.shared.version import Version
 
 _MEAN_STD = "mean-std"
 PAIRS = {f"{a}-{b}": (a, b) for a, b in combinations(Representation, 2)}
@@ -63,7 +69,7 @@ def show(
                 (x, y), pair, statistic=statistic, channel=channel, mode=downloads.mode()
             ),
             choice,
-            lambda: frames.tabulate_pair((x, y), pair),
+            lambda: tabulate_pair((x, y), pair),
             clickable=True,
         )
         said = _tell(x, y, pair)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -15,10 +15,10 @@ from analysis.errors import PayloadError
 from analysis.jobs import Job, list_jobs
 from analysis.jobs.extractions.job import JOBS_DIR
 from analysis.payload.discovery import PayloadRef, load_ref, short_names
-from analysis.payload.table import StatsTable
 from analysis.vocabulary import FEATURE_STATS_DIR
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version, is_upload
 
 MAX_COMPARED = 9
 """With the version itself ten, as many as there are colours."""
@@ -30,18 +30,6 @@ _DRAWN = "previews drawn at"
 
 REDRAW_SECONDS = 5
 """A preview that is written anew more often than that is not drawn each time."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """One payload that is looked at."""
-
-    ref: PayloadRef
-    name: str
-    """Short, unique among those looked at."""
-    table: StatsTable
-    partial: bool = False
-    """Whether it is what a living job has counted so far."""
 
 
 def show() -> None:
@@ -155,11 +143,6 @@ def choose_one(several: Sequence[Version]) -> Version:
 def explain(error: Exception, ref: PayloadRef) -> str:
     """Return what is wrong with a payload; an upload is called as its owner called it."""
     return str(error).replace(f"{ref.path.parent}/", "") if is_upload(ref) else str(error)
-
-
-def is_upload(ref: PayloadRef) -> bool:
-    """Return whether a payload was uploaded: its folder means nothing to anybody."""
-    return ref.path.is_relative_to(cache.upload_folder())
 
 
 def pick(path: Path) -> None:

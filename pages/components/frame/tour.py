@@ -15,9 +15,9 @@ from analysis.errors import PayloadError
 from analysis.payload.discovery import PayloadRef, short_names
 from analysis.read.compare.twins import find_frozen_twin
 from analysis.show.tour import Step, plan_tour
-from pages.components.frame.picker import Version
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 
 _OFFER = "tour"
 """Name of the choice in the address; `off` once the offer was dismissed."""

@@ -22,9 +22,9 @@ from analysis.read.places.footprint import (
 from analysis.show.figures.footprints import COLUMNS, build_footprint_map, build_footprint_multiples
 from analysis.show.figures.theme import describe_unit
 from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
 from pages.components.images import peaks as peak_view
 from pages.components.shared import controls, downloads, selection
+from pages.components.shared.version import Version
 
 ROWS_EACH = 8
 """Lines of text that a row of small maps is as high as."""

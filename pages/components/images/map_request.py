@@ -20,9 +20,9 @@ from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.table import StatsTable
 from analysis.read.places.photographs import MAX_BYTES, find_photograph, load_photograph
 from analysis.vocabulary import TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared import selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 
 OFFERED = 1000
 """Training images in the menu."""

@@ -27,11 +27,11 @@ from analysis.read.places.photographs import load_photograph, to_jpeg, to_png
 from analysis.show.figures.maps import MapPanel, build_map_animation, build_prefix_curves
 from analysis.show.figures.theme import describe_unit
 from analysis.vocabulary import TokenRole
-from pages.components.frame.picker import Version
 from pages.components.images import map_request
 from pages.components.images import peaks as peak_view
 from pages.components.shared import controls, downloads, selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 
 POLL_SECONDS = 0.5
 

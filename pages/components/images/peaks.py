@@ -24,9 +24,9 @@ from analysis.read.places.photographs import (
     outline_patch,
 )
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared import controls, downloads, selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 
 OFFERED = 500
 """Channels in the menu, the largest first; one that a link names is offered too."""

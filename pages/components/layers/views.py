@@ -12,13 +12,14 @@ from analysis.payload.extras import NORM_EDGES, STORED, ExtraTable, Part
 from analysis.read.depth.extremes import find_beyond, find_extremes
 from analysis.read.depth.suppression import find_standings
 from analysis.read.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
+from analysis.read.frames import tabulate_suppression
 from analysis.show.figures import layer_views as figures
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.theme import REPRESENTATION_LABELS, describe_unit, role_label
 from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
+from pages.components.layers import tables
 from pages.components.shared import channel_links, controls, derived, downloads, selection
-from pages.components.shared import tables as frames
+from pages.components.shared.version import Version
 
 
 class View(StrEnum):
@@ -171,7 +172,7 @@ def show_range(version: Version) -> None:
     beyond = find_beyond(extras.layers, ends, lower, upper)
     st.subheader(f"{len(beyond)} of {len(extremes)} layers beyond a bound")
     if len(beyond):
-        frames.show_extremes(beyond)
+        tables.show_extremes(beyond)
 
 
 def show_shared_norm(version: Version) -> None:
@@ -182,7 +183,7 @@ def show_shared_norm(version: Version) -> None:
         "down. The suppression factor is the fall of the outliers' standing (geometric mean)."
     )
     table, found = version.table, derived.suppression(version.ref)
-    frame = frames.tabulate_suppression(table.layers, found)
+    frame = tabulate_suppression(table.layers, found)
     downloads.show_figure(
         figures.build_suppression_curve(
             table.layers, found.factor, tapped=table.tapped_layers, mode=downloads.mode()
@@ -223,7 +224,7 @@ def show_advice(version: Version) -> None:
     if not tapped:
         st.caption("The training config taps no layers, so all of them are judged.")
     frame = derived.advice(version.ref, tapped or table.layers.tolist())
-    frames.show_advice(frame)
+    tables.show_advice(frame)
     downloads.show_csv(frame, "advice")
     st.caption(
         "A place to start, not a measurement of a head's quality. Outliers: share of the channels "

@@ -7,12 +7,12 @@ from enum import StrEnum
 import pandas as pd
 import streamlit as st
 
+from analysis.read.frames import tabulate_cells
 from analysis.read.outliers import ChannelMap, Score
 from analysis.show.figures import outliers as figures
 from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared import channel_links, controls, derived, downloads, selection
-from pages.components.shared import tables as frames
+from pages.components.shared.version import Version
 
 ROWS = 30
 
@@ -61,7 +61,7 @@ def show(
                 mode=mode,
             ),
             "outliers per layer",
-            lambda: frames.tabulate_cells(table.layers, counts, "outliers"),
+            lambda: tabulate_cells(table.layers, counts, "outliers"),
         )
         return
     course = derived.channel_map(version.ref, representation, role, score, k, max_rows=ROWS)

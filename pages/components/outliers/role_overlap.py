@@ -6,14 +6,13 @@ import numpy as np
 import streamlit as st
 
 from analysis.payload.extras import Part
-from analysis.payload.table import STATISTICS
 from analysis.read.outliers import Score
 from analysis.read.role_overlap import compare_roles
 from analysis.show.figures.theme import role_label
-from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
+from analysis.vocabulary import STATISTICS, Representation, TokenRole
+from pages.components.outliers import tables
 from pages.components.shared import channel_links, derived, downloads, fairness
-from pages.components.shared import tables as frames
+from pages.components.shared.version import Version
 
 
 def show(
@@ -55,5 +54,5 @@ def show(
     if len(statistics) > len(TokenRole):
         tokens["each register"] = table.count(layer, TokenRole.CLS)  # one per image too
     fairness.warn_of_roles(tokens)
-    channel_links.follow(frames.show_role_overlap(overlap))
+    channel_links.follow(tables.show_role_overlap(overlap))
     downloads.show_csv(overlap.frame, "role overlap")

@@ -8,8 +8,8 @@ from analysis.payload.extras import Part
 from analysis.read.compare.standard_error import tabulate_errors
 from analysis.read.outliers import rank_channels
 from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared import cache
+from pages.components.shared.version import Version
 
 TOP = 10
 

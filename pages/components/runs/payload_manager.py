@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import is_read_only
+from analysis.jobs import is_read_only, list_outputs_being_written
 from analysis.payload.annotations import (
     MAX_NAME,
     MAX_NOTE,
@@ -132,6 +132,6 @@ def _show_actions(ref: PayloadRef, about: Annotation, is_baseline: bool) -> bool
             f"payload {ref.key}",
             f"Delete {plain(str(ref.path))} with its log? It cannot be brought back.",
         ):
-            delete_payload(ref.path)
+            delete_payload(ref.path, being_written=list_outputs_being_written())
             return True
     return False

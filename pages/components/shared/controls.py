@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.payload.table import Aggregate, StatsTable
+from analysis.payload.table import StatsTable
+from analysis.read.frames import Aggregate
 from analysis.read.outliers import DEFAULT_THRESHOLDS, SCORE_HELP, SCORE_LABELS, SCORE_UNITS, Score
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.theme import (

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.extras import ExtraTable, Part, load_extras
-from analysis.payload.table import Aggregate, aggregate_channels, layer_frame, load_table
+from analysis.payload.table import load_table
 from analysis.read.depth.advice import advise_layers
 from analysis.read.depth.suppression import Suppression, measure_suppression
+from analysis.read.frames import Aggregate, aggregate_channels, layer_frame
 from analysis.read.normalization import build_normalization
 from analysis.read.outliers import ChannelMap, Score, count_outliers, find_persistent, map_channels
 from analysis.vocabulary import Representation, Statistic, TokenRole

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.payload.extras import PART_LABELS, ExtraTable
-from analysis.payload.table import REPRESENTATIONS, ROLES, STATISTICS, StatsTable
+from analysis.payload.table import StatsTable
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
-from analysis.vocabulary import TokenRole
-from pages.components.frame.picker import Version, is_upload
+from analysis.vocabulary import REPRESENTATIONS, ROLES, STATISTICS, TokenRole
 from pages.components.shared.text import format_duration
+from pages.components.shared.version import Version, is_upload
 
 UNKNOWN = "—"
 _SPLITS = {"all": "all images", "train": "training split", "val": "validation split"}

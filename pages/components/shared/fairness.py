@@ -8,8 +8,8 @@ import streamlit as st
 
 from analysis.payload.table import StatsTable
 from analysis.vocabulary import TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 
 
 def warn_of_roles(tokens: Mapping[str, int]) -> None:

@@ -15,8 +15,8 @@ from analysis.show.figures.noise import (
     build_channel_effects,
 )
 from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared import channel_links, downloads
+from pages.components.shared.version import Version
 from pages.components.versions import differences
 
 

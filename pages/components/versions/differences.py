@@ -27,7 +27,7 @@ from analysis.read.compare.overlap import RankBy, compare_top
 from analysis.read.compare.timeline import measure_drift_from_first
 from analysis.read.outliers import Score
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from pages.components.frame.picker import Version
+from pages.components.shared.version import Version
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from analysis.payload.table import REPRESENTATIONS, ROLES
 from analysis.read.compare.findings import Finding
 from analysis.read.compare.noise_table import NoiseTable
+from analysis.vocabulary import REPRESENTATIONS, ROLES
 from pages.components.shared import selection
 from pages.components.shared.text import plain
 

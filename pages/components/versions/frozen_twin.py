@@ -9,9 +9,9 @@ import streamlit as st
 from analysis.jobs import is_read_only
 from analysis.read.compare.twins import find_frozen_twin
 from pages.components.frame import extraction_form, picker
-from pages.components.frame.picker import Version
 from pages.components.shared import selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 
 
 def show(version: Version, compared: Version | None) -> None:

@@ -9,11 +9,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.read.compare.noise_table import NoiseTable
+from analysis.read.frames import tabulate_cells
 from analysis.show.figures.noise import build_flagged_curves
 from analysis.show.figures.versions import build_drift_curves
 from analysis.vocabulary import Representation, TokenRole
 from pages.components.shared import downloads
-from pages.components.shared import tables as frames
 
 
 def show(
@@ -39,7 +39,7 @@ def show(
                 mode=downloads.mode(),
             ),
             "drift",
-            lambda: frames.tabulate_cells(layers, drift, "drift").assign(
+            lambda: tabulate_cells(layers, drift, "drift").assign(
                 noise_floor=noise.noise_floor.ravel(),
                 p=noise.drift_p.ravel(),
                 beyond_noise=noise.beyond.ravel(),
@@ -57,7 +57,7 @@ def show(
                     mode=downloads.mode(),
                 ),
                 "channels beyond the noise",
-                lambda: frames.tabulate_cells(layers, share, "share"),
+                lambda: tabulate_cells(layers, share, "share"),
             )
     st.caption(
         "Drift: root mean square over channels of how far mean and standard deviation moved, in "

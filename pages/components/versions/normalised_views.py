@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from analysis.payload.table import REPRESENTATIONS, ROLES, aggregate_channels, layer_frame
+from analysis.read.frames import aggregate_channels, layer_frame
 from analysis.show.figures.layers import DepthCurve, build_depth_curves
-from analysis.vocabulary import Representation
-from pages.components.frame.picker import Version
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation
 from pages.components.shared import controls, downloads
+from pages.components.shared.version import Version
 
 NORMALISED = (Representation.PER_LAYER_LN, Representation.GLOBAL_LN)
 

@@ -7,9 +7,9 @@ import streamlit as st
 from analysis.errors import PayloadError
 from analysis.read.compare.twins import choose_counterpart
 from pages.components.frame import picker
-from pages.components.frame.picker import Version
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 
 
 def read() -> tuple[Version, Version, list[Version]]:

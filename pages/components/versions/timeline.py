@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.payload.table import REPRESENTATIONS, ROLES
 from analysis.read.compare.drift import check_compatibility, have_same_channels
 from analysis.read.compare.timeline import (
     LargestMove,
@@ -19,10 +18,10 @@ from analysis.read.compare.timeline import (
 )
 from analysis.show.figures import timeline as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 from pages.components.shared import downloads, selection
 from pages.components.shared.text import plain
+from pages.components.shared.version import Version
 from pages.components.versions import differences, reasons
 
 FOLLOWED = 5

@@ -11,8 +11,8 @@ from analysis.read.compare.drift import TopComparison
 from analysis.show.figures import versions as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared import channel_links, downloads, selection
+from pages.components.shared.version import Version
 
 
 class Drawn(StrEnum):

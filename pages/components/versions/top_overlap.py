@@ -9,12 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from analysis.read.compare.overlap import RankBy
+from analysis.read.frames import tabulate_cells
 from analysis.read.outliers import SCORE_LABELS, Score
 from analysis.show.figures.versions import build_jaccard_curves
 from analysis.vocabulary import Representation, TokenRole
-from pages.components.frame.picker import Version
 from pages.components.shared import downloads, selection
-from pages.components.shared import tables as frames
+from pages.components.shared.version import Version
 from pages.components.versions import differences
 
 JACCARD, RANKED, GROUPED = "Jaccard", "rank-biased", "with its noise"
@@ -56,7 +56,7 @@ def show(
         found, by_chance = measure(a, b, score, k), None
 
     def tabulate() -> pd.DataFrame:
-        table = frames.tabulate_cells(layers, found, "overlap")
+        table = tabulate_cells(layers, found, "overlap")
         if by_chance is not None:
             table["without a change"] = by_chance.ravel()
         return table

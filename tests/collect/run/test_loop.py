@@ -23,7 +23,8 @@ from analysis.collect.run.loop import FOOTPRINT_CHANNELS, FOOTPRINT_IMAGES, coll
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import AdapterError, ConfigError
 from analysis.files.safe_load import load_torch_file
-from analysis.payload.file import load_payload, validate_payload
+from analysis.payload.file import load_payload
+from analysis.payload.schema import validate_payload
 from tests.agreement import largest_difference
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import make_project

@@ -20,6 +20,7 @@ from analysis.jobs import (
     delete_job,
     finish_job,
     list_jobs,
+    list_outputs_being_written,
     measure_disk,
     restart_job,
     start_job,
@@ -234,5 +235,5 @@ def test_a_payload_that_is_about_to_be_replaced_is_not_deleted(start: Start) -> 
     output = wait_for(start("finish"), *ENDED).output
     _counting(start, IfExists.REPLACE)
     with pytest.raises(ConfigError, match="about to write it"):
-        delete_payload(output)
+        delete_payload(output, being_written=list_outputs_being_written())
     assert output.exists()

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import InputError
+from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock
 from analysis.jobs import (
     ExtractionRequest,
@@ -34,7 +35,7 @@ from analysis.jobs import (
     restart_job,
     start_job,
 )
-from analysis.jobs.extractions.job import read_job, read_json, write_json
+from analysis.jobs.extractions.job import read_job
 from analysis.payload.file import load_payload
 from tests import ROOT
 from tests.factories.payloads import make_payload, write_payload

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ConfigError
+from analysis.files.atomic import read_json
 from analysis.files.locks import is_locked
-from analysis.jobs.extractions.job import read_json
 from analysis.jobs.maps import (
     MapRequest,
     Picture,
@@ -23,7 +23,7 @@ from analysis.jobs.maps import (
     start_run,
     stop_run,
 )
-from analysis.jobs.maps.runs import ALIVE_FILE, progress_file, request_file, runs_folder
+from analysis.jobs.maps.folder import ALIVE_FILE, progress_file, request_file, runs_folder
 from tests.factories.red_square import SIZE, make_red_project
 
 

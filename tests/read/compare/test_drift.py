@@ -7,13 +7,13 @@ import pytest
 
 from analysis.errors import PayloadError
 from analysis.payload.table import StatsTable
+from analysis.read.compare.config_diff import config_diff
 from analysis.read.compare.drift import (
     TINY_VARIANCE,
     Severity,
     compare_tables,
     compare_top_channels,
     compute_drift,
-    config_diff,
     have_same_images,
     jaccard_over_depth,
     rank_biased_over_depth,

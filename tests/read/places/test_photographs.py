@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.collect.plan.image_list import fingerprint_files
 from analysis.errors import ConfigError, ImageError
+from analysis.payload.image_paths import fingerprint_files
 from analysis.read.places import photographs
 from analysis.read.places.photographs import (
     are_measured,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from analysis.cli.compare import compare_files
 from analysis.cli.extract import main
+from analysis.read.compare.files import compare_files
 from analysis.show.report.comparison import build_report
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload

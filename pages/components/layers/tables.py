@@ -1,0 +1,73 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analysis.read.frames import Aggregate
+from analysis.show.figures.theme import role_label
+from pages.components.shared.tables import NUMBER
+
+
+def show_depth(frame: pd.DataFrame) -> None:
+    """Show every aggregate of a statistic, layer by layer."""
+    number = st.column_config.NumberColumn
+    text = st.column_config.TextColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="layers frame",
+        column_order=["version", "layer", "representation", "role", "tokens", *Aggregate],
+        column_config={
+            "version": text("Version"),
+            "layer": number("Layer", format="%d", width="small"),
+            "representation": text("Representation"),
+            "role": text("Tokens"),
+            "tokens": number("Number of tokens", format="localized", width="small"),
+            **{aggregate.value: number(aggregate, format=NUMBER) for aggregate in Aggregate},
+        },
+    )
+
+
+def show_extremes(frame: pd.DataFrame) -> None:
+    """Show the layers whose values pass a bound."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="extremes",
+        column_config={
+            "layer": number("Layer", format="%d", width="small"),
+            "min": number("Smallest", format=NUMBER, width="small"),
+            "min_channel": number("in channel", format="%d", width="small"),
+            "max": number("Largest", format=NUMBER, width="small"),
+            "max_channel": number("in channel ", format="%d", width="small"),
+            "channels_below": number(
+                "Below", format="%d", width="small", help="Channels below the lower bound."
+            ),
+            "channels_above": number(
+                "Above", format="%d", width="small", help="Channels above the upper bound."
+            ),
+        },
+    )
+
+
+def show_advice(frame: pd.DataFrame) -> None:
+    """Show which norm each layer needs, with the facts and the reason."""
+    shown = pd.DataFrame(
+        {
+            "Layer": frame["layer"].astype(str),
+            "Tokens": frame["role"].map(role_label),
+            "Advice": frame["advice"],
+            "Because": frame["reason"],
+            "Outliers": frame["outlier_share"],
+            "Suppression": frame["suppression"],
+            "|mean| / std": frame["mean_over_std"],
+        }
+    )
+    # a table, since unlike a dataframe it wraps the reasons; styled, so that numbers align
+    styled = shown.set_index("Layer").style.format(
+        {"Outliers": "{:.2%}", "Suppression": "{:,.1f}×", "|mean| / std": "{:.2f}"}, na_rep="–"
+    )
+    st.table(styled)
