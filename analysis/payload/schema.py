@@ -1,4 +1,4 @@
-"""TODO."""
+"""What a payload must hold: keys, types, shapes and limits, checked before anything reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Statistics of a payload as tidy tables, one row per layer or channel."""
 
 from __future__ import annotations
 

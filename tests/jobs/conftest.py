@@ -78,7 +78,7 @@ STAND_IN = textwrap.dedent(
         os.kill(os.getpid(), signal.SIGKILL)
     output.parent.mkdir(parents=True, exist_ok=True)
     sys.path.insert(0, os.getcwd())  # jobs run in the package's root
-    from analysis.files import replace_file
+    from analysis.files.atomic import replace_file
     for file, text in ((output, behaviour), (output.with_suffix(".json"), "{}")):
         with replace_file(file, backup="--backup" in sys.argv) as stream:
             stream.write(text.encode())

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Settings of two training configs that differ, most important first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Two payload files compared: what the command line prints and writes as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Tables of the Layers page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""A payload as a page shows it: its reference, its name and its numbers."""
 
 from __future__ import annotations
 

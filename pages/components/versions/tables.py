@@ -1,4 +1,4 @@
-"""TODO."""
+"""Tables of the Versions page."""
 
 from __future__ import annotations
 

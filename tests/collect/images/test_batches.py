@@ -361,9 +361,9 @@ def test_closing_the_iterator_ends_the_workers(tmp_path: Path) -> None:
 READER = """
 import signal, sys, time
 from pathlib import Path
-from analysis.image_list import list_images
-from analysis.images import PastureDataModule
-from analysis.settings import load_settings
+from analysis.collect.plan.image_list import list_images
+from analysis.collect.images.batches import PastureDataModule
+from analysis.collect.plan.settings import load_settings
 
 told = []
 signal.signal(signal.SIGTERM, lambda *_: told.append(1))

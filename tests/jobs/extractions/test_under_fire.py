@@ -383,8 +383,8 @@ def test_a_job_for_which_the_gpu_has_no_memory_left_says_so_and_resumes(
             import os, sys
             sys.path.insert(0, os.getcwd())
             import torch
-            from analysis.cli import main
-            from analysis.network import Network
+            from analysis.cli.extract import main
+            from analysis.collect.run.network import Network
             whole, calls = Network.measured_outputs, []
 
             def measured_outputs(self, pixels):

@@ -19,6 +19,11 @@ def named(figure: go.Figure, name: str) -> Any:
     return trace
 
 
+def layout(figure: go.Figure) -> Any:
+    """Return the layout; what pyright infers of plotly's property depends on the order of files."""
+    return figure.layout
+
+
 def names(figure: go.Figure) -> list[str]:
     """Return the names in the legend, in order."""
     return [t.name for t in traces(figure) if t.name and t.showlegend is not False]
@@ -31,7 +36,7 @@ def title(axis: Any) -> str:
 
 def notes(figure: go.Figure) -> list[str]:
     """Return the texts written onto the figure."""
-    return [annotation.text for annotation in figure.layout.annotations]
+    return [annotation.text for annotation in layout(figure).annotations]
 
 
 def assert_lean(figure: go.Figure) -> None:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from analysis.show.figures import axes
-from tests.show.figures.reading import title
+from tests.show.figures.reading import layout, title
 
 
 @pytest.mark.parametrize(("last", "step"), [(0, 1), (11, 1), (23, 2), (39, 5)])
@@ -33,7 +33,7 @@ def test_a_colour_bar_survives_nothing_and_one_value() -> None:
 
 def test_a_title_names_each_unit_once() -> None:
     figure = go.Figure().update_xaxes(title={"text": axes.label_with_unit("std", "a", "b", "a")})
-    assert title(figure.layout.xaxis) == "std a, b"
+    assert title(layout(figure).xaxis) == "std a, b"
 
 
 @pytest.mark.parametrize(

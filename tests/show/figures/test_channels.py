@@ -12,7 +12,7 @@ from analysis.show.figures.channels import (
     build_value_histogram,
 )
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
 LAYERS = np.arange(3)
 CELLS = [
@@ -37,14 +37,14 @@ def test_one_channel_is_a_line_per_cell_with_the_median_behind_it() -> None:
     median = named(figure, "global LN, CLS: median channel")
     np.testing.assert_allclose(median.y, VALUES[1] / 10, rtol=1e-6)
     assert median.line.color == line.line.color
-    assert title(figure.layout.yaxis) == "max |x| residual-stream units, normalised units"
-    assert figure.layout.yaxis.type == "log"
+    assert title(layout(figure).yaxis) == "max |x| residual-stream units, normalised units"
+    assert layout(figure).yaxis.type == "log"
     assert_lean(figure)
 
 
 def test_the_mean_keeps_its_sign_and_so_a_linear_axis() -> None:
     figure = build_channel_depth(LAYERS, -VALUES, CELLS, statistic=Statistic.MEAN)
-    assert figure.layout.yaxis.type is None
+    assert layout(figure).yaxis.type is None
     np.testing.assert_allclose(traces(figure)[0].y, -VALUES[0], rtol=1e-6)
 
 
@@ -59,7 +59,7 @@ def test_a_symlog_axis_keeps_signs_and_order_and_tells_the_values_themselves() -
     assert line.y[3] > 0.3 * line.y[4]  # on a linear axis a 200th
     np.testing.assert_allclose(line.customdata, values[0], rtol=1e-6)
     assert line.hovertemplate == "%{customdata:.4g}"
-    axis = figure.layout.yaxis
+    axis = layout(figure).yaxis
     drawn_at = dict(zip(axis.ticktext, axis.tickvals, strict=True))
     assert drawn_at["0"] == 0
     assert drawn_at["-100"] == -drawn_at["100"]
@@ -76,9 +76,9 @@ def test_the_first_rank_is_at_the_top_of_a_logarithmic_axis() -> None:
     figure = build_rank_curves(LAYERS, ranks, CELLS, channels=100, tapped=(2,))
     assert names(figure) == ["block output, patch", "global LN, CLS", "tapped by the config"]
     assert named(figure, "block output, patch").y.tolist() == [1, 2, 40]
-    bottom, top = figure.layout.yaxis.range
+    bottom, top = layout(figure).yaxis.range
     assert bottom > 2 > 0 > top
-    assert title(figure.layout.yaxis) == "rank among 100 channels"
+    assert title(layout(figure).yaxis) == "rank among 100 channels"
     assert_lean(figure)
 
 
@@ -91,15 +91,15 @@ def test_the_histogram_counts_every_channel_in_logarithmic_bins() -> None:
     np.testing.assert_allclose(occupied, [1, 10, 100, 1000], rtol=0.15)
     for middle, (low, high) in zip(bars.x, bars.customdata, strict=True):
         assert low < middle < high
-    assert title(figure.layout.xaxis) == "max |x| (unit)"
-    assert title(figure.layout.yaxis) == "number of channels; 1 at 0 not drawn"
-    assert figure.layout.xaxis.type == "log"
+    assert title(layout(figure).xaxis) == "max |x| (unit)"
+    assert title(layout(figure).yaxis) == "number of channels; 1 at 0 not drawn"
+    assert layout(figure).xaxis.type == "log"
     assert_lean(figure)
 
 
 def test_the_histogram_marks_the_channel_where_it_stands() -> None:
     figure = build_value_histogram(np.array([1.0, -40.0]), channel=1, value_label="x")
-    assert [shape.x0 for shape in figure.layout.shapes] == [20.5, 40.0]
+    assert [shape.x0 for shape in layout(figure).shapes] == [20.5, 40.0]
     assert notes(figure) == ["median", "channel 1"]
     for channel, values in ((None, [1.0, 2.0]), (0, [0.0, 2.0])):
         figure = build_value_histogram(np.array(values), channel=channel, value_label="x")
@@ -117,7 +117,7 @@ def test_other_cells_are_outlines_in_the_same_bins_and_the_colour_of_their_repre
     assert outline.customdata[:, 2].sum() == 2  # the zero has no place
     (held,) = np.flatnonzero(outline.customdata[:, 2])
     assert outline.customdata[held, 0] < 100 < outline.customdata[held, 1]
-    assert np.log10(outline.y[0]) < figure.layout.yaxis.range[0]  # an empty bin is out of sight
+    assert np.log10(outline.y[0]) < layout(figure).yaxis.range[0]  # an empty bin is out of sight
     assert_lean(figure)
 
 
@@ -139,9 +139,9 @@ def test_the_plane_shows_every_channel_by_mean_and_std_coloured_by_maximum() -> 
     assert (mark.x.tolist(), mark.y.tolist()) == ([3.0], [2.0])
     assert mark.type == points.type  # an SVG mark would lie below the points
     assert notes(figure) == ["channel 0"]
-    assert figure.layout.annotations[0].x == pytest.approx(np.log10(3))
-    assert title(figure.layout.xaxis) == "|mean| over tokens unit"
-    assert title(figure.layout.yaxis) == "std over tokens unit"
+    assert layout(figure).annotations[0].x == pytest.approx(np.log10(3))
+    assert title(layout(figure).xaxis) == "|mean| over tokens unit"
+    assert title(layout(figure).yaxis) == "std over tokens unit"
     assert points.marker.colorbar.title.text == "max |x| (unit)"
     assert_lean(figure)
 
@@ -154,11 +154,11 @@ def test_two_representations_have_an_axis_each_in_their_own_units() -> None:
     np.testing.assert_array_equal(points.x, [300, 3, 1.5])  # 0 at the lower edge
     np.testing.assert_array_equal(points.customdata, [[0, 300, 0.5], [1, 3, 2], [2, 0, 4]])
     assert "block output: max |x| %{customdata[1]" in points.hovertemplate
-    assert title(figure.layout.xaxis) == "max |x|, block output residual-stream units"
-    assert title(figure.layout.yaxis) == "max |x|, global LN normalised units"
-    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert title(layout(figure).xaxis) == "max |x|, block output residual-stream units"
+    assert title(layout(figure).yaxis) == "max |x|, global LN normalised units"
+    assert layout(figure).xaxis.type == layout(figure).yaxis.type == "log"
     assert named(figure, "channel 0").y.tolist() == [0.5]
-    assert not figure.layout.shapes
+    assert not layout(figure).shapes
     assert_lean(figure)
     empty = build_pair_scatter((x, np.zeros(3)), pair, statistic=Statistic.STD)
     assert "Every channel is 0" in notes(empty)[0]

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.show.figures import theme
 from analysis.show.figures.footprints import build_footprint_map, build_footprint_multiples
+from tests.show.figures.reading import layout
 
 GRID = (3, 5)
 
@@ -27,12 +28,12 @@ def test_the_map_of_a_channel_is_its_values_on_square_patches() -> None:
     (trace,) = figure.data
     np.testing.assert_allclose(trace.z, values, rtol=1e-6)
     assert trace.colorbar.title.text == "mean |x|, units"
-    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == (
+    assert (layout(figure).xaxis.title.text, layout(figure).yaxis.title.text) == (
         "patch column",
         "patch row",
     )
-    assert figure.layout.yaxis.scaleanchor == "x"
-    _drawn(figure.layout.yaxis, figure.layout.xaxis)
+    assert layout(figure).yaxis.scaleanchor == "x"
+    _drawn(layout(figure).yaxis, layout(figure).xaxis)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
@@ -44,7 +45,7 @@ def test_the_scale_is_that_of_a_magnitude(mode: theme.Mode) -> None:
 
 def test_a_map_without_a_counted_patch_says_so() -> None:
     figure: Any = build_footprint_map(np.full(GRID, np.nan), value_label="x")
-    assert figure.layout.annotations[0].text == "No patch was counted."
+    assert layout(figure).annotations[0].text == "No patch was counted."
 
 
 def test_small_maps_are_in_units_of_their_own_largest_patch_and_keep_the_values() -> None:
@@ -57,12 +58,12 @@ def test_small_maps_are_in_units_of_their_own_largest_patch_and_keep_the_values(
     for place in (0, 1, 4):
         assert figure.data[place].z.max() == pytest.approx(1)
     assert (figure.data[2].z == 0).all()
-    titles = [annotation.text for annotation in figure.layout.annotations]
+    titles = [annotation.text for annotation in layout(figure).annotations]
     assert titles[1].startswith("<b>channel 70</b><br>")
     assert [title.startswith("<b>") for title in titles].count(True) == 1
     for number in ("", "2", "3", "4", "5"):
-        assert figure.layout[f"yaxis{number}"].scaleanchor == f"x{number}"
-        _drawn(figure.layout[f"yaxis{number}"], figure.layout[f"xaxis{number}"])
+        assert layout(figure)[f"yaxis{number}"].scaleanchor == f"x{number}"
+        _drawn(layout(figure)[f"yaxis{number}"], layout(figure)[f"xaxis{number}"])
 
 
 def test_one_channel_is_a_figure_too() -> None:

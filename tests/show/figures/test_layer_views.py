@@ -14,7 +14,7 @@ from analysis.show.figures.layer_views import (
     build_top_curves,
 )
 from analysis.vocabulary import Representation
-from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
 LAYERS = np.arange(3)
 EDGES = np.array([1.0, 10.0, 100.0, 1000.0])
@@ -27,12 +27,12 @@ def test_the_largest_three_and_the_median_are_four_lines() -> None:
     assert names(figure)[:4] == ["largest", "second largest", "third largest", "median"]
     for index, name in enumerate(names(figure)[:4]):
         np.testing.assert_array_equal(named(figure, name).y, top[:, index])
-    assert figure.layout.yaxis.type == "log"
+    assert layout(figure).yaxis.type == "log"
     linear = build_top_curves(LAYERS, top, scale=Scale.LINEAR)
-    assert linear.layout.yaxis.type is None
+    assert layout(linear).yaxis.type is None
     symlog = build_top_curves(LAYERS, top * [[1], [0], [-1]], scale=Scale.SYMLOG)
-    assert "0" in symlog.layout.yaxis.ticktext
-    assert "mean over images" in title(figure.layout.yaxis)
+    assert "0" in layout(symlog).yaxis.ticktext
+    assert "mean over images" in title(layout(figure).yaxis)
     assert_lean(figure)
 
 
@@ -45,7 +45,7 @@ def test_the_norm_map_shows_the_share_of_tokens_and_leaves_empty_bins_empty() ->
     np.testing.assert_array_equal(cells.customdata[:, 0], [5, 0, 1])
     np.testing.assert_allclose(cells.y, [3.162, 31.62, 316.2], rtol=1e-3)
     np.testing.assert_array_equal(named(figure, "99 % below").y, [3.0] * 3)
-    assert title(figure.layout.yaxis) == "L2 norm of a token unit"
+    assert title(layout(figure).yaxis) == "L2 norm of a token unit"
     assert_lean(figure)
 
 
@@ -55,9 +55,9 @@ def test_the_norm_histogram_has_a_line_for_each_role_with_its_tokens() -> None:
     assert names(figure) == ["patch (6 tokens)", "register 2 (10 tokens)"]
     line = named(figure, "patch (6 tokens)")
     np.testing.assert_array_equal(line.y[[0, 2]], [5, 1])
-    assert np.log10(line.y[1]) < figure.layout.yaxis.range[0]  # an empty bin is out of sight
+    assert np.log10(line.y[1]) < layout(figure).yaxis.range[0]  # an empty bin is out of sight
     np.testing.assert_allclose(line.customdata[2], [100, 1000, 1])
-    assert figure.layout.yaxis.type == figure.layout.xaxis.type == "log"
+    assert layout(figure).yaxis.type == layout(figure).xaxis.type == "log"
     assert_lean(figure)
 
 
@@ -68,8 +68,8 @@ def test_layers_beyond_a_bound_are_ringed_and_the_bounds_drawn() -> None:
     )
     assert named(figure, "above the upper bound (1)").x.tolist() == [2]
     assert named(figure, "below the lower bound (1)").y.tolist() == [-50]
-    assert sorted(shape.y0 for shape in figure.layout.shapes) == [-10, 10]
-    assert title(figure.layout.yaxis) == "value, register 1 tokens residual-stream units"
+    assert sorted(shape.y0 for shape in layout(figure).shapes) == [-10, 10]
+    assert title(layout(figure).yaxis) == "value, register 1 tokens residual-stream units"
     assert_lean(figure)
     bent = build_range_curves(
         LAYERS,
@@ -80,7 +80,7 @@ def test_layers_beyond_a_bound_are_ringed_and_the_bounds_drawn() -> None:
         role="cls",
         symlog=True,
     )
-    below, above = sorted(shape.y0 for shape in bent.layout.shapes)
+    below, above = sorted(shape.y0 for shape in layout(bent).shapes)
     assert below == -above
     assert traces(bent)[0].y[1] < above < traces(bent)[0].y[2]  # 4 < 10 < 500
     assert named(bent, "above the upper bound (1)").hovertemplate is None  # told by the line
@@ -98,7 +98,7 @@ def test_channels_stand_by_their_standing_before_and_after_with_gamma_as_colour(
     np.testing.assert_allclose(points.marker.color, [0, -2], atol=1e-6)
     diagonal = named(figure, "as before")
     assert diagonal.x.tolist() == diagonal.y.tolist() == [1.0, 200.0]
-    assert figure.layout.yaxis.range[1] < 1  # up to the points, not to the diagonal's end
+    assert layout(figure).yaxis.range[1] < 1  # up to the points, not to the diagonal's end
     assert_lean(figure)
     plain = named(build_suppression_scatter(before, after), "channels")
     assert plain.marker.color == theme.representation_color(Representation.GLOBAL_LN, "light")
@@ -109,7 +109,7 @@ def test_the_suppression_of_each_role_is_a_line_that_breaks_where_there_is_no_ou
     figure = build_suppression_curve(LAYERS, factor)
     np.testing.assert_array_equal(named(figure, "CLS").y, factor[:, 0].astype(np.float32))
     np.testing.assert_array_equal(named(figure, "patch").y, factor[:, 1])
-    assert [shape.y0 for shape in figure.layout.shapes] == [1]
+    assert [shape.y0 for shape in layout(figure).shapes] == [1]
     assert_lean(figure)
 
 

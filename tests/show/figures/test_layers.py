@@ -10,7 +10,7 @@ from analysis.show.figures import theme
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.layers import DepthCurve, build_depth_curves
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
 PRE, LN, GLOBAL = Representation
 CLS, PATCH = TokenRole
@@ -48,11 +48,11 @@ def test_one_version_is_one_panel_with_a_line_per_representation_and_role() -> N
 
 def test_axes_say_what_is_drawn_in_which_unit() -> None:
     figure = _build(_curve(PRE), _curve(LN))
-    assert title(figure.layout.xaxis) == "layer (block index)"
+    assert title(layout(figure).xaxis) == "layer (block index)"
     expected = "max |x|, p99 over channels residual-stream units, normalised units"
-    assert title(figure.layout.yaxis) == expected
+    assert title(layout(figure).yaxis) == expected
     figure = _build(_curve(LN), statistic=Statistic.MEAN, aggregate="median")
-    assert title(figure.layout.yaxis) == "|mean|, median over channels normalised units"
+    assert title(layout(figure).yaxis) == "|mean|, median over channels normalised units"
 
 
 def test_several_versions_get_a_panel_per_representation_and_a_colour_each() -> None:
@@ -67,9 +67,9 @@ def test_several_versions_get_a_panel_per_representation_and_a_colour_each() -> 
     assert (
         lines[("v2, patch", "x")] == lines[("v2, patch", "x2")] == theme.version_color(1, "light")
     )
-    assert title(figure.layout.yaxis) == "max |x|, p99 over channels"
+    assert title(layout(figure).yaxis) == "max |x|, p99 over channels"
     for note, axis in zip(
-        figure.layout.annotations, (figure.layout.xaxis, figure.layout.xaxis2), strict=True
+        layout(figure).annotations, (layout(figure).xaxis, layout(figure).xaxis2), strict=True
     ):
         assert (note.x, note.xanchor) == (sum(axis.domain) / 2, "center")
 
@@ -90,7 +90,7 @@ def test_one_version_can_be_split_into_panels_too() -> None:
 @pytest.mark.parametrize("scale", Scale)
 def test_the_axis_is_logarithmic_in_every_panel_or_in_none(scale: Scale) -> None:
     figure = _build(_curve(PRE), _curve(LN), facets=True, scale=scale)
-    kinds = {figure.layout.yaxis.type, figure.layout.yaxis2.type}
+    kinds = {layout(figure).yaxis.type, layout(figure).yaxis2.type}
     assert kinds == ({"log"} if scale is Scale.LOG else {None})
 
 
@@ -109,10 +109,10 @@ def test_each_panel_has_a_symmetric_logarithmic_axis_of_its_own() -> None:
     first, second = (t for t in traces(figure) if t.name == "patch")
     np.testing.assert_allclose(first.y, -second.y, rtol=1e-5)  # each in its own units
     np.testing.assert_allclose(second.customdata, small.values, rtol=1e-6)
-    assert "-100" in figure.layout.yaxis.ticktext
-    assert "0.1" in figure.layout.yaxis2.ticktext
-    assert "0.1" not in figure.layout.yaxis.ticktext
-    assert title(figure.layout.yaxis) == "mean, p99 over channels"
+    assert "-100" in layout(figure).yaxis.ticktext
+    assert "0.1" in layout(figure).yaxis2.ticktext
+    assert "0.1" not in layout(figure).yaxis.ticktext
+    assert title(layout(figure).yaxis) == "mean, p99 over channels"
     assert_lean(figure)
 
 
@@ -145,23 +145,23 @@ def test_zeros_that_a_logarithmic_axis_hides_are_counted() -> None:
 
 def test_tapped_layers_are_marked_in_every_panel_and_named_once() -> None:
     figure = _build(_curve(PRE), _curve(LN), facets=True, tapped=(1, 3))
-    marks = {(shape.xref, shape.x0) for shape in figure.layout.shapes}
+    marks = {(shape.xref, shape.x0) for shape in layout(figure).shapes}
     assert marks == {("x", 1), ("x", 3), ("x2", 1), ("x2", 3)}
-    assert {shape.yref for shape in figure.layout.shapes} == {"y domain", "y2 domain"}
+    assert {shape.yref for shape in layout(figure).shapes} == {"y domain", "y2 domain"}
     assert names(figure).count("tapped by the config") == 1
-    assert not _build(_curve(), tapped=()).layout.shapes
+    assert not layout(_build(_curve(), tapped=())).shapes
 
 
 def test_payloads_of_other_depths_share_the_axis() -> None:
     figure = _build(_curve(version="deep", layers=12), _curve(version="flat", layers=2))
-    low, high = figure.layout.xaxis.range
+    low, high = layout(figure).xaxis.range
     assert low < 0
     assert high > 11
 
 
 def test_one_layer_is_a_point_in_the_middle() -> None:
     figure = _build(_curve(layers=1))
-    assert figure.layout.xaxis.range == (-0.5, 0.5)
+    assert layout(figure).xaxis.range == (-0.5, 0.5)
     assert "markers" in traces(figure)[0].mode
 
 
@@ -174,14 +174,14 @@ def test_nothing_to_draw_is_said(curves: tuple[DepthCurve, ...]) -> None:
 def test_every_layer_is_told_wherever_the_pointer_is_and_the_buttons_leave_the_legend_free(
     facets: bool,
 ) -> None:
-    layout = _build(_curve(PRE), _curve(LN), facets=facets).layout
-    assert (layout.hovermode, layout.hoverdistance) == ("x unified", -1)
-    assert layout.xaxis.unifiedhovertitle.text == "layer %{x}"
-    assert layout.modebar.orientation == "v"
-    assert layout.margin.r == 40
+    look = layout(_build(_curve(PRE), _curve(LN), facets=facets))
+    assert (look.hovermode, look.hoverdistance) == ("x unified", -1)
+    assert look.xaxis.unifiedhovertitle.text == "layer %{x}"
+    assert look.modebar.orientation == "v"
+    assert look.margin.r == 40
 
 
 def test_zoom_survives_a_rerun_but_not_another_quantity() -> None:
     first, same = _build(_curve()), _build(_curve(scale=2), mode="dark")
     other = _build(_curve(), statistic=Statistic.STD)
-    assert first.layout.uirevision == same.layout.uirevision != other.layout.uirevision
+    assert layout(first).uirevision == layout(same).uirevision != layout(other).uirevision

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.show.figures.maps import MapPanel, build_map_animation, build_prefix_curves
+from tests.show.figures.reading import layout
 
 LAYERS = np.arange(3)
 GRID = (2, 3)
@@ -29,8 +30,8 @@ def test_every_layer_is_a_frame_that_holds_its_values_and_the_first_is_drawn() -
     for place, frame in enumerate(figure.frames):
         np.testing.assert_allclose(frame.data[0].z, values[place], rtol=1e-6)
     np.testing.assert_allclose(figure.data[0].z, values[1], rtol=1e-6)
-    assert figure.layout.sliders[0].active == 1
-    steps = [step.args[0] for step in figure.layout.sliders[0].steps]
+    assert layout(figure).sliders[0].active == 1
+    steps = [step.args[0] for step in layout(figure).sliders[0].steps]
     assert [tuple(names) for names in steps] == [("0",), ("1",), ("2",)]
 
 
@@ -53,19 +54,19 @@ def test_panels_share_their_colours_and_each_layer_spans_its_own(signed: bool) -
 
 def test_the_photograph_lies_below_each_map_and_covers_the_grid() -> None:
     figure = _build(MapPanel("a", _values()), MapPanel("b", _values()))
-    assert len(figure.layout.images) == 2
-    for image in figure.layout.images:
+    assert len(layout(figure).images) == 2
+    for image in layout(figure).images:
         assert (image.x, image.y, image.sizex, image.sizey) == (-0.5, -0.5, 3, 2)
         assert image.layer == "below"
         assert image.source.startswith("data:image/jpeg;base64,")
-    assert tuple(figure.layout.yaxis.range) == (1.5, -0.5)  # row 0 is the top one
+    assert tuple(layout(figure).yaxis.range) == (1.5, -0.5)  # row 0 is the top one
 
 
 def test_pictures_are_drawn_as_they_are_without_the_photograph() -> None:
     figure = _build(MapPanel("a", pictures=[b"0", b"1", b"2"]))
     sources = [frame.data[0].source for frame in figure.frames]
     assert len(set(sources)) == 3
-    assert not figure.layout.images
+    assert not layout(figure).images
 
 
 def test_a_map_of_equal_values_is_drawn() -> None:

@@ -15,7 +15,7 @@ from analysis.show.figures.noise import (
 )
 from analysis.show.figures.versions import build_drift_curves, build_jaccard_curves
 from analysis.vocabulary import Representation
-from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
 VALUE = np.array([0.5, -0.1, 0.0, 2.0])
 ERROR = np.array([0.1, 0.1, 0.1, 0.2])
@@ -46,7 +46,7 @@ def test_only_what_exceeds_the_noise_is_coloured() -> None:
     assert quiet.x.tolist() == [1, 2]
     assert below.x.tolist() == [1, 2]
     np.testing.assert_allclose(below.y, [0.1, 0.0], rtol=1e-6)
-    assert [title(figure.layout.yaxis), title(figure.layout.yaxis2)] == ["shift", "log ratio"]
+    assert [title(layout(figure).yaxis), title(layout(figure).yaxis2)] == ["shift", "log ratio"]
     assert_lean(figure)
 
 
@@ -77,9 +77,11 @@ def test_each_effect_has_a_panel_with_its_own_legend_over_the_same_channels() ->
     figure = build_channel_effects(_effect(), _effect(), representation=PRE)
     places = [(trace.xaxis, trace.yaxis, trace.legend) for trace in traces(figure)]
     assert places == [("x", "y", "legend"), ("x2", "y2", "legend2")] * 2
-    assert figure.layout.xaxis.matches == "x2"  # zooming into channels zooms both
-    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
-    assert figure.layout.yaxis2.domain[1] < figure.layout.legend2.y < figure.layout.yaxis.domain[0]
+    assert layout(figure).xaxis.matches == "x2"  # zooming into channels zooms both
+    assert layout(figure).yaxis2.domain[1] < layout(figure).yaxis.domain[0]
+    assert (
+        layout(figure).yaxis2.domain[1] < layout(figure).legend2.y < layout(figure).yaxis.domain[0]
+    )
 
 
 def test_without_noise_nothing_is_coloured_and_nothing_called_quiet() -> None:
@@ -90,8 +92,8 @@ def test_without_noise_nothing_is_coloured_and_nothing_called_quiet() -> None:
 
 def test_rounding_is_not_blown_up_to_look_like_a_difference() -> None:
     figure = build_channel_effects(_effect(1e-9), _effect(), representation=PRE)
-    assert figure.layout.yaxis.range == (-SMALLEST_RANGE, SMALLEST_RANGE)
-    assert figure.layout.yaxis2.range is None
+    assert layout(figure).yaxis.range == (-SMALLEST_RANGE, SMALLEST_RANGE)
+    assert layout(figure).yaxis2.range is None
 
 
 def test_effects_that_nobody_knows_say_so() -> None:
@@ -105,7 +107,7 @@ def test_the_share_of_flagged_channels_is_drawn_in_percent() -> None:
     np.testing.assert_allclose(
         named(figure, "block output, patch").y, 100 * share[:, 0, 1], rtol=1e-6
     )
-    assert "%" in title(figure.layout.yaxis)
+    assert "%" in title(layout(figure).yaxis)
     assert_lean(figure)
 
 

@@ -26,7 +26,7 @@ from analysis.show.figures import (
     versions,
 )
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from tests.show.figures.reading import title, traces
+from tests.show.figures.reading import layout, title, traces
 
 LAYERS = np.array([7])
 CELLS = [(Representation.PRE, TokenRole.PATCH)]
@@ -110,9 +110,9 @@ def test_one_layer_is_seen(name: str) -> None:
     for trace in seen:
         if trace.type not in ("bar", "heatmap") and trace.hoverinfo != "skip":
             assert "markers" in trace.mode, trace.name
-    assert "layer" in title(figure.layout.xaxis)
-    assert title(figure.layout.yaxis)
-    low, high = figure.layout.xaxis.range
+    assert "layer" in title(layout(figure).xaxis)
+    assert title(layout(figure).yaxis)
+    low, high = layout(figure).xaxis.range
     assert low < 7 < high
 
 

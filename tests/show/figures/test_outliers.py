@@ -16,7 +16,7 @@ from analysis.show.figures.outliers import (
     build_outlier_counts,
 )
 from analysis.vocabulary import Representation
-from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
 STATISTICS = np.array([[0.1, -0.2, 0.3, 0.0], [1.0, 1.0, 1.0, 0.0], [2.0, 90.0, 40.0, 0.0]])
 MASK = np.array([False, True, True, False])
@@ -45,9 +45,9 @@ def test_every_channel_is_drawn_and_the_outliers_are_marked() -> None:
     np.testing.assert_allclose(outliers.customdata[0], [1, -0.2, 1.0, 90.0], rtol=1e-6)
     others = named(figure, "other channels (2)")
     np.testing.assert_array_equal(others.x, [0, 3])
-    assert title(figure.layout.xaxis) == "channel"
-    assert title(figure.layout.yaxis) == "max |x| (unit)"
-    assert figure.layout.yaxis.type == "log"
+    assert title(layout(figure).xaxis) == "channel"
+    assert title(layout(figure).yaxis) == "max |x| (unit)"
+    assert layout(figure).yaxis.type == "log"
     assert_lean(figure)
 
 
@@ -65,15 +65,15 @@ def test_values_below_the_floor_stand_on_it() -> None:
 
 def test_only_outliers_among_the_top_are_labelled() -> None:
     assert notes(_scatter()) == ["1", "2"]
-    annotation = _scatter().layout.annotations[0]
+    annotation = layout(_scatter()).annotations[0]
     assert annotation.y == pytest.approx(np.log10(90))
     assert notes(_scatter(outlier_mask=np.zeros(4, dtype=bool))) == []
 
 
 def test_the_level_is_drawn_where_there_is_one() -> None:
-    assert [shape.y0 for shape in _scatter().layout.shapes] == [30.0]
+    assert [shape.y0 for shape in layout(_scatter()).shapes] == [30.0]
     for level in (None, np.inf, 0.0):
-        assert not _scatter(level=level).layout.shapes
+        assert not layout(_scatter(level=level)).shapes
 
 
 def test_a_layer_without_outliers_shows_all_channels_and_says_none() -> None:
@@ -88,11 +88,11 @@ def test_the_map_has_a_row_per_channel_and_logarithmic_colours() -> None:
     np.testing.assert_allclose(heatmap.z[0], [0, 1, 2], atol=1e-6)
     assert np.isnan(heatmap.z[1, 0])  # 0 has no logarithm
     assert heatmap.customdata[0, 2].tolist() == [77, 2, 100]
-    assert figure.layout.yaxis.ticktext.tolist() == ["77", "5"]
-    assert figure.layout.yaxis.range == (1.5, -0.5)  # the first row on top
+    assert layout(figure).yaxis.ticktext.tolist() == ["77", "5"]
+    assert layout(figure).yaxis.range == (1.5, -0.5)  # the first row on top
     assert heatmap.colorbar.title.text == "max |x|"
-    assert title(figure.layout.xaxis) == "layer (block index)"
-    assert title(figure.layout.yaxis) == "channel"
+    assert title(layout(figure).xaxis) == "layer (block index)"
+    assert title(layout(figure).yaxis) == "channel"
     assert_lean(figure)
 
 
@@ -100,7 +100,7 @@ def test_every_cell_of_the_clickable_map_is_a_mark_that_knows_its_channel_and_la
     figure = build_channel_marks(VALUES, CHANNELS, LAYERS, value_label="max |x|")
     heatmap, marks = traces(figure)
     assert heatmap.hoverinfo == "skip"  # else it takes the click and loses it
-    assert figure.layout.hoverdistance == -1
+    assert layout(figure).hoverdistance == -1
     cells = {
         (x, y): tuple(data) for x, y, data in zip(marks.x, marks.y, marks.customdata, strict=True)
     }
@@ -115,8 +115,8 @@ def test_every_cell_of_the_clickable_map_is_a_mark_that_knows_its_channel_and_la
 def test_a_map_of_many_rows_thins_out_its_labels() -> None:
     rows = np.arange(100)
     figure = build_channel_map(np.ones((100, 2)), rows, LAYERS[:2], value_label="x")
-    assert len(figure.layout.yaxis.ticktext) <= 40
-    assert figure.layout.yaxis.ticktext[1] == str(rows[figure.layout.yaxis.tickvals[1]])
+    assert len(layout(figure).yaxis.ticktext) <= 40
+    assert layout(figure).yaxis.ticktext[1] == str(rows[layout(figure).yaxis.tickvals[1]])
 
 
 def test_a_map_of_one_cell_and_of_zeros_can_be_drawn() -> None:
@@ -125,7 +125,7 @@ def test_a_map_of_one_cell_and_of_zeros_can_be_drawn() -> None:
         for build in (build_channel_map, build_channel_marks):
             figure = build(cell, CHANNELS[:1], LAYERS[:1], value_label="x")
             figure.to_json()
-            assert figure.layout.xaxis.range == (-0.5, 0.5)
+            assert layout(figure).xaxis.range == (-0.5, 0.5)
 
 
 def test_the_first_channels_are_lines_that_know_their_channel() -> None:
@@ -135,7 +135,7 @@ def test_the_first_channels_are_lines_that_know_their_channel() -> None:
     second = named(figure, "channel 5")
     np.testing.assert_array_equal(second.y, [np.nan, 2, 3])  # 0 has no logarithm
     np.testing.assert_array_equal(second.customdata, [[5, 0, 0], [5, 1, 2], [5, 2, 3]])
-    assert title(figure.layout.yaxis) == "max |x| (u)"
+    assert title(layout(figure).yaxis) == "max |x| (u)"
     assert_lean(figure)
     many = build_channel_lines(np.ones((20, 3)), np.arange(20), LAYERS, value_label="x")
     styles = {(line.line.color, line.line.dash) for line in traces(many)}
@@ -154,11 +154,11 @@ def test_layers_without_outliers_stand_at_zero() -> None:
     assert len(names(figure)) == 3 * 2 + 1
     line = named(figure, "per-layer LN, CLS").line
     assert line.color == theme.representation_color(Representation.PER_LAYER_LN, "light")
-    assert title(figure.layout.yaxis) == "outliers among 4,096 channels"
-    assert figure.layout.yaxis.rangemode == "tozero"
-    assert figure.layout.yaxis.dtick is None
+    assert title(layout(figure).yaxis) == "outliers among 4,096 channels"
+    assert layout(figure).yaxis.rangemode == "tozero"
+    assert layout(figure).yaxis.dtick is None
     few = build_outlier_counts(LAYERS, np.minimum(counts, 2), channels=4096)
-    assert few.layout.yaxis.dtick == 1  # between 1 and 2 there is no tick that rounds to either
+    assert layout(few).yaxis.dtick == 1  # between 1 and 2 there is no tick that rounds to either
     assert_lean(figure)
 
 
@@ -173,7 +173,7 @@ def test_nothing_to_draw_is_said() -> None:
         _scatter(values=np.array([]), statistics=np.zeros((3, 0)), outlier_mask=MASK[:0]),
     ):
         assert len(notes(figure)) == 1
-        assert figure.layout.xaxis.visible is False
+        assert layout(figure).xaxis.visible is False
 
 
 def test_dark_figures_take_the_colours_of_the_dark_page() -> None:

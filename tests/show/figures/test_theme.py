@@ -13,7 +13,7 @@ from analysis.show.figures import theme
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests import ROOT
-from tests.show.figures.reading import notes
+from tests.show.figures.reading import layout, notes
 
 PAGE = {"light": "#ffffff", "dark": "#0e1117"}
 
@@ -133,22 +133,22 @@ def test_magnitudes_move_away_from_the_page_evenly(mode: Mode) -> None:
 
 def test_a_figure_takes_its_own_template_and_lets_the_page_through() -> None:
     figure = theme.apply_theme(go.Figure(), "dark")
-    assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
-    assert figure.layout.colorway == theme.DARK_COLORS
-    assert re.fullmatch(r"#[0-9a-f]{6}", figure.layout.font.color)
+    assert layout(figure).paper_bgcolor == "rgba(0,0,0,0)"
+    assert layout(figure).colorway == theme.DARK_COLORS
+    assert re.fullmatch(r"#[0-9a-f]{6}", layout(figure).font.color)
 
 
 def test_an_exported_figure_brings_its_page_and_the_original_stays() -> None:
     figure = theme.apply_theme(go.Figure(), "dark")
     export = theme.prepare_export(figure, "dark")
-    assert export.layout.paper_bgcolor == export.layout.plot_bgcolor == PAGE["dark"]
-    assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert layout(export).paper_bgcolor == layout(export).plot_bgcolor == PAGE["dark"]
+    assert layout(figure).paper_bgcolor == "rgba(0,0,0,0)"
 
 
 def test_an_empty_figure_says_why() -> None:
     figure = theme.empty_figure("Nothing here.", "light")
     assert notes(figure) == ["Nothing here."]
-    assert figure.layout.xaxis.visible is False
+    assert layout(figure).xaxis.visible is False
 
 
 def test_numbers_beyond_float32_become_infinite_without_a_warning() -> None:

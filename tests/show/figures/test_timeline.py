@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis.show.figures import theme
 from analysis.show.figures.timeline import build_channel_timeline, build_drift_timeline
-from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
 VERSIONS = ["spring", "summer", "autumn"]
 
@@ -17,8 +17,8 @@ def test_each_channel_is_a_line_over_the_versions_in_order() -> None:
     assert line.y.tolist() == [1, 2, 40]
     assert set(line.customdata.ravel()) == {7}
     assert np.isnan(named(figure, "channel 900").y[1])  # 0 has no place on a log axis
-    assert figure.layout.xaxis.type == "category"  # "2024" is a name, not a number
-    assert figure.layout.yaxis.type == "log"
+    assert layout(figure).xaxis.type == "category"  # "2024" is a name, not a number
+    assert layout(figure).yaxis.type == "log"
     assert_lean(figure)
 
 
@@ -30,7 +30,7 @@ def test_drift_is_drawn_for_every_version_but_the_first() -> None:
     assert line.x.tolist() == [3, 4]
     np.testing.assert_allclose(line.y, drift[2], rtol=1e-6)
     assert line.line.color == theme.version_color(2, "light")
-    assert title(figure.layout.yaxis).startswith("drift from spring")
+    assert title(layout(figure).yaxis).startswith("drift from spring")
     assert_lean(figure)
 
 

@@ -12,7 +12,7 @@ from analysis.show.figures.versions import (
     build_top_changes,
 )
 from analysis.vocabulary import Representation, TokenRole
-from tests.show.figures.reading import assert_lean, named, names, notes, title, traces
+from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
 LAYERS = np.arange(4)
 DRIFT = np.arange(24, dtype=np.float64).reshape(4, 3, 2)
@@ -26,8 +26,8 @@ def test_drift_has_a_line_per_representation_and_role() -> None:
     np.testing.assert_array_equal(line.y, DRIFT[:, 2, 0])
     assert line.line.color == theme.representation_color(Representation.GLOBAL_LN, "light")
     assert line.line.dash == theme.role_dash(TokenRole.CLS)
-    assert title(figure.layout.yaxis) == "drift standard deviations, rms over channels"
-    assert title(figure.layout.xaxis) == "layer (block index)"
+    assert title(layout(figure).yaxis) == "drift standard deviations, rms over channels"
+    assert title(layout(figure).xaxis) == "layer (block index)"
     assert_lean(figure)
 
 
@@ -52,13 +52,13 @@ def test_the_noise_is_drawn_beside_each_line_in_its_colour() -> None:
 @pytest.mark.parametrize("log", [True, False])
 def test_drift_can_be_drawn_on_a_logarithmic_axis(log: bool) -> None:
     figure = build_drift_curves(LAYERS, DRIFT, log=log)
-    assert figure.layout.yaxis.type == ("log" if log else None)
+    assert layout(figure).yaxis.type == ("log" if log else None)
 
 
 def test_the_overlap_is_drawn_from_zero_to_one() -> None:
     figure = build_jaccard_curves(LAYERS, DRIFT / 24, k=20)
-    assert title(figure.layout.yaxis) == "overlap of the top 20 channels Jaccard, 0 to 1"
-    low, high = figure.layout.yaxis.range
+    assert title(layout(figure).yaxis) == "overlap of the top 20 channels Jaccard, 0 to 1"
+    low, high = layout(figure).yaxis.range
     assert low <= 0 < 1 <= high
 
 
@@ -75,7 +75,7 @@ def test_versions_without_a_common_layer_say_so() -> None:
 def test_one_layer_is_drawn_as_points() -> None:
     figure = build_drift_curves(LAYERS[:1], DRIFT[:1])
     assert "markers" in traces(figure)[0].mode
-    assert figure.layout.xaxis.range == (-0.5, 0.5)
+    assert layout(figure).xaxis.range == (-0.5, 0.5)
 
 
 def test_channels_are_drawn_one_version_against_the_other_with_the_identity() -> None:
@@ -101,10 +101,10 @@ def test_channels_are_drawn_one_version_against_the_other_with_the_identity() ->
     gone = named(figure, "gone (1)")
     assert 0 < gone.y[0] < 1  # 0 has no place on the axis
     assert gone.customdata[0].tolist() == [2, 100, 0]  # but the hover tells it
-    assert title(figure.layout.xaxis) == "left: max |x|"
-    assert title(figure.layout.yaxis) == "right: max |x|"
-    assert figure.layout.xaxis.range == figure.layout.yaxis.range
-    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert title(layout(figure).xaxis) == "left: max |x|"
+    assert title(layout(figure).yaxis) == "right: max |x|"
+    assert layout(figure).xaxis.range == layout(figure).yaxis.range
+    assert layout(figure).xaxis.type == layout(figure).yaxis.type == "log"
     assert_lean(figure)
 
 
@@ -151,12 +151,12 @@ def test_changed_channels_are_lines_from_one_version_to_the_other() -> None:
     np.testing.assert_array_equal(named(figure, "left").x, [1, 20])
     np.testing.assert_array_equal(named(figure, "right").x, [50, 30])
     assert named(figure, "right").customdata[0].tolist() == [7, 9, 1]
-    assert figure.layout.yaxis.ticktext.tolist() == ["7 (new)", "3"]
+    assert layout(figure).yaxis.ticktext.tolist() == ["7 (new)", "3"]
     lines = traces(figure)[0]
     np.testing.assert_array_equal(lines.x[[0, 1, 3, 4]], [1, 50, 20, 30])
     np.testing.assert_array_equal(lines.y, [0, 0, 0, 1, 1, 1])
     assert np.isnan(lines.x[2])
-    assert title(figure.layout.xaxis) == "max |x| (unit)"
+    assert title(layout(figure).xaxis) == "max |x| (unit)"
     assert_lean(figure)
 
 
