@@ -27,8 +27,7 @@ from analysis.collect.statistics.collector import NormParameters, StatisticsColl
 from analysis.payload.file import load_payload as _load_payload
 from analysis.payload.file import save_payload as _save_payload
 from analysis.payload.schema import validate_payload
-from analysis.payload.table import build_table
-from analysis.read.compare.drift import Comparison, compare_tables
+from analysis.read.compare.comparison import compare
 from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION, TOOL_VERSION
 
 __all__ = ["compare", "extract", "load_payload", "save_payload"]
@@ -165,15 +164,6 @@ def save_payload(payload: dict[str, Any], path: str | Path) -> None:
         ConfigError: If the folder cannot be made or written to, or the disk is full.
     """
     _save_payload(payload, Path(path))
-
-
-def compare(a: dict[str, Any], b: dict[str, Any]) -> Comparison:
-    """Compare two payloads: drift per layer, representation and role, and whether they may be.
-
-    Raises:
-        PayloadError: If the two cannot stand side by side at all.
-    """
-    return compare_tables(build_table(a), build_table(b))
 
 
 def _begin(collector: StatisticsCollector, tally: Tally, images: int, device: torch.device) -> None:

@@ -15,7 +15,7 @@ from analysis.show.figures.theme import (
     STATISTIC_LABELS,
     describe_unit,
 )
-from analysis.vocabulary import REPRESENTATIONS, ROLES, STATISTICS, Statistic
+from analysis.vocabulary import STATISTICS, Statistic
 from pages.components.channels import plane as channel_plane
 from pages.components.channels import tables
 from pages.components.frame import picker, shell
@@ -49,7 +49,7 @@ mean, std, max_abs = cell[:, channel]
 here = f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens"
 
 with st.container(horizontal=True):
-    rank = int(ranks[at, REPRESENTATIONS.index(representation), ROLES.index(role)])
+    rank = int(ranks[at, representation.position, role.position])
     times = float(score_channels(cell, Score.TIMES_MEDIAN)[channel])
     for label, value, help in (
         (f"Rank in layer {layer}", f"{rank:,} of {table.channels:,}", "By max |x|."),
@@ -66,8 +66,8 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representations = controls.choose_representations()
     roles = controls.choose_roles()
 cells = [(r, t) for r in representations for t in roles]
-places = [(REPRESENTATIONS.index(r), ROLES.index(t)) for r, t in cells]
-course = table.values[..., STATISTICS.index(statistic), channel]
+places = [(r.position, t.position) for r, t in cells]
+course = table.values[..., statistic.position, channel]
 signed = statistic is Statistic.MEAN
 symlog = signed and controls.choose_scale(signed=True) is Scale.SYMLOG
 medians = None if signed else derived.aggregate(version.ref, statistic, Aggregate.MEDIAN)
@@ -107,7 +107,7 @@ everything = channel_frame(table, layer, representation, role)
 size_label = "|mean|" if signed else STATISTIC_LABELS[statistic]
 others = {}
 if controls.switch_others():
-    drawn = table.values[at, ..., STATISTICS.index(statistic), :]
+    drawn = table.values[at, ..., statistic.position, :]
     others = {
         cell: drawn[place]
         for cell, place in zip(cells, places, strict=True)
@@ -116,7 +116,7 @@ if controls.switch_others():
 units = dict.fromkeys(describe_unit(r) for r in (representation, *(r for r, _ in others)))
 downloads.show_figure(
     figures.build_value_histogram(
-        cell[STATISTICS.index(statistic)],
+        cell[statistic.position],
         channel=channel,
         value_label=f"{size_label} ({', '.join(units)})",
         others=others,

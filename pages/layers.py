@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from analysis.payload.extras import Part
 from analysis.show.figures import layers as figures
 from analysis.show.figures.theme import ROLE_LABELS, STATISTIC_LABELS
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Statistic, TokenRole
+from analysis.vocabulary import ROLES, Statistic, TokenRole
 from pages.components.frame import picker, shell
 from pages.components.layers import tables
 from pages.components.layers import views as layer_views
@@ -61,7 +61,7 @@ for version in versions:
     curves += [
         figures.DepthCurve(
             version.table.layers,
-            values[:, REPRESENTATIONS.index(representation), names.index(role)],
+            values[:, representation.position, names.index(role)],
             representation,
             role,
             version.name,

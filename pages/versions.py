@@ -4,8 +4,8 @@ import streamlit as st
 
 from analysis.errors import PayloadError
 from analysis.read.compare.config_diff import config_diff
-from analysis.read.compare.drift import compare_top_channels
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from analysis.vocabulary import Cell
 from pages.components.frame import shell
 from pages.components.shared import controls, downloads
 from pages.components.shared.text import plain
@@ -56,11 +56,12 @@ layer_drift.show(
 
 st.subheader("Channels of a layer")
 layer = controls.choose_layer(a.table, among=comparison.layers)
+cell = Cell(layer, representation, role)
 where = f"layer {layer}, {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens"
-channel_effects.show(a, b, layer, representation, role)
+channel_effects.show(a, b, cell)
 
 st.subheader(f"Top channels of {where}")
-top = compare_top_channels(a.table, b.table, layer, representation, role, score, k)
+top = comparison.top(cell, score, k)
 same_counts = a.table.count(layer, role) == b.table.count(layer, role)
 tables.show_top_counts(top, names, same_counts=same_counts)
 top_changes.show(top, a, b, layer, representation, role)

@@ -12,21 +12,15 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from analysis.errors import ConfigError, InputError
 from analysis.files.atomic import replace_file
-from analysis.read.compare.drift import (
-    Severity,
-)
-from analysis.read.compare.files import (
-    ComparedFiles,
-    build_json,
-    compare_files,
-    find_sentences,
-    name_cell,
-)
+from analysis.read.compare.comparison import Comparison, compare
+from analysis.read.compare.compatibility import Severity
+from analysis.vocabulary import Cell, list_cells
 
 EXIT_DRIFT = 1
 EXIT_CANNOT_COMPARE = 2
@@ -53,49 +47,98 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if flags.max_drift is not None and not flags.max_drift >= 0:
             raise ConfigError(f"--max-drift {flags.max_drift}: must be 0 or more.")
-        compared = compare_files(flags.a, flags.b)
+        comparison = compare(flags.a, flags.b)
         if flags.html:
-            _write_report(compared, flags.html)
+            _write_report(comparison, flags.html)
     except InputError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return EXIT_CANNOT_COMPARE
     if flags.json:
-        print(json.dumps(build_json(compared), indent=1, allow_nan=False))
+        print(json.dumps(build_json(comparison), indent=1, allow_nan=False))
     else:
-        print("\n".join(_describe(compared)))
-    if compared.comparison.severity is Severity.RED or compared.max_drift is None:
+        print("\n".join(_describe(comparison)))
+    if comparison.severity is Severity.RED or comparison.max_drift is None:
         return EXIT_CANNOT_COMPARE
     limit = math.inf if flags.max_drift is None else flags.max_drift
-    return EXIT_DRIFT if compared.max_drift > limit else 0
+    return EXIT_DRIFT if comparison.max_drift > limit else 0
 
 
-def _write_report(compared: ComparedFiles, path: Path) -> None:
+def _write_report(comparison: Comparison, path: Path) -> None:
     from analysis.show.report.comparison import build_report
 
     try:
         with replace_file(path) as file:
-            file.write(build_report(compared).encode())
+            file.write(build_report(comparison).encode())
     except OSError as error:
         raise ConfigError(
             f"--html {path}: cannot be written ({error.strerror or error}). Choose another path."
         ) from error
 
 
-def _describe(compared: ComparedFiles) -> list[str]:
+def build_json(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison in plain types; the README documents every key.
+
+    What cannot be told is None; `cells` and `outliers` are empty where nothing can be compared
+    number by number.
+    """
+    return {
+        "comparability": comparison.severity.value,
+        "reasons": [
+            {"topic": r.topic, "severity": r.severity.value, "sentence": r.sentence}
+            for r in comparison.reasons
+        ],
+        "max_drift": comparison.max_drift,
+        "cells": _list_differences(comparison),
+        "outliers": [] if comparison.drift is None else _list_outliers(comparison),
+    }
+
+
+def _list_differences(comparison: Comparison) -> list[dict[str, Any]]:
+    drift, noise = comparison.drift, comparison.noise
+    if drift is None or noise is None:
+        return []
+    rows = []
+    for index, cell in list_cells(comparison.layers):
+        floor = float(noise.noise_floor[index])
+        tested = not math.isnan(floor)
+        row = {
+            "drift": float(drift[index]),
+            "noise_floor": floor if tested else None,
+            "flagged_channels": int(noise.flagged_channels[index]) if tested else None,
+        }
+        rows.append(_as_json(cell) | row)
+    return rows
+
+
+def _list_outliers(comparison: Comparison) -> list[dict[str, Any]]:
+    rows = []
+    for _, cell in list_cells(comparison.layers):
+        top = comparison.top(cell)
+        channels, status = top.frame["channel"], top.frame["status"]
+        lists = {name: channels[status == name].tolist() for name in ("new", "gone", "kept")}
+        rows.append(_as_json(cell) | lists | {"jaccard": top.jaccard})
+    return rows
+
+
+def _as_json(cell: Cell) -> dict[str, Any]:
+    layer, representation, role = cell
+    return {"layer": layer, "representation": representation.value, "role": role.value}
+
+
+def _describe(comparison: Comparison) -> list[str]:
     """Return the comparison as lines for a terminal."""
-    comparison, noise = compared.comparison, compared.noise
     lines = [
-        f"{compared.names[0]} against {compared.names[1]}: {comparison.severity}",
+        f"{comparison.names[1]} against {comparison.names[0]}: {comparison.severity}",
         *(f"  {r.severity:5}  {r.sentence}" for r in comparison.reasons),
     ]
-    if comparison.drift is None or noise is None:
+    drift, noise, cell = comparison.drift, comparison.noise, comparison.largest
+    if drift is None or noise is None or cell is None:
         return [*lines, "Nothing can be compared number by number."]
-    index = np.unravel_index(int(comparison.drift.argmax()), comparison.drift.shape)
-    index = tuple(int(i) for i in index)
-    cell, floor = name_cell(noise.layers, index), float(noise.noise_floor[index])
+    index = np.unravel_index(int(drift.argmax()), drift.shape)
+    floor = float(noise.noise_floor[index])
     lines.append(
-        f"Largest drift: {comparison.drift[index]:.4g} at layer {cell['layer']}, "
-        f"{cell['representation']}, {cell['role']} tokens"
+        f"Largest drift: {drift[index]:.4g} at layer {cell.layer}, "
+        f"{cell.representation}, {cell.role} tokens"
         + ("." if math.isnan(floor) else f"; chance alone gives {floor:.4g}.")
     )
-    return [*lines, *find_sentences(compared)]
+    return [*lines, *comparison.sentences]

@@ -23,6 +23,7 @@ from analysis.vocabulary import (
     REPRESENTATIONS,
     ROLES,
     STATISTICS,
+    Cell,
     Representation,
     Statistic,
     TokenRole,
@@ -95,6 +96,15 @@ class StatsTable:
             )
         return int(found[0])
 
+    def __getitem__(self, cell: Cell) -> NDArray[np.float32]:
+        """Return mean, std and max |x| of a cell, ``[3, channels]`` (a view).
+
+        Raises:
+            PayloadError: If this payload does not hold the layer.
+        """
+        layer, representation, role = cell
+        return self.values[self.position(layer), representation.position, role.position]
+
     def get(
         self, layer: int, representation: Representation, role: TokenRole, statistic: Statistic
     ) -> NDArray[np.float32]:
@@ -107,14 +117,14 @@ class StatsTable:
         """Return one statistic of every layer and channel, ``[layers, channels]`` (a view)."""
         return self.values[
             :,
-            REPRESENTATIONS.index(representation),
-            ROLES.index(role),
-            STATISTICS.index(statistic),
+            representation.position,
+            role.position,
+            statistic.position,
         ]
 
     def count(self, layer: int, role: TokenRole) -> int:
         """Return the number of tokens behind a layer's statistics."""
-        return int(self.counts[self.position(layer), ROLES.index(role)])
+        return int(self.counts[self.position(layer), role.position])
 
 
 def load_table(path: Path | str) -> StatsTable:

@@ -94,7 +94,7 @@ def _check_finite(table: StatsTable) -> Check:
 
 
 def _check_second_moment(table: StatsTable) -> Check:
-    pre, normed = (table.values[:, REPRESENTATIONS.index(r)] for r in _PRE_AND_LN)
+    pre, normed = (table.values[:, r.position] for r in _PRE_AND_LN)
     mean, std, _ = np.moveaxis(normed.astype(np.float64), -2, 0)
     second = np.mean(mean**2 + std**2, axis=-1)
     expected = expected_second_moment(pre)
@@ -115,7 +115,7 @@ def _check_second_moment(table: StatsTable) -> Check:
 
 
 def _check_channel_average(table: StatsTable) -> Check:
-    index = REPRESENTATIONS.index(Representation.PER_LAYER_LN)
+    index = Representation.PER_LAYER_LN.position
     average = table.values[:, index, :, 0].mean(axis=-1, dtype=np.float64)
     worst = np.unravel_index(np.argmax(np.abs(average)), average.shape)
     number = float(average[worst])
@@ -130,14 +130,14 @@ def _check_channel_average(table: StatsTable) -> Check:
 
 
 def _check_cls_count(table: StatsTable) -> Check:
-    counts = table.counts[:, ROLES.index(TokenRole.CLS)]
+    counts = table.counts[:, TokenRole.CLS.position]
     return _check_count(
         table, "CLS count", counts, table.num_images, f"{table.num_images} images × 1"
     )
 
 
 def _check_patch_count(table: StatsTable) -> Check:
-    counts = table.counts[:, ROLES.index(TokenRole.PATCH)]
+    counts = table.counts[:, TokenRole.PATCH.position]
     size = table.run.get("network_size")
     if isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size):
         columns, rows = (side // PATCH_SIZE for side in size)

@@ -47,7 +47,7 @@ def aggregate_channels(
         signed: Aggregate the mean itself. Else its size |mean|: signed means of many channels
             cancel and say little.
     """
-    values = table.values[:, :, :, STATISTICS.index(statistic)]
+    values = table.values[:, :, :, statistic.position]
     if not signed:
         values = np.abs(values)
     match aggregate:

@@ -24,9 +24,10 @@ from analysis.read.scores import (
     find_massive,
     find_outliers,
     find_top,
+    rank,
     score_channels,
 )
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 
 __all__ = [
     "DEFAULT_THRESHOLDS",
@@ -109,11 +110,12 @@ def rank_channels(
         k: Rows of the frame; at most the number of channels.
         threshold: From which score on a channel is an outlier; `DEFAULT_THRESHOLDS` where None.
     """
-    statistics = np.stack([table.get(layer, representation, role, s) for s in Statistic])
+    statistics = table[Cell(layer, representation, role)]
     scores = score_channels(statistics, score)
     outlier = find_outliers(statistics, score, threshold)
     massive = find_massive(statistics)
     top = np.argsort(-scores, kind="stable")[: max(k, 0)]
+    typical = float(np.median(statistics[Statistic.MAX_ABS.position]))
     mean, std, max_abs = statistics[:, top]
     frame = pd.DataFrame(
         {
@@ -128,7 +130,7 @@ def rank_channels(
             "massive": massive[top],
             "constant": std == 0,
             "fp16_headroom": find_fp16_headroom(max_abs),
-            "int8_levels": find_int8_levels(max_abs, float(np.median(statistics[2]))),
+            "int8_levels": find_int8_levels(max_abs, typical),
         }
     )
     words = np.array(["outlier", "massive", "constant"])
@@ -150,10 +152,7 @@ def rank_over_depth(
 ) -> NDArray[np.int32]:
     """Return each channel's rank in every layer, ``[layers, channels]``; 1 is the largest."""
     scores = score_channels(_over_depth(table, representation, role), score)
-    order = np.argsort(-scores, axis=-1, kind="stable")
-    ranks = np.empty(order.shape, dtype=np.int32)
-    np.put_along_axis(ranks, order, np.arange(1, order.shape[1] + 1, dtype=np.int32)[None], axis=1)
-    return ranks
+    return rank(scores)
 
 
 def rank_channel(table: StatsTable, channel: int) -> NDArray[np.int32]:
@@ -161,7 +160,7 @@ def rank_channel(table: StatsTable, channel: int) -> NDArray[np.int32]:
 
     As everywhere, of equal channels the one of lower number ranks first.
     """
-    max_abs = table.values[..., 2, :]
+    max_abs = table.values[..., Statistic.MAX_ABS.position, :]
     own = max_abs[..., channel, None]
     before = (max_abs > own).sum(axis=-1) + (max_abs[..., :channel] == own).sum(axis=-1)
     return (1 + before).astype(np.int32)
@@ -185,7 +184,7 @@ def find_neighbours(
         channel: In the middle, except near the ends of the ranking.
         reach: How many to list on each side.
     """
-    mean, std, max_abs = (table.get(layer, representation, role, s) for s in Statistic)
+    mean, std, max_abs = table[Cell(layer, representation, role)]
     order = np.argsort(-max_abs, kind="stable")
     at = int(np.flatnonzero(order == channel)[0])
     first = max(at - reach, 0)
@@ -221,7 +220,7 @@ def find_persistent(
     in_top = find_top(score_channels(statistics, score), k)
     outlier = find_outliers(statistics, score, threshold)
     channels = np.flatnonzero(in_top.any(axis=0))
-    outlier, max_abs = outlier[:, channels], statistics[:, 2][:, channels]
+    outlier, max_abs = outlier[:, channels], statistics[:, Statistic.MAX_ABS.position, channels]
     ever = np.asarray(outlier.any(axis=0))
     last = table.num_layers - 1 - np.argmax(outlier[::-1], axis=0)
     peak = np.argmax(max_abs, axis=0)
@@ -256,7 +255,7 @@ def map_channels(
     if score is Score.MEAN_OVER_STD:
         values = score_channels(statistics[..., channels], score)
     else:
-        values = statistics[:, 2][:, channels]
+        values = statistics[:, Statistic.MAX_ABS.position, channels]
     return ChannelMap(
         channels=channels,
         layers=table.layers.astype(np.int32),
@@ -269,7 +268,7 @@ def _over_depth(
     table: StatsTable, representation: Representation, role: TokenRole
 ) -> NDArray[np.float32]:
     """Return ``[layers, 3, channels]``."""
-    return np.stack([table.over_depth(representation, role, s) for s in Statistic], axis=1)
+    return table.values[:, representation.position, role.position]
 
 
 def _start_of_longest_run(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

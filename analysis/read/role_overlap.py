@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.read.scores import Score, find_outliers
+from analysis.read.scores import Score, find_outliers, jaccard
+from analysis.vocabulary import Statistic
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,9 @@ class RoleOverlap:
     @property
     def jaccard(self) -> pd.DataFrame:
         """Outliers common to two roles over those of either; NaN where neither has any."""
-        masks = np.stack([*self.outliers.values()]).astype(np.int64)
-        common = masks @ masks.T
-        count = masks.sum(axis=1)
-        either = count[:, None] + count[None] - common
-        values = np.divide(common, either, out=np.full(common.shape, np.nan), where=either > 0)
+        masks = np.stack([*self.outliers.values()])
+        either = masks[:, None] | masks[None]
+        values = np.where(either.any(axis=-1), jaccard(masks[:, None], masks[None]), np.nan)
         names = list(self.outliers)
         return pd.DataFrame(values, index=names, columns=names)
 
@@ -51,7 +50,7 @@ def compare_roles(
     channels = np.flatnonzero(roles)
     frame = pd.DataFrame(
         {"channel": channels.astype(np.int32), "roles": roles[channels].astype(np.int32)}
-        | {role: cell[2][channels] for role, cell in statistics.items()}
+        | {role: cell[Statistic.MAX_ABS.position][channels] for role, cell in statistics.items()}
     )
     largest = frame[list(statistics)].max(axis=1)
     order = np.lexsort((-largest.to_numpy(), -frame["roles"].to_numpy()))

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.vocabulary import Statistic
+
 
 class Score(StrEnum):
     """What channels are ranked by."""
@@ -67,7 +69,8 @@ MASSIVE_TIMES_TYPICAL = 1000.0
 _MAD_TO_STD = 1.482602218505602
 _MEAN_DEVIATION_TO_STD = 1.2533141373155001
 _MEDIAN_ABS_OF_GAUSSIAN = 0.6744897501960817
-_RESOLUTION = float(np.finfo(np.float32).eps)
+LARGEST_RATIO = 1e4
+"""A std below this part of |mean| is rounding; the ratio is not taken to be larger."""
 
 
 def score_channels(statistics: NDArray[np.floating[Any]], score: Score) -> NDArray[np.float64]:
@@ -90,11 +93,42 @@ def score_channels(statistics: NDArray[np.floating[Any]], score: Score) -> NDArr
         case Score.TIMES_MEDIAN:
             return _divide(max_abs, _positive_median(max_abs))
         case Score.MEAN_OVER_STD:
-            # float32 cannot hold a spread below its resolution of the mean.
-            floor = np.maximum(std, _RESOLUTION * np.abs(mean))
-            return _divide(np.abs(mean), floor)
+            return mean_over_std(mean, std)
         case Score.MASSIVE:
             return _divide(max_abs, _massive_bound(_find_typical(mean, std)))
+
+
+def mean_over_std(
+    mean: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Return |mean| / std, at most `LARGEST_RATIO`; 0 where both are 0.
+
+    Args:
+        mean: ``[..., channels]``.
+        std: The same shape.
+    """
+    size = np.abs(np.asarray(mean, dtype=np.float64))
+    return _divide(size, np.maximum(std, size / LARGEST_RATIO))
+
+
+def rank(scores: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
+    """Rank from 1, the largest, along the last axis; of equal scores the lower channel first."""
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    ranks = np.empty(order.shape, dtype=np.int32)
+    positions = np.broadcast_to(np.arange(1, order.shape[-1] + 1, dtype=np.int32), order.shape)
+    np.put_along_axis(ranks, order, positions, axis=-1)
+    return ranks
+
+
+def jaccard(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return what two sets of channels share of those in either, ``[...]``; 1 where both are empty.
+
+    Args:
+        a: ``[..., channels]``: whether a channel belongs to the set.
+        b: The same shape.
+    """
+    both, either = (a & b).sum(axis=-1), (a | b).sum(axis=-1)
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0)
 
 
 def find_level(
@@ -111,7 +145,9 @@ def find_level(
     threshold = DEFAULT_THRESHOLDS[score] if threshold is None else threshold
     if score is not Score.MAX_ABS:
         return np.full(statistics.shape[:-2], threshold)
-    center, spread = _center_and_spread(np.asarray(statistics, dtype=np.float64)[..., 2, :])
+    center, spread = _center_and_spread(
+        np.asarray(statistics, dtype=np.float64)[..., Statistic.MAX_ABS.position, :]
+    )
     return np.where(spread > 0, center + threshold * spread, np.inf)[..., 0]
 
 

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.read.scores import rank
+from analysis.vocabulary import Statistic
+
 ROWS = ("mean", "|mean|", "std", "max |x|")
 
 
@@ -72,7 +75,4 @@ def rank_all(statistics: NDArray[np.floating]) -> NDArray[np.int32]:
     Args:
         statistics: ``[3, channels]``: mean, std, max_abs.
     """
-    order = np.argsort(-statistics[2], kind="stable")
-    ranks = np.empty(len(order), dtype=np.int32)
-    ranks[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    return ranks
+    return rank(statistics[Statistic.MAX_ABS.position])

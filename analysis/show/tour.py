@@ -13,11 +13,11 @@ import numpy as np
 
 from analysis.errors import PayloadError
 from analysis.payload.table import StatsTable
+from analysis.read.compare.comparison import compare
 from analysis.read.compare.compatibility import Severity
-from analysis.read.compare.drift import compare_tables
 from analysis.read.frames import Aggregate, aggregate_channels
 from analysis.read.outliers import Score, rank_channels
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
+from analysis.vocabulary import Representation, Statistic, TokenRole
 
 DISTORTED = 2.0
 """From this factor on the shared norm counts as distorting an early layer."""
@@ -80,10 +80,10 @@ def show_shared_norm(table: StatsTable) -> Step | None:
     over channels of max |x|, patch tokens) differs most from that of the last layer.
     """
     sizes = aggregate_channels(table, Statistic.MAX_ABS, Aggregate.P99)[
-        :, :, ROLES.index(TokenRole.PATCH)
+        :, :, TokenRole.PATCH.position
     ].astype(np.float64)
-    shared = sizes[:, REPRESENTATIONS.index(Representation.GLOBAL_LN)]
-    own = sizes[:, REPRESENTATIONS.index(Representation.PER_LAYER_LN)]
+    shared = sizes[:, Representation.GLOBAL_LN.position]
+    own = sizes[:, Representation.PER_LAYER_LN.position]
     early = table.num_layers // 3
     if not early or not (shared > 0).all() or not (own > 0).all():
         return None
@@ -185,14 +185,12 @@ def _show_drift(table: StatsTable, name: str, twin: StatsTable, twin_name: str) 
     if _has_adapter(table) == _has_adapter(twin):
         return None
     try:
-        comparison = compare_tables(table, twin)
+        comparison = compare(table, twin)
     except PayloadError:
         return None
     if comparison.drift is None or comparison.severity is Severity.RED:
         return None
-    drift = comparison.drift[
-        :, REPRESENTATIONS.index(Representation.PRE), ROLES.index(TokenRole.PATCH)
-    ]
+    drift = comparison.drift[:, Representation.PRE.position, TokenRole.PATCH.position]
     if not drift.max() >= VISIBLE_DRIFT:
         return None
     low, high = int(drift.argmin()), int(drift.argmax())

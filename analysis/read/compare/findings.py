@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.read.compare.noise_table import NoiseTable
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import ROLES, Representation, TokenRole
 
 CONCENTRATED = 0.8
 """Share of the squared drift that the layers named must hold for it to concentrate in them."""
@@ -22,8 +22,6 @@ FEW_LAYERS = 0.5
 """Share of all layers that they may be at most."""
 _NAMED_CHANNELS = 5
 
-_REPRESENTATIONS = tuple(Representation)
-_ROLES = tuple(TokenRole)
 _SUBJECTS = {TokenRole.CLS: "the CLS token", TokenRole.PATCH: "patch tokens"}
 
 
@@ -71,37 +69,33 @@ def describe_comparison(
 
 
 def _describe_drift(noise: NoiseTable, representation: Representation) -> list[Finding]:
-    column = _REPRESENTATIONS.index(representation)
+    column = representation.position
     tested = ~np.isnan(noise.drift_p[:, column])
     if not tested.any():
         why = " ".join(noise.notes) or "The noise of this comparison is not known."
-        return [Finding(why, "drift", representation, _ROLES, ())]
+        return [Finding(why, "drift", representation, ROLES, ())]
     if not noise.drift[:, column][tested].any():
         same = "The versions do not differ at all: every mean and std is the same."
-        return [Finding(same, "drift", representation, _ROLES, ())]
+        return [Finding(same, "drift", representation, ROLES, ())]
     beyond = noise.beyond[:, column]
     # Patch tokens first: they are most of what the network computes.
-    order = sorted(_ROLES, key=lambda role: role is TokenRole.CLS)
-    quiet = [
-        r
-        for r in order
-        if tested[:, _ROLES.index(r)].any() and not beyond[:, _ROLES.index(r)].any()
-    ]
+    order = sorted(ROLES, key=lambda role: role is TokenRole.CLS)
+    quiet = [r for r in order if tested[:, r.position].any() and not beyond[:, r.position].any()]
     findings = [
         _describe_role(noise, representation, role)
         for role in order
-        if beyond[:, _ROLES.index(role)].any()
+        if beyond[:, role.position].any()
     ]
     if quiet:
         subject = _start(" and ".join(_SUBJECTS[role] for role in quiet))
         verb = "is" if quiet == [TokenRole.CLS] else "are"
-        sentence = f"{subject} {verb} within noise{_of_tested(tested[:, _ROLES.index(quiet[0])])}."
+        sentence = f"{subject} {verb} within noise{_of_tested(tested[:, quiet[0].position])}."
         findings.append(Finding(sentence, "drift", representation, tuple(quiet), ()))
     return findings
 
 
 def _describe_role(noise: NoiseTable, representation: Representation, role: TokenRole) -> Finding:
-    cell = slice(None), _REPRESENTATIONS.index(representation), _ROLES.index(role)
+    cell = slice(None), representation.position, role.position
     drift, floor, beyond = noise.drift[cell], noise.noise_floor[cell], noise.beyond[cell]
     peak = int(np.argmax(np.where(beyond, drift, -1.0)))
     flagged = int(noise.flagged_channels[cell][peak])
@@ -156,8 +150,8 @@ def _describe_outliers(
     clauses: list[str] = []
     places = np.zeros(len(noise.layers), dtype=bool)
     roles: list[TokenRole] = []
-    for role in reversed(_ROLES):
-        a, b = (mask[:, _ROLES.index(role)] for mask in (outliers.a, outliers.b))
+    for role in reversed(ROLES):
+        a, b = (mask[:, role.position] for mask in (outliers.a, outliers.b))
         ever_a, ever_b = np.asarray(a.any(axis=0)), np.asarray(b.any(axis=0))
         new, gone = ever_b & ~ever_a, ever_a & ~ever_b
         changed = {"new": new, "gone": gone}
@@ -170,7 +164,7 @@ def _describe_outliers(
         if not (outliers.a.any() or outliers.b.any()):
             return []
         sentence = "The same channels are outliers in both versions."
-        return [Finding(sentence, "outliers", representation, _ROLES, ())]
+        return [Finding(sentence, "outliers", representation, ROLES, ())]
     layers = tuple(noise.layers[places].tolist())
     sentence = (
         f"Outlier channels in {names[1]} against {names[0]}: {'; '.join(clauses)}, in "

@@ -117,6 +117,7 @@ def compare_groups(
     same_images: bool,
     level: float = LEVEL,
     resolution: float = RESOLUTION,
+    note: str = TOO_FEW_GROUPS,
 ) -> CellNoise:
     """Compare two versions in one layer, representation and role.
 
@@ -127,13 +128,14 @@ def compare_groups(
             token counts agree group by group too.
         level: Accepted share of false discoveries; half of it for means, half for stds.
         resolution: To what part of a channel's root mean square a measurement can be repeated.
+        note: What to say where fewer than two groups hold images.
     """
     paired = same_images and np.array_equal(a.count, b.count)
     a, b = a.present(), b.present()
     groups = min(len(a.count), len(b.count))
     if groups == 0:
         unknown = _untested(np.full(a.channels, np.nan))
-        return CellNoise(unknown, unknown, np.nan, np.nan, np.nan, paired, TOO_FEW_GROUPS)
+        return CellNoise(unknown, unknown, np.nan, np.nan, np.nan, paired, note)
     (mean_a, std_a), (mean_b, std_b) = a.pool(), b.pool()
     variance = np.maximum((std_a**2 + std_b**2) / 2, TINY_VARIANCE)
     pooled = np.sqrt(variance)
@@ -143,7 +145,7 @@ def compare_groups(
         floor = np.sqrt(TINY_VARIANCE)
         ratio = np.log(np.maximum(std_b, floor) / np.maximum(std_a, floor))
         nothing = _untested(shift), _untested(ratio)
-        return CellNoise(*nothing, drift, np.nan, np.nan, paired, TOO_FEW_GROUPS)
+        return CellNoise(*nothing, drift, np.nan, np.nan, paired, note)
 
     shifts = _samples(a, b, a.mean / pooled, b.mean / pooled, paired)
     ratios = _samples(a, b, a.log_std_values(), b.log_std_values(), paired)

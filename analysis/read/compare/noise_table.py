@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.payload.groups import read_groups
 from analysis.read.compare.false_discovery import find_discoveries
 from analysis.read.compare.noise import LEVEL, NO_GROUPS, compare_groups
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, list_cells
 
 Extras = Mapping[str, Any]
 
@@ -57,13 +57,12 @@ def compare_noise(
         same_images: Whether both carry the same dataset fingerprint.
         level: Accepted share of false discoveries.
     """
-    shape = (len(layers), len(Representation), len(TokenRole))
+    shape = (len(layers), len(REPRESENTATIONS), len(ROLES))
     drift, floor, p = (np.full(shape, np.nan) for _ in range(3))
     flagged = np.zeros(shape, dtype=np.int64)
     paired, notes = same_images, dict[str, None]()
-    for index in np.ndindex(shape):
-        cell = layers[index[0]], tuple(Representation)[index[1]], tuple(TokenRole)[index[2]]
-        groups_a, groups_b = (read_groups(extras, int(cell[0]), *cell[1:]) for extras in (a, b))
+    for index, cell in list_cells(layers):
+        groups_a, groups_b = (read_groups(extras, *cell) for extras in (a, b))
         if groups_a is None or groups_b is None:
             notes[NO_GROUPS] = None
             continue

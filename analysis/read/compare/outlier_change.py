@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from analysis.payload.table import StatsTable
 from analysis.read.compare.findings import OutlierChange
 from analysis.read.scores import Score, find_outliers
-from analysis.vocabulary import REPRESENTATIONS, Representation
+from analysis.vocabulary import Representation
 
 
 def find_outlier_change(
@@ -27,7 +27,7 @@ def find_outlier_change(
         representation: What of the block output.
         score: What an outlier stands out by.
     """
-    index = REPRESENTATIONS.index(representation)
+    index = representation.position
     marked_a, marked_b = (
         find_outliers(table.values[np.searchsorted(table.layers, layers), index], score)
         for table in (a, b)

@@ -15,7 +15,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.payload.groups import TINY_VARIANCE, GroupStats
+from analysis.payload.groups import GroupStats
+from analysis.read.scores import find_top, jaccard, mean_over_std
 from analysis.vocabulary import IMAGE_GROUPS
 
 Floats = NDArray[np.float64]
@@ -62,7 +63,7 @@ def compare_top(a: GroupStats, b: GroupStats, k: int, rank_by: RankBy = RankBy.R
     a, b = a.present(), b.present()
     tops = [_find_top(*version.pool(), k, rank_by) for version in (a, b)]
     if len(a.count) < IMAGE_GROUPS or len(b.count) < IMAGE_GROUPS:
-        return Overlap(float(_jaccard(*tops)), float("nan"))
+        return Overlap(float(jaccard(*tops)), float("nan"))
     groups = GroupStats(
         np.concatenate([a.count, b.count]),
         np.concatenate([a.mean, b.mean]),
@@ -74,7 +75,7 @@ def compare_top(a: GroupStats, b: GroupStats, k: int, rank_by: RankBy = RankBy.R
         weights = np.concatenate([halves, ~halves], axis=1) * share
         pooled = groups.pool(weights / weights.sum(axis=1, keepdims=True))
         sides.append(_find_top(*pooled, k, rank_by))
-    return Overlap(float(_jaccard(*tops)), float(np.mean(_jaccard(*sides))))
+    return Overlap(float(jaccard(*tops)), float(np.mean(jaccard(*sides))))
 
 
 def rank_biased_overlap(
@@ -110,16 +111,5 @@ def rank_biased_overlap(
 
 
 def _find_top(mean: Floats, std: Floats, k: int, rank_by: RankBy) -> NDArray[np.bool_]:
-    if rank_by is RankBy.RMS:
-        scores = np.hypot(mean, std)
-    else:
-        scores = np.abs(mean) / np.maximum(std, np.sqrt(TINY_VARIANCE))
-    k = min(max(k, 1), scores.shape[-1])
-    top = np.argpartition(-scores, k - 1, axis=-1)[..., :k]
-    mask = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(mask, top, True, axis=-1)
-    return mask
-
-
-def _jaccard(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Floats:
-    return (a & b).sum(axis=-1) / (a | b).sum(axis=-1)
+    scores = np.hypot(mean, std) if rank_by is RankBy.RMS else mean_over_std(mean, std)
+    return find_top(scores, max(k, 1))

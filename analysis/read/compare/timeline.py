@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.payload.table import StatsTable
-from analysis.read.compare.drift import compare_tables
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.read.compare.comparison import compare
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Statistic, cell_at
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,7 @@ class LargestMove:
 
     version: int
     """Position among the versions."""
-    layer: int
-    representation: Representation
-    role: TokenRole
+    cell: Cell
     drift: float
 
 
@@ -43,9 +41,9 @@ def measure_drift_from_first(
     layers = first.layers
     for table in others:
         layers = np.intersect1d(layers, table.layers)
-    drift = [np.zeros((len(layers), len(Representation), len(TokenRole)))]
+    drift = [np.zeros((len(layers), len(REPRESENTATIONS), len(ROLES)))]
     for table in others:
-        comparison = compare_tables(first, table)
+        comparison = compare(first, table)
         if comparison.drift is None or not len(layers):
             raise ValueError("expected versions of one backbone with a layer in common")
         drift.append(comparison.drift[np.searchsorted(comparison.layers, layers)])
@@ -59,25 +57,17 @@ def find_largest_move(layers: NDArray[np.int64], drift: NDArray[np.float64]) -> 
         layers: ``[layers]``.
         drift: ``[versions, layers, 3, 2]``, as `measure_drift_from_first` returns it.
     """
-    version, layer, representation, role = np.unravel_index(int(drift.argmax()), drift.shape)
-    return LargestMove(
-        int(version),
-        int(layers[layer]),
-        tuple(Representation)[representation],
-        tuple(TokenRole)[role],
-        float(drift.max()),
-    )
+    version, *index = np.unravel_index(int(drift.argmax()), drift.shape)
+    return LargestMove(int(version), cell_at(layers, index), float(drift.max()))
 
 
-def follow_channels(
-    tables: Sequence[StatsTable], layer: int, representation: Representation, role: TokenRole
-) -> NDArray[np.float32]:
+def follow_channels(tables: Sequence[StatsTable], cell: Cell) -> NDArray[np.float32]:
     """Return max |x| of every channel in every version, ``[versions, channels]``.
 
     Raises:
         PayloadError: If a version lacks the layer.
     """
-    return np.stack([table.get(layer, representation, role, Statistic.MAX_ABS) for table in tables])
+    return np.stack([table[cell][Statistic.MAX_ABS.position] for table in tables])
 
 
 def find_most_changed(values: NDArray[np.floating], k: int) -> list[int]:

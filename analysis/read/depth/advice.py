@@ -32,11 +32,9 @@ import pandas as pd
 
 from analysis.payload.table import StatsTable
 from analysis.read.depth.suppression import measure_suppression
-from analysis.read.scores import Score, find_outliers
+from analysis.read.scores import Score, find_outliers, mean_over_std
 from analysis.vocabulary import (
-    REPRESENTATIONS,
     ROLES,
-    STATISTICS,
     Representation,
     Statistic,
     TokenRole,
@@ -151,19 +149,15 @@ def advise_layers(table: StatsTable, layers: Sequence[int]) -> pd.DataFrame:
 def _gather(
     table: StatsTable, at: int, role: TokenRole, suppression: float, remaining: int
 ) -> LayerFacts:
-    cell = table.values[at, REPRESENTATIONS.index(Representation.PRE), ROLES.index(role)]
-    mean, std = (
-        cell[STATISTICS.index(s)].astype(np.float64) for s in (Statistic.MEAN, Statistic.STD)
-    )
+    cell = table.values[at, Representation.PRE.position, role.position]
+    mean, std = (cell[s.position].astype(np.float64) for s in (Statistic.MEAN, Statistic.STD))
     outlier = find_outliers(cell, Score.MAX_ABS)
     energy = mean**2 + std**2
     among = outlier if outlier.any() else np.ones_like(outlier)
-    floor = np.maximum(std[among], np.finfo(np.float32).eps * np.abs(mean[among]))
-    ratio = np.divide(np.abs(mean[among]), floor, out=np.zeros(floor.shape), where=floor > 0)
     return LayerFacts(
         outlier_share=float(outlier.mean()),
         outlier_energy=float(energy[outlier].sum() / max(energy.sum(), np.finfo(float).tiny)),
-        mean_over_std=float(np.median(ratio)),
+        mean_over_std=float(np.median(mean_over_std(mean[among], std[among]))),
         suppression=suppression,
         remaining=remaining,
         last=at == table.num_layers - 1,

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from analysis.payload.table import StatsTable
 from analysis.read.scores import Score, find_outliers, score_channels
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
+from analysis.vocabulary import Representation, TokenRole
 
-_PRE = REPRESENTATIONS.index(Representation.PRE)
-_GLOBAL = REPRESENTATIONS.index(Representation.GLOBAL_LN)
+_PRE = Representation.PRE.position
+_GLOBAL = Representation.GLOBAL_LN.position
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find_standings(
     table: StatsTable, layer: int, role: TokenRole
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each channel's standing before and after the shared norm, ``[channels]`` each."""
-    cell = table.values[table.position(layer), :, ROLES.index(role)]
+    cell = table.values[table.position(layer), :, role.position]
     return (
         score_channels(cell[_PRE], Score.TIMES_MEDIAN),
         score_channels(cell[_GLOBAL], Score.TIMES_MEDIAN),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.show.figures import axes, theme
 from analysis.show.figures.theme import Mode
 from analysis.show.figures.versions import build_depth_lines
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
 SMALLEST_RANGE = 0.01
 SHIFT_LABEL = axes.label_with_unit("shift of the mean", "B − A, in standard deviations")
@@ -159,8 +159,8 @@ def build_flagged_curves(
     layers: NDArray[np.integer],
     share: NDArray[np.floating],
     *,
-    representations: Sequence[Representation] = tuple(Representation),
-    roles: Sequence[TokenRole] = tuple(TokenRole),
+    representations: Sequence[Representation] = REPRESENTATIONS,
+    roles: Sequence[TokenRole] = ROLES,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw against depth how many channels differ by more than noise.

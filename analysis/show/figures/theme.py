@@ -120,7 +120,7 @@ def palette(mode: Mode) -> tuple[str, ...]:
 
 def representation_color(representation: Representation, mode: Mode) -> str:
     """Return the colour that this representation has in every figure."""
-    return palette(mode)[list(Representation).index(representation)]
+    return palette(mode)[representation.position]
 
 
 def version_color(index: int, mode: Mode) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
 from analysis.show.figures.theme import Mode
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
 _STATUS_LABELS = {"kept": "in both", "new": "new", "gone": "gone"}
 _STATUS_SYMBOLS = {"kept": "circle", "new": "triangle-up", "gone": "triangle-down"}
@@ -21,8 +21,8 @@ def build_drift_curves(
     layers: NDArray[np.integer],
     drift: NDArray[np.floating],
     *,
-    representations: Sequence[Representation] = tuple(Representation),
-    roles: Sequence[TokenRole] = tuple(TokenRole),
+    representations: Sequence[Representation] = REPRESENTATIONS,
+    roles: Sequence[TokenRole] = ROLES,
     noise: NDArray[np.floating] | None = None,
     beyond: NDArray[np.bool_] | None = None,
     log: bool = False,
@@ -61,8 +61,8 @@ def build_jaccard_curves(
     k: int,
     by_chance: NDArray[np.floating] | None = None,
     measure: str = "Jaccard",
-    representations: Sequence[Representation] = tuple(Representation),
-    roles: Sequence[TokenRole] = tuple(TokenRole),
+    representations: Sequence[Representation] = REPRESENTATIONS,
+    roles: Sequence[TokenRole] = ROLES,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw the overlap of the top k channels of two versions against depth, 0 to 1.
@@ -258,8 +258,8 @@ def build_depth_lines(
         for role in roles:
             cell = (
                 slice(None),
-                list(Representation).index(representation),
-                list(TokenRole).index(role),
+                representation.position,
+                role.position,
             )
             color = theme.representation_color(representation, mode)
             name = f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"

@@ -10,14 +10,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.read.compare.comparison import TOP, Comparison
 from analysis.read.compare.config_diff import config_diff
-from analysis.read.compare.drift import compare_top_channels, jaccard_over_depth
-from analysis.read.compare.files import TOP, ComparedFiles, find_sentences
-from analysis.read.scores import Score
 from analysis.show.figures import theme
 from analysis.show.figures import versions as figures
 from analysis.show.figures.noise import build_flagged_curves
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import Statistic
 
 _PAGE = Template("""\
 <!doctype html>
@@ -44,31 +42,31 @@ $body
 """)
 
 
-def build_report(compared: ComparedFiles) -> str:
+def build_report(comparison: Comparison) -> str:
     """Return the report as HTML; every text that comes from the payloads is escaped."""
-    said = find_sentences(compared)
-    sections = [_section("Findings", _list(said))] if said else []
-    sections += _draw_figures(compared)
-    sections += [_list_settings(compared), _list_reasons(compared)]
+    sentences = comparison.sentences
+    sections = [_section("Findings", _list(sentences))] if sentences else []
+    sections += _draw_figures(comparison)
+    sections += [_list_settings(comparison), _list_reasons(comparison)]
     return _PAGE.substitute(
-        title=escape(f"{compared.names[0]} against {compared.names[1]}"),
-        severity=compared.comparison.severity.value,
+        title=escape(f"{comparison.names[1]} against {comparison.names[0]}"),
+        severity=comparison.severity.value,
         plotly=get_plotlyjs(),
         body="\n".join(sections),
     )
 
 
-def _draw_figures(compared: ComparedFiles) -> list[str]:
-    comparison, noise = compared.comparison, compared.noise
-    if comparison.drift is None or noise is None:
+def _draw_figures(comparison: Comparison) -> list[str]:
+    noise, cell = comparison.noise, comparison.largest
+    if comparison.drift is None or noise is None or cell is None:
         return [_section("Figures", "<p>Nothing can be compared number by number.</p>")]
-    layer, representation, role = _find_largest(comparison.drift, comparison.layers)
+    layer, representation, role = cell
     where = f"layer {layer}, {theme.REPRESENTATION_LABELS[representation]}, "
     where += f"{theme.ROLE_LABELS[role]} tokens"
-    a, b = compared.tables
+    a, b = comparison.tables
     flagged = np.where(np.isnan(noise.noise_floor), np.nan, noise.flagged_channels / a.channels)
-    top = compare_top_channels(a, b, layer, representation, role, Score.MAX_ABS, TOP)
-    names = (escape(compared.names[0]), escape(compared.names[1]))  # plotly reads tags in them
+    top = comparison.top(cell)
+    names = (escape(comparison.names[0]), escape(comparison.names[1]))  # plotly reads tags in them
     return [
         _draw(
             "Drift of each layer; thin: what chance alone gives; hollow: not beyond it",
@@ -91,24 +89,17 @@ def _draw_figures(compared: ComparedFiles) -> list[str]:
         _draw(
             f"Every channel of {where}",
             figures.build_channel_comparison(
-                a.get(layer, representation, role, Statistic.MAX_ABS),
-                b.get(layer, representation, role, Statistic.MAX_ABS),
+                a[cell][Statistic.MAX_ABS.position],
+                b[cell][Statistic.MAX_ABS.position],
                 names=names,
                 value_label="max |x|",
             ),
         ),
         _draw(
             f"Overlap of the top {TOP}",
-            figures.build_jaccard_curves(
-                comparison.layers, jaccard_over_depth(a, b, Score.MAX_ABS, TOP), k=TOP
-            ),
+            figures.build_jaccard_curves(comparison.layers, comparison.overlap(), k=TOP),
         ),
     ]
-
-
-def _find_largest(drift: np.ndarray, layers: np.ndarray) -> tuple[int, Representation, TokenRole]:
-    layer, representation, role = np.unravel_index(int(drift.argmax()), drift.shape)
-    return int(layers[layer]), tuple(Representation)[representation], tuple(TokenRole)[role]
 
 
 def _draw(title: str, figure: go.Figure, *, rows: int = 0) -> str:
@@ -116,19 +107,19 @@ def _draw(title: str, figure: go.Figure, *, rows: int = 0) -> str:
     return _section(title, exported.to_html(full_html=False, include_plotlyjs=False))
 
 
-def _list_settings(compared: ComparedFiles) -> str:
-    changed = config_diff(*(table.config for table in compared.tables))
+def _list_settings(comparison: Comparison) -> str:
+    changed = config_diff(*(table.config for table in comparison.tables))
     if changed.empty:
         return _section("Settings", "<p>The two training configs are the same.</p>")
-    head = _row("th", ["Setting", *compared.names])
+    head = _row("th", ["Setting", *comparison.names])
     rows = [_row("td", row) for row in changed[["key", "a", "b"]].to_numpy().tolist()]
     return _section("Settings that differ", f"<table>{head}{''.join(rows)}</table>")
 
 
-def _list_reasons(compared: ComparedFiles) -> str:
+def _list_reasons(comparison: Comparison) -> str:
     rows = [
         f'<li><span class="{reason.severity.value}">●</span> {escape(reason.sentence)}</li>'
-        for reason in compared.comparison.reasons
+        for reason in comparison.reasons
     ]
     return _section("Whether they may be compared", f"<ul>{''.join(rows)}</ul>")
 

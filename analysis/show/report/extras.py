@@ -6,10 +6,7 @@ import numpy as np
 
 from analysis.payload.extras import NORM_EDGES, ExtraTable, Part
 from analysis.payload.table import StatsTable
-from analysis.read.compare.drift import have_same_images
-from analysis.read.compare.findings import describe_comparison
-from analysis.read.compare.noise_table import NoiseTable, compare_noise
-from analysis.read.compare.outlier_change import find_outlier_change
+from analysis.read.compare.comparison import Comparison
 from analysis.read.depth.extremes import find_extremes
 from analysis.read.depth.suppression import measure_suppression
 from analysis.read.depth.token_norms import find_norm_quantiles
@@ -70,25 +67,16 @@ def draw_depth_views(table: StatsTable, extras: ExtraTable) -> list[str]:
     return [*blocks, html_page.sentences([extras.why_absent(part) for part in missing])]
 
 
-def measure_noise(
-    a: tuple[StatsTable, ExtraTable], b: tuple[StatsTable, ExtraTable], layers: np.ndarray
-) -> NoiseTable:
-    """Return the differences of two payloads beside their noise; NaN where nobody knows it."""
-    same_images = have_same_images(a[0], b[0])
-    return compare_noise(a[1].as_extras(), b[1].as_extras(), layers, same_images=same_images)
-
-
-def draw_noise(
-    noise: NoiseTable, a: StatsTable, b: StatsTable, names: tuple[str, str]
-) -> list[str]:
+def draw_noise(comparison: Comparison) -> list[str]:
     """Return what differs by more than noise, in sentences and as a figure."""
-    representation = _SHOWN[0]
-    change = find_outlier_change(a, b, noise.layers, representation)
-    found = describe_comparison(noise, representation, change, names)
-    blocks = [html_page.sentences([*(each.sentence for each in found), *noise.notes])]
+    noise = comparison.noise
+    if noise is None:
+        return []
+    blocks = [html_page.sentences(comparison.sentences)]
     tested = ~np.isnan(noise.noise_floor)
     if tested.any():
-        share = np.where(tested, noise.flagged_channels / a.channels, np.nan)
+        channels = comparison.baseline.table.channels
+        share = np.where(tested, noise.flagged_channels / channels, np.nan)
         drawn = build_flagged_curves(noise.layers, share)
         blocks.append(html_page.figure("Channels that differ by more than noise", drawn))
     return blocks

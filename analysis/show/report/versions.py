@@ -10,20 +10,14 @@ from html import escape
 import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.payload.extras import ExtraTable
 from analysis.payload.table import StatsTable
 from analysis.read.checks import run_checks
+from analysis.read.compare.comparison import TOP, TableReading, compare
+from analysis.read.compare.compatibility import check_compatibility
 from analysis.read.compare.config_diff import config_diff
-from analysis.read.compare.drift import (
-    check_compatibility,
-    compare_tables,
-    compare_top_channels,
-    jaccard_over_depth,
-)
-from analysis.read.compare.noise_table import NoiseTable
 from analysis.read.frames import Aggregate, aggregate_channels, channel_frame
 from analysis.read.outliers import SCORE_LABELS, find_persistent, map_channels, rank_channels
 from analysis.read.scores import Score
@@ -34,11 +28,10 @@ from analysis.show.figures.overview import build_lora_proof
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.show.report import page as html_page
 from analysis.show.report import views as report_views
-from analysis.show.report.extras import draw_depth_views, draw_noise, measure_noise
+from analysis.show.report.extras import draw_depth_views, draw_noise
 from analysis.show.report.page import Section
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, Statistic, TokenRole
 
-TOP = 20
 MAX_LAYERS = 4
 """Layers of a version whose channels are all drawn: the tapped ones, and the last."""
 
@@ -209,7 +202,7 @@ def _tabulate_checks(table: StatsTable) -> pd.DataFrame:
 
 
 def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
-    comparison = compare_tables(a.table, b.table, names=(a.name, b.name))
+    comparison = compare(_reading(a), _reading(b), names=(a.name, b.name))
     changed = config_diff(a.table.config, b.table.config)
     settings = [html_page.table("Settings that differ", changed)] if len(changed) else []
     if comparison.drift is None:
@@ -217,21 +210,20 @@ def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
     names = (escape(a.name), escape(b.name))  # plotly reads tags in them
     layer, (representation, role) = int(comparison.layers[-1]), _SHOWN
     try:
-        noise = _measure_noise(a, b, comparison.layers)
+        has_extras = a.extras is not None and b.extras is not None
+        noise = comparison.noise if has_extras else None
         drawn = version_figures.build_drift_curves(
             comparison.layers, comparison.drift, noise=noise.noise_floor if noise else None
         )
         blocks = [html_page.figure("Drift of each layer", drawn)]
         if noise is not None:
-            blocks = [*draw_noise(noise, a.table, b.table, (a.name, b.name)), *blocks]
-        if a.extras is not None and b.extras is not None:
-            pair = (a.table, a.extras), (b.table, b.extras)
-            blocks += report_views.draw_effects(*pair, layer)
+            blocks = [*draw_noise(comparison), *blocks]
+            blocks += report_views.draw_effects(comparison, layer)
     except PayloadError as error:
         return [html_page.sentences([str(error)], warning=True), *settings]
     try:
-        top = compare_top_channels(a.table, b.table, layer, representation, role, score, TOP)
-        overlap = jaccard_over_depth(a.table, b.table, score, TOP)
+        top = comparison.top(Cell(layer, representation, role), score)
+        overlap = comparison.overlap(score)
     except PayloadError as error:
         return [*blocks, html_page.sentences([str(error)], warning=True), *settings]
     drawn = version_figures.build_top_changes(top.frame, names=names, value_label="max |x|")
@@ -241,12 +233,9 @@ def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
     return [*blocks, *settings]
 
 
-def _measure_noise(
-    a: ReportVersion, b: ReportVersion, layers: NDArray[np.int64]
-) -> NoiseTable | None:
-    if a.extras is None or b.extras is None:
-        return None
-    return measure_noise((a.table, a.extras), (b.table, b.extras), layers)
+def _reading(version: ReportVersion) -> TableReading:
+    extras = version.extras
+    return TableReading(version.table, None if extras is None else lambda: extras)
 
 
 def _show_config(version: ReportVersion) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from analysis.payload.extras import ExtraTable
 from analysis.payload.table import StatsTable
-from analysis.read.compare.drift import have_same_channels, have_same_images
-from analysis.read.compare.noise import compare_groups
+from analysis.read.compare.comparison import Comparison
+from analysis.read.compare.drift import have_same_channels
 from analysis.read.compare.timeline import (
     find_most_changed,
     follow_channels,
@@ -35,9 +35,7 @@ from analysis.show.figures.outliers import build_outlier_counts
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, describe_unit
 from analysis.show.report import page as html_page
 from analysis.vocabulary import (
-    REPRESENTATIONS,
-    ROLES,
-    STATISTICS,
+    Cell,
     Representation,
     Statistic,
     TokenRole,
@@ -72,7 +70,7 @@ def draw_layer(table: StatsTable, layer: int) -> list[str]:
     cell = frame[["mean", "std", "max_abs"]].to_numpy(dtype=np.float64).T
     unit = describe_unit(_SHOWN[0])
     spread = channel_figures.build_value_histogram(
-        cell[STATISTICS.index(Statistic.MAX_ABS)],
+        cell[Statistic.MAX_ABS.position],
         channel=None,
         value_label=axes.label_with_unit("max |x|", unit),
     )
@@ -96,14 +94,11 @@ def draw_footprints(extras: ExtraTable) -> list[str]:
     return [html_page.figure(caption, drawn, rows=rows)]
 
 
-def draw_effects(
-    a: tuple[StatsTable, ExtraTable], b: tuple[StatsTable, ExtraTable], layer: int
-) -> list[str]:
+def draw_effects(comparison: Comparison, layer: int) -> list[str]:
     """Return how far every channel of a layer moved; nothing without groups in both."""
-    groups_a, groups_b = (extras.groups(layer, *_SHOWN) for _, extras in (a, b))
-    if groups_a is None or groups_b is None:
+    noise = comparison.examine(Cell(layer, *_SHOWN))
+    if noise.note is not None:
         return []
-    noise = compare_groups(groups_a, groups_b, same_images=have_same_images(a[0], b[0]))
     shift, ratio = (
         ChannelEffect(effect.value, effect.error, effect.flagged, label)
         for effect, label in ((noise.shift, SHIFT_LABEL), (noise.log_ratio, RATIO_LABEL))
@@ -126,10 +121,10 @@ def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[st
     if len(rows) < 2 or not set.intersection(*common):
         return [html_page.sentences(said)]
     layers, drift = measure_drift_from_first(rows)
-    place = REPRESENTATIONS.index(_SHOWN[0]), ROLES.index(_SHOWN[1])
+    place = _SHOWN[0].position, _SHOWN[1].position
     drawn = timeline_figures.build_drift_timeline(layers, drift[:, :, *place], shown)
     layer = int(layers[-1])
-    values = follow_channels(rows, layer, *_SHOWN)
+    values = follow_channels(rows, Cell(layer, *_SHOWN))
     followed = find_most_changed(values, _FOLLOWED)
     label = f"max |x|, layer {layer}"
     course = timeline_figures.build_channel_timeline(

@@ -13,9 +13,6 @@ from analysis.read.spread import correlate_pair, correlate_ranks
 from analysis.show.figures import channels as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, describe_unit
 from analysis.vocabulary import (
-    REPRESENTATIONS,
-    ROLES,
-    STATISTICS,
     Representation,
     Statistic,
     TokenRole,
@@ -46,9 +43,9 @@ def show(
         help="Mean and std of the representation that is looked at, or a statistic in two "
         "representations: who is held down or lifted leaves the line of the others.",
     )
-    layer_values = table.values[table.position(layer), :, ROLES.index(role)]
+    layer_values = table.values[table.position(layer), :, role.position]
     if choice == _MEAN_STD:
-        cell = layer_values[REPRESENTATIONS.index(representation)]
+        cell = layer_values[representation.position]
         clicked = downloads.show_figure(
             figures.build_mean_std_scatter(
                 cell, channel=channel, unit=describe_unit(representation), mode=downloads.mode()
@@ -60,10 +57,7 @@ def show(
         said = [f"{a} and {b} {found:.2f}" for (a, b), found in correlate_ranks(cell).items()]
     else:
         pair = PAIRS[choice]
-        x, y = (
-            np.abs(layer_values[REPRESENTATIONS.index(each), STATISTICS.index(statistic)])
-            for each in pair
-        )
+        x, y = (np.abs(layer_values[each.position, statistic.position]) for each in pair)
         clicked = downloads.show_figure(
             figures.build_pair_scatter(
                 (x, y), pair, statistic=statistic, channel=channel, mode=downloads.mode()

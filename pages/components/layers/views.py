@@ -194,7 +194,7 @@ def show_shared_norm(version: Version) -> None:
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         role = controls.choose_role()
     layer = controls.choose_layer(table)
-    at, place = table.position(layer), list(TokenRole).index(role)
+    at, place = table.position(layer), role.position
     if found.outliers[at, place]:
         st.markdown(
             f"**Layer {layer}:** {found.remaining[at, place]} of {found.outliers[at, place]} "

@@ -14,30 +14,28 @@ from analysis.show.figures.noise import (
     ChannelEffect,
     build_channel_effects,
 )
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import Cell
 from pages.components.shared import channel_links, downloads
 from pages.components.shared.version import Version
 from pages.components.versions import differences
 
 
-def show(
-    a: Version, b: Version, layer: int, representation: Representation, role: TokenRole
-) -> None:
+def show(a: Version, b: Version, cell: Cell) -> None:
     """Show both effects over the same channels, or say why they cannot be judged."""
-    cell = differences.examine_channels(a, b, layer, representation, role)
+    noise = differences.examine_channels(a, b, cell)
     picked = downloads.show_figure(
         build_channel_effects(
-            _label(cell.shift, SHIFT_LABEL),
-            _label(cell.log_ratio, RATIO_LABEL),
-            representation=representation,
+            _label(noise.shift, SHIFT_LABEL),
+            _label(noise.log_ratio, RATIO_LABEL),
+            representation=cell.representation,
             mode=downloads.mode(),
         ),
         "channel effects",
-        lambda: _tabulate(cell),
+        lambda: _tabulate(noise),
         rows=EFFECT_ROWS,
         clickable=True,
     )
-    st.caption(_explain(cell))
+    st.caption(_explain(noise))
     channel_links.follow(picked)
 
 

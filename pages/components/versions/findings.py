@@ -9,7 +9,6 @@ import streamlit as st
 
 from analysis.read.compare.findings import Finding
 from analysis.read.compare.noise_table import NoiseTable
-from analysis.vocabulary import REPRESENTATIONS, ROLES
 from pages.components.shared import selection
 from pages.components.shared.text import plain
 
@@ -41,9 +40,9 @@ def show(findings: Sequence[Finding], noise: NoiseTable) -> None:
 
 def _find_layer(finding: Finding, noise: NoiseTable) -> int:
     """Return the layer spoken of that drifts most."""
-    drift = noise.drift[
-        np.isin(noise.layers, finding.layers), REPRESENTATIONS.index(finding.representation)
-    ][:, [ROLES.index(role) for role in finding.roles]]
+    drift = noise.drift[np.isin(noise.layers, finding.layers), finding.representation.position][
+        :, [role.position for role in finding.roles]
+    ]
     if np.isnan(drift).all():
         return finding.layers[-1]
     return finding.layers[int(np.nanargmax(drift.max(axis=1)))]

@@ -7,7 +7,7 @@ import streamlit as st
 
 from analysis.read.frames import aggregate_channels, layer_frame
 from analysis.show.figures.layers import DepthCurve, build_depth_curves
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation
+from analysis.vocabulary import Representation
 from pages.components.shared import controls, downloads
 from pages.components.shared.version import Version
 
@@ -27,7 +27,7 @@ def show(a: Version, b: Version) -> None:
     curves = [
         DepthCurve(
             version.table.layers,
-            aggregates[:, REPRESENTATIONS.index(representation), ROLES.index(role)],
+            aggregates[:, representation.position, role.position],
             representation,
             role,
             version.name,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from analysis.read.compare.drift import Reason, Severity
+from analysis.read.compare.compatibility import Reason, Severity
 from pages.components.shared.text import plain
 
 _SHOWN = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from analysis.read.compare.drift import TopComparison
+from analysis.read.compare.top_channels import TopComparison
 from analysis.read.outliers import SCORE_LABELS, Score
 from pages.components.shared.tables import NUMBER
 from pages.components.shared.text import plain

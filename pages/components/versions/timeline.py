@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.read.compare.drift import check_compatibility, have_same_channels
+from analysis.read.compare.compatibility import check_compatibility
+from analysis.read.compare.drift import have_same_channels
 from analysis.read.compare.timeline import (
     LargestMove,
     find_largest_move,
@@ -18,7 +19,7 @@ from analysis.read.compare.timeline import (
 )
 from analysis.show.figures import timeline as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
+from analysis.vocabulary import Cell, Representation, TokenRole
 from pages.components.shared import downloads, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -70,10 +71,10 @@ def _show_drift(
     winner = kept[move.version]
     st.markdown(
         f"**{plain(winner.name)}** moved most from {plain(kept[0].name)}: drift {move.drift:.2g} "
-        f"in layer {move.layer}, {REPRESENTATION_LABELS[move.representation]}, "
-        f"{ROLE_LABELS[move.role]} tokens ({_describe_noise(kept[0], winner, move)})."
+        f"in layer {move.cell.layer}, {REPRESENTATION_LABELS[move.cell.representation]}, "
+        f"{ROLE_LABELS[move.cell.role]} tokens ({_describe_noise(kept[0], winner, move)})."
     )
-    drawn = drift[:, :, REPRESENTATIONS.index(representation), ROLES.index(role)]
+    drawn = drift[:, :, representation.position, role.position]
     names = [version.name for version in kept]
     frame = pd.DataFrame(drawn.T, columns=names, index=pd.Index(layers, name="layer"))
     downloads.show_figure(
@@ -88,10 +89,10 @@ def _show_drift(
 
 def _describe_noise(first: Version, winner: Version, move: LargestMove) -> str:
     noise = differences.measure_noise(first, winner)
-    layer = int(np.flatnonzero(noise.layers == move.layer)[0])
-    floor = noise.noise_floor[
-        layer, REPRESENTATIONS.index(move.representation), ROLES.index(move.role)
-    ]
+    if noise is None:
+        return "how much of it is noise cannot be told"
+    layer = int(np.flatnonzero(noise.layers == move.cell.layer)[0])
+    floor = noise.noise_floor[layer, move.cell.representation.position, move.cell.role.position]
     if np.isnan(floor):
         return "how much of it is noise cannot be told"
     return f"chance alone gives {floor:.2g}"
@@ -100,7 +101,7 @@ def _describe_noise(first: Version, winner: Version, move: LargestMove) -> str:
 def _show_channels(
     kept: Sequence[Version], layer: int, representation: Representation, role: TokenRole
 ) -> None:
-    values = follow_channels([v.table for v in kept], layer, representation, role)
+    values = follow_channels([v.table for v in kept], Cell(layer, representation, role))
     default = find_most_changed(values, FOLLOWED)
     channels = selection.choose_many(
         "followed",

@@ -7,7 +7,7 @@ from enum import StrEnum
 import pandas as pd
 import streamlit as st
 
-from analysis.read.compare.drift import TopComparison
+from analysis.read.compare.top_channels import TopComparison
 from analysis.show.figures import versions as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.vocabulary import Representation, Statistic, TokenRole

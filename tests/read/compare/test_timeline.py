@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.read.compare.drift import compare_tables
+from analysis.read.compare.comparison import compare
 from analysis.read.compare.timeline import (
     find_largest_move,
     find_most_changed,
     follow_channels,
     measure_drift_from_first,
 )
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 from tests.factories.payloads import make_table
 
 PRE, PATCH = Representation.PRE, TokenRole.PATCH
@@ -24,7 +24,7 @@ def test_drift_is_measured_from_the_first_version_over_common_layers() -> None:
     assert layers.tolist() == [0, 1, 2]
     assert drift.shape == (3, 3, 3, 2)
     assert not drift[0].any()
-    whole = compare_tables(tables[0], tables[2]).drift
+    whole = compare(tables[0], tables[2]).drift
     assert whole is not None
     np.testing.assert_array_equal(drift[2], whole[:3])
 
@@ -38,13 +38,13 @@ def test_the_largest_move_is_named_by_version_and_place() -> None:
     drift = np.zeros((3, 2, 3, 2))
     drift[2, 1, 1, 0] = 0.7
     move = find_largest_move(np.array([4, 9]), drift)
-    assert (move.version, move.layer, move.drift) == (2, 9, 0.7)
-    assert (move.representation, move.role) == (Representation.PER_LAYER_LN, TokenRole.CLS)
+    assert (move.version, move.drift) == (2, 0.7)
+    assert move.cell == (9, Representation.PER_LAYER_LN, TokenRole.CLS)
 
 
 def test_channels_are_followed_by_their_largest_value() -> None:
     tables = [make_table(), make_table(drift=2.0)]
-    values = follow_channels(tables, 3, PRE, PATCH)
+    values = follow_channels(tables, Cell(3, PRE, PATCH))
     expected = tables[1].get(3, PRE, PATCH, Statistic.MAX_ABS)
     np.testing.assert_array_equal(values[1], expected)
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from analysis.cli.extract import main
-from analysis.read.compare.files import compare_files
+from analysis.read.compare.comparison import compare
 from analysis.show.report.comparison import build_report
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
@@ -22,7 +22,7 @@ def test_the_report_tells_findings_figures_settings_and_reasons(tmp_path: Path) 
     paths = _write(tmp_path, *make_grouped_pair(names=("spring", "autumn")))
     assert main(["compare", *map(str, paths), "--html", str(tmp_path / "report.html")]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "<h1>spring against autumn</h1>" in text
+    assert "<h1>autumn against spring</h1>" in text
     assert '<span class="badge green">green</span>' in text
     assert "Drift of patch tokens concentrates in layer 2" in text
     assert "<td>version</td><td>spring</td><td>autumn</td>" in text
@@ -31,14 +31,14 @@ def test_the_report_tells_findings_figures_settings_and_reasons(tmp_path: Path) 
 
 
 def test_the_report_needs_no_network_and_holds_plotly_once(tmp_path: Path) -> None:
-    report = build_report(compare_files(*_write(tmp_path, *make_grouped_pair())))
+    report = build_report(compare(*_write(tmp_path, *make_grouped_pair())))
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=", report)
     assert report.count("plotly.js v") == 1
 
 
 def test_text_from_payloads_is_never_html(tmp_path: Path) -> None:
     paths = _write(tmp_path, *make_grouped_pair(names=(HOSTILE, "b")))
-    report = build_report(compare_files(*paths))
+    report = build_report(compare(*paths))
     assert "alert(" in report
     assert "<script>alert" not in report
     assert "<img src=x" not in report
@@ -46,6 +46,6 @@ def test_text_from_payloads_is_never_html(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared_says_so(tmp_path: Path) -> None:
     paths = _write(tmp_path, make_payload(channels=24), make_payload(channels=48))
-    report = build_report(compare_files(*paths))
+    report = build_report(compare(*paths))
     assert '<span class="badge red">red</span>' in report
     assert "Nothing can be compared number by number." in report

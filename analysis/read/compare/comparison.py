@@ -1,0 +1,252 @@
+"""Two payloads compared: everything that the command line, the pages and Python say of them.
+
+A comparison has a direction: every difference, ratio, "new" and "gone" is the version minus its
+baseline. What is asked for is computed once, when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.payload.discovery import load_ref, short_names
+from analysis.payload.extras import ExtraTable, build_extras, build_parts, load_extras
+from analysis.payload.groups import GroupStats, read_groups
+from analysis.payload.table import StatsTable, build_table, load_table
+from analysis.read.compare.compatibility import Reason, Severity, check_compatibility
+from analysis.read.compare.drift import (
+    compute_drift,
+    have_same_channels,
+    have_same_images,
+    take_layers,
+)
+from analysis.read.compare.findings import Finding, describe_comparison
+from analysis.read.compare.noise import NO_GROUPS, CellNoise, compare_groups
+from analysis.read.compare.noise_table import NoiseTable, compare_noise
+from analysis.read.compare.outlier_change import find_outlier_change
+from analysis.read.compare.overlap import RankBy, compare_top
+from analysis.read.compare.top_channels import (
+    TopComparison,
+    compare_top_channels,
+    jaccard_over_depth,
+)
+from analysis.read.scores import Score
+from analysis.vocabulary import (
+    REPRESENTATIONS,
+    ROLES,
+    Cell,
+    Representation,
+    Statistic,
+    cell_at,
+    list_cells,
+)
+
+Floats = NDArray[np.float64]
+Names = tuple[str, str]
+
+TOP = 20
+"""Channels of each cell whose coming and going is listed."""
+
+
+@dataclass(frozen=True, eq=False)
+class TableReading:
+    """The statistics of a payload, and how to read the `extras` that belong to them."""
+
+    table: StatsTable
+    read_extras: Callable[[], ExtraTable] | None = None
+    """None where only the statistics are at hand."""
+
+    @cached_property
+    def extras(self) -> ExtraTable:
+        """The optional part; every part of it absent where there is none."""
+        if self.read_extras is None:
+            return ExtraTable(self.table.layers, (), (), None, {})
+        return self.read_extras()
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A version against its baseline; arrays ``[layers, 3, 2]`` are over layers that both hold."""
+
+    baseline: TableReading
+    version: TableReading
+    names: Names
+    """Of baseline and version, as sentences call them; never to be rendered as HTML."""
+
+    @property
+    def tables(self) -> tuple[StatsTable, StatsTable]:
+        """The statistics of baseline and version."""
+        return self.baseline.table, self.version.table
+
+    @cached_property
+    def layers(self) -> NDArray[np.int64]:
+        """``[layers]``: the block numbers that both hold."""
+        return np.intersect1d(self.baseline.table.layers, self.version.table.layers)
+
+    @cached_property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What the payloads agree and disagree in, worst first."""
+        return check_compatibility(self.tables, self.names)
+
+    @property
+    def severity(self) -> Severity:
+        """The worst of the reasons."""
+        return self.reasons[0].severity
+
+    @property
+    def same_images(self) -> bool:
+        """Whether both record that they were measured on the same list of images."""
+        return have_same_images(*self.tables)
+
+    @cached_property
+    def drift(self) -> Floats | None:
+        """``[layers, 3, 2]``; None where backbone or channels differ or no layer is in both."""
+        if not have_same_channels(*self.tables) or not len(self.layers):
+            return None
+        return compute_drift(*(take_layers(table, self.layers) for table in self.tables))
+
+    @property
+    def max_drift(self) -> float | None:
+        """The largest drift of all cells."""
+        return None if self.drift is None else float(self.drift.max())
+
+    @property
+    def largest(self) -> Cell | None:
+        """The cell of the largest drift."""
+        if self.drift is None:
+            return None
+        return cell_at(self.layers, np.unravel_index(int(self.drift.argmax()), self.drift.shape))
+
+    @cached_property
+    def noise(self) -> NoiseTable | None:
+        """Every cell beside what chance alone gives; None where `drift` is.
+
+        Raises:
+            PayloadError: If the groups of a payload contradict each other.
+        """
+        if self.drift is None:
+            return None
+        return compare_noise(
+            self.baseline.extras.as_extras(),
+            self.version.extras.as_extras(),
+            self.layers,
+            same_images=self.same_images,
+        )
+
+    def examine(self, cell: Cell) -> CellNoise:
+        """Return one cell channel by channel; untested where a payload has no groups.
+
+        Raises:
+            PayloadError: If a payload lacks the layer, or its groups contradict each other.
+        """
+        readings = self.baseline, self.version
+        groups = [reading.extras.groups(*cell) for reading in readings]
+        held = [each for each in groups if each is not None]
+        if len(held) == len(readings):
+            return compare_groups(*held, same_images=self.same_images)
+        whole = (_as_one_group(table, cell) for table in self.tables)
+        return compare_groups(*whole, same_images=self.same_images, note=NO_GROUPS)
+
+    def findings(self, representation: Representation = Representation.PRE) -> tuple[Finding, ...]:
+        """Return the comparison in sentences; none where nothing can be compared."""
+        if self.noise is None:
+            return ()
+        change = find_outlier_change(*self.tables, self.layers, representation)
+        return describe_comparison(self.noise, representation, change, self.names)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was found of the block outputs, and why some of it cannot be told."""
+        found = [finding.sentence for finding in self.findings()]
+        notes = () if self.noise is None else self.noise.notes
+        return found + [note for note in notes if note not in found]
+
+    def top(self, cell: Cell, score: Score = Score.MAX_ABS, k: int = TOP) -> TopComparison:
+        """Return which channels are new among the top k of a cell, gone from it, or kept.
+
+        Raises:
+            PayloadError: If the payloads have other numbers of channels, or lack the layer.
+        """
+        return compare_top_channels(*self.tables, cell, score, k)
+
+    def overlap(self, score: Score = Score.MAX_ABS, k: int = TOP) -> Floats:
+        """Return the Jaccard index of the top k of both, ``[layers, 3, 2]``.
+
+        Raises:
+            PayloadError: If the payloads have other numbers of channels.
+        """
+        return jaccard_over_depth(*self.tables, score, k)
+
+    def overlap_by_groups(self, rank_by: RankBy, k: int = TOP) -> tuple[Floats, Floats]:
+        """Return the Jaccard index of the top k by groups, and what it is without a change.
+
+        Returns:
+            ``[layers, 3, 2]`` each; NaN where a payload has no groups.
+        """
+        found, by_chance = np.full((2, len(self.layers), len(REPRESENTATIONS), len(ROLES)), np.nan)
+        extras = [reading.extras.as_extras() for reading in (self.baseline, self.version)]
+        for index, cell in list_cells(self.layers):
+            a, b = (read_groups(part, *cell) for part in extras)
+            if a is not None and b is not None:
+                overlap = compare_top(a, b, k, rank_by)
+                found[index], by_chance[index] = overlap.found, overlap.by_chance
+        return found, by_chance
+
+
+Comparable = Mapping[str, Any] | StatsTable | TableReading | Path | str
+
+
+def compare(baseline: Comparable, version: Comparable, *, names: Names | None = None) -> Comparison:
+    """Compare a version with its baseline; each difference is the version minus the baseline.
+
+    Args:
+        baseline: A payload, its file, or what was read of it.
+        version: Likewise.
+        names: What sentences call the two; their versions where None.
+
+    Raises:
+        PayloadError: If one of them cannot be read or is no payload; names path and key.
+    """
+    readings = _read(baseline), _read(version)
+    return Comparison(*readings, names or _name((baseline, version), readings))
+
+
+def _read(payload: Comparable) -> TableReading:
+    if isinstance(payload, str | Path):
+        return TableReading(load_table(payload), partial(load_extras, payload))
+    if isinstance(payload, StatsTable):
+        return TableReading(payload)
+    if isinstance(payload, Mapping):
+        return TableReading(build_table(payload), lambda: build_extras(*build_parts(payload)))
+    return payload
+
+
+def _name(
+    payloads: tuple[Comparable, Comparable], readings: tuple[TableReading, TableReading]
+) -> Names:
+    paths = [Path(payload) for payload in payloads if isinstance(payload, str | Path)]
+    if len(paths) == len(payloads):
+        first, second = short_names([load_ref(path) for path in paths])
+        return first, second
+    versions = [reading.table.config.get("version") for reading in readings]
+    names = [str(name or role) for name, role in zip(versions, _ROLES_OF_TWO, strict=True)]
+    if names[0] == names[1]:
+        names = [f"{name} ({role})" for name, role in zip(names, _ROLES_OF_TWO, strict=True)]
+    return names[0], names[1]
+
+
+_ROLES_OF_TWO = ("baseline", "version")
+
+
+def _as_one_group(table: StatsTable, cell: Cell) -> GroupStats:
+    mean, std = (
+        table.get(*cell, statistic)[None].astype(np.float64)
+        for statistic in (Statistic.MEAN, Statistic.STD)
+    )
+    return GroupStats(np.array([table.count(cell.layer, cell.role)]), mean, std)
