@@ -132,7 +132,8 @@ def test_a_job_outlives_the_server_and_any_other_server_sees_it(project: Path) -
     script.write_text(STAND_IN)
     code = (
         "import sys; from pathlib import Path; from analysis.jobs import *;"
-        "from analysis.jobs.extractions import devices; devices._found = (devices.Device('cpu', 'CPU'),);"
+        "from analysis.jobs.extractions import devices;"
+        "devices._found = (devices.Device('cpu', 'CPU'),);"
         f"start_job(ExtractionRequest(project_dir=Path({str(project)!r})),"
         f" command=[sys.executable, {str(script)!r}, 'wait'])"
     )
