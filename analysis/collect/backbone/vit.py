@@ -13,7 +13,7 @@ the patches, as in DINOv3 (Siméoni et al. 2025).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -290,11 +290,14 @@ class DinoVisionTransformer(nn.Module):
         )
         return torch.cat((self.cls_norm(prefix), self.norm(patches)), dim=1)
 
-    def embed(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def embed(
+        self, pixels: Tensor, *, embed_patches: Callable[[PatchEmbed, Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute what the blocks take: the tokens that enter the first one, and all positions.
 
         Args:
             pixels: As of `forward_blocks`.
+            embed_patches: Does what `patch_embed` does, in another way.
 
         Returns:
             Tokens ``[B, 1 + S + N, C]``, sine and cosine ``[1 + S + N, head_dim]``, all float32.
@@ -308,7 +311,8 @@ class DinoVisionTransformer(nn.Module):
         rows, cols = self.patch_grid(*pixels.shape[-2:])
         sin, cos = self.rope_embed(rows, cols, self.n_prefix_tokens)
         # Autocast runs the projection in bf16; the residual stream starts in float32 all the same.
-        patches = self.patch_embed(pixels).float()
+        embed = self.patch_embed
+        patches = (embed(pixels) if embed_patches is None else embed_patches(embed, pixels)).float()
         batch = len(pixels)
         cls = self.cls_token.expand(batch, -1, -1)
         storage = self.storage_tokens.expand(batch, -1, -1)

@@ -31,16 +31,18 @@ from analysis.collect.plan.settings import Settings
 from analysis.errors import ImageError
 
 
-def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize(
+    pixels: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor
+) -> Tensor:
     """Return ``(pixels / 255 - mean) / std`` per channel, float32, on the device of `pixels`.
 
     Args:
         pixels: uint8 of shape ``[batch, 3, height, width]``.
-        mean: Per RGB channel, of values in 0..1.
-        std: Per RGB channel, above 0.
+        mean: Per RGB channel, of values in 0..1. A tensor on the device of `pixels` spares a wait.
+        std: Per RGB channel, above 0; likewise.
     """
-    center = torch.tensor(mean, dtype=torch.float32, device=pixels.device).view(3, 1, 1)
-    scale = torch.tensor(std, dtype=torch.float32, device=pixels.device).view(3, 1, 1)
+    center = torch.as_tensor(mean, dtype=torch.float32, device=pixels.device).view(3, 1, 1)
+    scale = torch.as_tensor(std, dtype=torch.float32, device=pixels.device).view(3, 1, 1)
     return pixels.to(torch.float32).div_(255).sub_(center).div_(scale)
 
 

@@ -1,7 +1,8 @@
 """Put one batch through the network and into the collector, whole or not at all.
 
 Out of memory halves the batch and repeats the part that failed; what was folded before stays, and
-nothing is counted twice. On a GPU the blocks are compiled once that pays for itself.
+nothing is counted twice. On a GPU the blocks are compiled once that pays for itself, where no fused
+kernels do better.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class BatchFolder:
     Args:
         network: The network to run.
         collector: Takes the block outputs.
-        compile_blocks: ``on``, ``off``, or ``auto`` (None too): on a GPU, when the images left
-            repay it.
+        compile_blocks: ``on``, ``off``, or ``auto`` (None too): on a GPU where the network runs no
+            fused kernels, when the images left repay it.
 
     Attributes:
         notices: Sentences on what was done differently than asked.
@@ -48,7 +49,8 @@ class BatchFolder:
         self._network = network
         self._collector = collector
         self._size: int | None = None
-        self._undecided = compile_blocks in (None, "auto") and network.device.type == "cuda"
+        automatic = compile_blocks in (None, "auto") and network.device.type == "cuda"
+        self._undecided = automatic and not network.fused
         self._batches = 0
         self._clock = 0.0
         if compile_blocks == "on":
@@ -82,8 +84,8 @@ class BatchFolder:
 
     def _fold_rows(self, pixels: Tensor, indices: Tensor, valid: Tensor, size: int) -> None:
         missing = size - len(indices)
-        if missing and self._network.compiled:
-            # masked rows keep the shape, which spares a second compilation
+        if missing and (self._network.compiled or self._network.fused):
+            # masked rows keep the shape, which spares compiling the blocks or the kernels again
             pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, missing))
             indices, valid = F.pad(indices, (0, missing)), F.pad(valid, (0, missing))
         if not bool(valid.any()):

@@ -49,7 +49,7 @@ def _normalize(norm: nn.Module, tokens: Tensor) -> tuple[Tensor, RowMoments | No
     # An adapter may have put a module of its own in the place of the norm.
     if type(norm) is not nn.LayerNorm or not tokens.is_cuda or not find_spec("triton"):
         return norm(tokens), None
-    from analysis.collect.statistics.triton_engine import normalize
+    from analysis.collect.statistics.measured_norm import normalize
 
     return normalize(tokens, norm)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from analysis.collect.backbone.adapters import AdapterState, attach_adapter, measure_lora_proof
+from analysis.collect.backbone.low_precision import cast_linears
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.backbone.weights import WeightsInfo, load_backbone
 from analysis.collect.images.batches import normalize
 from analysis.collect.plan.request import ExtractionPlan
 from analysis.collect.run.devices import choose_precision, enter_precision
+from analysis.collect.run.fused_forward import can_fuse, run_fused
 from analysis.collect.run.measured_forward import run_measured
 from analysis.collect.statistics.collector import NormParameters
 from analysis.collect.statistics.rows import RowMoments
@@ -36,12 +38,25 @@ class Network:
     std: tuple[float, float, float]
     compiled: bool = False
     """Whether `measured_outputs` compiles the blocks; may be set between batches."""
+    fused: bool = field(init=False)
+    """Whether it runs fused kernels otherwise: in bf16 on a GPU with Triton."""
+
+    def __post_init__(self) -> None:
+        if self.precision == "bf16":
+            cast_linears(self.backbone, torch.bfloat16)
+        on_gpu = self.device.type == "cuda"
+        self.fused = on_gpu and self.precision == "bf16" and can_fuse(self.backbone)
+        # made once: a tensor that is made from numbers on a GPU waits for all that runs there
+        self._mean, self._std = (torch.tensor(x, device=self.device) for x in (self.mean, self.std))
 
     def measured_outputs(self, pixels: Tensor) -> Iterator[tuple[Tensor, RowMoments | None]]:
         """Yield what `block_outputs` yields, and what the network has measured of it."""
         with enter_precision(self.precision, self.device):
             images = self._normalize(pixels)
-            yield from run_measured(self.backbone, images, compiled=self.compiled)
+            if self.fused and not self.compiled:
+                yield from run_fused(self.backbone, images)
+            else:
+                yield from run_measured(self.backbone, images, compiled=self.compiled)
 
     def block_outputs(self, pixels: Tensor) -> Iterator[Tensor]:
         """Yield the tokens that enter block 0, then every block's output, one at a time.
@@ -56,11 +71,11 @@ class Network:
             yield from self.backbone.forward_blocks(self._normalize(pixels))
 
     def _normalize(self, pixels: Tensor) -> Tensor:
-        return normalize(pixels.to(self.device, non_blocking=True), self.mean, self.std)
+        return normalize(pixels.to(self.device, non_blocking=True), self._mean, self._std)
 
     def prove_adapter(self, pixels: Tensor) -> list[float]:
         """Return the relative change of each layer's output that the adapter makes on `pixels`."""
-        images = normalize(pixels.to(self.device), self.mean, self.std)
+        images = self._normalize(pixels)
         with enter_precision(self.precision, self.device):
             return measure_lora_proof(self.backbone, images)
 
@@ -77,9 +92,9 @@ class Network:
         first_patch = self.backbone.n_prefix_tokens
         largest: list[Tensor] = []
         for image in pixels.split(1):
-            outputs = self.block_outputs(image)
+            outputs = self.measured_outputs(image)
             next(outputs)  # what enters block 0
-            peaks = torch.stack([tokens[0, first_patch:].abs().amax(0) for tokens in outputs])
+            peaks = torch.stack([tokens[0, first_patch:].abs().amax(0) for tokens, _ in outputs])
             largest.append(peaks.nan_to_num())
         peaks = torch.stack(largest).amax(0)
         return peaks.topk(min(count, peaks.shape[1])).indices.cpu()

@@ -3,9 +3,8 @@
 The results of `reduction`, at about the time of reading the block output twice; `launch` runs them
 for every block output, and those of `fold_kernels` for several at once:
 
-1. `measure_rows`: one program per token. It leaves what the token's LayerNorm takes, and is that of
-   the next block too where there is one. Then `judge_rows` decides which tokens count, and copies
-   the few values that are looked at later.
+1. `judge_rows`: from what `measured_norm.measure_rows` has left of every token it decides which
+   tokens count, and copies the few values that are looked at later.
 2. `measure_tile`: one program per image, tile of its patches and stripe of channels. It adds up
    columns; with the rows' means known nothing crosses threads before the tile's end, which is
    twice as fast as one kernel that holds whole rows, although it reads them again.
@@ -44,47 +43,9 @@ _ONE, _TWO, _THREE = (
 
 
 @triton.jit
-def measure_rows(
-    tokens,  # (images, n_tokens, channels), any float
-    weight,  # (channels,) float32, and below: not read unless `normalizes`
-    bias,
-    normalized,  # (images, n_tokens, channels), any float
-    means,  # (images, n_tokens) float32; and below, see `rows.RowMoments`
-    residues,
-    variances,
-    peaks,
-    channels: tl.constexpr,
-    width: tl.constexpr,  # channels padded to a power of two
-    normalizes: tl.constexpr,
-):
-    """Measure one token, and apply a LayerNorm to it.
-
-    Centred twice, since the first mean is rounded, which shows where it dwarfs the deviations.
-    """
-    # What the network wrote last is still in the cache, and what this reads last is for the next.
-    row = tl.num_programs(0) - 1 - tl.program_id(0)
-    channel = tl.arange(0, width)
-    inside = channel < channels
-    first = row.to(tl.int64) * channels
-    x = tl.load(tokens + first + channel, mask=inside, other=0).to(tl.float32)
-    mean = tl.sum(x, 0) / channels
-    y = tl.where(inside, x - mean, 0.0)
-    residue = tl.sum(y, 0) / channels
-    variance = tl.maximum(tl.sum(y * y, 0) / channels - residue * residue, 0.0)
-    tl.store(means + row, mean)
-    tl.store(residues + row, residue)
-    tl.store(variances + row, variance)
-    tl.store(peaks + row, tl.max(tl.abs(x), 0))
-    if normalizes:
-        scale = tl.load(weight + channel, mask=inside) / tl.sqrt(variance + _EPS)
-        y = (y - residue) * scale + tl.load(bias + channel, mask=inside)
-        tl.store(normalized + first + channel, y, mask=inside)
-
-
-@triton.jit
 def judge_rows(
-    tokens,  # as above, and the next four
-    means,
+    tokens,  # (images, n_tokens, channels), any float
+    means,  # (images, n_tokens) float32, and the next three, see `rows.RowMoments`
     residues,
     variances,
     peaks_in,

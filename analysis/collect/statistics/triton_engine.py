@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import triton
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.collect.statistics.batch import MEDIAN_SAMPLE, Batch, sample_stride
 from analysis.collect.statistics.fold_kernels import (
@@ -27,9 +27,9 @@ from analysis.collect.statistics.kernels import (
     PACKED_BITS,
     find_largest,
     judge_rows,
-    measure_rows,
     measure_tile,
 )
+from analysis.collect.statistics.measured_norm import measure
 from analysis.collect.statistics.rows import RowMoments
 from analysis.vocabulary import IMAGE_GROUPS
 
@@ -105,40 +105,6 @@ class _Parts:
     samples: Tensor
 
 
-def normalize(tokens: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, RowMoments]:
-    """Apply a LayerNorm with weight and bias, and measure the rows on the way.
-
-    Args:
-        tokens: ``(images, tokens, channels)``, any float dtype, on a GPU.
-        norm: Its epsilon must be that of the backbone's LayerNorms.
-
-    Returns:
-        The normalised tokens, in the precision of autocast or else float32, and the moments.
-    """
-    tokens, name = tokens.contiguous(), tokens.device.type
-    autocast = torch.is_autocast_enabled(name)
-    dtype = torch.get_autocast_dtype(name) if autocast else torch.float32
-    normalized = torch.empty_like(tokens, dtype=dtype)
-    return normalized, _measure_rows(tokens, (norm.weight, norm.bias, normalized))
-
-
-def _measure_rows(tokens: Tensor, norm: tuple[Tensor, Tensor, Tensor] | None = None) -> RowMoments:
-    images, n_tokens, channels = tokens.shape
-    moments = RowMoments(*tokens.new_empty(4, images, n_tokens, dtype=torch.float32).unbind())
-    width = triton.next_power_of_2(channels)
-    with torch.cuda.device_of(tokens):  # Triton launches on the current device
-        measure_rows[(images * n_tokens,)](
-            tokens,
-            *(norm or (tokens,) * 3),
-            *moments,
-            channels=channels,
-            width=width,
-            normalizes=norm is not None,
-            num_warps=max(1, width // 2048),
-        )
-    return moments
-
-
 @dataclass
 class _Queue:
     """Consecutive block outputs that wait to be merged."""
@@ -206,7 +172,7 @@ class TritonEngine:
         scales, peaks = tokens.new_empty(4, images, n_tokens, dtype=torch.float32).split((3, 1))
         judge_rows[triton.cdiv(n_tokens, JUDGED) + singles, images](
             tokens,
-            *(_measure_rows(tokens) if rows is None else rows),
+            *(measure(tokens) if rows is None else rows),
             batch.valid,
             state.watched[kept],
             batch.norms[slot],

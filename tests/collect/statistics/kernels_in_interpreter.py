@@ -13,8 +13,9 @@ import torch
 from analysis.collect.run import measured_forward as measured
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.collect.statistics.kernels import PACKED_BITS
+from analysis.collect.statistics.measured_norm import normalize
 from analysis.collect.statistics.norm import NormParameters
-from analysis.collect.statistics.triton_engine import normalize, plan_launch
+from analysis.collect.statistics.triton_engine import plan_launch
 from tests.collect.statistics.reference import (
     STORAGE,
     assert_agrees,

@@ -36,21 +36,25 @@ def test_kernels_compile_for_a_gpu_without_one(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from analysis.collect.statistics import fold_kernels, kernels
+    from analysis.collect.run import fused_kernels
+    from analysis.collect.statistics import fold_kernels, kernels, measured_norm
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     sizes = {"singles": 5, "channels": 48, "width": 64, "chunk": 4, "unroll": 2}
     sizes |= {"stripe": 64, "padded_tokens": 64, "block": 32}
     sizes |= {"sample_width": 4, "watched_width": 8, "padded_rows": 64, "padded": 64}
-    sizes |= {"extras": True, "normalizes": True}
+    sizes |= {"extras": True, "normalizes": True, "adds": True}
+    sizes |= {"heads": 3, "half": 8, "padded_heads": 8}
     types = {"valid": "*i1", "places": "*i32", "indices": "*i64", "keys_out": "*i64"}
     types |= {"exceed_out": "*i64", "mean_out": "*fp64", "m2_out": "*fp64"}
     types |= {"watched": "*i64", "order": "*i64", "bounds": "*i64", "single_rows": "*fp64"}
-    types |= dict.fromkeys(("n_tokens", "tile_rows", "images", "stride", "sampled"), "i32")
+    types |= dict.fromkeys(("n_tokens", "tile_rows", "images", "stride", "sampled", "n"), "i32")
     types |= dict.fromkeys(("tiles", "cells", "roles", "slots", "first_slot", "n_watched"), "i32")
     types |= dict.fromkeys(sizes, "constexpr")
     for kernel in (
-        kernels.measure_rows,
+        measured_norm.measure_rows,
+        fused_kernels.rotate_rows,
+        fused_kernels.gate_rows,
         kernels.judge_rows,
         kernels.measure_tile,
         fold_kernels.fold_tiles,
