@@ -39,7 +39,12 @@ RULES = {
         ("yaml", "numpy", "safetensors"),
         (
             *("analysis.payload.image_paths", "analysis.payload.discovery", "analysis.files"),
-            *("analysis.payload.run_schema", "analysis.collect.backbone.variants", *BASE),
+            *(
+                "analysis.payload.run_schema",
+                "analysis.collect.backbone.variants",
+                "analysis.collect.backbone.weights_folder",
+                *BASE,
+            ),
         ),
         NOTHING_OF_TORCH,
     ),

@@ -14,7 +14,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pickle import UnpicklingError
 
-import torch
+from analysis.files.pickle_names import (
+    BESIDE_TENSORS,
+    BYTEARRAYS,
+    CALLED,
+    COMPLEX,
+    COUNTER,
+    ENCODE,
+    LATIN,
+    NAMED,
+    ORDERED_DICT,
+    PLAIN_TENSOR,
+    SETS,
+    WITH_ATTRIBUTES,
+)
 
 MAX_STEPS = 800_000
 """Opcodes that are followed, two for a text: 1.3 s here and in torch's unpickler together."""
@@ -29,27 +42,14 @@ MAX_DEPTH = 100
 MAX_WORK = 5_000_000
 """Values handed to constructors, or set as state, altogether."""
 
+MAX_KEY_VALUES = 100
+"""Texts and numbers in a tuple that is a key of a dict."""
+
+MAX_BYTES_SHARE = 4
+"""Characters that become `bytes` altogether, in sizes of the pickle: one text can serve often."""
+
 MAX_LONG_INTEGERS = 100
 """Integers of more than 8 bytes: many can be chosen to share one hash, which stalls a dict."""
-
-_ORDERED_DICT = "collections.OrderedDict"
-_SETS = frozenset({"__builtin__.set", "builtins.set"})
-_CALLED = _SETS | frozenset(
-    {
-        _ORDERED_DICT,
-        "torch.Size",
-        "torch.device",
-        "torch._utils._rebuild_parameter",
-        "torch._utils._rebuild_tensor",
-        "torch._utils._rebuild_tensor_v2",
-        "torch._utils._rebuild_tensor_v3",
-    }
-)
-_NAMED = frozenset(
-    {f"torch.{name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-    | {f"torch.{name}" for name in vars(torch) if name.endswith("Storage")}
-    | {"torch.storage.TypedStorage", "torch.storage.UntypedStorage"}
-)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,11 +63,18 @@ class _Value:
     depth: int = 0
     flat: bool = False
     """Whether it is a tuple of nothing but texts and numbers."""
+    parts: tuple[_Value, ...] = ()
+    """Of a tuple of up to five."""
+    length: int = 0
+    """Bytes of a text; 0 for short ones."""
 
 
 _PLAIN = _Value("")
+_SHORT = _Value("")
+"""A text of a few characters, unlike a number."""
+_LATIN_NAME = _Value("")
 _CONTAINER = "container"
-_NEW_ORDERED_DICT = f"{_ORDERED_DICT}()"
+_NEW_ORDERED_DICT = f"{ORDERED_DICT}()"
 _GROWING = (_CONTAINER, _NEW_ORDERED_DICT)
 
 # What torch's unpickler knows; anything else is refused.
@@ -105,7 +112,9 @@ _ADDITIONS = {
 _LONG_BYTES = 8
 
 
-def scan_pickle(data: bytes, allowed: Collection[str] = (), start: int = 0) -> int:
+def scan_pickle(
+    data: bytes, allowed: Collection[str] = (), start: int = 0, *, beside_tensors: bool = False
+) -> int:
     """Walk one pickle as torch's unpickler would.
 
     Args:
@@ -113,6 +122,8 @@ def scan_pickle(data: bytes, allowed: Collection[str] = (), start: int = 0) -> i
         allowed: Names that the pickle may call with texts and numbers, besides those that tensors
             and plain types need (a shorter list than torch's own, which has names that hang).
         start: Where the pickle begins.
+        beside_tensors: Whether it may hold what torch reads beside tensors and plain types:
+            Counter, bytes, complex numbers, sparse and quantised tensors, tensors with attributes.
 
     Returns:
         Where it ends.
@@ -121,14 +132,18 @@ def scan_pickle(data: bytes, allowed: Collection[str] = (), start: int = 0) -> i
         UnpicklingError: If it asks for a name that is not allowed, or for work out of measure.
         ValueError, IndexError, KeyError: If it is no pickle, or a broken one.
     """
-    scanner = _Scanner(data, start, allowed)
+    scanner = _Scanner(data, start, allowed, beside_tensors)
     scanner.walk()
     return scanner.place
 
 
 class _Scanner:
-    def __init__(self, data: bytes, start: int, allowed: Collection[str]) -> None:
+    def __init__(
+        self, data: bytes, start: int, allowed: Collection[str], beside_tensors: bool
+    ) -> None:
         self.place = start
+        self._called = CALLED | BESIDE_TENSORS if beside_tensors else CALLED
+        self._encoded = 0
         self._data = data
         self._allowed = frozenset(allowed)
         self._stack: list[_Value] = []
@@ -147,8 +162,11 @@ class _Scanner:
             opcode = data[place]
             place += 1
             if opcode == _TEXT:
-                place += 4 + int.from_bytes(data[place : place + 4], "little")
-                stack.append(_PLAIN)
+                length = int.from_bytes(data[place : place + 4], "little")
+                place += 4 + length
+                stack.append(_SHORT if length < 1000 else _Value("", length=length))
+                if length in (6, 7) and data[place - length : place] in LATIN:
+                    stack[-1] = _LATIN_NAME
                 fresh = None
             elif opcode in _PUTS:
                 behind = place + _PUTS[opcode]
@@ -182,7 +200,7 @@ class _Scanner:
             return fresh
         if opcode in _TUPLES:
             size = _TUPLES[opcode]
-            parts = self._pop_mark() if size is None else [stack.pop() for _ in range(size)]
+            parts = self._pop_mark() if size is None else [stack.pop() for _ in range(size)][::-1]
             self._stack.append(_join(parts))
             return self._stack[-1]
         if opcode in _CONTAINERS:
@@ -246,23 +264,49 @@ class _Scanner:
             )
 
     def _check_name(self, name: str) -> str:
-        if name in _CALLED or name in _NAMED or name in self._allowed:
+        if name in self._called or name in NAMED or name in self._allowed:
             return name
         raise UnpicklingError(f"GLOBAL {name.removeprefix('__builtin__.')} was not an allowed name")
 
     def _call(self, function: _Value, arguments: _Value) -> _Value:
-        if function.kind not in _CALLED and function.kind not in self._allowed:
+        name = function.kind
+        if name not in self._called and name not in self._allowed:
             raise UnpicklingError("it calls what is no constructor")
-        if function.kind in self._allowed and not arguments.flat:
-            raise UnpicklingError(f"it calls {function.kind} with more than texts and numbers")
+        if name in self._allowed and not arguments.flat:
+            raise UnpicklingError(f"it calls {name} with more than texts and numbers")
         # A text counts as one value, but would be taken apart into its characters.
-        if function.kind in _SETS and arguments.flat and arguments.size > 1:
+        if name in SETS and arguments.flat and arguments.size > 1:
             raise UnpicklingError("a set is made of a text or a number")
-        if function.kind != _ORDERED_DICT:
+        if name in BESIDE_TENSORS:
+            return self._call_beside(name, arguments)
+        if name != ORDERED_DICT:
             return _Value("object", arguments.size)
         if arguments.size > 1:
             raise UnpicklingError("an OrderedDict is made of something else")
         return _Value(_NEW_ORDERED_DICT)
+
+    def _call_beside(self, name: str, arguments: _Value) -> _Value:
+        """Check the arguments of what could be made to hang or to fill the memory."""
+        parts = arguments.parts
+        if name == ENCODE:
+            if len(parts) != 2 or parts[1] is not _LATIN_NAME or parts[0] is _PLAIN:
+                raise UnpicklingError("bytes are made of something else than a text in latin1")
+            self._encoded += parts[0].length
+            if self._encoded > MAX_BYTES_SHARE * len(self._data):
+                raise UnpicklingError("one text is made into bytes over and over")
+            return _Value("bytes", 1, length=parts[0].length)
+        if name in BYTEARRAYS:
+            # bytearray(n) would make n bytes.
+            if parts and (len(parts) != 1 or parts[0].kind != "bytes"):
+                raise UnpicklingError("a bytearray is made of something else than bytes")
+            self._encoded += sum(part.length for part in parts)
+        elif name in COMPLEX and not arguments.flat:
+            raise UnpicklingError("a complex number is made of something else than numbers")
+        elif name == COUNTER and parts and parts[0].kind != _CONTAINER:
+            raise UnpicklingError("a Counter is made of something else than a dict")
+        elif name == WITH_ATTRIBUTES and (len(parts) != 4 or parts[0].kind != PLAIN_TENSOR):
+            raise UnpicklingError("a tensor with attributes is made of something else")
+        return _Value("object", arguments.size)
 
 
 def _join(parts: list[_Value]) -> _Value:
@@ -270,13 +314,18 @@ def _join(parts: list[_Value]) -> _Value:
     if depth > MAX_DEPTH:
         raise UnpicklingError(f"tuples are nested more than {MAX_DEPTH} levels deep")
     size = 1 + sum(part.size for part in parts)
-    return _Value("tuple", size, depth, flat=not any(part.kind for part in parts))
+    flat = not any(part.kind for part in parts)
+    return _Value("tuple", size, depth, flat, tuple(parts) if len(parts) <= 5 else ())
 
 
 def _add(target: _Value, parts: list[_Value], pairs: bool) -> None:
     # Hashing a key is a recursion in C, as deep and as often as the file likes.
-    if pairs and any(key.kind for key in parts[::2]):
+    if pairs and not all(map(_is_key, parts[::2])):
         raise UnpicklingError("a key of a dict is neither a text nor a number")
     if target.kind not in _GROWING:
         raise UnpicklingError("it adds to what is no list or dict")
     target.size += sum(part.size for part in parts)
+
+
+def _is_key(value: _Value) -> bool:
+    return not value.kind or (value.flat and value.size <= MAX_KEY_VALUES)

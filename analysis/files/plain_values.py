@@ -6,7 +6,7 @@ a million. Whoever prints, compares or copies such values would never come to an
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 import torch
@@ -22,24 +22,32 @@ MAX_TENSOR_SHARE = 4
 _SCALARS = (bool, int, float, torch.Size, torch.dtype, torch.device)
 _SEQUENCES = (list, tuple, set)
 _MAPPINGS = (dict, OrderedDict)
+_BESIDE_TENSORS = (complex, bytes, bytearray, torch.layout, torch.qscheme)
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 _COST = 8
 """Characters that any value counts for."""
 
 
-def check_values(value: Any, file_bytes: int, classes: tuple[type, ...] = ()) -> None:
+def check_values(
+    value: Any,
+    file_bytes: int,
+    classes: tuple[type, ...] = (),
+    *,
+    beside_tensors: bool = False,
+) -> None:
     """Check everything in `value`.
 
     Args:
         value: What was read from the file.
         file_bytes: Size of the file, unpacked.
         classes: Classes that may occur besides tensors and plain types.
+        beside_tensors: Whether bytes, complex numbers, Counters and tensors of any layout may too.
 
     Raises:
         ValueError: If it is nested, repeated or expanded without measure, contains itself, or
             holds something else than tensors and plain types.
     """
-    meter = _Meter(classes)
+    meter = _Meter(classes, beside_tensors)
     try:
         meter.measure(value)
     except RecursionError:
@@ -49,9 +57,11 @@ def check_values(value: Any, file_bytes: int, classes: tuple[type, ...] = ()) ->
 
 
 class _Meter:
-    def __init__(self, classes: tuple[type, ...]) -> None:
+    def __init__(self, classes: tuple[type, ...], beside_tensors: bool) -> None:
         self.tensor_bytes = 0
-        self._classes = classes
+        self._classes = (*classes, *_BESIDE_TENSORS) if beside_tensors else classes
+        self._mappings = (*_MAPPINGS, Counter) if beside_tensors else _MAPPINGS
+        self._any_layout = beside_tensors
         self._known: dict[int, tuple[int, int]] = {}
         self._opened: set[int] = set()
         self._tensors: set[int] = set()
@@ -68,7 +78,7 @@ class _Meter:
             return _COST, 0
         if id(value) in self._known:
             return self._known[id(value)]
-        if kind in _MAPPINGS:
+        if kind in self._mappings:
             children = [part for pair in value.items() for part in pair]
         elif kind in _SEQUENCES:
             children = list(value)
@@ -93,6 +103,8 @@ class _Meter:
         if id(tensor) in self._tensors:
             return
         self._tensors.add(id(tensor))
+        if self._any_layout and (tensor.layout is not torch.strided or tensor.is_meta):
+            return
         if tensor.layout is not torch.strided or tensor.device.type != "cpu":
             raise ValueError(f"it holds a {tensor.layout} tensor on {tensor.device}")
         if tensor.nbytes > tensor.untyped_storage().nbytes():

@@ -56,6 +56,7 @@ def load_torch_file(
     allowed: Sequence[SafeGlobal] = (),
     max_bytes: int | None = None,
     checksums: bool = False,
+    beside_tensors: bool = False,
 ) -> Any:
     """Read what `torch.save` wrote: tensors (on the CPU) and plain types, nothing else.
 
@@ -71,6 +72,8 @@ def load_torch_file(
             has that name in the file.
         max_bytes: Refuse a file that unpacks to more than this; None for no limit.
         checksums: Compare those of a zip archive, which reads the whole file.
+        beside_tensors: Also read what torch's own unpickler knows and training frameworks save:
+            Counter, bytes, complex numbers, sparse, quantised and meta tensors.
 
     Raises:
         InputError: As the class `error`, if the file is missing, cannot be read, is not a torch
@@ -86,10 +89,10 @@ def load_torch_file(
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
             # Odd files make torch and Python warn before they are refused; the error says it all.
             warnings.simplefilter("ignore")
-            _scan(path, archive, allowed)
+            _scan(path, archive, allowed, beside_tensors)
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive.stored)
         classes = tuple(item for item in allowed if isinstance(item, type))
-        check_values(loaded, archive.unpacked, classes)
+        check_values(loaded, archive.unpacked, classes, beside_tensors=beside_tensors)
     except error:
         raise
     except Exception as failure:  # a damaged pickle can fail in any way at all
@@ -186,20 +189,22 @@ def _peek(path: Path, kind: str, error: type[InputError]) -> bytes:
     return start
 
 
-def _scan(path: Path, archive: Archive, allowed: Sequence[SafeGlobal]) -> None:
+def _scan(
+    path: Path, archive: Archive, allowed: Sequence[SafeGlobal], beside_tensors: bool
+) -> None:
     """Judge every pickle that torch is going to follow."""
     names = {
         item[1] if isinstance(item, tuple) else f"{item.__module__}.{item.__qualname__}"
         for item in allowed
     }
     if archive.pickle is not None:
-        scan_pickle(archive.pickle, names)
+        scan_pickle(archive.pickle, names, beside_tensors=beside_tensors)
         return
     with path.open("rb") as file:
         data = file.read(MAX_PICKLE_BYTES)
     end = 0
     for _ in range(_LEGACY_PICKLES):
-        end = scan_pickle(data, names, end)
+        end = scan_pickle(data, names, end, beside_tensors=beside_tensors)
 
 
 def _refuse(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import codecs
 import hashlib
 import json
 import os
 import pickle
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -16,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch._tensor import _rebuild_from_type_v2
 
 from analysis.errors import InputError
 from analysis.files.safe_load import (
@@ -300,3 +304,89 @@ def test_sha256_is_that_of_the_bytes(path: Path) -> None:
     data = os.urandom(3_000_000)
     path.write_bytes(data)
     assert sha256_of(path) == hashlib.sha256(data).hexdigest()
+
+
+# --- what torch reads beside tensors
+
+
+def with_attribute() -> Any:
+    tensor = torch.arange(3.0)
+    tensor.tag = "x"  # pyright: ignore[reportAttributeAccessIssue]
+    return tensor
+
+
+def parameter_with_attribute() -> Any:
+    parameter = torch.nn.Parameter(torch.arange(3.0))
+    parameter.tag = "x"  # pyright: ignore[reportAttributeAccessIssue]
+    return parameter
+
+
+BESIDE = {
+    "Counter": Counter({3: 1, 7: 2}),
+    "empty Counter": Counter(),
+    "bytes": b"a\xff" * 700,
+    "bytearray": bytearray(b"abc"),
+    "complex": 1 - 2j,
+    "complex tensor": torch.ones(2, dtype=torch.complex64),
+    "sparse": torch.eye(3).to_sparse(),
+    "compressed": torch.eye(3).to_sparse_csr(),
+    "layout": torch.sparse_coo,
+    "meta": torch.zeros(2, device="meta"),
+    "attribute": with_attribute(),
+    "parameter": parameter_with_attribute(),
+    "tuple as key": {(0, "a"): 1},
+    "dtype": torch.bfloat16,
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("value", BESIDE.values(), ids=BESIDE.keys())
+def test_what_torch_reads_beside_tensors_is_read_where_it_is_asked_for(
+    path: Path, value: Any, zipped: bool
+) -> None:
+    torch.save(CONTENT | {"beside": value}, path, _use_new_zipfile_serialization=zipped)
+    loaded = load(path, beside_tensors=True)
+    assert_is_content(loaded)
+    assert type(loaded["beside"]) is type(value)
+    if not isinstance(value, torch.Tensor):
+        assert loaded["beside"] == value
+
+
+@pytest.mark.parametrize("value", [Counter([1]), b"a", 1j, torch.eye(2).to_sparse()], ids=repr)
+def test_it_is_refused_elsewhere(path: Path, value: Any) -> None:
+    torch.save({"beside": value}, path)
+    refusal(lambda: load(path))
+
+
+class Calls:
+    """Pickles as a call that the file chooses."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+TEXT = "a" * 10_000
+HOSTILE_CALLS = {
+    "slow codec": lambda: Calls(codecs.encode, TEXT, "punycode"),
+    "huge bytearray": lambda: Calls(bytearray, 10**12),
+    "bytearray of a list": lambda: Calls(bytearray, [1, 2]),
+    "Counter of a text": lambda: Calls(Counter, TEXT),
+    "Counter of a tensor": lambda: Calls(Counter, torch.zeros(3)),
+    "one text over and over": lambda: [Calls(codecs.encode, TEXT, "latin1") for _ in range(99)],
+    "call in a call": lambda: Calls(
+        _rebuild_from_type_v2, codecs.encode, torch.Tensor, (TEXT, "punycode"), {}
+    ),
+    "complex of a tensor": lambda: Calls(complex, torch.zeros(1)),
+    "system": lambda: Calls(os.system, "true"),
+    "Fraction": lambda: Fraction(1, 3),
+    "namespace": lambda: argparse.Namespace(lr=1),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE_CALLS.values(), ids=HOSTILE_CALLS.keys())
+def test_everything_else_is_refused_as_before(path: Path, make: Callable[[], Any]) -> None:
+    torch.save({"value": make()}, path)
+    refusal(lambda: load(path, beside_tensors=True))

@@ -6,6 +6,7 @@ checkpoints. Whatever the whole family shares is a default of `Variant`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,8 +67,49 @@ VARIANTS: dict[str, Variant] = {
 """Every backbone that can be measured, by the name that a training config gives it."""
 
 
+_TIMM_SIZES = {
+    "small": "s16",
+    "small_plus": "s16plus",
+    "base": "b16",
+    "large": "l16",
+    "large_plus": "l16plus",
+    "huge_plus": "h16plus",
+    "7b": "7b16",
+}
+_HUB_CACHE = "models__"
+
+
+def find_variant_name(text: str) -> str | None:
+    """Find which backbone a name stands for, also where more follows after `_`, `-` or `.`.
+
+    Understands the released names (`dinov3_vitl16_pretrain_lvd1689m`, `dinov3_vit7b`), ids of the
+    hub (`facebook/dinov3-vitl16-pretrain-lvd1689m`), folders of its cache, and timm's names
+    (`timm/vit_large_patch16_dinov3.lvd1689m`).
+
+    Returns:
+        A name of `VARIANTS`, or None.
+    """
+    name = text.replace("\\", "/").rstrip("/").rpartition("/")[2].lower().replace("-", "_")
+    if name.startswith(_HUB_CACHE):
+        name = name.rpartition("__")[2]
+    timm = re.match(r"vit_(\w+?)_patch16_dinov3(?=[_.]|$)", name)
+    if timm and timm[1] in _TIMM_SIZES:
+        return f"dinov3_vit{_TIMM_SIZES[timm[1]]}"
+    name = re.sub(r"^(?:dinov3_)?vit7b(?:16)?(?=[_.]|$)", "dinov3_vit7b16", name)
+    for known in VARIANTS:
+        if re.match(rf"(?:{re.escape(known.lower())}|{_short(known)})(?=[_.]|$)", name):
+            return known
+    return None
+
+
+def _short(known: str) -> str:
+    return re.escape(known.lower().removeprefix("dinov3_"))
+
+
 def get_variant(name: str) -> Variant:
     """Look up a backbone by the name that `model.backbone` of a training config gives.
+
+    Other spellings count too (`find_variant_name`).
 
     Raises:
         ConfigError: If the name is unknown, or names a ConvNeXt, which has neither a CLS token
@@ -75,6 +117,8 @@ def get_variant(name: str) -> Variant:
     """
     if name in VARIANTS:
         return VARIANTS[name]
+    if other := find_variant_name(name):
+        return VARIANTS[other]
     names = ", ".join(VARIANTS)
     if "convnext" in name.lower():
         raise ConfigError(

@@ -9,7 +9,7 @@ float32 whatever the precision of the file.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +27,8 @@ from analysis.collect.backbone.weights_file import (
 )
 from analysis.collect.backbone.weights_formats import (
     FILL,
+    OFFICIAL,
+    OFFICIAL_UNMASKED,
     TRANSFORMERS,
     WeightsFormat,
     describe_sizes,
@@ -52,7 +54,7 @@ class WeightsInfo:
 
 
 def load_backbone(
-    name: str, path: Path, device: str | torch.device = "cpu"
+    name: str, path: Path, device: str | torch.device = "cpu", *, key: str | None = None
 ) -> tuple[DinoVisionTransformer, WeightsInfo]:
     """Build the backbone of this name with the weights of a file or folder.
 
@@ -60,6 +62,7 @@ def load_backbone(
         name: A name of `analysis.collect.backbone.variants.VARIANTS`.
         path: A `.pt`, `.pth`, `.ckpt` or `.safetensors` file, or a folder that transformers saved.
         device: Where the parameters go; the host never holds a second copy of them.
+        key: Which backbone of a file with several (`--weights-key`); None for the usual order.
 
     Returns:
         The backbone (float32, evaluation mode, no gradients) and where its weights came from.
@@ -71,7 +74,8 @@ def load_backbone(
     """
     variant = get_variant(name)
     files = list_files(path)
-    contents = open_checkpoint(path, files)
+    contents = open_checkpoint(path, files, variant, key)
+    variant = _adapt_variant(variant, contents)
     untied = "cls_norm.weight" in contents.tensors
     backbone = DinoVisionTransformer(variant, untied_norms=untied, device="meta")
     _check_config(path, contents.format, variant)
@@ -85,9 +89,33 @@ def load_backbone(
         format=contents.format.name + (f" under {contents.prefix}" if contents.prefix else ""),
         sha256=digest.result(),
         untied_norms=untied,
-        notices=_describe_left_out(contents),
+        notices=(*contents.notices, *_describe_registers(contents, variant, get_variant(name))),
     )
     return backbone.eval().requires_grad_(False), info
+
+
+def _adapt_variant(variant: Variant, contents: CheckpointContents) -> Variant:
+    """Take from the file what training recipes of one size differ in."""
+    (name,) = contents.format.sources("storage_tokens")
+    tokens = contents.tensors.get(name)
+    count = 0 if tokens is None else tokens.shape[1] if tokens.ndim == 3 else -1
+    if count >= 0:
+        variant = replace(variant, n_storage_tokens=count)
+    if contents.format in (OFFICIAL, OFFICIAL_UNMASKED):
+        variant = replace(variant, qkv_bias="blocks.0.attn.qkv.bias" in contents.tensors)
+    return variant
+
+
+def _describe_registers(
+    contents: CheckpointContents, variant: Variant, released: Variant
+) -> tuple[str, ...]:
+    if variant.n_storage_tokens == released.n_storage_tokens:
+        return ()
+    return (
+        f"{contents.path}: these weights have {variant.n_storage_tokens} storage tokens "
+        f"(registers), the released {variant.name} has {released.n_storage_tokens}; the network "
+        "is built as the file has it.",
+    )
 
 
 def _check_config(path: Path, weights_format: WeightsFormat, variant: Variant) -> None:
@@ -121,6 +149,8 @@ def _check_names_and_shapes(contents: CheckpointContents, backbone: DinoVisionTr
     wanted: dict[str, list[int]] = {}
     for official, target in backbone.state_dict().items():
         sources = form.sources(official)
+        if not target.numel() and sources[0] not in contents.tensors:
+            continue  # no registers
         for source in filter(None, sources):
             wanted[source] = [len(target) // len(sources), *target.shape[1:]]
     found = {
@@ -155,8 +185,10 @@ def _allocate(backbone: DinoVisionTransformer, device: torch.device | str) -> No
 def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None:
     for official, target in backbone.state_dict().items():
         sources = contents.format.sources(official)
+        if not target.numel():
+            continue
         if not sources:
-            target.copy_(_by_formula(official, backbone.variant))
+            target.copy_(_by_formula(official, backbone.variant, contents.format))
             continue
         for source, part in zip(sources, target.chunk(len(sources)), strict=True):
             if source == FILL:
@@ -178,19 +210,11 @@ def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None
                 )
 
 
-def _by_formula(official: str, variant: Variant) -> Tensor:
+def _by_formula(official: str, variant: Variant, weights_format: WeightsFormat) -> Tensor:
     """Make what a format does not store; a bias or mask token that is not there counts as zero."""
     if official == "rope_embed.periods":
         return rope_periods(variant)
     if official.endswith(".bias_mask"):
-        return key_bias_mask(variant.embed_dim)
+        mask = key_bias_mask(variant.embed_dim)
+        return mask if weights_format.masks_key_bias else torch.ones_like(mask)
     return torch.zeros(())
-
-
-def _describe_left_out(contents: CheckpointContents) -> tuple[str, ...]:
-    if not contents.n_adapter_tensors:
-        return ()
-    return (
-        f"{contents.path}: {contents.n_adapter_tensors} tensors of an adapter in the weights file "
-        "were left aside: the frozen backbone comes from here, the adapter from the head.",
-    )

@@ -1,21 +1,31 @@
 """Open the file or folder of a checkpoint and find the one backbone in it.
 
 Only names are looked at here: nested dicts, prefixes, training wrappers, shards. Whether names,
-shapes and values are right is checked by `checkpoints`.
+shapes and values are right is checked by `weights`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from analysis.collect.backbone.names import name_some
+from analysis.collect.backbone.variants import Variant
+from analysis.collect.backbone.weights_choice import (
+    Candidate,
+    build_candidates,
+    choose_candidate,
+)
+from analysis.collect.backbone.weights_folder import INDEX_FILES, SINGLE_FILES, find_model_folder
 from analysis.collect.backbone.weights_formats import (
+    OFFICIAL,
+    OFFICIAL_UNMASKED,
     TIMM,
     TIMM_WITHOUT_QKV_BIAS,
     WeightsFormat,
@@ -33,9 +43,11 @@ from analysis.files.safe_load import (
 )
 
 KIND = "backbone weights"
-_NESTS = ("teacher", "state_dict", "model")
-_SINGLE_FILE = "model.safetensors"
-_SHARD_INDEX = "model.safetensors.index.json"
+MAX_LEVELS = 8
+"""Dicts in dicts that are searched for tensors."""
+
+_TRAINING_ONLY = ("dino_head.", "ibot_head.", "dino_loss.", "ibot_patch_loss.", "n_averaged")
+"""Starts of names beside an official backbone that nobody misses."""
 
 
 @dataclass(frozen=True)
@@ -46,86 +58,161 @@ class CheckpointContents:
     format: WeightsFormat
     prefix: str
     tensors: dict[str, Tensor]
-    n_adapter_tensors: int
+    notices: tuple[str, ...]
+    """Sentences on which backbone was chosen, and on what was left aside."""
 
 
 def list_files(path: Path) -> list[Path]:
-    """Return the files that hold the tensors: one, or the shards of a transformers folder."""
-    if not is_folder(path):
+    """Return the files that hold the tensors: one, or the shards of a transformers folder.
+
+    Raises:
+        CheckpointError: If a folder holds no weights, or lists shards outside of it.
+    """
+    if not is_folder(path) and path.suffix != ".distcp":
         return [path]
-    if is_regular(path / _SINGLE_FILE):
-        return [path / _SINGLE_FILE]
-    if not is_regular(path / _SHARD_INDEX):
+    folder = find_model_folder(path)
+    for name in SINGLE_FILES:
+        if is_regular(folder / name):
+            return [folder / name]
+    index_path = next((folder / name for name in INDEX_FILES if is_regular(folder / name)), None)
+    if index_path is None:
         raise CheckpointError(
-            f"{path}: this folder holds neither {_SINGLE_FILE} nor {_SHARD_INDEX}. Expected a "
-            "folder saved by transformers, or name the weights file itself."
+            f"{folder}: this folder holds none of {', '.join((*SINGLE_FILES, *INDEX_FILES))}. "
+            "Expected a folder saved by transformers, or name the weights file itself."
         )
-    index = load_json_object(path / _SHARD_INDEX, kind=KIND, error=CheckpointError)
+    index = load_json_object(index_path, kind=KIND, error=CheckpointError)
     shards = index.get("weight_map")
     names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
     # An index is a stranger's file too: it must not point out of its own folder.
     if not names or any(Path(name).name != name for name in names):
         raise CheckpointError(
-            f"{path / _SHARD_INDEX}: weight_map must give the name of a file in the same folder "
+            f"{index_path}: weight_map must give the name of a file in the same folder "
             "for every tensor. Download the folder again."
         )
-    return [path / name for name in names]
+    return [folder / name for name in names]
 
 
-def open_checkpoint(path: Path, files: list[Path]) -> CheckpointContents:
-    """Read the tensors of the files and pick the one backbone among them.
+def open_checkpoint(
+    path: Path, files: list[Path], variant: Variant, key: str | None = None
+) -> CheckpointContents:
+    """Read the tensors of the files and pick one backbone among them.
+
+    Args:
+        path: The file or folder, for messages.
+        files: From `list_files`.
+        variant: What is to be measured; decides between backbones of several sizes.
+        key: `--weights-key`, see `choose_candidate`.
 
     Raises:
-        CheckpointError: If a file cannot be read, or holds no backbone or several.
+        CheckpointError: If a file cannot be read, or holds no backbone, or several of equal
+            standing.
     """
     tensors: dict[str, Tensor] = {}
-    nest = ""
     for file in files:
         if is_safetensors(file) or file.suffix == ".safetensors":
             tensors |= load_safetensors(file, kind=KIND, error=CheckpointError)
         else:
-            loaded = load_torch_file(file, kind=KIND, error=CheckpointError)
-            found, nest = _find_tensors(loaded)
-            tensors |= found
+            loaded = load_torch_file(file, kind=KIND, error=CheckpointError, beside_tensors=True)
+            tensors |= dict(_walk(loaded))
     frozen, n_adapter_tensors = strip_wrappers(tensors)
-    found_formats = detect_format(frozen)
-    # A training checkpoint may hold student and teacher; the teacher is the one that is released.
-    teachers = [(form, prefix) for form, prefix in found_formats if prefix.startswith("teacher.")]
-    if len(found_formats) > 1 and len(teachers) == 1:
-        found_formats = teachers
-    if not found_formats:
-        raise CheckpointError(
-            f"{path}: no DINOv3 vision transformer in this file. Expected a tensor named "
-            "storage_tokens (official), embeddings.register_tokens (transformers) or reg_token "
-            f"(timm); found: {name_some(list(frozen)) or 'no tensors'}."
-        )
-    if len(found_formats) > 1:
-        prefixes = [prefix or "(none)" for _, prefix in found_formats]
-        raise CheckpointError(
-            f"{path}: this file holds {len(prefixes)} backbones, under {name_some(prefixes)}. "
-            "Save the one to measure as a state dict of its own."
-        )
-    weights_format, prefix = found_formats[0]
-    own = {
-        weights_format.spell(name.removeprefix(prefix)): tensor
-        for name, tensor in frozen.items()
-        if name.startswith(prefix)
-    }
+    found = detect_format(frozen)
+    if not found:
+        raise CheckpointError(_describe_strangers(path, frozen))
+    candidates = build_candidates(frozen, found)
+    chosen, notices = choose_candidate(str(path), candidates, variant, key)
+    own = {name: tensor for name, tensor in chosen.tensors.items() if not _is_aside(chosen, name)}
+    return CheckpointContents(
+        path,
+        _refine(chosen.format, own),
+        chosen.prefix,
+        own,
+        (
+            *notices,
+            *_describe_adapter_tensors(path, n_adapter_tensors),
+            *_describe_heads(path, chosen, candidates, frozen),
+        ),
+    )
+
+
+def _walk(loaded: Any, start: str = "", level: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Yield every dense tensor of nested dicts under its keys joined by dots."""
+    if not isinstance(loaded, Mapping) or level == MAX_LEVELS:
+        return
+    for key, value in loaded.items():
+        if isinstance(value, Tensor):
+            if value.layout is torch.strided and not value.is_meta:
+                yield f"{start}{key}", value
+        else:
+            yield from _walk(value, f"{start}{key}.", level + 1)
+
+
+def _refine(weights_format: WeightsFormat, own: Mapping[str, Tensor]) -> WeightsFormat:
+    """Tell apart files of one format that leave out different parts."""
     if weights_format is TIMM and not any(name.endswith("attn.q_bias") for name in own):
-        weights_format = TIMM_WITHOUT_QKV_BIAS
-    return CheckpointContents(path, weights_format, nest + prefix, own, n_adapter_tensors)
+        return TIMM_WITHOUT_QKV_BIAS
+    biased = any(name.endswith(".qkv.bias") for name in own)
+    if weights_format is OFFICIAL and biased and not any(x.endswith(".bias_mask") for x in own):
+        return OFFICIAL_UNMASKED
+    return weights_format
 
 
-def _find_tensors(loaded: Any, depth: int = 3) -> tuple[dict[str, Tensor], str]:
-    """Return the innermost state dict and the keys that lead to it, each followed by a dot."""
-    if not isinstance(loaded, Mapping) or depth == 0:
-        return {}, ""
-    for key in _NESTS:
-        tensors, nest = _find_tensors(loaded.get(key), depth - 1)
-        if tensors:
-            return tensors, f"{key}.{nest}"
-    own = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
-    return own, ""
+def _is_aside(candidate: Candidate, name: str) -> bool:
+    return candidate.format.is_aside(name) and not candidate.format.is_dropped(name)
+
+
+def _describe_strangers(path: Path, names: Mapping[str, Tensor]) -> str:
+    learned = next(
+        (name for name in names if name.endswith(("pos_embed", "position_embeddings"))), ""
+    )
+    hint = (
+        f" {learned} is the position code of another kind of network (as DINOv2): DINOv3 has none."
+        if learned
+        else ""
+    )
+    return (
+        f"{path}: no DINOv3 vision transformer in this file. Expected a tensor named "
+        "storage_tokens or rope_embed.periods (official), embeddings.register_tokens "
+        f"(transformers) or reg_token (timm), under any prefix; found: "
+        f"{name_some(list(names)) or 'no tensors'}.{hint}"
+    )
+
+
+def _describe_adapter_tensors(path: Path, count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (
+        f"{path}: {count} tensors of an adapter in the weights file "
+        "were left aside: the frozen backbone comes from here, the adapter from the head.",
+    )
+
+
+def _describe_heads(
+    path: Path, chosen: Candidate, candidates: list[Candidate], tensors: Mapping[str, Tensor]
+) -> tuple[str, ...]:
+    """Name what stands beside the backbone in its own network: heads, decoders, losses."""
+    network = chosen.prefix.rstrip(".").rpartition(".")[0]
+    network = f"{network}." if network else ""
+    prefixes = tuple(candidate.prefix for candidate in candidates if candidate.prefix)
+    beside = [
+        name
+        for name in tensors
+        if chosen.prefix and name.startswith(network) and not name.startswith(prefixes)
+    ]
+    if not any(name.partition(".")[2] for name in beside):
+        beside = []  # single numbers beside a state dict, as a loss
+    inside = [f"{chosen.prefix}{name}" for name in chosen.tensors if _is_aside(chosen, name)]
+    aside = [
+        name
+        for name in (*beside, *inside)
+        if not any(f".{start}" in f".{name}" for start in _TRAINING_ONLY)
+        and not name.startswith(("optimizer", "scheduler", "lr_scheduler", "callbacks"))
+    ]
+    if not aside:
+        return ()
+    return (
+        f"{path}: {len(aside)} tensors beside the backbone were left aside (heads are not "
+        f"measured): {name_some(aside)}.",
+    )
 
 
 def digest_files(files: list[Path]) -> str:

@@ -12,7 +12,7 @@ Sources of the names: the released DINOv3 checkpoints; transformers' `dinov3_vit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -39,14 +39,18 @@ class WeightsFormat:
     """How one kind of file names the parameters of a backbone."""
 
     name: str
-    marker: str
-    """The registers' name, which tells the formats apart; what stands before it is a prefix."""
+    markers: tuple[str, ...]
+    """Names that only this format has; what stands before one of them is a prefix."""
+    roots: str
+    """Pattern of how the names of the backbone itself begin; other names belong to a head."""
     rows: Rows
     """The first row whose pattern matches an official name gives its names in the file."""
     drops: tuple[str, ...]
     """Patterns of names in the file that evaluation never reads."""
     spellings: tuple[tuple[str, str], ...] = ()
     """Starts of names that some files of the format have, and what the table calls them."""
+    masks_key_bias: bool = True
+    """Whether the key bias is switched off where the file does not store a mask for it."""
 
     def sources(self, official: str) -> tuple[str, ...]:
         """Name the tensors of the file that make up one official tensor, in stacking order."""
@@ -67,17 +71,42 @@ class WeightsFormat:
         """Tell whether evaluation never reads the tensor of this name in the file."""
         return any(re.fullmatch(pattern, name) for pattern in self.drops)
 
+    def is_aside(self, name: str) -> bool:
+        """Tell whether a tensor belongs to a head that was made an attribute of the backbone.
+
+        What may act inside the backbone (prompts, adapters, positions, parameters without a
+        module of their own) is none.
+        """
+        module, dot, _ = name.partition(".")
+        inside = re.match(self.roots, name) or _ACTS_INSIDE.search(module)
+        return not inside and (bool(dot) or bool(_HEAD.match(module)))
+
+
+_ACTS_INSIDE = re.compile(r"prompt|adapter|lora|pos_embed|position|register|token|embed", re.I)
+_HEAD = re.compile(r"head|fc|classifier|logit|temperature")
 
 OFFICIAL = WeightsFormat(
     "official",
-    marker="storage_tokens",
+    markers=("storage_tokens", "rope_embed.periods"),
+    roots=r"(cls_token|storage_tokens|mask_token)$|(patch_embed|rope_embed|blocks|norm|cls_norm)\.",
     rows=((r"mask_token", ()), *_SAME),
     drops=(r"mask_token", r"local_cls_norm\..+", r"dino_head\..+", r"ibot_head\..+"),
 )
 
+# The official recipe for ImageNet-1k trains without a mask of the key bias.
+OFFICIAL_UNMASKED = WeightsFormat(
+    "official without bias mask",
+    markers=OFFICIAL.markers,
+    roots=OFFICIAL.roots,
+    rows=((r"blocks\.\d+\.attn\.qkv\.bias_mask", ()), *OFFICIAL.rows),
+    drops=OFFICIAL.drops,
+    masks_key_bias=False,
+)
+
 TRANSFORMERS = WeightsFormat(
     "transformers",
-    marker="embeddings.register_tokens",
+    markers=("embeddings.register_tokens",),
+    roots=r"(embeddings|layer|norm|rope_embeddings)\.",
     rows=(
         *_BY_FORMULA,
         (r"cls_token", ("embeddings.cls_token",)),
@@ -106,7 +135,8 @@ TRANSFORMERS = WeightsFormat(
 
 TIMM = WeightsFormat(
     "timm",
-    marker="reg_token",
+    markers=("reg_token", "blocks.0.gamma_1"),
+    roots=r"(cls_token|reg_token)$|(patch_embed|rope|blocks|norm)\.",
     rows=(
         *_BY_FORMULA,
         (r"storage_tokens", ("reg_token",)),
@@ -120,13 +150,14 @@ TIMM = WeightsFormat(
         (r"blocks\.(\d+)\.mlp\.w3\.(\w+)", (r"blocks.\1.mlp.fc2.\2",)),
         *_SAME,
     ),
-    drops=(r"head\..+",),
+    drops=(),
 )
 
 # timm publishes most variants twice; the plain ones leave the biases of Q and V out altogether.
 TIMM_WITHOUT_QKV_BIAS = WeightsFormat(
     "timm without qkv bias",
-    marker=TIMM.marker,
+    markers=TIMM.markers,
+    roots=TIMM.roots,
     rows=((r"blocks\.\d+\.attn\.qkv\.bias", ()), *TIMM.rows),
     drops=TIMM.drops,
 )
@@ -135,32 +166,61 @@ FORMATS = (OFFICIAL, TRANSFORMERS, TIMM)
 
 # torch.compile, FSDP, activation checkpointing and peft put their own level into the names.
 _WRAPPERS = re.compile(
+    r"(?<![^.])"
     r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|base_layer|original_module)\."
 )
-_ADAPTER = re.compile(r"\.lora_|\.modules_to_save\.")
+# DataParallel's level is usually a prefix, but any part of a backbone can be wrapped too.
+_INNER_WRAPPER = re.compile(
+    r"((?:^|\.)(?:blocks|layer|patch_embed|rope_embed|embeddings|norm|cls_norm)\.(?:.*?\.)?)module\."
+)
+_ADAPTER = re.compile(r"\.(?:lora_|modules_to_save\.)")
+_LEARNED_POSITIONS = ("pos_embed", "embeddings.position_embeddings")
 
 
 def strip_wrappers(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
     """Take training wrappers out of the names, and the tensors of a LoRA adapter out altogether.
 
+    A name that would then stand for two tensors keeps its wrapper.
+
     Returns:
         The tensors of the frozen network, and how many tensors of an adapter were left out.
     """
-    frozen = {
-        _WRAPPERS.sub("", name): tensor
-        for name, tensor in tensors.items()
-        if not _ADAPTER.search(name)
-    }
-    return frozen, len(tensors) - len(frozen)
+    frozen: dict[str, Tensor] = {}
+    n_adapter = 0
+    for name, tensor in tensors.items():
+        if _ADAPTER.search(name):
+            n_adapter += 1
+            continue
+        plain = _strip_inner(_WRAPPERS.sub("", name))
+        frozen[name if plain in frozen or (plain != name and plain in tensors) else plain] = tensor
+    return frozen, n_adapter
 
 
-def detect_format(names: Iterable[str]) -> list[tuple[WeightsFormat, str]]:
-    """Find every backbone among the names of a file, each as its format and its prefix."""
-    return [
-        (weights_format, name.removesuffix(weights_format.marker))
+def _strip_inner(name: str) -> str:
+    while ".module." in name:
+        shorter = _INNER_WRAPPER.sub(r"\1", name)
+        if shorter == name:
+            break
+        name = shorter
+    return name
+
+
+def detect_format(names: Collection[str]) -> list[tuple[WeightsFormat, str]]:
+    """Find every backbone among the names of a file, each as its format and its prefix.
+
+    Networks with learned positions (DINOv2 and most other vision transformers) are none.
+    """
+    found = {
+        (weights_format.name, name.removesuffix(marker)): weights_format
         for name in names
         for weights_format in FORMATS
-        if name == weights_format.marker or name.endswith(f".{weights_format.marker}")
+        for marker in weights_format.markers
+        if name == marker or name.endswith(f".{marker}")
+    }
+    return [
+        (weights_format, prefix)
+        for (_, prefix), weights_format in found.items()
+        if not any(f"{prefix}{positions}" in names for positions in _LEARNED_POSITIONS)
     ]
 
 

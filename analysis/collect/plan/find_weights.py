@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.collect.backbone.variants import find_variant_name
+from analysis.collect.backbone.weights_folder import holds_weights
 from analysis.collect.plan.settings import NO_HEAD, Settings
 from analysis.errors import ConfigError
 
 WEIGHT_FOLDERS = ("dinov3_weights", "weights")
-WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
+WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 DEFAULT_HEAD = Path("weights", "head")
 HEAD_NAME = "infer_head.pt"
 ENSEMBLE_SWITCH = Path("configs", "ensemble.json")
@@ -50,9 +52,9 @@ def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> W
 
     In this order: `explicit` (relative to the current folder), `analysis.dino_weights_pt`,
     `model.weights_path` if it exists here, the one fitting entry of `dinov3_weights/`, the one of
-    `weights/`. An entry fits when its name is the backbone's followed by `_`, `-`, `.` or the
-    end, and it is a .pt, .pth or .safetensors file or a folder that transformers saved. A folder
-    that is named is searched in the same way.
+    `weights/`. An entry fits when its name is that of the backbone (as released, on the hub or in
+    timm: `find_variant_name`) followed by `_`, `-`, `.` or the end, and it is a weights file or a
+    folder that transformers saved. A folder that is named is searched in the same way.
 
     Raises:
         ConfigError: If a named path does not exist, or none or several entries fit.
@@ -115,7 +117,7 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
 def _one_of(places: list[Path], backbone: str) -> Path:
     """Return what is meant by the first place that holds anything that fits."""
     for place in places:
-        if place.is_file() or _is_transformers_folder(place):
+        if place.is_file() or holds_weights(place):
             return place
         fitting = [path for path in _entries(place) if _fits(path, backbone)]
         if len(fitting) > 1:
@@ -132,24 +134,17 @@ def _one_of(places: list[Path], backbone: str) -> Path:
     suffixes = ", ".join(WEIGHT_SUFFIXES)
     raise ConfigError(
         f"No weights for {backbone} found: looked for {backbone}[_-.]* ({suffixes}, or a folder "
-        f"with config.json and model.safetensors). {found}. Put them there, or name them with "
+        f"with model.safetensors or its shards). {found}. Put them there, or name them with "
         "--dino-weights-pt"
     )
 
 
 def _fits(path: Path, backbone: str) -> bool:
-    # Folders from the transformers hub spell dinov3-vits16 where the official files have an
-    # underscore.
-    name = path.name.lower().replace("-", "_")
-    if not re.match(re.escape(backbone.lower()) + r"(?=[_.]|$)", name):
+    if find_variant_name(path.name) != backbone:
         return False
     if path.is_dir():
-        return _is_transformers_folder(path)
+        return holds_weights(path)
     return path.suffix.lower() in WEIGHT_SUFFIXES and path.is_file()
-
-
-def _is_transformers_folder(path: Path) -> bool:
-    return (path / "config.json").is_file() and (path / "model.safetensors").is_file()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -47,6 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--dino-weights-pt", type=Path, help="frozen backbone weights (default: searched for)")
     add(
+        "--weights-key",
+        metavar="KEY",
+        help="which backbone of a weights file with several, by its key, as student "
+        "(default: teacher, EMA, plain, student, gram teacher)",
+    )
+    add(
         "--head-weights",
         help="head file or folder to take the LoRA adapter from, or none "
         "(default: PROJECT_DIR/weights/head if it exists)",

@@ -22,6 +22,7 @@ from analysis.collect.plan.find_weights import (
     find_heads,
 )
 from analysis.collect.plan.image_list import ImageList, list_images
+from analysis.collect.plan.normalization_check import check_normalization
 from analysis.collect.plan.settings import PRECISIONS, SPLITS, Settings, load_settings
 from analysis.errors import ConfigError
 
@@ -40,6 +41,7 @@ class ExtractionRequest:
     config: Path | None = None
     output: Path | None = None
     dino_weights_pt: Path | None = None
+    weights_key: str | None = None
     head_weights: str | None = None
     max_images: int | None = None
     device: str | None = None
@@ -99,7 +101,9 @@ class ExtractionPlan:
         form would take too long), images by the fingerprint of their list.
         """
         request = asdict(self.request)
-        deciding = {key: request[key] for key in ("device", "precision", "head_index")}
+        deciding = {
+            key: request[key] for key in ("device", "precision", "head_index", "weights_key")
+        }
         deciding |= {
             "backbone": self.settings.backbone_name,
             "config": self.settings.config,
@@ -147,7 +151,13 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
         heads=heads,
         images=images,
         output=output,
-        notices=(*settings.notices, *weights.notices, *heads.notices, *images.notices),
+        notices=(
+            *settings.notices,
+            *weights.notices,
+            *check_normalization(weights.path, settings.mean, settings.std),
+            *heads.notices,
+            *images.notices,
+        ),
     )
 
 

@@ -124,7 +124,9 @@ def load_network(plan: ExtractionPlan, device: torch.device) -> Network:
     loaded: list[WeightsInfo] = []
 
     def build() -> DinoVisionTransformer:
-        backbone, info = load_backbone(settings.backbone_name, plan.weights.path, device)
+        backbone, info = load_backbone(
+            settings.backbone_name, plan.weights.path, device, key=plan.request.weights_key
+        )
         loaded.append(info)
         return backbone
 

@@ -60,3 +60,37 @@ def test_convnext_is_refused_by_name_with_the_reason(name: str) -> None:
 def test_variants_do_not_import_torch() -> None:
     script = "import sys, analysis.collect.backbone.variants; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("facebook/dinov3-vits16-pretrain-lvd1689m", "dinov3_vits16"),
+        ("facebook/dinov3-vits16plus-pretrain-lvd1689m", "dinov3_vits16plus"),
+        ("facebook/dinov3-vith16plus-pretrain-lvd1689m", "dinov3_vith16plus"),
+        ("facebook/dinov3-vit7b16-pretrain-sat493m", "dinov3_vit7b16"),
+        ("models--facebook--dinov3-vitl16-pretrain-lvd1689m", "dinov3_vitl16"),
+        ("dinov3_vit7b", "dinov3_vit7b16"),
+        ("dinov3_vitl16_pretrain_lvd1689m-8aa4cbdd.pth", "dinov3_vitl16"),
+        ("DINOv3-ViTB16", "dinov3_vitb16"),
+        ("vitl16", "dinov3_vitl16"),
+        ("vit_small_patch16_dinov3", "dinov3_vits16"),
+        ("vit_small_plus_patch16_dinov3.lvd1689m", "dinov3_vits16plus"),
+        ("timm/vit_base_patch16_dinov3_qkvb.lvd1689m", "dinov3_vitb16"),
+        ("timm/vit_large_patch16_dinov3.sat493m", "dinov3_vitl16"),
+        ("vit_huge_plus_patch16_dinov3", "dinov3_vith16plus"),
+        ("vit_7b_patch16_dinov3.lvd1689m", "dinov3_vit7b16"),
+        ("/models/dinov3-vits16/", "dinov3_vits16"),
+    ],
+)
+def test_other_names_of_a_backbone_are_understood(name: str, variant: str) -> None:
+    assert get_variant(name).name == variant
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vit_large_patch16_224", "dinov2_vitl14", "vit_large_patch14_dinov2", "dinov3_vits160", "7b"],
+)
+def test_names_of_other_networks_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="Unknown backbone"):
+        get_variant(name)

@@ -115,9 +115,15 @@ def test_wrappers_of_training_tools_are_taken_out_of_names() -> None:
         "blocks.0.attn.qkv.lora_A.default.weight": tensor,
         "norm.original_module.bias": tensor,
         "norm.modules_to_save.default.bias": tensor,
+        "module.blocks.module.1.module.attn.proj.bias": tensor,
     }
     frozen, n_adapter = strip_wrappers(wrapped)
-    assert set(frozen) == {"cls_token", "blocks.0.attn.qkv.weight", "norm.bias"}
+    assert set(frozen) == {
+        "cls_token",
+        "blocks.0.attn.qkv.weight",
+        "norm.bias",
+        "module.blocks.1.attn.proj.bias",
+    }
     assert n_adapter == 2
 
 
@@ -131,6 +137,18 @@ def test_every_variant_is_recognised_from_its_shapes(
         sources = weights_format.sources(key)
         tensors |= {source: tensor for source in sources if source != FILL}
     assert describe_sizes(weights_format, tensors)[0] == name
+
+
+def test_name_for_two_tensors_keeps_its_wrapper() -> None:
+    first, second = torch.zeros(1), torch.ones(1)
+    frozen, _ = strip_wrappers({"_orig_mod.cls_token": first, "cls_token": second})
+    assert frozen["cls_token"] is second
+    assert frozen["_orig_mod.cls_token"] is first
+
+
+def test_network_with_learned_positions_is_none() -> None:
+    names = names_in_file(TIMM, tiny_variant())
+    assert detect_format([*names, "pos_embed"]) == []
 
 
 def test_sizes_of_no_variant_are_described() -> None:
