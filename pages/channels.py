@@ -8,6 +8,7 @@ from analysis.read.outliers import find_neighbours, rank_channel
 from analysis.read.scores import Score, score_channels
 from analysis.read.spread import rank_all, summarize_spread
 from analysis.show.figures import channels as figures
+from analysis.show.figures import histograms
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.theme import (
     REPRESENTATION_LABELS,
@@ -115,7 +116,7 @@ if controls.switch_others():
     }
 units = dict.fromkeys(describe_unit(r) for r in (representation, *(r for r, _ in others)))
 downloads.show_figure(
-    figures.build_value_histogram(
+    histograms.build_value_histogram(
         cell[statistic.position],
         channel=channel,
         value_label=f"{size_label} ({', '.join(units)})",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from analysis.errors import InputError
 from analysis.show import browser_images as pictures
-from analysis.show.figures.theme import apply_theme
+from analysis.show.figures.theme import make_figure
 
 needs_browser = pytest.mark.skipif(
     not pictures.can_draw_images(), reason="no Chromium on this machine"
@@ -22,11 +22,9 @@ HOSTILE = "</script><script>document.body.textContent = 'taken over'</script>"
 
 def _figure() -> go.Figure:
     points = np.arange(5, dtype=np.float32)
-    trace = go.Scattergl(
-        x=points, y=points, mode="markers", marker={"color": "#ff0000", "size": 40}
-    )
-    figure = apply_theme(go.Figure(trace), "light")
-    return figure.update_layout(height=300, title=HOSTILE)
+    look = {"mode": "markers", "marker": {"color": "#ff0000", "size": 40}}
+    trace = {"type": "scattergl", "x": points, "y": points, **look}
+    return make_figure([trace], {"height": 300, "title": {"text": HOSTILE}}, "light")
 
 
 @needs_browser

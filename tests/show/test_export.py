@@ -7,11 +7,10 @@ import re
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
 from analysis.show.export import figure_to_html, frame_to_csv, frame_to_parquet, name_file
-from analysis.show.figures.theme import apply_theme
+from analysis.show.figures.theme import make_figure
 
 FRAME = pd.DataFrame(
     {
@@ -24,7 +23,7 @@ FRAME = pd.DataFrame(
 
 
 def test_a_figure_needs_no_network() -> None:
-    figure = apply_theme(go.Figure(go.Scatter(y=[1, 2])), "dark")
+    figure = make_figure([{"type": "scatter", "y": [1, 2]}], {}, "dark")
     html = figure_to_html(figure, "dark").decode()
     assert not re.search(r"<script[^>]+src=", html)
     assert "#0e1117" in html  # brings its page colour

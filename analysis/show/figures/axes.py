@@ -24,6 +24,9 @@ BY_LAYER: Mapping[str, Any] = MappingProxyType(
 )
 """Layout of a figure of lines against depth."""
 
+BY_POINT: Mapping[str, Any] = MappingProxyType({"hovermode": "closest", "hoverdistance": 20})
+"""Replaces the hover of `BY_LAYER` where one point is told at a time."""
+
 SPIKE = "#8a93a2"
 """The line at the layer that is told; seen on both pages."""
 
@@ -142,11 +145,15 @@ def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, obj
     }
 
 
-def mark_layers(figure: go.Figure, tapped: Sequence[int], mode: Mode) -> None:
-    """Draw a thin line at the layers that the training config taps, in place."""
-    shapes, traces = tapped_marks(tapped, mode)
-    figure.update_layout(shapes=shapes)
-    figure.add_traces(traces)
+def suffix(panel: int) -> str:
+    """Return what stands behind the names of a panel's axes: nothing, 2, 3, ..."""
+    return str(panel + 1) if panel else ""
+
+
+def level(value: float, line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line across the plot at one height."""
+    across = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "yref": "y"}
+    return {**across, "y0": value, "y1": value, "line": line}
 
 
 def tapped_marks(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
 from analysis.show.figures.axes import Scale
+from analysis.show.figures.cloud import draw_channels, draw_diagonal
+from analysis.show.figures.depth import DepthLine, draw_over_depth
+from analysis.show.figures.grid import draw_magnitudes
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import Representation, TokenRole
-
-BELOW_ONE = 0.3
-"""Where an empty bin is drawn: below the axis, which begins at a half."""
 
 _SHADES = ("solid", "dash", "dot")
 
@@ -37,38 +38,22 @@ def build_top_curves(
         scale: Of the y axis.
         mode: Light or dark.
     """
-    if not len(layers):
-        return theme.empty_figure("This payload has no layers.", mode)
     color = theme.representation_color(Representation.PRE, mode)
-    figure = go.Figure()
-    names = ("largest", "second largest", "third largest", "median")
-    for index, name in enumerate(names):
-        median = index == 3
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=theme.as_float32(top[:, index]),
-                name=name,
-                mode="lines+markers",
-                line={
-                    "color": theme.muted_color(mode) if median else color,
-                    "dash": "solid" if median else _SHADES[index],
-                    "width": 2,
-                },
-                marker={"size": 5},
-                hovertemplate="%{y:.4g}",
-            )
-        )
-    figure = theme.apply_theme(figure, mode)
+    names = ("largest", "second largest", "third largest")
+    lines = [
+        DepthLine(layers, top[:, index], name, color, _SHADES[index])
+        for index, name in enumerate(names)
+    ]
+    lines.append(DepthLine(layers, top[:, 3], "median", theme.muted_color(mode)))
     title = axes.label_with_unit("|x|, mean over images", theme.describe_unit(Representation.PRE))
-    log = scale is Scale.LOG
-    figure.update_yaxes(axes.log_axis(title, top) if log else {"title": {"text": title}})
-    figure.update_xaxes(axes.layer_axis(layers))
-    axes.mark_layers(figure, tapped, mode)
-    if scale is Scale.SYMLOG:
-        axes.bend_to_symlog(figure)
-    figure.update_layout(**axes.BY_LAYER, uirevision=f"top-{scale}")
-    return figure
+    return draw_over_depth(
+        lines,
+        height=axes.log_axis(title, top) if scale is Scale.LOG else {"title": {"text": title}},
+        tapped=tapped,
+        symlog=scale is Scale.SYMLOG,
+        revision=f"top-{scale}",
+        mode=mode,
+    )
 
 
 def build_norm_map(
@@ -93,104 +78,45 @@ def build_norm_map(
         mode: Light or dark.
     """
     inner = counts[:, 1:-1]
-    total = counts.sum(axis=1, keepdims=True)
     if not inner.any():
         return theme.empty_figure("No token has a norm within the bins.", mode)
-    held = np.flatnonzero(inner.any(axis=0))
-    first, last = int(held[0]), int(held[-1]) + 1
-    share = np.where(inner > 0, inner / np.maximum(total, 1), np.nan)[:, first:last]
-    logs = np.log10(share).astype(np.float32).T
+    filled = np.flatnonzero(inner.any(axis=0))
+    first, last = int(filled[0]), int(filled[-1]) + 1
     middles = np.sqrt(edges[first:last] * edges[first + 1 : last + 1])
-    figure = go.Figure(
-        go.Heatmap(
-            x=layers.astype(np.int32),
-            y=theme.as_float32(middles),
-            z=logs,
-            customdata=inner[:, first:last].T.astype(np.int32),
-            colorscale=theme.magnitude_scale(mode),
-            colorbar=axes.magnitude_bar(logs, "share of tokens"),
-            hovertemplate="layer %{x}, norm about %{y:.3g}: %{customdata:,d} tokens<extra></extra>",
-            hoverongaps=False,
-            name="tokens",
-        )
+    cells = draw_magnitudes(
+        (inner / np.maximum(counts.sum(axis=1, keepdims=True), 1))[:, first:last].T,
+        mode,
+        x=layers.astype(np.int32),
+        y=theme.as_float32(middles),
+        label="share of tokens",
+        name="tokens",
+        customdata=inner[:, first:last].T.astype(np.int32),
+        hovertemplate="layer %{x}, norm about %{y:.3g}: %{customdata:,d} tokens<extra></extra>",
     )
-    for index, name in enumerate(("1 % below", "median", "99 % below")):
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=theme.as_float32(quantiles[:, index]),
-                name=name,
-                mode="lines+markers" if len(layers) == 1 else "lines",
-                line={
-                    "color": theme.accent_color(mode),
-                    "width": 2,
-                    "dash": "solid" if index == 1 else "dot",
-                },
-                hovertemplate=f"{name}: %{{y:.4g}}<extra></extra>",
-            )
+    alone = {"mode": "lines+markers" if len(layers) == 1 else "lines"}
+    lines = [
+        DepthLine(
+            *(layers, quantiles[:, index], name, theme.accent_color(mode), dash),
+            hover=f"{name}: %{{y:.4g}}<extra></extra>",
+            keys=alone,
         )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers), showgrid=False)
-    title = axes.label_with_unit("L2 norm of a token", unit)
-    figure.update_yaxes(axes.log_axis(title, middles), showgrid=False)
-    axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(hovermode="closest", uirevision="norm-map")
-    return figure
-
-
-def build_norm_histogram(
-    counts: Mapping[str, NDArray[np.integer]],
-    edges: NDArray[np.floating],
-    *,
-    unit: str,
-    mode: Mode = "light",
-) -> go.Figure:
-    """Draw the token norms of one layer, one line per role; both axes logarithmic.
-
-    Args:
-        counts: By role ``[len(edges) + 1]``: tokens per bin, under- and overflow at the ends.
-        edges: Ascending edges of the inner bins.
-        unit: Of the norm.
-        mode: Light or dark.
-    """
-    inner = {role: values[1:-1] for role, values in counts.items()}
-    held = np.flatnonzero(np.any([values > 0 for values in inner.values()], axis=0))
-    if not len(held):
-        return theme.empty_figure("No token has a norm within the bins.", mode)
-    first, last = max(int(held[0]) - 1, 0), min(int(held[-1]) + 2, len(edges) - 1)
-    figure = go.Figure()
-    for index, (role, values) in enumerate(inner.items()):
-        shown = values[first:last]
-        figure.add_trace(
-            go.Scatter(
-                x=theme.as_float32(np.sqrt(edges[first:last] * edges[first + 1 : last + 1])),
-                y=np.where(shown > 0, shown, BELOW_ONE).astype(np.float32),
-                customdata=np.column_stack(
-                    [edges[first:last], edges[first + 1 : last + 1], shown]
-                ).astype(np.float32),
-                name=f"{theme.role_label(role)} ({int(values.sum()):,} tokens)",
-                mode="lines",
-                line={
-                    "shape": "hvh",
-                    "width": 2,
-                    "color": theme.version_color(index, mode),
-                    "dash": theme.role_dash(role),
-                },
-                hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: "
-                "%{customdata[2]:,d} tokens",
-            )
+        for index, (name, dash) in enumerate(
+            [("1 % below", "dot"), ("median", "solid"), ("99 % below", "dot")]
         )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(
-        axes.log_axis(axes.label_with_unit("L2 norm of a token", unit), edges[first : last + 1])
+    ]
+    height = axes.log_axis(axes.label_with_unit("L2 norm of a token", unit), middles)
+    return draw_over_depth(
+        lines,
+        below=[cells],
+        height=height | {"showgrid": False},
+        tapped=tapped,
+        revision="norm-map",
+        layout={
+            "xaxis": axes.layer_axis(layers) | {"showgrid": False},
+            **axes.BY_POINT,
+        },
+        mode=mode,
     )
-    most = max(values.max() for values in inner.values())
-    figure.update_yaxes(
-        axes.log_axis("number of tokens", np.array([1.0, most])),
-        range=[-0.3, np.log10(most) + 0.1],
-    )
-    figure.update_layout(hovermode="closest", uirevision="norm-histogram")
-    return figure
 
 
 def build_range_curves(
@@ -218,58 +144,40 @@ def build_range_curves(
         symlog: Logarithmic on both sides of zero.
         mode: Light or dark.
     """
-    if not len(layers):
-        return theme.empty_figure("This payload has no layers.", mode)
-    color, accent = theme.representation_color(representation, mode), theme.text_color(mode)
-    figure = go.Figure()
-    for name, values in (("largest value", high), ("smallest value", low)):
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=theme.as_float32(values),
-                name=name,
-                mode="lines+markers",
-                line={"color": color, "width": 2, "dash": "solid" if values is high else "dot"},
-                marker={"size": 5},
-                hovertemplate="%{y:.4g}",
-            )
-        )
-    for name, values, beyond in (
-        ("above the upper bound", high, high > bounds[1]),
-        ("below the lower bound", low, low < bounds[0]),
-    ):
-        if beyond.any():
-            figure.add_trace(
-                go.Scatter(
-                    x=layers[beyond].astype(np.int32),
-                    y=theme.as_float32(values[beyond]),
-                    name=f"{name} ({int(beyond.sum())})",
-                    mode="markers",
-                    marker={
-                        "symbol": "circle-open",
-                        "size": 13,
-                        "color": accent,
-                        "line": {"width": 2},
-                    },
-                    hoverinfo="skip",
-                )
-            )
-    figure = theme.apply_theme(figure, mode)
-    axes.mark_layers(figure, tapped, mode)
-    for bound in bounds:
-        figure.add_hline(y=bound, line={"color": accent, "width": 1, "dash": "dash"})
-    figure.update_xaxes(axes.layer_axis(layers))
-    figure.update_yaxes(
-        title={
-            "text": axes.label_with_unit(
-                f"value, {theme.role_label(role)} tokens", theme.describe_unit(representation)
-            )
+    color = theme.representation_color(representation, mode)
+    lines = [
+        DepthLine(layers, high, "largest value", color),
+        DepthLine(layers, low, "smallest value", color, "dot"),
+    ]
+    ring = {"symbol": "circle-open", "size": 13, "color": theme.text_color(mode)}
+    rings = [
+        {
+            "type": "scatter",
+            "x": layers[beyond].astype(np.int32),
+            "y": theme.as_float32(values[beyond]),
+            "name": f"{name} ({int(beyond.sum())})",
+            "mode": "markers",
+            "marker": {**ring, "line": {"width": 2}},
+            "hoverinfo": "skip",
         }
+        for name, values, beyond in (
+            ("above the upper bound", high, high > bounds[1]),
+            ("below the lower bound", low, low < bounds[0]),
+        )
+        if beyond.any()
+    ]
+    unit = theme.describe_unit(representation)
+    title = axes.label_with_unit(f"value, {theme.role_label(role)} tokens", unit)
+    return draw_over_depth(
+        lines,
+        above=rings,
+        levels=bounds,
+        height={"title": {"text": title}},
+        tapped=tapped,
+        symlog=symlog,
+        revision=f"range-{representation}-{role}-{symlog}",
+        mode=mode,
     )
-    if symlog:
-        axes.bend_to_symlog(figure)
-    figure.update_layout(**axes.BY_LAYER, uirevision=f"range-{representation}-{role}-{symlog}")
-    return figure
 
 
 def build_suppression_scatter(
@@ -291,15 +199,11 @@ def build_suppression_scatter(
     drawn = (before > 0) & (after > 0)
     if not drawn.any():
         return theme.empty_figure("Every channel is 0 here.", mode)
-    channels = np.flatnonzero(drawn)
     x, y = before[drawn], after[drawn]
-    marker: dict[str, object] = {
-        "size": 6,
-        "color": theme.representation_color(Representation.GLOBAL_LN, mode),
-    }
-    facts = [channels, x, y]
-    template = "channel %{customdata[0]:d}<br>before %{customdata[1]:.4g} × median<br>"
-    template += "after %{customdata[2]:.4g} × median"
+    color = theme.representation_color(Representation.GLOBAL_LN, mode)
+    marker: dict[str, Any] = {"size": 6, "color": color}
+    facts = [x, y]
+    hover = "before %{customdata[1]:.4g} × median<br>after %{customdata[2]:.4g} × median"
     if gamma is not None:
         sizes = np.abs(gamma[drawn])
         logs = np.log10(np.where(sizes > 0, sizes, np.nan)).astype(np.float32)
@@ -309,31 +213,13 @@ def build_suppression_scatter(
             "colorbar": axes.magnitude_bar(logs, "|γ| of the shared norm"),
         }
         facts.append(gamma[drawn])
-        template += "<br>γ %{customdata[3]:.4g}"
+        hover += "<br>γ %{customdata[3]:.4g}"
+    channels = np.flatnonzero(drawn)
+    points = draw_channels(
+        x, y, facts, hover, name="channels", marker=marker, channels=channels
+    ) | {"showlegend": False}
     both = np.concatenate([x, y])
-    ends = theme.as_float32([both.min(), both.max()])
-    traces = [
-        {
-            "type": "scatter",
-            "x": ends,
-            "y": ends,
-            "mode": "lines",
-            "name": "as before",
-            "line": {"color": theme.muted_color(mode), "dash": "dash", "width": 1},
-            "hoverinfo": "skip",
-        },
-        {
-            "type": theme.point_type(len(channels)),
-            "x": theme.as_float32(x),
-            "y": theme.as_float32(y),
-            "customdata": np.column_stack(facts).astype(np.float32),
-            "mode": "markers",
-            "name": "channels",
-            "showlegend": False,
-            "marker": marker,
-            "hovertemplate": f"{template}<extra></extra>",
-        },
-    ]
+    diagonal = draw_diagonal(both.min(), both.max(), "as before", mode)
     # the diagonal goes on beyond the points; the axes need not
     along, up = (
         axes.log_axis(title, values)
@@ -344,7 +230,7 @@ def build_suppression_scatter(
         )
     )
     layout = {"xaxis": along, "yaxis": up, "uirevision": "suppression-scatter"}
-    return theme.make_figure(traces, layout, mode)
+    return theme.make_figure([diagonal, points], layout, mode)
 
 
 def build_suppression_curve(
@@ -365,26 +251,16 @@ def build_suppression_curve(
     """
     if not np.isfinite(factor).any():
         return theme.empty_figure("No layer's output has an outlier.", mode)
-    color = theme.representation_color(Representation.GLOBAL_LN, mode)
-    figure = go.Figure()
-    for index, role in enumerate(TokenRole):
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=theme.as_float32(factor[:, index]),
-                name=theme.ROLE_LABELS[role],
-                mode="lines+markers",
-                line={"color": color, "dash": theme.role_dash(role), "width": 2},
-                marker={"size": 6, "symbol": theme.role_symbol(role)},
-                hovertemplate="%{y:.3g} ×",
-            )
+    lines = [
+        DepthLine.of_cell(
+            *(layers, factor[:, index], Representation.GLOBAL_LN, role, mode),
+            name=theme.ROLE_LABELS[role],
+            hover="%{y:.3g} ×",
         )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers))
-    figure.update_yaxes(
-        axes.log_axis(axes.label_with_unit("suppression factor", "standing before / after"), factor)
+        for index, role in enumerate(TokenRole)
+    ]
+    title = axes.label_with_unit("suppression factor", "standing before / after")
+    height = axes.log_axis(title, factor)
+    return draw_over_depth(
+        lines, height=height, levels=(1,), tapped=tapped, revision="suppression", mode=mode
     )
-    axes.mark_layers(figure, tapped, mode)
-    figure.add_hline(y=1, line={"color": theme.muted_color(mode), "width": 1})
-    figure.update_layout(**axes.BY_LAYER, uirevision="suppression")
-    return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
 from analysis.show.figures.axes import Scale
+from analysis.show.figures.depth import DepthLine
+from analysis.show.figures.grid import panel_title
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic
 
 MAX_NAMED = 8
 """Lines of one panel that have a name each in the legend."""
-MAX_MARKED = 24
-"""Layers up to which each has a marker; more of them hide the dashes."""
-
 _SPACING = 0.09
 """Between panels, of the width of all."""
 
@@ -72,22 +71,18 @@ def build_depth_curves(
     shown = [r for r in Representation if any(curve.representation is r for curve in curves)]
     facets = facets or len(versions) > 1
     panels = shown if facets else shown[:1]
-    several = len(versions) > 1
     crowded = not facets and len(curves) > MAX_NAMED
     traces = []
     for curve in curves:
-        color = (
-            theme.version_color(versions.index(curve.version), mode)
-            if several
-            else theme.representation_color(curve.representation, mode)
-        )
-        panel = panels.index(curve.representation) if facets else 0
-        line = _build_line(curve, color, several=several, facets=facets) | _place(panel)
+        line = _style(curve, versions, facets=facets, mode=mode)
+        (trace,) = line.draw()
+        panel = axes.suffix(panels.index(curve.representation) if facets else 0)
+        trace |= {"xaxis": f"x{panel}", "yaxis": f"y{panel}"}
         if facets:
-            line["showlegend"] = curve.representation is _first_with(curves, curve)
+            trace["showlegend"] = curve.representation is _first_with(curves, curve)
         elif crowded:
-            line["showlegend"] = False
-        traces.append(line)
+            trace["showlegend"] = False
+        traces.append(trace)
     shapes, names = axes.tapped_marks(tapped, mode, panels=len(panels))
     layout: dict[str, Any] = {
         **axes.BY_LAYER,
@@ -110,7 +105,13 @@ def build_depth_curves(
     if facets:
         layout |= {"margin": {"t": 96, "r": 40}, "legend": {"y": 1.16, "itemwidth": 40}}
         layout["annotations"] += [
-            _build_title(panel, layout[f"xaxis{_suffix(number)}"]["domain"])
+            panel_title(
+                axes.label_with_unit(
+                    theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel)
+                ),
+                layout[f"xaxis{axes.suffix(number)}"]["domain"],
+            )
+            | {"font": {"size": 16}}
             for number, panel in enumerate(panels)
         ]
     if scale is Scale.LOG:
@@ -150,21 +151,12 @@ def _build_keys(curves: Sequence[DepthCurve], mode: Mode) -> list[dict[str, obje
     ]
 
 
-def _suffix(panel: int) -> str:
-    """Return what the axes of a panel have behind their name."""
-    return str(panel + 1) if panel else ""
-
-
-def _place(panel: int) -> dict[str, str]:
-    return {"xaxis": f"x{_suffix(panel)}", "yaxis": f"y{_suffix(panel)}"}
-
-
 def _build_axes(
     panel: int, panels: int, depth: dict[str, object], height: dict[str, object]
 ) -> dict[str, Any]:
     """Return the two axes of a panel beside others."""
     width = (1 - _SPACING * (panels - 1)) / panels
-    left, suffix = panel * (width + _SPACING), _suffix(panel)
+    left, suffix = panel * (width + _SPACING), axes.suffix(panel)
     domain = [left, min(left + width, 1.0)]
     return {
         f"xaxis{suffix}": {**depth, "domain": domain, "anchor": f"y{suffix}"},
@@ -172,39 +164,18 @@ def _build_axes(
     }
 
 
-def _build_title(panel: Representation, domain: Sequence[float]) -> dict[str, object]:
-    """Return what stands above a panel."""
-    return {
-        "text": axes.label_with_unit(
-            theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel)
-        ),
-        "font": {"size": 16},
-        "showarrow": False,
-        "x": sum(domain) / 2,
-        "xanchor": "center",
-        "xref": "paper",
-        "y": 1.0,
-        "yanchor": "bottom",
-        "yref": "paper",
-    }
-
-
-def _build_line(curve: DepthCurve, color: str, *, several: bool, facets: bool) -> dict[str, Any]:
+def _style(curve: DepthCurve, versions: Sequence[str], *, facets: bool, mode: Mode) -> DepthLine:
+    """Return the line of a curve: of several versions the colour is the version."""
     role = theme.role_label(curve.role)
-    parts = [curve.version] if several else []
-    parts += [role] if facets else [theme.REPRESENTATION_LABELS[curve.representation], role]
-    name = ", ".join(parts)
-    return {
-        "type": "scatter",
-        "x": curve.layers.astype(np.int32),
-        "y": theme.as_float32(curve.values),
-        "name": name,
-        "legendgroup": name,
-        "mode": "lines+markers" if len(curve.layers) <= MAX_MARKED else "lines",
-        "line": {"color": color, "dash": theme.role_dash(curve.role), "width": 2},
-        "marker": {"color": color, "symbol": theme.role_symbol(curve.role), "size": 5},
-        "hovertemplate": "%{y:.4g}",
-    }
+    parts = [curve.version] if len(versions) > 1 else []
+    parts += [role] if facets else [theme.describe_cell(curve.representation, curve.role)]
+    line = DepthLine.of_cell(
+        *(curve.layers, curve.values, curve.representation, curve.role, mode),
+        name=", ".join(parts),
+    )
+    if len(versions) == 1:
+        return line
+    return replace(line, color=theme.version_color(versions.index(curve.version), mode))
 
 
 def _first_with(curves: Sequence[DepthCurve], curve: DepthCurve) -> Representation:

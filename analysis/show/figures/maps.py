@@ -12,11 +12,16 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
+from analysis.show.figures.depth import DepthLine, draw_over_depth
+from analysis.show.figures.grid import draw_grid, panel_title, patch_axes
 from analysis.show.figures.theme import Mode
 
 SLIDER_BELOW = 64
 """Pixels from the maps to the slider: room for the colour bar. The buttons are above the slider, so
 that they never meet it, however narrow the page."""
+
+_GAP = 0.04
+"""Between two maps, of the width of all."""
 
 STEP_MS = 500
 """How long each layer is shown while it plays."""
@@ -72,75 +77,50 @@ def build_map_animation(
             layer they span that layer's values in all panels.
         mode: Light or dark.
     """
-    rows, columns = grid
     start = int(np.flatnonzero(layers == first)[0]) if first in layers else len(layers) - 1
     names = [str(int(layer)) for layer in layers]
-    figure = go.Figure(
-        data=_traces(panels, start, grid, value_label, signed),
-        frames=[
-            go.Frame(
-                name=name,
-                data=_traces(panels, place, grid, value_label, signed),
-                traces=list(range(len(panels))),
-            )
-            for place, name in enumerate(names)
-        ],
-    )
-    figure = theme.apply_theme(figure, mode)
-    gap, width = 0.04, 1 / len(panels)
+    layout: dict[str, Any] = {
+        "hovermode": "closest",
+        "sliders": [_slider(names, start, mode)],
+        "updatemenus": [_buttons(mode)],
+        "annotations": [],
+        "images": [],
+    }
     for place, panel in enumerate(panels):
-        end = "" if place == 0 else str(place + 1)
-        left = place * width + (gap / 2 if place else 0)
-        right = (place + 1) * width - (gap / 2 if place < len(panels) - 1 else 0)
-        figure.update_layout(
-            {
-                f"xaxis{end}": {
-                    "domain": [left, right],
-                    "anchor": f"y{end}",
-                    "range": [-0.5, columns - 0.5],
-                    "visible": False,
-                    "constrain": "domain",
-                },
-                f"yaxis{end}": {
-                    "anchor": f"x{end}",
-                    "scaleanchor": f"x{end}",
-                    "range": [rows - 0.5, -0.5],
-                    "visible": False,
-                    "constrain": "domain",
-                    "constraintoward": "top",  # below its title
-                },
-            }
-        )
-        figure.add_annotation(
-            text=panel.title,
-            showarrow=False,
-            xref="paper",
-            yref="paper",
-            x=(left + right) / 2,
-            xanchor="center",
-            y=1.0,
-            yanchor="bottom",
-        )
+        domain = _domain(place, len(panels))
+        for name, axis in patch_axes(place, grid, domain).items():
+            layout[name] = axis | {"visible": False}
+        layout["annotations"].append(panel_title(theme.escape(panel.title), domain))
         if panel.values is not None:
-            figure.add_layout_image(
-                source=_data_uri(photograph, "jpeg"),
-                xref=f"x{end}",
-                yref=f"y{end}",
-                x=-0.5,
-                y=-0.5,
-                sizex=columns,
-                sizey=rows,
-                sizing="stretch",
-                layer="below",
-            )
-    figure.update_layout(
-        hovermode="closest",
-        uirevision=None,
-        margin={"l": 8, "r": 8, "t": 40, "b": 8},
-        sliders=[_slider(names, start, mode)],
-        updatemenus=[_buttons(mode)],
-    )
+            layout["images"].append(_lay_below(photograph, place, grid))
+    figure = theme.make_figure(_traces(panels, start, value_label, signed), layout, mode)
+    numbers = list(range(len(panels)))
+    figure.frames = [
+        {"name": name, "data": _traces(panels, place, value_label, signed), "traces": numbers}
+        for place, name in enumerate(names)
+    ]
     return figure
+
+
+def _domain(place: int, panels: int) -> tuple[float, float]:
+    """Return the left and right end of a panel; half a gap at each inner side."""
+    left = place / panels + (_GAP / 2 if place else 0)
+    return left, (place + 1) / panels - (_GAP / 2 if place < panels - 1 else 0)
+
+
+def _lay_below(photograph: bytes, place: int, grid: tuple[int, int]) -> dict[str, Any]:
+    end = axes.suffix(place)
+    return {
+        "source": _data_uri(photograph, "jpeg"),
+        "xref": f"x{end}",
+        "yref": f"y{end}",
+        "x": -0.5,
+        "y": -0.5,
+        "sizex": grid[1],
+        "sizey": grid[0],
+        "sizing": "stretch",
+        "layer": "below",
+    }
 
 
 def build_prefix_curves(
@@ -160,67 +140,60 @@ def build_prefix_curves(
         value_label: What is drawn, with unit.
         mode: Light or dark.
     """
-    figure = go.Figure()
+    lines = []
     for place, (name, curves) in enumerate(zip(names, values, strict=True)):
         for token in range(curves.shape[1]):
-            label = "CLS" if token == 0 else f"storage {token - 1}"
-            figure.add_trace(
-                go.Scatter(
-                    x=layers.astype(np.int32),
-                    y=theme.as_float32(curves[:, token]),
-                    mode="lines+markers" if len(layers) == 1 else "lines",
-                    name=label if len(names) == 1 else f"{label}, {name}",
-                    line={
-                        "color": theme.palette(mode)[token % 10],
-                        "dash": "dot" if place else "solid",
-                    },
-                    hovertemplate=f"{label}, {name}<br>layer %{{x:d}}: %{{y:.4g}}<extra></extra>",
+            label = theme.role_label("cls" if token == 0 else f"storage_{token - 1}")
+            lines.append(
+                DepthLine(
+                    *(layers, curves[:, token]),
+                    label if len(names) == 1 else f"{label}, {name}",
+                    color=theme.version_color(token, mode),
+                    dash="dot" if place else "solid",
+                    hover=f"{label}, {theme.escape(name)}<br>layer %{{x:d}}: %{{y:.4g}}"
+                    "<extra></extra>",
                 )
             )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers))
-    figure.update_yaxes(title={"text": value_label})
-    figure.update_layout(hovermode="closest", uirevision="prefix")
-    return figure
+    return draw_over_depth(
+        lines,
+        height={"title": {"text": value_label}},
+        revision="prefix",
+        layout=axes.BY_POINT,
+        mode=mode,
+    )
 
 
 def _traces(
-    panels: Sequence[MapPanel], place: int, grid: tuple[int, int], label: str, signed: bool
-) -> list[go.Heatmap | go.Image]:
+    panels: Sequence[MapPanel], place: int, label: str, signed: bool
+) -> list[dict[str, Any]]:
     drawn = [panel.values[place] for panel in panels if panel.values is not None]
     low, high = _limits(drawn, signed)
-    traces: list[go.Heatmap | go.Image] = []
+    bar = {
+        "title": {"text": label, "side": "top"},
+        "orientation": "h",
+        "thickness": 12,
+        "outlinewidth": 0,
+        "len": 0.6,
+        "x": 0.5,
+        "y": 0,
+        "yanchor": "top",
+        "ypad": 6,
+    }
+    traces: list[dict[str, Any]] = []
     for number, panel in enumerate(panels):
-        end = "" if number == 0 else str(number + 1)
-        refs = {"xaxis": f"x{end}", "yaxis": f"y{end}"}
+        end = axes.suffix(number)
+        refs: dict[str, Any] = {"xaxis": f"x{end}", "yaxis": f"y{end}"}
         if panel.values is None:
-            uri = _data_uri(panel.pictures[place], "png")
-            traces.append(go.Image(source=uri, hoverinfo="skip", **refs))
+            picture = _data_uri(panel.pictures[place], "png")
+            traces.append({"type": "image", "source": picture, "hoverinfo": "skip", **refs})
             continue
-        traces.append(
-            go.Heatmap(
-                z=theme.as_float32(panel.values[place]),
-                x=np.arange(grid[1], dtype=np.int32),
-                y=np.arange(grid[0], dtype=np.int32),
-                zmin=low,
-                zmax=high,
-                colorscale=[list(stop) for stop in (_SIGNED if signed else _UNSIGNED)],
-                showscale=number == len(panels) - 1,
-                colorbar={
-                    "title": {"text": label, "side": "top"},
-                    "orientation": "h",
-                    "thickness": 12,
-                    "outlinewidth": 0,
-                    "len": 0.6,
-                    "x": 0.5,
-                    "y": 0,
-                    "yanchor": "top",
-                    "ypad": 6,
-                },
-                hovertemplate="row %{y:d}, column %{x:d}: %{z:.4g}<extra></extra>",
-                **refs,
-            )
-        )
+        colors: dict[str, Any] = {
+            "zmin": low,
+            "zmax": high,
+            "colorscale": _SIGNED if signed else _UNSIGNED,
+        }
+        bars = {"showscale": number == len(panels) - 1, "colorbar": bar}
+        traces.append(draw_grid(panel.values[place], "light", **colors, **bars, **refs))
     return traces
 
 

@@ -11,8 +11,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
+from analysis.show.figures.cloud import draw_channels
+from analysis.show.figures.depth import draw_cells
 from analysis.show.figures.theme import Mode
-from analysis.show.figures.versions import build_depth_lines
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
 SMALLEST_RANGE = 0.01
@@ -95,23 +96,15 @@ def _draw_effect(effect: ChannelEffect, loud: bool, color: str) -> list[dict[str
     chosen = np.flatnonzero(drawn & (effect.flagged == loud))
     if not (len(chosen) or (tested and drawn.any())):
         return []
-    channels = np.arange(len(effect.value), dtype=np.int32)
-    facts = np.column_stack([channels, effect.value, effect.error]).astype(np.float32)
     quiet = "within the noise" if tested else "not tested"
-    return [
-        {
-            "type": "scatter",
-            "x": channels[chosen],
-            "y": theme.as_float32(effect.value[chosen]),
-            "customdata": facts[chosen],
-            "mode": "markers",
-            "name": f"{'beyond the noise' if loud else quiet} ({len(chosen)})",
-            "marker": {"color": color, "size": 7 if loud else 4},
-            "hovertemplate": "channel %{customdata[0]:d}: %{customdata[1]:.3g} ± "
-            "%{customdata[2]:.2g}<extra></extra>",
-            "showlegend": True,
-        }
-    ]
+    points = draw_channels(
+        *(np.arange(len(effect.value)), effect.value, [effect.value, effect.error]),
+        "%{customdata[1]:.3g} ± %{customdata[2]:.2g}",
+        name=f"{'beyond the noise' if loud else quiet} ({len(chosen)})",
+        marker={"color": color, "size": 7 if loud else 4},
+        chosen=chosen,
+    )
+    return [points | {"type": "scatter", "showlegend": True}]
 
 
 def _draw_ranges(trace: dict[str, Any], channels: int) -> dict[str, Any]:
@@ -174,17 +167,13 @@ def build_flagged_curves(
     """
     if not np.isfinite(share).any():
         return theme.empty_figure("Nothing was tested against noise.", mode)
-    return build_depth_lines(
+    title = axes.label_with_unit("channels beyond the noise", "% of all channels")
+    return draw_cells(
         layers,
         100 * share,
-        representations,
-        roles,
-        height={
-            "title": {
-                "text": axes.label_with_unit("channels beyond the noise", "% of all channels")
-            },
-            "rangemode": "tozero",
-        },
+        representations=representations,
+        roles=roles,
+        height={"title": {"text": title}, "rangemode": "tozero"},
         revision="flagged",
         mode=mode,
     )

@@ -7,29 +7,27 @@ first entry of `customdata` is the channel number in every trace that can be cli
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
+from analysis.show.figures.cloud import draw_channels
+from analysis.show.figures.depth import DepthLine, draw_cells, draw_over_depth
+from analysis.show.figures.grid import draw_magnitudes
 from analysis.show.figures.theme import Mode
-from analysis.vocabulary import Representation, TokenRole
 
 MAX_LABELS = 12
 MAX_LINES = 8
 FEW = 8
 """Up to so many outliers each number has a tick."""
-SPARSE = 512
-"""Up to so many channels points are drawn larger."""
 
 _CELL_TEMPLATE = (
     "channel %{customdata[0]:d}, layer %{customdata[1]:d}: %{customdata[2]:.4g}<extra></extra>"
 )
-_CHANNEL_TEMPLATE = (
-    "channel %{customdata[0]:d}<br>mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}"
-    "<br>max |x| %{customdata[3]:.4g}<extra></extra>"
-)
+_HOVER = "mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}"
 
 
 def build_channel_scatter(
@@ -58,23 +56,16 @@ def build_channel_scatter(
     """
     if not len(values):
         return theme.empty_figure("This payload has no channels.", mode)
-    channels = np.arange(len(values), dtype=np.int32)
-    heights = _lift(values, floor)
-    facts = np.column_stack([channels, statistics.T]).astype(np.float32)
-    accent, small = theme.accent_color(mode), 6 if len(values) <= SPARSE else 4
+    heights, accent = _lift(values, floor), theme.accent_color(mode)
     traces = [
-        {
-            "type": theme.point_type(len(values)),
-            "x": channels[mask],
-            "y": heights[mask],
-            "customdata": facts[mask],
-            "mode": "markers",
-            "name": f"{name} ({int(mask.sum())})",
-            "marker": style,
-            "hovertemplate": _CHANNEL_TEMPLATE,
-        }
-        for name, mask, style in (
-            ("other channels", ~outlier_mask, {"color": theme.muted_color(mode), "size": small}),
+        draw_channels(
+            *(np.arange(len(values)), heights, list(statistics), _HOVER),
+            name=f"{name} ({int(mask.sum())})",
+            marker=marker,
+            chosen=mask,
+        )
+        for name, mask, marker in (
+            ("other channels", ~outlier_mask, {"color": theme.muted_color(mode)}),
             ("outliers", outlier_mask, {"color": accent, "size": 8}),
         )
     ]
@@ -89,19 +80,13 @@ def build_channel_scatter(
         }
         for channel in top[outlier_mask[top]][:MAX_LABELS]
     ]
-    line = {
-        "type": "line",
-        "xref": "x domain",
-        "x0": 0,
-        "x1": 1,
-        "y0": level,
-        "y1": level,
-        "line": {"color": accent, "width": 1, "dash": "dash"},
-        "layer": "below",
-    }
+    shapes = []
+    if level is not None and np.isfinite(level) and level > 0:
+        line = {"color": accent, "width": 1, "dash": "dash"}
+        shapes.append(axes.level(level, line) | {"layer": "below"})
     layout = {
         "annotations": notes,
-        "shapes": [line] if level is not None and np.isfinite(level) and level > 0 else [],
+        "shapes": shapes,
         "xaxis": {"title": {"text": "channel"}, "tickformat": "d"},
         "yaxis": axes.log_axis(value_label, heights),
         "uirevision": f"channels-{value_label}",
@@ -130,7 +115,7 @@ def build_channel_map(
         return theme.empty_figure("No channel to draw: ask for at least one.", mode)
     facts = _cells(values, channels, layers).reshape(*values.shape, 3)
     hover = {"customdata": facts, "hovertemplate": _CELL_TEMPLATE}
-    cells = _draw_cells(values, layers, value_label, mode) | hover
+    cells = _draw_map(values, layers, value_label, mode) | hover
     return theme.make_figure([cells], _lay_out_map(channels, layers), mode)
 
 
@@ -167,7 +152,8 @@ def build_channel_marks(
         "hovertemplate": _CELL_TEMPLATE,
         "showlegend": False,
     }
-    cells = _draw_cells(values, layers, value_label, mode) | {"hoverinfo": "skip"}
+    cells = _draw_map(values, layers, value_label, mode) | {"hoverinfo": "skip"}
+    del cells["hovertemplate"]
     # the whole cell belongs to its mark
     layout = _lay_out_map(channels, layers) | {"hoverdistance": -1}
     return theme.make_figure([cells, marks], layout, mode)
@@ -196,30 +182,24 @@ def build_channel_lines(
         return theme.empty_figure("No channel to draw: ask for at least one.", mode)
     values, channels = values[:MAX_LINES], channels[:MAX_LINES]
     cells = _cells(values, channels, layers).reshape(*values.shape, 3)
-    figure = go.Figure()
-    for row, channel in enumerate(channels):
-        figure.add_trace(
-            go.Scatter(
-                x=layers.astype(np.int32),
-                y=theme.as_float32(np.where(values[row] > 0, values[row], np.nan)),
-                customdata=cells[row],
-                name=f"channel {channel}",
-                mode="lines+markers",
-                line={
-                    "color": theme.version_color(row, mode),
-                    "dash": "solid" if row < theme.VERSION_COLORS else "dot",
-                    "width": 2,
-                },
-                marker={"size": 5},
-                hovertemplate=_CELL_TEMPLATE,
-            )
+    lines = [
+        DepthLine(
+            *(layers, np.where(values[row] > 0, values[row], np.nan), f"channel {channel}"),
+            color=theme.version_color(row, mode),
+            dash="solid" if row < theme.VERSION_COLORS else "dot",
+            hover=_CELL_TEMPLATE,
+            keys={"customdata": cells[row], "mode": "lines+markers"},  # only marks can be clicked
         )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers))
-    figure.update_yaxes(axes.log_axis(value_label, values))
-    axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(hovermode="closest", uirevision=f"channel-lines-{value_label}")
-    return figure
+        for row, channel in enumerate(channels)
+    ]
+    return draw_over_depth(
+        lines,
+        height=axes.log_axis(value_label, values),
+        tapped=tapped,
+        revision=f"channel-lines-{value_label}",
+        layout=axes.BY_POINT,
+        mode=mode,
+    )
 
 
 def build_outlier_counts(
@@ -239,50 +219,30 @@ def build_outlier_counts(
         tapped: Layers to mark.
         mode: Light or dark.
     """
-    if not len(layers):
-        return theme.empty_figure("This payload has no layers.", mode)
-    figure = go.Figure()
-    for i, representation in enumerate(Representation):
-        for j, role in enumerate(TokenRole):
-            color = theme.representation_color(representation, mode)
-            figure.add_trace(
-                go.Scatter(
-                    x=layers.astype(np.int32),
-                    y=counts[:, i, j].astype(np.int32),
-                    name=f"{theme.REPRESENTATION_LABELS[representation]}, "
-                    f"{theme.ROLE_LABELS[role]}",
-                    mode="lines+markers",
-                    line={"color": color, "dash": theme.role_dash(role), "width": 2},
-                    marker={"symbol": theme.role_symbol(role), "size": 5, "color": color},
-                    hovertemplate="%{y:,d}",
-                )
-            )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers))
-    figure.update_yaxes(
-        title={"text": f"outliers among {channels:,} channels"},
-        rangemode="tozero",
-        tickformat=",d",
-        dtick=1 if counts.max() <= FEW else None,  # no halves of a channel
-    )
-    axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(**axes.BY_LAYER, uirevision="outlier-counts")
-    return figure
-
-
-def _draw_cells(
-    values: NDArray[np.floating], layers: NDArray[np.integer], value_label: str, mode: Mode
-) -> dict[str, object]:
-    logs = _log10(values)
-    return {
-        "type": "heatmap",
-        "x": layers.astype(np.int32),
-        "y": np.arange(len(values), dtype=np.int32),
-        "z": logs,
-        "colorscale": theme.magnitude_scale(mode),
-        "colorbar": axes.magnitude_bar(logs, value_label),
-        "hoverongaps": False,
+    height: dict[str, Any] = {
+        "title": {"text": f"outliers among {channels:,} channels"},
+        "rangemode": "tozero",
+        "tickformat": ",d",
     }
+    if len(counts) and counts.max() <= FEW:
+        height["dtick"] = 1  # no halves of a channel
+    return draw_cells(
+        layers,
+        counts,
+        height=height,
+        hover="%{y:,d}",
+        tapped=tapped,
+        revision="outlier-counts",
+        empty="This payload has no layers.",
+        mode=mode,
+    )
+
+
+def _draw_map(
+    values: NDArray[np.floating], layers: NDArray[np.integer], value_label: str, mode: Mode
+) -> dict[str, Any]:
+    rows = np.arange(len(values), dtype=np.int32)
+    return draw_magnitudes(values, mode, x=layers.astype(np.int32), y=rows, label=value_label)
 
 
 def _lay_out_map(channels: NDArray[np.integer], layers: NDArray[np.integer]) -> dict[str, object]:
@@ -313,11 +273,6 @@ def _cells(
     return np.column_stack(
         [channels[rows.ravel()], layers[columns.ravel()], values.ravel()]
     ).astype(np.float32)
-
-
-def _log10(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    positive = np.where(values > 0, values, np.nan).astype(np.float64)
-    return np.log10(positive).astype(np.float32)
 
 
 def _lift(values: NDArray[np.floating], floor: float | None) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
+from analysis.show.figures.depth import draw_over_depth
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import Representation
 
@@ -31,21 +32,20 @@ def build_lora_proof(
     """
     if not len(changes):
         return theme.empty_figure("The effect of an adapter was not measured here.", mode)
-    figure = go.Figure(
-        go.Bar(
-            x=layers.astype(np.int32),
-            y=theme.as_float32(changes * 100.0),
-            marker={"color": theme.representation_color(Representation.PRE, mode)},
-            hovertemplate="layer %{x:d}: %{y:.3g} %<extra></extra>",
-            showlegend=False,
-        )
+    bars = {
+        "type": "bar",
+        "x": layers.astype(np.int32),
+        "y": theme.as_float32(changes * 100.0),
+        "marker": {"color": theme.representation_color(Representation.PRE, mode)},
+        "hovertemplate": "layer %{x:d}: %{y:.3g} %<extra></extra>",
+        "showlegend": False,
+    }
+    return draw_over_depth(
+        [],
+        below=[bars],
+        height={"title": {"text": "change of the block output (%)"}, "rangemode": "tozero"},
+        tapped=tapped,
+        revision="lora-proof",
+        layout=axes.BY_POINT,
+        mode=mode,
     )
-    figure = theme.apply_theme(figure, mode)
-    figure.update_xaxes(axes.layer_axis(layers))
-    figure.update_yaxes(
-        title={"text": "change of the block output (%)"},
-        rangemode="tozero",
-    )
-    axes.mark_layers(figure, tapped, mode)
-    figure.update_layout(hovermode="closest", uirevision="lora-proof")
-    return figure

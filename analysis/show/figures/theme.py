@@ -135,6 +135,17 @@ def role_label(role: str) -> str:
     )
 
 
+def describe_cell(representation: Representation, role: str) -> str:
+    """Return what the tokens of a role in a representation are called."""
+    return f"{REPRESENTATION_LABELS[representation]}, {role_label(role)}"
+
+
+def cell_line(representation: Representation, role: str, mode: Mode) -> dict[str, Any]:
+    """Return the line of a representation (its colour) and a token role (its dash)."""
+    color = representation_color(representation, mode)
+    return {"color": color, "dash": role_dash(role), "width": 2}
+
+
 def role_dash(role: str) -> str:
     """Return the line style that this token role has in every figure; storage tokens share four."""
     if role in _ROLE_DASHES:
@@ -196,11 +207,19 @@ def make_figure(
     figure checked instead.
 
     Args:
-        traces: Each as plain keys, its `type` included.
+        traces: Each as plain keys, its `type` included; the names are escaped here.
         layout: As plain keys; what it says goes before the look.
         mode: Light or dark.
     """
-    return go.Figure(list(traces), {**_look(mode), **layout}, _validate=False)
+    named = [
+        {**trace, "name": escape(trace["name"])} if "name" in trace else trace for trace in traces
+    ]
+    return go.Figure(named, {**_look(mode), **layout}, _validate=False)
+
+
+def escape(text: str) -> str:
+    """Return text that plotly shows as it is: names from payloads are not markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def point_type(count: int) -> str:
@@ -211,13 +230,6 @@ def point_type(count: int) -> str:
     each point.
     """
     return "scattergl" if count > MAX_SVG_POINTS else "scatter"
-
-
-def apply_theme(figure: go.Figure, mode: Mode) -> go.Figure:
-    """Give a finished figure the look of a mode, in place, and return it."""
-    for key, value in _look(mode).items():  # by key: `update_layout` takes twice as long
-        figure.layout[key] = value
-    return figure
 
 
 @cache
@@ -275,7 +287,7 @@ def empty_figure(message: str, mode: Mode) -> go.Figure:
     return make_figure([], {"annotations": [note], "xaxis": unseen, "yaxis": unseen}, mode)
 
 
-def as_float32(values: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
+def as_float32(values: NDArray[np.number] | Sequence[float]) -> NDArray[np.float32]:
     """Return numbers in the type that plotly sends in half the bytes; beyond its range, inf."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, dtype=np.float32)

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
+from analysis.show.figures.depth import DepthLine, draw_over_depth
 from analysis.show.figures.theme import Mode
 
 
@@ -35,7 +36,7 @@ def build_channel_timeline(
     traces = [
         {
             "type": "scatter",
-            "x": np.array(names),
+            "x": np.array([theme.escape(name) for name in names]),
             "y": theme.as_float32(np.where(values[:, index] > 0, values[:, index], np.nan)),
             "customdata": np.full((len(names), 1), channel, dtype=np.int32),
             "mode": "lines+markers",
@@ -72,25 +73,16 @@ def build_drift_timeline(
     """
     if not len(layers) or len(names) < 2:
         return theme.empty_figure("There is no later version to compare with the first.", mode)
-    traces = [
-        {
-            "type": "scatter",
-            "x": layers.astype(np.int32),
-            "y": theme.as_float32(drift[index]),
-            "mode": "lines+markers",
-            "name": name,
-            "line": {"color": theme.version_color(index, mode), "width": 2},
-            "marker": {"size": 5},
-            "hovertemplate": "%{y:.4g}",
-        }
+    lines = [
+        DepthLine(layers, drift[index], name, theme.version_color(index, mode))
         for index, name in enumerate(names[1:], start=1)
     ]
-    title = axes.label_with_unit(f"drift from {names[0]}", "standard deviations, rms over channels")
-    layout = {
-        "xaxis": axes.layer_axis(layers),
-        "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
-        "hovermode": "x unified",
-        "uirevision": "drift-timeline",
-        "showlegend": True,
-    }
-    return theme.make_figure(traces, layout, mode)
+    title = f"drift from {theme.escape(names[0])}"
+    title = axes.label_with_unit(title, "standard deviations, rms over channels")
+    return draw_over_depth(
+        lines,
+        height={"title": {"text": title}, "rangemode": "tozero"},
+        revision="drift-timeline",
+        layout={"showlegend": True},
+        mode=mode,
+    )

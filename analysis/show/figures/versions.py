@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.show.figures import axes, theme
+from analysis.show.figures.cloud import draw_channels, draw_diagonal
+from analysis.show.figures.depth import draw_cells
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
@@ -41,11 +43,11 @@ def build_drift_curves(
         mode: Light or dark.
     """
     title = axes.label_with_unit("drift", "standard deviations, rms over channels")
-    return build_depth_lines(
+    return draw_cells(
         layers,
         drift,
-        representations,
-        roles,
+        representations=representations,
+        roles=roles,
         noise=noise,
         filled=beyond,
         height=axes.log_axis(title) if log else {"title": {"text": title}, "rangemode": "tozero"},
@@ -78,11 +80,11 @@ def build_jaccard_curves(
         mode: Light or dark.
     """
     title = axes.label_with_unit(f"overlap of the top {k} channels", f"{measure}, 0 to 1")
-    return build_depth_lines(
+    return draw_cells(
         layers,
         jaccard,
-        representations,
-        roles,
+        representations=representations,
+        roles=roles,
         noise=by_chance,
         noise_name="without a change",
         height={"title": {"text": title}, "range": [-0.03, 1.03]},
@@ -118,19 +120,7 @@ def build_channel_comparison(
         return theme.empty_figure("There is no channel above 0 to compare.", mode)
     floor, ceiling = float(positive.min()) / 2, float(positive.max()) * 1.5
     channels = np.arange(len(values_a), dtype=np.int32)
-    facts = np.column_stack([channels, values_a, values_b]).astype(np.float32)
     x, y = (theme.as_float32(np.maximum(values, floor)) for values in (values_a, values_b))
-    traces: list[dict[str, object]] = [
-        {
-            "type": "scatter",
-            "x": theme.as_float32([floor, ceiling]),
-            "y": theme.as_float32([floor, ceiling]),
-            "mode": "lines",
-            "name": "no change",
-            "line": {"color": theme.muted_color(mode), "width": 1, "dash": "dash"},
-            "hoverinfo": "skip",
-        }
-    ]
     marked = (
         {key: np.asarray(status[key], np.int64) for key in _STATUS_LABELS if key in status}
         if status
@@ -143,24 +133,20 @@ def build_channel_comparison(
         (_STATUS_LABELS[key], chosen, colors[key], _STATUS_SYMBOLS[key], 9)
         for key, chosen in marked.items()
     ]
+    traces = [draw_diagonal(floor, ceiling, "no change", mode)]
     traces += [
-        {
-            "type": theme.point_type(len(channels)),
-            "x": x[chosen],
-            "y": y[chosen],
-            "customdata": facts[chosen],
-            "mode": "markers",
-            "name": f"{name} ({len(chosen)})",
-            "marker": {"color": color, "symbol": symbol, "size": size},
-            "hovertemplate": "channel %{customdata[0]:d}<br>%{customdata[1]:.4g} to "
-            "%{customdata[2]:.4g}<extra></extra>",
-        }
+        draw_channels(
+            *(x, y, [values_a, values_b], "%{customdata[1]:.4g} to %{customdata[2]:.4g}"),
+            name=f"{name} ({len(chosen)})",
+            marker={"color": color, "symbol": symbol, "size": size},
+            chosen=chosen,
+        )
         for name, chosen, color, symbol, size in groups
     ]
     bounds = {"range": [float(np.log10(floor)), float(np.log10(ceiling))]}
     layout = {
-        "xaxis": axes.log_axis(f"{names[0]}: {value_label}", x, y) | bounds,
-        "yaxis": axes.log_axis(f"{names[1]}: {value_label}", x, y) | bounds,
+        "xaxis": axes.log_axis(f"{theme.escape(names[0])}: {value_label}", x, y) | bounds,
+        "yaxis": axes.log_axis(f"{theme.escape(names[1])}: {value_label}", x, y) | bounds,
         "uirevision": f"a-against-b-{value_label}",
     }
     return theme.make_figure(traces, layout, mode)
@@ -220,87 +206,6 @@ def build_top_changes(
             "range": [len(frame) - 0.5, -0.5],
         },
         "uirevision": f"top-changes-{value_label}",
-    }
-    return theme.make_figure(traces, layout, mode)
-
-
-def build_depth_lines(
-    layers: NDArray[np.integer],
-    values: NDArray[np.floating],
-    representations: Sequence[Representation],
-    roles: Sequence[TokenRole],
-    *,
-    height: dict[str, object],
-    revision: str,
-    mode: Mode,
-    noise: NDArray[np.floating] | None = None,
-    noise_name: str = "noise",
-    filled: NDArray[np.bool_] | None = None,
-) -> go.Figure:
-    """Draw a line over depth for each representation and role, with its noise as a thin one.
-
-    Args:
-        layers: ``[layers]``.
-        values: ``[layers, 3, 2]``.
-        representations: Which to draw.
-        roles: Which to draw.
-        height: Settings of the y axis.
-        revision: Zoom survives while this stays the same.
-        mode: Light or dark.
-        noise: ``[layers, 3, 2]``: drawn where it is known.
-        noise_name: What the thin lines are.
-        filled: ``[layers, 3, 2]``: which marks are filled; all where None.
-    """
-    if not len(layers) or not representations or not roles:
-        return theme.empty_figure("The two versions share no layer that is selected.", mode)
-    traces: list[dict[str, object]] = []
-    for representation in representations:
-        for role in roles:
-            cell = (
-                slice(None),
-                representation.position,
-                role.position,
-            )
-            color = theme.representation_color(representation, mode)
-            name = f"{theme.REPRESENTATION_LABELS[representation]}, {theme.ROLE_LABELS[role]}"
-            line = {"color": color, "dash": theme.role_dash(role), "width": 2}
-            symbol: object = theme.role_symbol(role)
-            if filled is not None:
-                symbol = np.where(filled[cell], symbol, f"{symbol}-open")
-            traces.append(
-                {
-                    "type": "scatter",
-                    "x": layers.astype(np.int32),
-                    "y": theme.as_float32(values[cell]),
-                    "name": name,
-                    "legendgroup": name,
-                    "mode": "lines+markers",
-                    "line": line,
-                    "marker": {"symbol": symbol, "size": 6, "color": color},
-                    "hovertemplate": "%{y:.4g}",
-                }
-            )
-            if noise is not None and np.isfinite(noise[cell]).any():
-                traces.append(
-                    {
-                        "type": "scatter",
-                        "x": layers.astype(np.int32),
-                        "y": theme.as_float32(noise[cell]),
-                        "name": f"{name}: {noise_name}",
-                        "legendgroup": name,
-                        "showlegend": False,
-                        "mode": "lines+markers" if len(layers) == 1 else "lines",
-                        "line": {**line, "width": 1},
-                        "marker": {"symbol": "line-ew-open", "size": 12, "color": color},
-                        "opacity": 0.5,
-                        "hovertemplate": "%{y:.4g}",
-                    }
-                )
-    layout = {
-        "xaxis": axes.layer_axis(layers),
-        "yaxis": height,
-        "hovermode": "x unified",
-        "uirevision": revision,
     }
     return theme.make_figure(traces, layout, mode)
 

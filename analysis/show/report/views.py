@@ -20,7 +20,7 @@ from analysis.read.depth.advice import advise_layers
 from analysis.read.frames import channel_frame
 from analysis.read.outliers import count_outliers
 from analysis.read.scores import Score
-from analysis.show.figures import axes
+from analysis.show.figures import axes, histograms
 from analysis.show.figures import channels as channel_figures
 from analysis.show.figures import timeline as timeline_figures
 from analysis.show.figures.footprints import COLUMNS, build_footprint_multiples
@@ -69,7 +69,7 @@ def draw_layer(table: StatsTable, layer: int) -> list[str]:
     frame = channel_frame(table, layer, *_SHOWN)
     cell = frame[["mean", "std", "max_abs"]].to_numpy(dtype=np.float64).T
     unit = describe_unit(_SHOWN[0])
-    spread = channel_figures.build_value_histogram(
+    spread = histograms.build_value_histogram(
         cell[Statistic.MAX_ABS.position],
         channel=None,
         value_label=axes.label_with_unit("max |x|", unit),

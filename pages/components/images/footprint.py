@@ -20,7 +20,7 @@ from analysis.read.places.footprint import (
     summarise_footprints,
 )
 from analysis.show.figures.footprints import COLUMNS, build_footprint_map, build_footprint_multiples
-from analysis.show.figures.theme import describe_unit
+from analysis.show.figures.theme import describe_unit, role_label
 from analysis.vocabulary import Representation, TokenRole
 from pages.components.images import peaks as peak_view
 from pages.components.shared import controls, downloads, selection
@@ -48,10 +48,10 @@ def show(version: Version, extras: ExtraTable) -> None:
         np.append(channel, top), cell.mean, cell.std, cell.max_abs, groups, tokens_per_image
     )
 
-    st.subheader(f"Layer {layer}: channel {channel}, {peak_view.describe_role(role)} tokens")
+    st.subheader(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
     _show_kind(frame.iloc[0], single)
     if single:
-        st.caption("CLS and storage tokens have no place in the picture: no map.")
+        st.caption("CLS and registers have no place in the picture: no map.")
     elif extras.has(Part.FOOTPRINT):
         channels, maps = _read_maps(extras, table.position(layer))
         _show_maps(channels, maps, channel, table.num_images)

@@ -23,6 +23,7 @@ from analysis.read.places.photographs import (
     load_photograph,
     outline_patch,
 )
+from analysis.show.figures.theme import role_label
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared import controls, downloads, selection
 from pages.components.shared.text import plain
@@ -72,7 +73,7 @@ def show(version: Version, extras: ExtraTable) -> None:
     z = (value - float(cell.mean[channel])) / std if std else float("nan")
     path = extras.image_paths[image] if 0 <= image < len(extras.image_paths) else ""
 
-    st.subheader(f"Layer {layer}: channel {channel}, {describe_role(role)} tokens")
+    st.subheader(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
     with st.container(horizontal=True):
         st.metric("Value at the peak", f"{value:+.4g}", border=True, help="Of the block output.")
         st.metric(
@@ -112,16 +113,9 @@ def choose_role(extras: ExtraTable) -> str:
         "Tokens",
         [*map(str, TokenRole), *storage],
         default=TokenRole.PATCH.value,
-        format_func=describe_role,
-        help="Storage tokens (registers) take part in attention but stand for no patch.",
+        format_func=role_label,
+        help="Registers take part in attention but stand for no patch.",
     )
-
-
-def describe_role(role: str) -> str:
-    """Return the name of a role for people."""
-    if role == TokenRole.CLS:
-        return "CLS"
-    return role.replace("_", " ")
 
 
 def read_cell(table: StatsTable, extras: ExtraTable, layer: int, role: str) -> Cell:
@@ -191,7 +185,7 @@ def _show_picture(
         pixels = load_photograph(file, size, run.get("network_size"))
         if patch < 0:
             st.image(pixels, caption=path)
-            st.caption("CLS and storage tokens have no place in the picture.")
+            st.caption("CLS and registers have no place in the picture.")
             return
         whole, zoomed = outline_patch(pixels, patch), crop_patch(pixels, patch)
     except (ConfigError, ImageError) as error:

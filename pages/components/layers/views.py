@@ -13,6 +13,7 @@ from analysis.read.depth.extremes import find_beyond, find_extremes
 from analysis.read.depth.suppression import find_standings
 from analysis.read.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
 from analysis.read.frames import tabulate_suppression
+from analysis.show.figures import histograms
 from analysis.show.figures import layer_views as figures
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.theme import REPRESENTATION_LABELS, describe_unit, role_label
@@ -119,7 +120,7 @@ def show_norms(version: Version) -> None:
     found = {role: extras.norm_hist(representation, role) for role in extras.roles}
     by_role = {role: values for role, values in found.items() if values is not None}
     downloads.show_figure(
-        figures.build_norm_histogram(
+        histograms.build_norm_histogram(
             {role: values[at] for role, values in by_role.items()},
             NORM_EDGES,
             unit=unit,
@@ -254,5 +255,5 @@ def _choose_role(extras: ExtraTable) -> str:
         [str(role) for role in extras.roles],
         default=TokenRole.PATCH.value,
         format_func=role_label,
-        help="CLS, all patch tokens pooled, or one of the registers (storage tokens).",
+        help="CLS, all patch tokens pooled, or one of the registers.",
     )

@@ -128,7 +128,7 @@ def switch_storage(tables: Sequence[StatsTable]) -> bool:
         "storage",
         "Registers too",
         default=False,
-        help="The storage tokens (registers), each a token role of its own.",
+        help="The registers (storage tokens in the payload), each a token role of its own.",
     )
 
 

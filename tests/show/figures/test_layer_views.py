@@ -6,7 +6,6 @@ import pytest
 from analysis.show.figures import theme
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.layer_views import (
-    build_norm_histogram,
     build_norm_map,
     build_range_curves,
     build_suppression_curve,
@@ -46,18 +45,6 @@ def test_the_norm_map_shows_the_share_of_tokens_and_leaves_empty_bins_empty() ->
     np.testing.assert_allclose(cells.y, [3.162, 31.62, 316.2], rtol=1e-3)
     np.testing.assert_array_equal(named(figure, "99 % below").y, [3.0] * 3)
     assert title(layout(figure).yaxis) == "L2 norm of a token unit"
-    assert_lean(figure)
-
-
-def test_the_norm_histogram_has_a_line_for_each_role_with_its_tokens() -> None:
-    counts = {"patch": COUNTS[0], "storage_2": COUNTS[1]}
-    figure = build_norm_histogram(counts, EDGES, unit="unit")
-    assert names(figure) == ["patch (6 tokens)", "register 2 (10 tokens)"]
-    line = named(figure, "patch (6 tokens)")
-    np.testing.assert_array_equal(line.y[[0, 2]], [5, 1])
-    assert np.log10(line.y[1]) < layout(figure).yaxis.range[0]  # an empty bin is out of sight
-    np.testing.assert_allclose(line.customdata[2], [100, 1000, 1])
-    assert layout(figure).yaxis.type == layout(figure).xaxis.type == "log"
     assert_lean(figure)
 
 
@@ -119,7 +106,6 @@ def test_nothing_to_draw_is_said(mode: theme.Mode) -> None:
     for figure, words in (
         (build_top_curves(LAYERS[:0], np.zeros((0, 4)), mode=mode), "no layers"),
         (build_norm_map(LAYERS, none, EDGES, np.zeros((3, 3)), unit="", mode=mode), "No token"),
-        (build_norm_histogram({"cls": none[0]}, EDGES, unit="", mode=mode), "No token"),
         (build_suppression_scatter(np.zeros(2), np.zeros(2), mode=mode), "Every channel is 0"),
         (build_suppression_curve(LAYERS, np.full((3, 2), np.nan), mode=mode), "has an outlier"),
     ):

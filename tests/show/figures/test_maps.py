@@ -84,6 +84,6 @@ def test_tokens_without_a_place_are_a_line_each_dotted_for_the_second_network() 
     figure: Any = build_prefix_curves([values, -values], ["a", "b"], LAYERS, value_label="x")
     assert len(figure.data) == 10
     np.testing.assert_allclose(figure.data[3].y, values[:, 3])
-    assert figure.data[3].name == "storage 2, a"
+    assert figure.data[3].name == "register 2, a"
     assert figure.data[3].line.color == figure.data[8].line.color
     assert {trace.line.dash for trace in figure.data[5:]} == {"dot"}

@@ -89,7 +89,6 @@ NOT_OVER_DEPTH = {
     "build_channel_effects",
     "build_channel_scatter",
     "build_channel_timeline",
-    "build_depth_lines",  # what the curves of the comparison are made of
     "build_footprint_map",
     "build_footprint_multiples",
     "build_map_animation",

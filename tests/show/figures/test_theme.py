@@ -5,7 +5,6 @@ import re
 import tomllib
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from numpy.typing import NDArray
 
@@ -132,14 +131,14 @@ def test_magnitudes_move_away_from_the_page_evenly(mode: Mode) -> None:
 
 
 def test_a_figure_takes_its_own_template_and_lets_the_page_through() -> None:
-    figure = theme.apply_theme(go.Figure(), "dark")
+    figure = theme.make_figure([], {}, "dark")
     assert layout(figure).paper_bgcolor == "rgba(0,0,0,0)"
     assert layout(figure).colorway == theme.DARK_COLORS
     assert re.fullmatch(r"#[0-9a-f]{6}", layout(figure).font.color)
 
 
 def test_an_exported_figure_brings_its_page_and_the_original_stays() -> None:
-    figure = theme.apply_theme(go.Figure(), "dark")
+    figure = theme.make_figure([], {}, "dark")
     export = theme.prepare_export(figure, "dark")
     assert layout(export).paper_bgcolor == layout(export).plot_bgcolor == PAGE["dark"]
     assert layout(figure).paper_bgcolor == "rgba(0,0,0,0)"
