@@ -84,7 +84,7 @@ def mismatch(kind: str, value: Any, channels: int) -> bool:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The payload of a real run."""
     project = make_project(tmp_path_factory.mktemp("run") / "project", images=3)
-    flags = ["--project-dir", str(project), "--device", "cpu", "--quiet", "--sample-tokens", "2"]
+    flags = ["--project-dir", str(project), "--device", "cpu", "--quiet"]
     assert main(flags) == 0
     return next(project.rglob("feature_stats/*.pt"))
 

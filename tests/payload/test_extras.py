@@ -267,3 +267,13 @@ def test_footprints_without_a_grid_are_refused(payload: dict[str, Any]) -> None:
     del broken["extras"]["images"]["grid"]
     with pytest.raises(PayloadError, match=r"extras\.images\.grid: expected rows and columns"):
         make_extra_table(broken)
+
+
+def test_samples_of_an_earlier_version_are_passed_over(payload: dict[str, Any]) -> None:
+    old = copy.deepcopy(payload)
+    old["extras"]["samples"] = {
+        "index": torch.zeros(2, 2, dtype=torch.int32),
+        "tokens": torch.zeros(1, 2, 8, dtype=torch.float16),
+    }
+    table, plain = make_extra_table(old), make_extra_table(payload)
+    assert table.parts.keys() == plain.parts.keys()

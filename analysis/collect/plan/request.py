@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.backbone.variants import get_variant
 from analysis.collect.plan.find_weights import (
     HeadChoice,
     WeightsChoice,
@@ -25,12 +24,6 @@ from analysis.collect.plan.image_list import ImageList, list_images
 from analysis.collect.plan.normalization_check import check_normalization
 from analysis.collect.plan.settings import PRECISIONS, SPLITS, Settings, load_settings
 from analysis.errors import ConfigError
-
-MOST_SAMPLES = 10_000
-"""Tokens that may be kept whole."""
-
-MOST_SAMPLE_BYTES = 300 * 2**20
-"""Of them, as float16 at every layer: with all else it stays below what a payload may unpack to."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,6 @@ class ExtractionRequest:
     head_index: int | None = None
     strict: bool = False
     extras: bool = True
-    sample_tokens: int | None = None
     compile: str | None = None
     checkpoint_every: float | None = None
     resume: bool = False
@@ -133,7 +125,6 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
         )
     settings = load_settings(project_dir, request.config)
     filled = _check_values(_fill_defaults(request, settings.analysis))
-    _check_samples(filled.sample_tokens or 0, settings.backbone_name)
     weights = find_backbone_weights(settings, filled.dino_weights_pt)
     heads = find_heads(settings, filled.head_weights)
     head_index = filled.head_index or 0
@@ -186,27 +177,12 @@ def _check_values(request: ExtractionRequest) -> ExtractionRequest:
         ("head_index", 0),
         ("num_workers", 0),
         ("batch_size", 1),
-        ("sample_tokens", 0),
     ):
         value = getattr(request, name)
         if value is not None and (not isinstance(value, int) or value < least):
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag} {value}: must be a whole number, {least} or more.")
-    if request.sample_tokens and not request.extras:
-        raise ConfigError("--sample-tokens writes into the extras, which --no-extras leaves out.")
-    if (request.sample_tokens or 0) > MOST_SAMPLES:
-        raise ConfigError(f"--sample-tokens {request.sample_tokens}: at most {MOST_SAMPLES}.")
     return request
-
-
-def _check_samples(count: int, backbone: str) -> None:
-    variant = get_variant(backbone)
-    most = MOST_SAMPLE_BYTES // (2 * variant.depth * variant.embed_dim)
-    if count > most:
-        raise ConfigError(
-            f"--sample-tokens {count}: of {backbone} at most {most}, so that the payload can be "
-            "opened again."
-        )
 
 
 def _file_state(path: Path | None) -> list[Any] | None:

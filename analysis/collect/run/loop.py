@@ -10,7 +10,6 @@ rank measures its own batches and the first one merges them.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -28,7 +27,6 @@ from analysis.collect.run.ranks import Ranks
 from analysis.collect.run.record import Tally, build_payload, merge_tallies
 from analysis.collect.run.resume import Checkpoint
 from analysis.collect.statistics.collector import StatisticsCollector
-from analysis.collect.statistics.samples import spread_samples
 from analysis.errors import ConfigError, ImageError
 from analysis.payload.file import save_payload
 from analysis.vocabulary import SCHEMA_VERSION
@@ -203,9 +201,6 @@ class _Extraction:
     def _new_collector(self) -> StatisticsCollector:
         backbone = self.network.backbone
         grid = backbone.patch_grid(*reversed(self.data.network_size))
-        sampled = spread_samples(
-            self.plan.request.sample_tokens or 0, len(self.plan.images.entries), math.prod(grid)
-        )
         return StatisticsCollector(
             backbone.depth,
             backbone.embed_dim,
@@ -214,7 +209,6 @@ class _Extraction:
             extras=self.plan.request.extras,
             watched=self.watched,
             grid=grid,
-            sampled=sampled,
         )
 
     def _identify(self) -> dict[str, Any]:
@@ -231,5 +225,4 @@ class _Extraction:
             "precision": self.network.precision,
             "batch_size": self.data.batch_size,
             "extras": self.plan.request.extras,
-            "sample_tokens": self.plan.request.sample_tokens or 0,
         }

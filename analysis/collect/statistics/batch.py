@@ -133,17 +133,6 @@ class Batch:
         self.observed.add(layer)
         return layer % slots
 
-    def keep_samples(self, layer: int, tokens: Tensor) -> None:
-        """Keep the sampled tokens of a layer's output ``(images, tokens, channels)``."""
-        state = self.state
-        if not len(state.sampled):
-            return
-        image, patch = state.sampled.unbind(1)
-        here = (self.indices.unsqueeze(1) == image) & self.valid.unsqueeze(1)
-        state.sample_seen.copy_(here.any(0))
-        picked = tokens[here.byte().argmax(0), state.low.shape[2] - 1 + patch]
-        state.sample_tokens[layer % len(state.low)] = picked.half()
-
     def settle(self) -> None:
         """Complete `state` from what the layers left behind."""
         state = self.state

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from analysis.collect.statistics.batch import Batch
 from analysis.collect.statistics.rows import RowMoments
-from analysis.collect.statistics.state import CHOICES, CollectorState
+from analysis.collect.statistics.state import CollectorState
 from analysis.collect.statistics.summary import CollectedStatistics, NormParameters, summarize
 from analysis.collect.statistics.torch_engine import TorchEngine
 from analysis.errors import StatisticsError
@@ -63,8 +63,6 @@ class StatisticsCollector:
         watched: int64 ``(depth, n)``, channels of each block output whose mean magnitude is kept
             for every patch of the grid (with extras); None for none.
         grid: Rows and columns of the patch grid; needed with ``watched``.
-        sampled: int64 ``(n, 2)``, image index and patch index of tokens that are kept whole; None
-            for none.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class StatisticsCollector:
         engine: Literal["auto", "torch", "triton"] = "auto",
         watched: Tensor | None = None,
         grid: tuple[int, int] = (0, 0),
-        sampled: Tensor | None = None,
     ) -> None:
         self.depth, self.channels, self.n_storage = depth, channels, n_storage
         self.extras, self.grid = extras, grid
@@ -92,7 +89,6 @@ class StatisticsCollector:
                 extras=extras,
                 watched=watched,
                 patches=grid[0] * grid[1],
-                sampled=sampled,
             )
 
         self._state = new_state()
@@ -180,7 +176,6 @@ class StatisticsCollector:
         if layer >= 0 or self.extras:
             with self._aside():
                 self._engine.measure(tokens.detach(), layer, rows)
-                self._batch.keep_samples(layer, tokens.detach())
             self._limit_lag(tokens, *(rows or ()))
 
     @torch.no_grad()
@@ -216,13 +211,8 @@ class StatisticsCollector:
             raise StatisticsError(
                 f"cannot merge statistics of {other._identity()} into {self._identity()}"
             )
-        for choice, what in (
-            ("watched", "watched other channels"),
-            ("sampled", "sampled other tokens"),
-        ):
-            ours, theirs = (getattr(state, choice).cpu() for state in (self._state, other._state))
-            if not torch.equal(ours, theirs):
-                raise StatisticsError(f"cannot merge statistics that {what}")
+        if not torch.equal(self._state.watched.cpu(), other._state.watched.cpu()):
+            raise StatisticsError("cannot merge statistics that watched other channels")
         self._state.merge(other._state)
 
     def _identity(self) -> dict[str, object]:
@@ -233,7 +223,6 @@ class StatisticsCollector:
             "extras": self.extras,
             "watched": self._state.watched.shape[1],
             "grid": self.grid,
-            "samples": len(self._state.sampled),
         }
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -252,8 +241,7 @@ class StatisticsCollector:
         """
         self._catch_up()
         self._state.load_state_dict(state)
-        for choice in CHOICES:
-            getattr(self._batch.state, choice).copy_(getattr(self._state, choice))
+        self._batch.state.watched.copy_(self._state.watched)
         self.discard_batch()
 
     def finalize(self, norm: NormParameters) -> CollectedStatistics:

@@ -17,7 +17,7 @@ GROUPED_ROLES = ("cls", "patch")
 
 
 def build_extras(view: StateView, norm: NormParameters, grid: tuple[int, int]) -> dict[str, Any]:
-    """Return ``layers``, ``norm`` and, where there are any, ``embedding`` and ``samples``.
+    """Return ``layers``, ``norm`` and, where it was measured, ``embedding``.
 
     Args:
         view: The accumulators.
@@ -31,12 +31,6 @@ def build_extras(view: StateView, norm: NormParameters, grid: tuple[int, int]) -
     if norm.cls_gamma is not None and norm.cls_beta is not None:
         extras["norm"]["cls_gamma"] = _float32(norm.cls_gamma)
         extras["norm"]["cls_beta"] = _float32(norm.cls_beta)
-    if len(view.part["sampled"]):
-        seen = view.part["sample_seen"]
-        extras["samples"] = {
-            "index": view.part["sampled"][seen].to(torch.int32),
-            "tokens": view.part["sample_tokens"][: view.depth, seen].clone(),
-        }
     if view.part["count"][view.depth].any():
         extras["embedding"] = {
             role: view.moments(view.depth, "pre", role).finalize().as_dict() for role in view.roles

@@ -37,8 +37,8 @@ SUMS = (
     "footprint_count",
 )
 """Accumulators that merge by addition."""
-CHOICES = ("watched", "sampled")
-"""What was chosen before the run: `clear` and `merge` leave it as it is."""
+CHOSEN = "watched"
+"""Chosen before the run, not accumulated: `clear` and `merge` leave it as it is."""
 
 
 class CollectorState:
@@ -61,10 +61,6 @@ class CollectorState:
             choice, no accumulator.
         footprint_sum: float64 ``(slots, patches, watched)``, magnitudes of `pre` in these channels.
         footprint_count: int64 ``(slots, patches)`` tokens in `footprint_sum`.
-        sampled: int64 ``(samples, 2)``, image index and patch index of the tokens that are kept
-            whole; a choice like `watched`.
-        sample_tokens: float16 ``(slots, samples, channels)``, these tokens of `pre`.
-        sample_seen: bool ``(samples,)`` whether the token's image was measured.
 
     Those from `peak` to `footprint_count` have no slots when ``extras`` is False.
 
@@ -72,7 +68,6 @@ class CollectorState:
         depth, channels, n_storage, device, extras: As of `StatisticsCollector`.
         watched: int64 ``(depth, watched)``, or None to watch no channel.
         patches: Patches per image, for the watched channels.
-        sampled: int64 ``(samples, 2)``, or None to keep no token.
     """
 
     def __init__(
@@ -85,7 +80,6 @@ class CollectorState:
         extras: bool,
         watched: Tensor | None = None,
         patches: int = 0,
-        sampled: Tensor | None = None,
     ) -> None:
         slots, roles = depth + extras, 2 + n_storage
         cells = 2 * IMAGE_GROUPS + n_storage
@@ -112,18 +106,12 @@ class CollectorState:
         patches = patches if chosen else 0
         self.footprint_sum = zeros(extra_slots, patches, chosen, dtype=torch.float64)
         self.footprint_count = zeros(*self.footprint_sum.shape[:2], dtype=torch.int64)
-        samples = 0 if sampled is None else len(sampled)
-        self.sampled = zeros(samples, 2, dtype=torch.int64)
-        if sampled is not None:
-            self.sampled.copy_(sampled)
-        self.sample_tokens = zeros(slots, samples, channels, dtype=torch.float16)
-        self.sample_seen = zeros(samples, dtype=torch.bool)
         self.clear()
 
     def clear(self) -> None:
         """Forget everything, keeping the memory."""
         for name, tensor in vars(self).items():
-            if name not in CHOICES:
+            if name != CHOSEN:
                 tensor.zero_()
         self.low.fill_(torch.inf)
         self.high.fill_(-torch.inf)
@@ -145,10 +133,6 @@ class CollectorState:
         torch.maximum(self.high, theirs["high"], out=self.high)
         for name in SUMS:
             getattr(self, name).add_(theirs[name])
-        seen = theirs["sample_seen"]
-        chosen = torch.where(seen.unsqueeze(-1), theirs["sample_tokens"], self.sample_tokens)
-        self.sample_tokens.copy_(chosen)
-        self.sample_seen.logical_or_(seen)
 
     def _merge_peak(self, peak: Tensor, low: Tensor, high: Tensor) -> None:
         """Keep the place of the larger magnitude; must run before the ranges are merged."""

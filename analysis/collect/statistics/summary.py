@@ -28,7 +28,7 @@ class CollectedStatistics:
     nonfinite_tokens: list[int]
     """Per layer, tokens left out for a non-finite value; a token of any role counts."""
     extras: dict[str, Any] | None
-    """The payload's ``extras`` less images and samples; None unless collected."""
+    """The payload's ``extras`` without images; None unless collected."""
 
 
 def summarize(

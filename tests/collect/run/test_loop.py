@@ -18,10 +18,9 @@ from analysis.collect.backbone.head_file import ALLOWED
 from analysis.collect.backbone.weights import load_backbone
 from analysis.collect.images.batches import PastureDataModule, normalize
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
-from analysis.collect.plan.settings import load_settings
 from analysis.collect.run.loop import FOOTPRINT_CHANNELS, FOOTPRINT_IMAGES, collect_payload
 from analysis.collect.run.progress import ProgressReporter
-from analysis.errors import AdapterError, ConfigError
+from analysis.errors import AdapterError
 from analysis.files.safe_load import load_torch_file
 from analysis.payload.file import load_payload
 from analysis.payload.schema import validate_payload
@@ -107,44 +106,6 @@ def test_footprints_are_of_the_channels_that_were_largest_on_the_first_images(
         np.testing.assert_allclose(footprint["mean_abs"], expected, rtol=1e-5)
 
 
-def test_sampled_tokens_are_those_of_the_block_outputs(tmp_path: Path) -> None:
-    project = make_project(tmp_path, images=7, lora=False)
-    plan, payload = collect(project, batch_size=3, sample_tokens=9)
-    rows, columns = payload["extras"]["images"]["grid"]
-    samples = payload["extras"]["samples"]
-    image, patch = samples["index"].T.numpy()
-    assert len(image) == 9
-    for (layer, representation, role), tokens in reference(plan, batch_size=3).items():
-        if (representation, role) == ("pre", "patch"):
-            expected = tokens.reshape(7, rows * columns, -1)[image, patch]
-            np.testing.assert_allclose(samples["tokens"][layer], expected, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"sample_tokens": -1}, "0 or more"),
-        ({"sample_tokens": 10_001}, "at most 10000"),
-        ({"sample_tokens": 5, "extras": False}, "--no-extras"),
-    ],
-)
-def test_samples_that_cannot_be_kept_are_refused(
-    tmp_path: Path, changes: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(ConfigError, match=said):
-        plan_extraction(ExtractionRequest(project_dir=make_project(tmp_path), **changes))
-
-
-def test_no_more_tokens_are_kept_than_the_payload_can_be_opened_with(tmp_path: Path) -> None:
-    project = make_project(tmp_path, images=1, lora=False)
-    config = project / "configs" / "train.yaml"
-    name = load_settings(project).backbone_name
-    config.write_text(config.read_text().replace(name, "dinov3_vit7b16"))
-    request = ExtractionRequest(project_dir=project, sample_tokens=2000)
-    with pytest.raises(ConfigError, match="of dinov3_vit7b16 at most 960"):
-        plan_extraction(request)
-
-
 def test_batch_size_does_not_change_the_numbers(tmp_path: Path) -> None:
     project = make_project(tmp_path, images=7)
     _, one = collect(project, batch_size=1)
@@ -155,7 +116,8 @@ def test_batch_size_does_not_change_the_numbers(tmp_path: Path) -> None:
                 other = all_at_once["layers"][layer][representation][role]
                 assert cell["count"] == other["count"]
                 rms = (cell["mean"] ** 2 + cell["std"] ** 2).sqrt()
-                assert float(((cell["mean"] - other["mean"]).abs() / rms).max()) < 1e-5
+                # the network itself, in float32, sums in another order at another batch size
+                assert float(((cell["mean"] - other["mean"]).abs() / rms).max()) < 5e-5
 
 
 def test_counts_follow_from_the_images(tmp_path: Path) -> None:

@@ -86,7 +86,6 @@ def make_collector(
     extras: bool,
     engine: Literal["torch", "triton"] = "torch",
     watched: tuple[int, int] = (-1, 0),
-    sampled: torch.Tensor | None = None,
 ) -> StatisticsCollector:
     """Return a collector for the outputs that watches two channels, with extras."""
     depth, channels = len(outputs) - 1, outputs.shape[-1]
@@ -99,7 +98,6 @@ def make_collector(
         engine=engine,
         watched=torch.tensor([watched]).expand(depth, -1) % channels,
         grid=(1, outputs.shape[2] - 1 - STORAGE),
-        sampled=sampled,
     )
 
 

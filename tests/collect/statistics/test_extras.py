@@ -10,7 +10,6 @@ import torch
 
 from analysis.collect.statistics.batch import MEDIAN_SAMPLE, sample_stride
 from analysis.collect.statistics.norm import NormParameters
-from analysis.collect.statistics.samples import spread_samples
 from tests.collect.statistics.reference import (
     ROLES,
     STORAGE,
@@ -18,7 +17,6 @@ from tests.collect.statistics.reference import (
     collect,
     expect,
     layer_norm,
-    make_collector,
     make_outputs,
 )
 
@@ -303,46 +301,3 @@ def test_exceedances_are_kept_in_the_smallest_type_that_holds_them(
     found = extras["layers"][0]["exceed"]["patch"]
     assert found.dtype == dtype
     assert found[0, 0] == count
-
-
-def test_sampled_tokens_are_the_same_places_at_every_layer() -> None:
-    outputs = make_outputs()
-    sampled = torch.tensor([[1, 3], [4, 0], [4, 23], [10, 5]])
-    collector = make_collector(outputs, extras=True, sampled=sampled)
-    # image 10 is never measured; 4 shares its batch with a padding row that claims to be it
-    collect(outputs, [[0, 1, 2], [4, -1, 5], [6, 7]], into=collector)
-    samples = collector.finalize(NORM).extras["samples"]  # pyright: ignore
-    assert samples["index"].tolist() == [[1, 3], [4, 0], [4, 23]]
-    image, patch = sampled[:3].unbind(1)
-    expected = outputs[1:, image, 1 + STORAGE + patch].half()
-    assert samples["tokens"].dtype == torch.float16
-    assert torch.equal(samples["tokens"], expected)
-
-
-def test_sampled_tokens_of_two_ranks_are_merged() -> None:
-    outputs = make_outputs()
-    sampled = torch.tensor([[1, 3], [4, 0]])
-    left, right = (make_collector(outputs, extras=True, sampled=sampled) for _ in range(2))
-    collect(outputs, [[0, 1]], into=left)
-    collect(outputs, [[4, 5]], into=right)
-    left.merge(right)
-    samples = left.finalize(NORM).extras["samples"]  # pyright: ignore
-    assert torch.equal(samples["tokens"][0, 1], outputs[1, 4, 1 + STORAGE].half())
-    assert samples["index"].tolist() == sampled.tolist()
-
-
-@pytest.mark.parametrize(("images", "patches"), [(7, 10), (357, 1800), (100_000, 256), (1, 50)])
-@pytest.mark.parametrize("count", [0, 1, 60, 5000])
-def test_samples_differ_and_are_spread_over_images(count: int, images: int, patches: int) -> None:
-    index = spread_samples(count, images, patches)
-    assert len(index) == min(count, images * patches) == len(index.unique(dim=0))
-    if not len(index):
-        return
-    image, patch = index.unbind(1)
-    assert image.min() == 0
-    assert image.max() < images
-    assert 0 <= patch.min() <= patch.max() < patches
-    per_image = image.bincount(minlength=images)
-    assert per_image.max() - per_image.min() <= 1
-    if len(index) == 5000:
-        assert patch.double().mean() == pytest.approx((patches - 1) / 2, rel=0.05)
