@@ -37,15 +37,7 @@ RULES = {
     "analysis/payload": Rule(("numpy", "torch"), ("analysis.files", *BASE)),
     "analysis/collect/plan": Rule(
         ("yaml", "numpy", "safetensors"),
-        (
-            *("analysis.payload.image_paths", "analysis.payload.discovery", "analysis.files"),
-            *(
-                "analysis.payload.run_schema",
-                "analysis.collect.backbone.variants",
-                "analysis.collect.backbone.weights_folder",
-                *BASE,
-            ),
-        ),
+        ("analysis.payload", "analysis.files", "analysis.collect.backbone.variants", *BASE),
         NOTHING_OF_TORCH,
     ),
     "analysis/collect": Rule(

@@ -22,7 +22,7 @@ from analysis.jobs import (
     start_job,
 )
 from analysis.payload.annotations import Annotation, annotate, delete_payload
-from analysis.read.places.photographs import find_photograph
+from analysis.payload.recorded_files import find_photograph
 from tests.factories.projects import make_project
 
 SENT = {

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.collect.plan.find_weights import DEFAULT_HEAD, HEAD_NAME, WEIGHT_FOLDERS
-from analysis.errors import CheckpointError, ConfigError, PayloadError
+from analysis.collect.plan.find_weights import HEAD_NAME
+from analysis.collect.plan.measured_network import find_head, find_weights
+from analysis.errors import ConfigError, PayloadError
 from analysis.files.roots import allowed_roots, resolve_below_roots
 from analysis.jobs.maps.request import MapRequest, Picture
 from analysis.payload.table import StatsTable
-from analysis.read.places.photographs import find_recorded
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
 MAX_IMAGES = 6
@@ -85,26 +85,6 @@ def plan_maps(
     )
 
 
-def find_weights(table: StatsTable, roots: Sequence[Path] | None = None) -> Path:
-    """Return the measured backbone weights.
-
-    Raises:
-        CheckpointError: If they cannot be read here.
-    """
-    return _find(table, "dino_weights_pt", "weights", WEIGHT_FOLDERS, roots)
-
-
-def find_head(table: StatsTable, roots: Sequence[Path] | None = None) -> Path | None:
-    """Return the measured head, None where no adapter was attached.
-
-    Raises:
-        CheckpointError: If it cannot be read here.
-    """
-    if not table.backbone.get("used_lora"):
-        return None
-    return _find(table, "first_head_path", "head", (str(DEFAULT_HEAD),), roots)
-
-
 def choose_channels(
     table: StatsTable, channel: int, tokens: int, max_bytes: int = MAX_BYTES
 ) -> tuple[int, ...] | None:
@@ -127,26 +107,6 @@ def choose_channels(
 def _count_tokens(run: dict[str, Any]) -> int:
     width, height = run.get("network_size") or run["image_size"]
     return 5 + (int(width) // 16) * (int(height) // 16)
-
-
-def _find(
-    table: StatsTable, key: str, what: str, folders: Sequence[str], roots: Sequence[Path] | None
-) -> Path:
-    """Look where the payload says, then for a file of that name where such files usually lie."""
-    roots = allowed_roots() if roots is None else roots
-    recorded = str(table.backbone.get(key) or "")
-    found = None
-    if recorded:
-        found = find_recorded(recorded, str(table.meta.get("project_dir", "")), roots)
-        usual = (root / folder / Path(recorded).name for root in roots for folder in folders)
-        found = found or next((path for path in usual if path.exists()), None)
-    if found is None:
-        raise CheckpointError(
-            f"The {what} of this payload cannot be read here: {recorded or 'not recorded'}. Put "
-            f"the file at the same place in this project dir or into {folders[0]}/, choose "
-            "another one, or extract this version here."
-        )
-    return resolve_below_roots(found, roots)
 
 
 def _named(text: str, roots: Sequence[Path]) -> Path:

@@ -17,8 +17,9 @@ from analysis.jobs.maps.plan import FROZEN, MAX_IMAGES, find_head, find_weights,
 from analysis.jobs.maps.store import forget_oldest
 from analysis.payload.discovery import allowed_roots
 from analysis.payload.extras import ExtraTable, Part
+from analysis.payload.recorded_files import find_photograph
 from analysis.payload.table import StatsTable
-from analysis.read.places.photographs import MAX_BYTES, find_photograph, load_photograph
+from analysis.read.places.photographs import MAX_BYTES, load_photograph
 from analysis.vocabulary import TokenRole
 from pages.components.shared import selection
 from pages.components.shared.text import plain

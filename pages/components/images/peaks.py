@@ -14,15 +14,10 @@ from numpy.typing import NDArray
 
 from analysis.errors import ConfigError, ImageError
 from analysis.payload.extras import ExtraTable, Part
+from analysis.payload.recorded_files import are_measured, find_photograph
 from analysis.payload.table import StatsTable
 from analysis.read.places.peaks import describe_peaks, group_peaks
-from analysis.read.places.photographs import (
-    are_measured,
-    crop_patch,
-    find_photograph,
-    load_photograph,
-    outline_patch,
-)
+from analysis.read.places.photographs import crop_patch, load_photograph, outline_patch
 from analysis.show.figures.theme import role_label
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared import controls, downloads, selection
