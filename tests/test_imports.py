@@ -37,7 +37,10 @@ RULES = {
     "analysis/payload": Rule(("numpy", "torch"), ("analysis.files", *BASE)),
     "analysis/collect/plan": Rule(
         ("yaml", "numpy", "safetensors"),
-        ("analysis.payload", "analysis.files", "analysis.collect.backbone.variants", *BASE),
+        (
+            *("analysis.payload", "analysis.files", *BASE),
+            *("analysis.collect.backbone.variants", "analysis.collect.backbone.weights_folder"),
+        ),
         NOTHING_OF_TORCH,
     ),
     "analysis/collect": Rule(
