@@ -1,9 +1,8 @@
-"""Decode one image file and resize it, as training sees it.
+"""Decode one image file and resize it with Pillow, as training does.
 
-Pillow decodes in full (no draft mode, EXIF orientation ignored) and pictures are resized as its
-BICUBIC does it. Where they shrink to half or less, torch does it on uint8, within one 8-bit level
-and several times faster, which its float path is not; elsewhere rounding between the two passes,
-and their order, may cost a second level, so Pillow does it itself.
+The file is decoded in full (no draft mode, EXIF orientation ignored) and resized with Pillow's
+BICUBIC. Another library's resizing differs by one level in a few pixels of a thousand, which moves
+a std by up to 1e-3 and a largest value by up to 7e-3.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torch.nn import functional as F
 
 from analysis.errors import ImageError
 from analysis.payload.image_paths import FORMATS
@@ -43,26 +41,13 @@ def load_image(path: Path, size: tuple[int, int]) -> Tensor:
 
 def decode_image(path: str, size: tuple[int, int]) -> Tensor:
     """Do what `load_image` does, raising whatever Pillow raises."""
-    width, height = size
     # Pillow's remarks about odd metadata and large pictures are not failures.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=FORMATS) as image:
             rgb = image if image.mode == "RGB" else image.convert("RGB")
-            by_torch = _shrinks(rgb.width, width) and _shrinks(rgb.height, height)
-            if not by_torch:
-                rgb = rgb.resize(size, Image.Resampling.BICUBIC)
-            pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
-    if by_torch:
-        # The permuted view is channels-last, the layout in which uint8 resizing is fast.
-        batch = F.interpolate(pixels[None], (height, width), mode="bicubic", antialias=True)
-        return batch[0]
-    return pixels
-
-
-def _shrinks(source: int, target: int) -> bool:
-    """Return whether torch resizes this side as Pillow does: it keeps its length, or halves it."""
-    return source == target or source >= 2 * target
+            pixels = np.array(rgb.resize(size, Image.Resampling.BICUBIC))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def describe_failure(error: Exception) -> str:
