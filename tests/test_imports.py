@@ -34,7 +34,7 @@ RULES = {
     "analysis/vocabulary.py": Rule(),
     "analysis/errors.py": Rule(),
     "analysis/files": Rule(("safetensors", "torch"), BASE),
-    "analysis/payload": Rule(("numpy", "torch"), ("analysis.files", *BASE)),
+    "analysis/payload": Rule(("numpy", "torch", "safetensors"), ("analysis.files", *BASE)),
     "analysis/collect/plan": Rule(
         ("yaml", "numpy", "safetensors"),
         (
