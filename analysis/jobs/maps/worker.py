@@ -18,13 +18,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.collect.backbone.adapters import attach_adapter
-from analysis.collect.backbone.vit import DinoVisionTransformer
-from analysis.collect.backbone.weights import WeightsInfo, load_backbone
 from analysis.collect.images.batches import normalize
 from analysis.collect.images.decode import load_image
+from analysis.collect.run.measured_network import MeasuredNetwork, load_measured
 from analysis.collect.run.progress import ProgressReporter
-from analysis.errors import AdapterError, CheckpointError, InputError
+from analysis.errors import InputError
 from analysis.files.locks import acquire_lock
 from analysis.jobs.maps.folder import (
     ADAPTER_FILE,
@@ -55,29 +53,14 @@ class StoppedError(Exception):
     """Somebody wants no more of this request."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """A backbone, and the digests of the files that made it."""
-
-    backbone: DinoVisionTransformer
-    weights_sha256: str
-    adapter_sha256: str
-    """Empty without an adapter."""
-
-    @property
-    def size(self) -> int:
-        """Number of parameters."""
-        return sum(weight.numel() for weight in self.backbone.parameters())
-
-
 @dataclass
 class Networks:
     """The networks of the last request."""
 
     key: str = ""
-    held: dict[Arm, Network] = field(default_factory=dict)
+    held: dict[Arm, MeasuredNetwork] = field(default_factory=dict)
 
-    def get(self, request: MapRequest, arm: Arm) -> Network:
+    def get(self, request: MapRequest, arm: Arm) -> MeasuredNetwork:
         """Return a network of the request, loaded where it is not held."""
         if self.key != request.network_key:
             self.key, self.held = request.network_key, {}
@@ -136,38 +119,21 @@ def compute_missing(
         del network
 
 
-def load_arm(request: MapRequest, arm: Arm) -> Network:
+def load_arm(request: MapRequest, arm: Arm) -> MeasuredNetwork:
     """Load the backbone, with the adapter where the arm says so; refuse what was not measured.
 
     Raises:
         CheckpointError: If the weights cannot be used or are not those of the payload.
         AdapterError: If the adapter cannot be attached or is not that of the payload.
     """
-    loaded: list[WeightsInfo] = []
-
-    def build() -> DinoVisionTransformer:
-        backbone, info = load_backbone(request.backbone, request.weights)
-        loaded.append(info)
-        return backbone
-
-    head = request.head if arm is Arm.ADAPTER else None
-    backbone, adapter = attach_adapter(build, head, request.config)
-    weights_sha256 = loaded[-1].sha256
-    if request.weights_sha256 not in (None, weights_sha256):
-        raise CheckpointError(
-            f"{request.weights}: these are not the weights that the payload was made with. "
-            "Extract this version again, put the old weights back, or choose others."
-        )
-    if adapter.lora_error:
-        raise AdapterError(adapter.lora_error)
-    if head is not None and not adapter.used_lora:
-        raise AdapterError(f"{head}: this head holds no adapter. Choose another one, or none.")
-    if head is not None and request.adapter_sha256 not in (None, adapter.sha256):
-        raise AdapterError(
-            f"{head}: this is not the adapter that the payload was made with. "
-            "Extract this version again, put the old head back, or choose another."
-        )
-    return Network(backbone, weights_sha256, adapter.sha256 or "")
+    return load_measured(
+        request.backbone,
+        request.weights,
+        request.head if arm is Arm.ADAPTER else None,
+        request.config,
+        weights_sha256=request.weights_sha256,
+        adapter_sha256=request.adapter_sha256,
+    )
 
 
 def serve(folder: Path, alive: int) -> None:
