@@ -61,7 +61,7 @@ with st.container(horizontal=True):
     ):
         st.metric(label, value, border=True, help=help, width=METRIC_WIDTH)
 
-st.subheader(f"Channel {channel} through depth")
+st.header(f"Channel {channel} through depth")
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     statistic = controls.choose_statistic()
     representations = controls.choose_representations()
@@ -103,7 +103,7 @@ downloads.show_figure(
     lambda: tabulate_cells(table.layers, ranks, "rank"),
 )
 
-st.subheader(here)
+st.header(here)
 everything = channel_frame(table, layer, representation, role)
 size_label = "|mean|" if signed else STATISTIC_LABELS[statistic]
 others = {}

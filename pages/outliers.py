@@ -45,7 +45,7 @@ with st.container(horizontal=True):
         help="How many tokens are behind each number; max |x| grows with it.",
     )
 
-st.subheader(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens")
+st.header(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens")
 channels = channel_frame(table, layer, representation, role)
 clicked = downloads.show_figure(
     figures.build_channel_scatter(
@@ -72,11 +72,11 @@ st.caption(f"{level}A click on a point, a row or a cell of the map leads to its 
 channel_links.follow(tables.show_ranking(ranking.frame, table, representation, role, score))
 downloads.show_csv(ranking.frame, "ranking")
 
-st.subheader("Through the network")
+st.header("Through the network")
 depth_course.show(version, representation, role, score, k, threshold)
 persistent = derived.persistence(version.ref, representation, role, score, k, threshold)
 channel_links.follow(tables.show_persistence(persistent, table.num_layers))
 downloads.show_csv(persistent, "persistence")
 
-st.subheader(f"CLS, patches and registers in layer {layer}")
+st.header(f"CLS, patches and registers in layer {layer}")
 role_overlap.show(version, layer, representation, score, threshold)

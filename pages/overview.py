@@ -45,13 +45,13 @@ for warning in warnings:
 if version.partial:
     partial.show(version)
 
-st.subheader("Sanity of the numbers")
+st.header("Sanity of the numbers")
 checks = cache.check_table(version.ref)
 tables.show_checks(checks)
 
 proof = table.run.get("lora_proof")
 if proof:
-    st.subheader("What the adapter changes")
+    st.header("What the adapter changes")
     downloads.show_figure(
         build_lora_proof(
             table.layers,
@@ -64,7 +64,7 @@ if proof:
     )
     st.caption("Relative change of each layer's output on up to eight images, adapter on and off.")
 
-st.subheader("Provenance")
+st.header("Provenance")
 known = facts.tabulate(versions)
 tables.show_facts(known)
 downloads.show_csv(known, "facts")

@@ -21,7 +21,7 @@ st.info(
     "in the sidebar travel in it too.",
     icon=":material/link:",
 )
-st.subheader("Report")
+st.header("Report")
 st.markdown(
     "All main figures, the sanity of the numbers, settings and notes of "
     + ", ".join(f"**{plain(version.name)}**" for version in versions)
@@ -58,7 +58,7 @@ st.download_button(
     icon=":material/download:",
 )
 
-st.subheader("Normalisation vector")
+st.header("Normalisation vector")
 version = picker.choose_one(versions)
 st.markdown(
     "Mean, std and a mask without outlier and constant channels for every layer, to scale what a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,35 @@ from analysis.payload.table import StatsTable
 from analysis.read.normalization import build_normalization
 from analysis.read.scores import Score
 from analysis.show.figures import theme
+from analysis.show.view import View
 from analysis.vocabulary import Representation, TokenRole
+
+HEADLINE = 36
+"""Pixels for the first line of an exported figure."""
 
 
 def figure_to_html(figure: go.Figure, mode: theme.Mode) -> bytes:
     """Return the interactive figure as one file that needs no network, about 5 MB."""
     return theme.prepare_export(figure, mode).to_html(include_plotlyjs=True).encode()
+
+
+def with_headline(view: View) -> go.Figure:
+    """Return a copy of the figure whose first line says what it shows, and of which versions.
+
+    Raises:
+        ValueError: If the view has no figure.
+    """
+    if view.figure is None:
+        raise ValueError(f"{view.name} has no figure")
+    figure = go.Figure(view.figure)
+    layout: Any = figure.layout
+    text = theme.escape(view.headline)
+    title = {"text": text, "x": 0, "xanchor": "left", "xref": "paper", "y": 1, "yanchor": "top"}
+    return figure.update_layout(
+        title={**title, "yref": "container", "pad": {"t": 10}, "font": {"size": 15}},
+        margin={"t": (layout.margin.t or 40) + HEADLINE},
+        height=(layout.height or view.height) + HEADLINE,
+    )
 
 
 def pixels_to_png(pixels: NDArray[np.uint8]) -> bytes:

@@ -105,7 +105,9 @@ class Tab:
 
     def expect_page(self, page: str) -> None:
         """Wait until a page has been drawn, figures included."""
-        title = self.page.get_by_role("heading", level=1, name=page.capitalize(), exact=True)
+        title = self.page.get_by_role(
+            "heading", level=1, name=re.compile(f"^{page.capitalize()}\\b")
+        )
         expect(title).to_be_visible(timeout=TIMEOUT)
         self.settle()
 
@@ -175,9 +177,20 @@ class Tab:
         download.value.save_as(path)
         return path
 
-    def buttons(self, kind: str) -> list[Locator]:
-        """Return the buttons that give files of a kind away."""
-        return self.page.locator(f"[class*='st-key-{kind}-'] button:visible").all()
+    def menus(self) -> list[Locator]:
+        """Return the menus of files, one for each figure or table."""
+        return self.page.locator("[class*='st-key-files-'] button:visible").all()
+
+    def take(self, menu: Locator, *kinds: str, folder: Path) -> list[Path]:
+        """Open a menu, take the files of some kinds that it offers, and close it."""
+        menu.click()
+        offered = self.page.get_by_test_id("stPopoverBody")
+        expect(offered).to_be_visible()
+        buttons = [offered.get_by_role("button", name=kind, exact=True) for kind in kinds]
+        files = [self.download(button, folder) for button in buttons if button.count()]
+        self.page.keyboard.press("Escape")
+        expect(offered).to_be_hidden()
+        return files
 
     def _note(self, message: ConsoleMessage) -> None:
         # Below a page's path Streamlit looks for its own server in two places, the first in vain.

@@ -48,22 +48,21 @@ def test_tables_and_figures_open(
 ) -> None:
     shown = dashboard.red if page in ("layers", "images") else dashboard.pair
     light.open("" if page == "overview" else page, **shown, **choices)
-    tables = list(zip(light.buttons("csv"), light.buttons("parquet"), strict=True))
-    assert tables
-    for number, (csv, parquet) in enumerate(tables):
+    menus = light.menus()
+    assert menus
+    for number, menu in enumerate(menus):
         if number and number % BURST == 0:
             light.page.reload()
             light.expect_page(page)
-        _expect_same_table(
-            pd.read_csv(light.download(csv, tmp_path)),
-            pd.read_parquet(light.download(parquet, tmp_path)),
-        )
+        csv, parquet = light.take(menu, "CSV", "Parquet", folder=tmp_path)
+        _expect_same_table(pd.read_csv(csv), pd.read_parquet(parquet))
     names = light.page.evaluate(
         "(plot) => document.querySelector(plot)._fullData.map((t) => t.name)", PLOT
     )
     exported = open_tab()
     exported.page.context.set_offline(True)
-    exported.page.goto(light.download(light.buttons("html")[0], tmp_path).as_uri())
+    (html,) = next(filter(None, (light.take(menu, "HTML", folder=tmp_path) for menu in menus)))
+    exported.page.goto(html.as_uri())
     exported.page.wait_for_selector(f"{PLOT} .main-svg")
     assert names == exported.page.evaluate(
         "(plot) => document.querySelector(plot)._fullData.map((t) => t.name)", PLOT
@@ -73,17 +72,18 @@ def test_tables_and_figures_open(
 
 def test_pictures_open(dashboard: Dashboard, dark: Tab, tmp_path: Path) -> None:
     dark.open("layers", **dashboard.pair)
-    drawing = dark.download(dark.buttons("svg")[0], tmp_path)
+    drawing, pixels = dark.take(dark.menus()[0], "SVG", "PNG", folder=tmp_path)
     words = "".join(ElementTree.parse(drawing).getroot().itertext())
     assert "layer (block index)" in words
-    picture = Image.open(dark.download(dark.buttons("png")[0], tmp_path)).convert("RGB")
+    picture = Image.open(pixels).convert("RGB")
     assert picture.width == 2400
     assert picture.getpixel((2, 2)) == (14, 17, 23)  # as on the dark page
 
 
 def test_the_photograph_opens(dashboard: Dashboard, light: Tab, tmp_path: Path) -> None:
     light.open("images", **dashboard.red)
-    content = light.download(light.buttons("png")[0], tmp_path).read_bytes()
+    picture = light.page.locator("[class*='st-key-png-'] button:visible").first
+    content = light.download(picture, tmp_path).read_bytes()
     assert Image.open(io.BytesIO(content)).format == "PNG"
 
 

@@ -84,7 +84,7 @@ def test_the_norms_of_a_layer_are_those_of_the_file(
     payload: dict[str, Any], open_page: Open
 ) -> None:
     app = open_page("layers", view="norms", layer="2")
-    assert app.subheader[0].value == "Layer 2: block output"
+    assert app.header[0].value == "Layer 2: block output"
     counts = payload["extras"]["layers"][2]["norm_hist"]["pre"]["patch"].numpy()
     (line,) = [t for t in figures(app)[1]["data"] if t["name"].startswith("patch")]
     assert line["name"] == f"patch ({counts.sum()} tokens)"

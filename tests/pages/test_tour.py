@@ -47,7 +47,7 @@ def test_each_step_opens_its_page_with_its_view_and_its_sentences(open_page: Ope
     assert app.title[0].value == "Outliers"
     assert "channels 5, 9 and 30 reach" in texts(app)
     assert app.query_params["score"] == "max_abs"
-    assert app.subheader[0].value.startswith(f"Layer {app.query_params['layer']}: ")
+    assert app.header[0].value.startswith(f"Layer {app.query_params['layer']}: ")
     # AppTest forgets where st.switch_page led
     app = click(app.switch_page("pages/outliers.py").run(), "tour next")
     assert not app.exception

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 from streamlit.testing.v1 import AppTest
 
 from analysis.payload.discovery import load_ref
+from analysis.read.compare.comparison import compare
 from analysis.read.compare.noise import NO_GROUPS
+from analysis.show.report.comparison import list_views
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project
@@ -80,10 +83,10 @@ def _count_surfaces(app: AppTest) -> int:
 def test_a_finding_leads_to_its_layer(project: Path, open_page: Open) -> None:
     first, second = _write_pair(project, layers=4)
     app = open_page("versions", version=first, compare=second, layer="0", representation="pre")
-    assert "Top channels of layer 0" in "".join(str(h.value) for h in app.subheader)
+    assert "Top channels of layer 0" in "".join(str(h.value) for h in app.header)
     _button(app, "Layer 3").click().run()
     assert not app.exception
-    assert "Top channels of layer 3" in "".join(str(h.value) for h in app.subheader)
+    assert "Top channels of layer 3" in "".join(str(h.value) for h in app.header)
 
 
 def test_without_groups_nothing_is_called_significant(project: Path, open_page: Open) -> None:
@@ -229,8 +232,50 @@ def test_grown_channels_are_counted_only_at_equal_token_counts(
         _write(project, "large", make_payload(version="large", outliers={3: 300.0})),
         _write(project, "longer", make_payload(version="longer", outliers={3: 300.0}, images=7)),
     ]
-    for other, expected in ((keys[1], "1"), (keys[2], "–")):
-        app = open_page("versions", version=keys[0], compare=other)
+    for version, expected in ((keys[1], "1"), (keys[2], "–")):
+        app = open_page("versions", version=version, compare=keys[0])
         assert not app.exception
         (grown,) = [metric for metric in app.metric if metric.label == "Grown"]
         assert grown.value == expected
+
+
+def test_what_the_version_has_and_its_baseline_lacks_is_new(project: Path, open_page: Open) -> None:
+    frozen = _write(project, "frozen", make_payload(version="frozen"))
+    lora = _write(project, "lora", make_payload(version="lora", outliers={7: 500.0}))
+    app = open_page("versions", version=lora, compare=frozen, k="10", score="max_abs")
+    assert not app.exception
+    assert app.title[0].value == "Versions: lora against frozen"
+    (figure,) = (f for f in figures(app) if "7 (new)" in str(f["layout"]["yaxis"].get("ticktext")))
+    assert _names(figure)[1:] == ["frozen", "lora"]
+    _button(app, "Swap").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Versions: frozen against lora"
+    assert any("7 (gone)" in str(f["layout"]["yaxis"].get("ticktext")) for f in figures(app))
+
+
+def test_the_report_draws_the_figures_of_the_page(project: Path, open_page: Open) -> None:
+    baseline, version = make_grouped_pair(names=("spring", "autumn"))
+    keys = _write(project, "spring", baseline), _write(project, "autumn", version)
+    files = (payload_path(project, name) for name in ("spring", "autumn"))
+    comparison = compare(*files, names=("spring", "autumn"))
+    cell = comparison.largest
+    assert cell is not None
+    for drawn, names in (
+        ("top", ["drift", "channels beyond the noise", "channel effects", "top channels"]),
+        ("every", ["every channel"]),
+    ):
+        app = open_page(
+            "versions",
+            version=keys[1],
+            compare=keys[0],
+            layer=str(cell.layer),
+            representation=cell.representation.value,
+            role=cell.role.value,
+            drawn=drawn,
+            overlap="Jaccard",
+        )
+        assert not app.exception
+        shown = [figure["data"] for figure in figures(app)]
+        for view in list_views(comparison):
+            if view.name in [*names, "overlap"]:
+                assert json.loads(str(view.figure.to_json()))["data"] in shown, view.name

@@ -35,6 +35,8 @@ class DepthCurve:
     role: str
     """A token role, or a storage token (``storage_0`` ...)."""
     version: str
+    slot: int | None = None
+    """Colour of the version, as `theme.version_color` counts them; by order where None."""
 
 
 def build_depth_curves(
@@ -175,7 +177,8 @@ def _style(curve: DepthCurve, versions: Sequence[str], *, facets: bool, mode: Mo
     )
     if len(versions) == 1:
         return line
-    return replace(line, color=theme.version_color(versions.index(curve.version), mode))
+    slot = versions.index(curve.version) if curve.slot is None else curve.slot
+    return replace(line, color=theme.version_color(slot, mode))
 
 
 def _first_with(curves: Sequence[DepthCurve], curve: DepthCurve) -> Representation:

@@ -17,8 +17,6 @@ from analysis.show.figures.theme import Mode
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
 SMALLEST_RANGE = 0.01
-SHIFT_LABEL = axes.label_with_unit("shift of the mean", "B − A, in standard deviations")
-RATIO_LABEL = axes.label_with_unit("log ratio of the std", "log(B / A)")
 EFFECT_ROWS = 26
 """Room for the two panels of `build_channel_effects`, in lines of text."""
 RUNS = 256
@@ -33,7 +31,7 @@ class ChannelEffect:
     """One difference of every channel between two versions."""
 
     value: NDArray[np.floating]
-    """``[channels]``: B - A; NaN where it is not known."""
+    """``[channels]``: version minus baseline; NaN where it is not known."""
     error: NDArray[np.floating]
     """``[channels]``: standard error; NaN where there is no noise to compare with."""
     flagged: NDArray[np.bool_]

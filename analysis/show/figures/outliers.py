@@ -185,8 +185,8 @@ def build_channel_lines(
     lines = [
         DepthLine(
             *(layers, np.where(values[row] > 0, values[row], np.nan), f"channel {channel}"),
-            color=theme.version_color(row, mode),
-            dash="solid" if row < theme.VERSION_COLORS else "dot",
+            color=theme.version_color(row % theme.SERIES_COLORS, mode),
+            dash="solid" if row < theme.SERIES_COLORS else "dot",
             hover=_CELL_TEMPLATE,
             keys={"customdata": cells[row], "mode": "lines+markers"},  # only marks can be clicked
         )

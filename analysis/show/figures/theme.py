@@ -2,8 +2,9 @@
 
 The ten colours of each mode were chosen for a lightness contrast of at least 3 against the page
 and for staying apart under the two common red-green deficiencies (a test measures both). The first
-three belong to the representations and to nothing else; the other seven to versions, or to token
-roles where a figure is of one version. What is picked out (an outlier, the chosen channel) has an
+three belong to the representations; the other seven to versions, or to token roles where a figure
+is of one version. Only an eighth, ninth and tenth version take the first three, in figures whose
+panels are the representations. What is picked out (an outlier, the chosen channel) has an
 accent of its own.
 """
 
@@ -103,8 +104,11 @@ _INKS: Mapping[str, _Inks] = MappingProxyType(
     }
 )
 
-VERSION_COLORS = len(LIGHT_COLORS) - len(Representation)
+VERSION_COLORS = len(LIGHT_COLORS)
 """How many versions have a colour of their own; then they repeat."""
+
+SERIES_COLORS = VERSION_COLORS - len(Representation)
+"""How many of them no representation has."""
 
 MAX_SVG_POINTS = 3000
 """Of one figure; beyond them it is drawn by WebGL."""
@@ -124,8 +128,8 @@ def representation_color(representation: Representation, mode: Mode) -> str:
 
 
 def version_color(index: int, mode: Mode) -> str:
-    """Return the colour of the index-th version on the screen; `VERSION_COLORS` differ."""
-    return palette(mode)[len(Representation) + index % VERSION_COLORS]
+    """Return the colour of the index-th version; `VERSION_COLORS` of them differ."""
+    return palette(mode)[(len(Representation) + index) % VERSION_COLORS]
 
 
 def role_label(role: str) -> str:

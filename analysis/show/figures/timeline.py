@@ -32,7 +32,6 @@ def build_channel_timeline(
     """
     if not len(channels):
         return theme.empty_figure("Choose channels to follow.", mode)
-    colors = theme.palette(mode)
     traces = [
         {
             "type": "scatter",
@@ -41,7 +40,7 @@ def build_channel_timeline(
             "customdata": np.full((len(names), 1), channel, dtype=np.int32),
             "mode": "lines+markers",
             "name": f"channel {channel}",
-            "line": {"color": colors[index % len(colors)], "width": 2},
+            "line": {"color": theme.version_color(index, mode), "width": 2},
             "marker": {"size": 9},
             "hovertemplate": "%{y:.4g}",
         }
@@ -61,6 +60,7 @@ def build_drift_timeline(
     drift: NDArray[np.floating],
     names: Sequence[str],
     *,
+    slots: Sequence[int] | None = None,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw how far every layer of each later version is from the first version.
@@ -69,12 +69,15 @@ def build_drift_timeline(
         layers: ``[layers]``.
         drift: ``[versions, layers]``; the first row, that of the first version, is not drawn.
         names: The versions in order.
+        slots: Their colours, as `theme.version_color` counts them; in order where None.
         mode: Light or dark.
     """
     if not len(layers) or len(names) < 2:
         return theme.empty_figure("There is no later version to compare with the first.", mode)
     lines = [
-        DepthLine(layers, drift[index], name, theme.version_color(index, mode))
+        DepthLine(
+            layers, drift[index], name, theme.version_color(slots[index] if slots else index, mode)
+        )
         for index, name in enumerate(names[1:], start=1)
     ]
     title = f"drift from {theme.escape(names[0])}"

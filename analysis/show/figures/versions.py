@@ -100,9 +100,10 @@ def build_channel_comparison(
     names: tuple[str, str],
     value_label: str,
     status: Mapping[str, NDArray[np.integer]] | None = None,
+    slots: Sequence[int] = (0, 1),
     mode: Mode = "light",
 ) -> go.Figure:
-    """Draw every channel, version A against version B, with the line where nothing changed.
+    """Draw every channel, the baseline across, the version up, and where nothing changed.
 
     Both axes are logarithmic and equally long. Channels of 0 in either version are drawn at the
     lower edge; the hover tells the truth.
@@ -110,9 +111,10 @@ def build_channel_comparison(
     Args:
         values_a: ``[channels]``, 0 or more.
         values_b: ``[channels]``, 0 or more.
-        names: The versions, for the axes.
+        names: Baseline and version, for the axes.
         value_label: What the values are, with unit.
         status: Channels to mark, by `new`, `gone`, `kept`.
+        slots: Colours of the versions, as `theme.version_color` counts them.
         mode: Light or dark.
     """
     positive = np.concatenate([values_a[values_a > 0], values_b[values_b > 0]])
@@ -127,7 +129,7 @@ def build_channel_comparison(
         else {}
     )
     others = np.setdiff1d(channels, np.concatenate([*marked.values(), np.array([], np.int64)]))
-    colors = _status_colors(mode)
+    colors = _status_colors(slots, mode)
     groups = [("other channels", others, theme.muted_color(mode), "circle", 4)]
     groups += [
         (_STATUS_LABELS[key], chosen, colors[key], _STATUS_SYMBOLS[key], 9)
@@ -153,14 +155,20 @@ def build_channel_comparison(
 
 
 def build_top_changes(
-    frame: pd.DataFrame, *, names: tuple[str, str], value_label: str, mode: Mode = "light"
+    frame: pd.DataFrame,
+    *,
+    names: tuple[str, str],
+    value_label: str,
+    slots: Sequence[int] = (0, 1),
+    mode: Mode = "light",
 ) -> go.Figure:
-    """Draw the top channels of two versions, each as a line from its value in A to that in B.
+    """Draw the top channels of two versions, each from its value in the baseline.
 
     Args:
         frame: As `read.compare.drift.compare_top_channels` makes it; drawn from the top down.
-        names: The versions, for the legend.
+        names: Baseline and version, for the legend.
         value_label: Axis title, with unit.
+        slots: Colours of the versions, as `theme.version_color` counts them.
         mode: Light or dark.
     """
     if not len(frame):
@@ -188,7 +196,7 @@ def build_top_changes(
             "customdata": facts,
             "mode": "markers",
             "name": name,
-            "marker": {"color": theme.version_color(index, mode), "size": 10},
+            "marker": {"color": theme.version_color(slots[index], mode), "size": 10},
             "hovertemplate": f"channel %{{customdata[0]:d}}: %{{x:.4g}}, rank "
             f"%{{customdata[{index + 1}]:d}}<extra></extra>",
         }
@@ -210,10 +218,10 @@ def build_top_changes(
     return theme.make_figure(traces, layout, mode)
 
 
-def _status_colors(mode: Mode) -> dict[str, str]:
-    """Gone is a matter of version A, new of version B."""
+def _status_colors(slots: Sequence[int], mode: Mode) -> dict[str, str]:
+    """Gone is a matter of the baseline, new of the version."""
     return {
         "kept": theme.text_color(mode),
-        "gone": theme.version_color(0, mode),
-        "new": theme.version_color(1, mode),
+        "gone": theme.version_color(slots[0], mode),
+        "new": theme.version_color(slots[1], mode),
     }

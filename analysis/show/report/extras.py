@@ -1,17 +1,13 @@
-"""What only the `extras` of a payload tell: views of the depth, and what exceeds the noise."""
+"""What only the `extras` of a payload tell: views of the depth."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from analysis.payload.extras import NORM_EDGES, ExtraTable, Part
 from analysis.payload.table import StatsTable
-from analysis.read.compare.comparison import Comparison
 from analysis.read.depth.extremes import find_extremes
 from analysis.read.depth.suppression import measure_suppression
 from analysis.read.depth.token_norms import find_norm_quantiles
 from analysis.show.figures import layer_views
-from analysis.show.figures.noise import build_flagged_curves
 from analysis.show.figures.theme import REPRESENTATION_LABELS, describe_unit, role_label
 from analysis.show.report import page as html_page
 from analysis.vocabulary import Representation, TokenRole
@@ -65,18 +61,3 @@ def draw_depth_views(table: StatsTable, extras: ExtraTable) -> list[str]:
     drawn = layer_views.build_suppression_curve(table.layers, suppression, tapped=tapped)
     blocks.append(html_page.figure("How far the shared norm lowers the outliers", drawn))
     return [*blocks, html_page.sentences([extras.why_absent(part) for part in missing])]
-
-
-def draw_noise(comparison: Comparison) -> list[str]:
-    """Return what differs by more than noise, in sentences and as a figure."""
-    noise = comparison.noise
-    if noise is None:
-        return []
-    blocks = [html_page.sentences(comparison.sentences)]
-    tested = ~np.isnan(noise.noise_floor)
-    if tested.any():
-        channels = comparison.baseline.table.channels
-        share = np.where(tested, noise.flagged_channels / channels, np.nan)
-        drawn = build_flagged_curves(noise.layers, share)
-        blocks.append(html_page.figure("Channels that differ by more than noise", drawn))
-    return blocks

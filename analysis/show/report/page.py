@@ -16,11 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from analysis.show.browser_images import without_webgl
 from analysis.show.figures import theme
-
-HEIGHT = 450
-ROW_HEIGHT = 17
-ROOM_AROUND = 120
-"""Pixels: the legend above the rows and the axis below."""
+from analysis.show.view import View
 
 _PAGE = Template("""\
 <!doctype html>
@@ -42,7 +38,9 @@ th { overflow-wrap: normal; }
 pre { background: #f3f5f9; padding: 1rem; overflow-x: auto; font-size: .85rem; }
 h2 { margin-top: 3rem; } nav a { margin-right: 1rem; }
 .note { white-space: pre-wrap; border-left: 3px solid #2667c9; padding-left: 1rem; }
-.warning { color: #8a5a00; }
+.warning { color: #8a5a00; } .about { color: #667085; margin: 0; }
+.green { color: #1a7f37; } .amber { color: #9a6700; } .red { color: #cf222e; }
+.badge { border: 2px solid; border-radius: 1rem; padding: .1rem .8rem; font-weight: 600; }
 @media print { nav { display: none } }
 </style>
 <script>$plotly</script>
@@ -79,30 +77,42 @@ def build_page(title: str, sections: Sequence[Section]) -> str:
     )
 
 
-def figure(caption: str, drawn: go.Figure, *, rows: int = 0) -> str:
-    """Return a figure below its caption.
+def view(shown: View) -> str:
+    """Return a view below its title, its words below it.
 
     Args:
-        caption: What it shows.
-        drawn: Themed for the light mode. Its own texts must be escaped already, since plotly takes
-            some tags.
-        rows: Labelled rows that must have room below each other.
+        shown: Made for the light mode.
     """
-    height = max(HEIGHT, ROOM_AROUND + ROW_HEIGHT * rows)
-    shown = theme.prepare_export(without_webgl(drawn), "light").update_layout(height=height)
-    config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
-    body = shown.to_html(full_html=False, include_plotlyjs=False, config=config)
-    return f"<h3>{escape(caption)}</h3>\n{body}"
+    parts = [f"<h3>{escape(shown.title)}</h3>"]
+    parts += [f'<p class="about">{escape(shown.about)}</p>'] if shown.about else []
+    if shown.figure is not None:
+        drawn = theme.prepare_export(without_webgl(shown.figure), "light")
+        drawn.update_layout(height=shown.height)
+        config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
+        parts.append(drawn.to_html(full_html=False, include_plotlyjs=False, config=config))
+    elif shown.frame is not None:
+        parts.append(_draw_table(shown.tabulate()))
+    parts += [f"<p>{escape(text)}</p>" for text in (*shown.notes, shown.caption) if text]
+    return "\n".join(parts)
+
+
+def figure(caption: str, drawn: go.Figure, *, rows: int = 0) -> str:
+    """Return a figure below its caption; `rows` labelled rows have room below each other."""
+    return view(View(caption, caption, drawn, rows=rows))
 
 
 def table(caption: str, frame: pd.DataFrame) -> str:
     """Return a table below its caption; numbers have four digits, what is missing a dash."""
-    head = "".join(f"<th>{escape(str(name).replace('_', ' '))}</th>" for name in frame.columns)
+    return f"<h3>{escape(caption)}</h3>\n{_draw_table(frame)}"
+
+
+def _draw_table(frame: pd.DataFrame) -> str:
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
     rows = "\n".join(
         f"<tr>{''.join(f'<td>{escape(_say(value))}</td>' for value in row)}</tr>"
         for row in frame.itertuples(index=False)
     )
-    return f"<h3>{escape(caption)}</h3>\n<table><tr>{head}</tr>\n{rows}</table>"
+    return f"<table><tr>{head}</tr>\n{rows}</table>"
 
 
 def note(text: str) -> str:

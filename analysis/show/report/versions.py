@@ -11,26 +11,24 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from analysis.errors import PayloadError
 from analysis.payload.extras import ExtraTable
 from analysis.payload.table import StatsTable
 from analysis.read.checks import run_checks
 from analysis.read.compare.comparison import TOP, TableReading, compare
 from analysis.read.compare.compatibility import check_compatibility
-from analysis.read.compare.config_diff import config_diff
 from analysis.read.frames import Aggregate, aggregate_channels, channel_frame
 from analysis.read.outliers import SCORE_LABELS, find_persistent, map_channels, rank_channels
 from analysis.read.scores import Score
 from analysis.show.figures import layers as layer_figures
 from analysis.show.figures import outliers as outlier_figures
-from analysis.show.figures import versions as version_figures
 from analysis.show.figures.overview import build_lora_proof
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.show.report import page as html_page
 from analysis.show.report import views as report_views
-from analysis.show.report.extras import draw_depth_views, draw_noise
+from analysis.show.report.comparison import draw_comparison
+from analysis.show.report.extras import draw_depth_views
 from analysis.show.report.page import Section
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, Statistic, TokenRole
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
 
 MAX_LAYERS = 4
 """Layers of a version whose channels are all drawn: the tapped ones, and the last."""
@@ -66,7 +64,7 @@ def build_report(
     """Return the report as HTML.
 
     Args:
-        versions: One or more; the others are compared with the first.
+        versions: One or more; the first is compared with each other as its baseline.
         facts: What is known of the versions besides their numbers, a column for each.
         score: What channels are ranked by.
         threshold: From which score on a channel is an outlier; the score's own default where None.
@@ -79,7 +77,7 @@ def build_report(
             for each in versions
         ),
         *(
-            Section(f"{each.name} against {versions[0].name}", _compare(versions[0], each, score))
+            Section(f"{versions[0].name} against {each.name}", _compare(each, versions[0], score))
             for each in versions[1:]
         ),
         *([Section("Versions in a row", _draw_row(versions))] if len(versions) > 2 else []),
@@ -127,7 +125,7 @@ def _draw_depth(versions: Sequence[ReportVersion]) -> list[str]:
     for statistic, aggregate in _DEPTH:
         curves = [
             layer_figures.DepthCurve(
-                each.table.layers, values[:, i, j], representation, role, escape(each.name)
+                each.table.layers, values[:, i, j], representation, role, each.name
             )
             for each in versions
             for values in [aggregate_channels(each.table, statistic, aggregate)]
@@ -201,36 +199,9 @@ def _tabulate_checks(table: StatsTable) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Law", "Outcome", "Found", "Expected", "In words"])
 
 
-def _compare(a: ReportVersion, b: ReportVersion, score: Score) -> list[str]:
-    comparison = compare(_reading(a), _reading(b), names=(a.name, b.name))
-    changed = config_diff(a.table.config, b.table.config)
-    settings = [html_page.table("Settings that differ", changed)] if len(changed) else []
-    if comparison.drift is None:
-        return ["<p>These two cannot be compared number by number.</p>", *settings]
-    names = (escape(a.name), escape(b.name))  # plotly reads tags in them
-    layer, (representation, role) = int(comparison.layers[-1]), _SHOWN
-    try:
-        has_extras = a.extras is not None and b.extras is not None
-        noise = comparison.noise if has_extras else None
-        drawn = version_figures.build_drift_curves(
-            comparison.layers, comparison.drift, noise=noise.noise_floor if noise else None
-        )
-        blocks = [html_page.figure("Drift of each layer", drawn)]
-        if noise is not None:
-            blocks = [*draw_noise(comparison), *blocks]
-            blocks += report_views.draw_effects(comparison, layer)
-    except PayloadError as error:
-        return [html_page.sentences([str(error)], warning=True), *settings]
-    try:
-        top = comparison.top(Cell(layer, representation, role), score)
-        overlap = comparison.overlap(score)
-    except PayloadError as error:
-        return [*blocks, html_page.sentences([str(error)], warning=True), *settings]
-    drawn = version_figures.build_top_changes(top.frame, names=names, value_label="max |x|")
-    blocks.append(html_page.figure(f"Top channels of layer {layer}", drawn, rows=len(top.frame)))
-    drawn = version_figures.build_jaccard_curves(comparison.layers, overlap, k=TOP)
-    blocks.append(html_page.figure(f"Overlap of the top {TOP}", drawn))
-    return [*blocks, *settings]
+def _compare(baseline: ReportVersion, version: ReportVersion, score: Score) -> list[str]:
+    names = baseline.name, version.name
+    return draw_comparison(compare(_reading(baseline), _reading(version), names=names), score)
 
 
 def _reading(version: ReportVersion) -> TableReading:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from analysis.payload.extras import ExtraTable
 from analysis.payload.table import StatsTable
-from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.drift import have_same_channels
 from analysis.read.compare.timeline import (
     find_most_changed,
@@ -22,18 +20,11 @@ from analysis.read.outliers import count_outliers
 from analysis.read.scores import Score
 from analysis.show.figures import axes, histograms
 from analysis.show.figures import channels as channel_figures
-from analysis.show.figures import timeline as timeline_figures
 from analysis.show.figures.footprints import COLUMNS, build_footprint_multiples
-from analysis.show.figures.noise import (
-    EFFECT_ROWS,
-    RATIO_LABEL,
-    SHIFT_LABEL,
-    ChannelEffect,
-    build_channel_effects,
-)
 from analysis.show.figures.outliers import build_outlier_counts
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, describe_unit
 from analysis.show.report import page as html_page
+from analysis.show.views import versions as version_views
 from analysis.vocabulary import (
     Cell,
     Representation,
@@ -94,19 +85,6 @@ def draw_footprints(extras: ExtraTable) -> list[str]:
     return [html_page.figure(caption, drawn, rows=rows)]
 
 
-def draw_effects(comparison: Comparison, layer: int) -> list[str]:
-    """Return how far every channel of a layer moved; nothing without groups in both."""
-    noise = comparison.examine(Cell(layer, *_SHOWN))
-    if noise.note is not None:
-        return []
-    shift, ratio = (
-        ChannelEffect(effect.value, effect.error, effect.flagged, label)
-        for effect, label in ((noise.shift, SHIFT_LABEL), (noise.log_ratio, RATIO_LABEL))
-    )
-    drawn = build_channel_effects(shift, ratio, representation=_SHOWN[0])
-    return [html_page.figure(f"Channels of layer {layer}, {_CELL}", drawn, rows=EFFECT_ROWS)]
-
-
 def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[str]:
     """Return three or more versions in their order: drift from the first, and changed channels.
 
@@ -116,22 +94,16 @@ def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[st
     kept = [at for at, table in enumerate(tables) if have_same_channels(first, table)]
     left_out = [names[at] for at in range(len(tables)) if at not in kept]
     said = [f"{name} is of another backbone and has no place in this row." for name in left_out]
-    rows, shown = [tables[at] for at in kept], [escape(names[at]) for at in kept]
+    rows, shown = [tables[at] for at in kept], [names[at] for at in kept]
     common = [set(table.layers.tolist()) for table in rows]
     if len(rows) < 2 or not set.intersection(*common):
         return [html_page.sentences(said)]
     layers, drift = measure_drift_from_first(rows)
-    place = _SHOWN[0].position, _SHOWN[1].position
-    drawn = timeline_figures.build_drift_timeline(layers, drift[:, :, *place], shown)
-    layer = int(layers[-1])
-    values = follow_channels(rows, Cell(layer, *_SHOWN))
+    cell = Cell(int(layers[-1]), *_SHOWN)
+    values = follow_channels(rows, cell)
     followed = find_most_changed(values, _FOLLOWED)
-    label = f"max |x|, layer {layer}"
-    course = timeline_figures.build_channel_timeline(
-        values[:, followed], followed, shown, value_label=label
-    )
     return [
-        html_page.figure(f"Drift from the first, {_CELL}", drawn),
-        html_page.figure(f"Channels that changed most, {label}, {_CELL}", course),
+        html_page.view(version_views.drift_in_a_row(layers, drift, _SHOWN, shown, kept)),
+        html_page.view(version_views.channels_in_a_row(values, followed, cell, shown)),
         html_page.sentences(said),
     ]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
 from pages.components.shared import present
@@ -29,6 +30,11 @@ PAGES = {
 SIDEBAR = 290
 """Pixels; with more, the last page has no room in the navigation of a window of 1024."""
 
+_QUIET = """<style>
+[data-testid=stMainBlockContainer] { padding-top: 4rem; padding-bottom: 3rem; }
+</style>"""
+"""Without it 150 pixels of nothing stand above every title."""
+
 _FRAMED = "framed"
 _modules = 0
 """How many modules had been imported when they were last exempted from collections."""
@@ -42,17 +48,23 @@ def navigate() -> Page:
     return page
 
 
-def open_page(title: str) -> None:
+def open_page(title: str) -> DeltaGenerator:
     """Start a page with its title, inside the frame of app.py.
 
     Until app.py has run once, a server takes every file in pages/ for a page of its own and runs
     it bare when its address is the first to be opened, as after a restart. Declaring the pages
     ends that; the rerun then comes through app.py.
+
+    Returns:
+        The place of the title, for a page whose title says more once its payloads are read.
     """
     if not st.session_state.pop(_FRAMED, False):
         _declare_pages()
         st.rerun()
-    st.title(title)
+    st.html(_QUIET)
+    heading = st.empty()
+    heading.title(title, anchor=False)
+    return heading
 
 
 def _exempt_imports() -> None:

@@ -48,7 +48,7 @@ def show(version: Version, extras: ExtraTable) -> None:
         np.append(channel, top), cell.mean, cell.std, cell.max_abs, groups, tokens_per_image
     )
 
-    st.subheader(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
+    st.header(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
     _show_kind(frame.iloc[0], single)
     if single:
         st.caption("CLS and registers have no place in the picture: no map.")
@@ -58,7 +58,7 @@ def show(version: Version, extras: ExtraTable) -> None:
     else:
         st.info(extras.why_absent(Part.FOOTPRINT), icon=":material/info:")
 
-    st.subheader(f"What the top {k} channels answer to")
+    st.header(f"What the top {k} channels answer to")
     rest = frame.iloc[1:]
     st.markdown(summarise_footprints(rest, single=single))
     _show_table(rest, single)
@@ -128,7 +128,7 @@ def _show_maps(channels: np.ndarray, maps: Floats, channel: int, images: int) ->
             "channels of a layer that were largest on its first images. Choose one of them below.",
             icon=":material/info:",
         )
-    st.subheader(f"The {len(kept)} channels with a map")
+    st.header(f"The {len(kept)} channels with a map")
     with st.container(horizontal=True, gap="small"):
         for each in kept:
             st.button(

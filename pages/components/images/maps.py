@@ -227,7 +227,7 @@ def _show_maps(
         )
         st.caption(f"Share of the patches' variance in red, green, blue at layer {layer}: {shares}")
         return
-    st.subheader("In the tokens without a place")
+    st.header("In the tokens without a place")
     downloads.show_figure(
         build_prefix_curves(
             [

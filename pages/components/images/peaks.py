@@ -68,7 +68,7 @@ def show(version: Version, extras: ExtraTable) -> None:
     z = (value - float(cell.mean[channel])) / std if std else float("nan")
     path = extras.image_paths[image] if 0 <= image < len(extras.image_paths) else ""
 
-    st.subheader(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
+    st.header(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
     with st.container(horizontal=True):
         st.metric("Value at the peak", f"{value:+.4g}", border=True, help="Of the block output.")
         st.metric(
@@ -93,7 +93,7 @@ def show(version: Version, extras: ExtraTable) -> None:
             )
     _show_picture(version, extras.image_paths, image, patch, folder)
 
-    st.subheader(f"Where the top {k} channels peak")
+    st.header(f"Where the top {k} channels peak")
     columns = extras.grid[1] if extras.grid and patch >= 0 else None
     shared = group_peaks(cell.order[:k], places, list(extras.image_paths), columns)
     st.markdown(plain(describe_peaks(shared)))

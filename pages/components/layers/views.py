@@ -116,7 +116,7 @@ def show_norms(version: Version) -> None:
         st.caption(f"{beyond:,} token outputs have a norm below 0.1 or above 100,000.")
     layer = controls.choose_layer(version.table)
     at = version.table.position(layer)
-    st.subheader(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}")
+    st.header(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}")
     found = {role: extras.norm_hist(representation, role) for role in extras.roles}
     by_role = {role: values for role, values in found.items() if values is not None}
     downloads.show_figure(
@@ -171,7 +171,7 @@ def show_range(version: Version) -> None:
         extremes,
     )
     beyond = find_beyond(extras.layers, ends, lower, upper)
-    st.subheader(f"{len(beyond)} of {len(extremes)} layers beyond a bound")
+    st.header(f"{len(beyond)} of {len(extremes)} layers beyond a bound")
     if len(beyond):
         tables.show_extremes(beyond)
 

@@ -17,7 +17,7 @@ TOP = 10
 def show(version: Version) -> None:
     """Show the top channels of the last layer with the standard errors of mean and std."""
     table, layer = version.table, int(version.table.layers[-1])
-    st.subheader(f"How certain the top {TOP} channels of layer {layer} are by now")
+    st.header(f"How certain the top {TOP} channels of layer {layer} are by now")
     extras = cache.read_extras(version.ref)
     groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
     if groups is None:

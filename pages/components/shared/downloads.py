@@ -1,28 +1,21 @@
-"""Figures and tables on the screen, each with buttons to take it away."""
+"""Views, tables and pictures on the screen, each with a menu of files to take away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.show import browser_images as pictures
 from analysis.show import export
 from analysis.show.figures import theme
+from analysis.show.view import Frame, View
 from pages.components.shared import present
-
-HEIGHT = 450
-ROW_HEIGHT = 17
-ROOM_AROUND = 120
-"""Pixels: the legend above the rows and the axis below."""
-
-Table: TypeAlias = pd.DataFrame | Callable[[], pd.DataFrame]
-"""A table, or what makes it once somebody wants it: nobody waits for what is not shown."""
+from pages.components.shared.text import plain
 
 _MIME_TYPES = {
     "html": "text/html",
@@ -38,62 +31,85 @@ def mode() -> theme.Mode:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def show_figure(
-    figure: go.Figure,
-    name: str,
-    data: Table | None = None,
-    *,
-    rows: int = 0,
-    clickable: bool = False,
-) -> int | None:
-    """Draw a figure, with buttons to take it (and the numbers behind it) away.
-
-    Args:
-        figure: Themed by `analysis.show.figures` for the present mode.
-        name: Names the element and the files; unique on the page.
-        data: What the figure shows, as a table.
-        rows: Labelled rows that must have room below each other.
-        clickable: Whether a click on a point means something.
+def show(view: View) -> int | None:
+    """Show a view: its title and menu of files in one line, the figure, then the words.
 
     Returns:
         The first entry of the clicked point's `customdata`, a channel; None without a click.
     """
     shown = mode()  # asked here: a download runs in a thread that knows no viewer
-    height = max(HEIGHT, ROOM_AROUND + rows * ROW_HEIGHT)
-    figure.layout.height = height
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        about = f" :gray[:small[{plain(view.about)}]]" if view.about else ""
+        st.header(f"{plain(view.title)}{about}", anchor=False)
+        _offer_files(view, shown)
+    clicked = _draw(view) if view.figure is not None else None
+    for note in view.notes:
+        st.info(plain(note), icon=":material/info:")
+    if view.caption:
+        st.caption(plain(view.caption))
+    return clicked
+
+
+def _draw(view: View) -> int | None:
+    figure = view.figure
+    assert figure is not None
+    figure.layout.height = view.height
     if present.is_on():
-        present.enlarge(figure, height)
+        present.enlarge(figure, view.height)
     event = st.plotly_chart(
         figure,
-        key=f"figure {name}",
+        key=f"figure {view.name}",
         theme=None,
         config={
             "displaylogo": False,
             # the camera in the figure's own bar needs nothing on the server
-            "toImageButtonOptions": {"format": "svg", "filename": export.name_file(name)},
+            "toImageButtonOptions": {"format": "svg", "filename": _name_file(view)},
         },
-        on_select="rerun" if clickable else "ignore",
+        on_select="rerun" if view.clickable else "ignore",
         selection_mode="points",
     )
-    with st.container(horizontal=True, gap="small"):
-        _offer(
-            "HTML",
-            name,
-            lambda: export.figure_to_html(figure, shown),
-            help="The interactive figure as one file that opens without a network.",
-        )
-        if pictures.can_draw_images():
-            _offer("SVG", name, lambda: pictures.figure_to_image(figure, shown, "svg"))
-            _offer("PNG", name, lambda: pictures.figure_to_image(figure, shown, "png"))
-        if data is not None:
-            _offer_table(data, name)
-    return _read_click(event) if clickable else None
+    return _read_click(event) if view.clickable else None
 
 
-def show_csv(data: Table, name: str) -> None:
-    """Show buttons that download a table."""
-    with st.container(horizontal=True, gap="small"):
-        _offer_table(data, name)
+def _offer_files(view: View, shown: theme.Mode) -> None:
+    """Show the menu of the files that a view can be taken away as."""
+    with _menu(view.name):
+        figure, stem = view.figure, _name_file(view)
+        if figure is not None:
+            _offer(
+                "HTML",
+                view.name,
+                lambda: export.figure_to_html(export.with_headline(view), shown),
+                stem=stem,
+                help="The interactive figure as one file that opens without a network.",
+            )
+            if pictures.can_draw_images():
+                for kind in ("svg", "png"):
+                    _offer(
+                        kind.upper(),
+                        view.name,
+                        lambda kind=kind: pictures.figure_to_image(
+                            export.with_headline(view), shown, kind
+                        ),
+                        stem=stem,
+                    )
+        if view.frame is not None:
+            _offer_table(view.tabulate, view.name, stem)
+
+
+def show_csv(data: Frame, name: str, about: str = "") -> None:
+    """Show the menu of files of a table that stands above.
+
+    Args:
+        data: The table, or what makes it once somebody asks for it.
+        name: Names the files; unique on the page.
+        about: The versions that it is of, for the names of the files.
+    """
+    with _menu(name):
+        view = View(name, name, frame=data, about=about)
+        _offer_table(view.tabulate, name, _name_file(view))
 
 
 def offer_picture(pixels: NDArray[np.uint8], name: str) -> None:
@@ -102,23 +118,42 @@ def offer_picture(pixels: NDArray[np.uint8], name: str) -> None:
         _offer("PNG", name, lambda: export.pixels_to_png(pixels), help="The picture as it stands.")
 
 
-def _offer_table(data: Table, name: str) -> None:
-    def make() -> pd.DataFrame:
-        return data() if callable(data) else data
+def _menu(name: str) -> DeltaGenerator:
+    """Return the menu of the files that something can be taken away as."""
+    return st.popover(
+        "Files",
+        icon=":material/download:",
+        type="tertiary",
+        width="content",
+        key=f"files {name}",
+        help="Take it away as a file.",
+    )
 
-    _offer("CSV", name, lambda: export.frame_to_csv(make()), help="The numbers as a table.")
-    _offer("Parquet", name, lambda: export.frame_to_parquet(make()), help="The numbers, typed.")
+
+def _name_file(view: View) -> str:
+    return export.name_file(f"{view.name} {view.about}")
+
+
+def _offer_table(make: Callable[[], Any], name: str, stem: str) -> None:
+    csv, parquet = export.frame_to_csv, export.frame_to_parquet
+    _offer("CSV", name, lambda: csv(make()), stem=stem, help="The numbers as a table.")
+    _offer("Parquet", name, lambda: parquet(make()), stem=stem, help="The numbers, typed.")
 
 
 def _offer(
-    label: str, name: str, make: Callable[[], bytes], *, help: str = "The figure as a picture."
+    label: str,
+    name: str,
+    make: Callable[[], bytes],
+    *,
+    stem: str | None = None,
+    help: str = "The figure as a picture.",
 ) -> None:
     """Show a button that makes a file when it is pressed; its label is the kind of file."""
     kind = label.lower()
     st.download_button(
         label,
         data=make,
-        file_name=f"{export.name_file(name)}.{kind}",
+        file_name=f"{stem or export.name_file(name)}.{kind}",
         mime=_MIME_TYPES[kind],
         key=f"{kind} {name}",
         on_click="ignore",
@@ -135,3 +170,16 @@ def _read_click(event: Any) -> int | None:
         return None
     # arrays that travel in binary come back as {"0": ..., "1": ...}
     return int(facts["0"] if isinstance(facts, dict) else facts[0])
+
+
+def show_figure(
+    figure: Any,
+    name: str,
+    data: Frame | None = None,
+    *,
+    rows: int = 0,
+    clickable: bool = False,
+) -> int | None:
+    """Show a figure that no view is made of yet."""
+    title = name[:1].upper() + name[1:]
+    return show(View(title, name, figure, data, rows=rows, clickable=clickable))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from analysis.errors import PayloadError
@@ -34,6 +36,25 @@ def read() -> tuple[Version, Version, list[Version]]:
         format_func=lambda key: by_key[key].name,
     )
     return first, by_key[key], versions
+
+
+def offer_swap(version: Version, baseline: Version, versions: Sequence[Version]) -> None:
+    """Show the button that makes the baseline the version and the version the baseline."""
+    st.button(
+        "Swap",
+        icon=":material/swap_horiz:",
+        key="swap",
+        on_click=_swap,
+        args=(version.ref.key, baseline.ref.key, [each.ref.key for each in versions]),
+        help="Every difference is the version minus its baseline: this turns all of them round.",
+    )
+
+
+def _swap(version: str, baseline: str, shown: Sequence[str]) -> None:
+    others = [key for key in shown if key not in (version, baseline)]
+    selection.remember("version", baseline)
+    selection.remember("compare", ".".join([version, *others]))
+    selection.remember("against", version)
 
 
 def _choose_alone(first: Version) -> Version:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -17,10 +16,10 @@ from analysis.read.compare.timeline import (
     find_most_changed,
     follow_channels,
 )
-from analysis.show.figures import timeline as figures
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
+from analysis.show.views import versions as views
 from analysis.vocabulary import Cell, Representation, TokenRole
-from pages.components.shared import downloads, selection
+from pages.components.shared import colors, downloads, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 from pages.components.versions import differences, reasons
@@ -33,7 +32,7 @@ def show(
     versions: Sequence[Version], layer: int, representation: Representation, role: TokenRole
 ) -> None:
     """Show what grew and what moved, from version to version."""
-    st.subheader("Timeline")
+    st.header("Timeline")
     order = selection.choose("order", "Order", ["by date", "as picked"], default="by date")
     ordered = list(versions)
     if order == "by date":
@@ -74,17 +73,9 @@ def _show_drift(
         f"in layer {move.cell.layer}, {REPRESENTATION_LABELS[move.cell.representation]}, "
         f"{ROLE_LABELS[move.cell.role]} tokens ({_describe_noise(kept[0], winner, move)})."
     )
-    drawn = drift[:, :, representation.position, role.position]
-    names = [version.name for version in kept]
-    frame = pd.DataFrame(drawn.T, columns=names, index=pd.Index(layers, name="layer"))
-    downloads.show_figure(
-        figures.build_drift_timeline(layers, drawn, names, mode=downloads.mode()),
-        "drift from the first",
-        frame.reset_index(),
-    )
-    st.caption(
-        f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens: choose others above."
-    )
+    names, slots = [version.name for version in kept], colors.choose_slots(kept)
+    cell = representation, role
+    downloads.show(views.drift_in_a_row(layers, drift, cell, names, slots, downloads.mode()))
 
 
 def _describe_noise(first: Version, winner: Version, move: LargestMove) -> str:
@@ -110,20 +101,9 @@ def _show_channels(
         limit=10,
         help="None chosen: those that changed most among the largest.",
     )
-    followed = channels or default
-    names = [version.name for version in kept]
-    frame = pd.DataFrame(values[:, followed].T, columns=names, index=pd.Index(followed))
-    downloads.show_figure(
-        figures.build_channel_timeline(
-            values[:, followed],
-            followed,
-            names,
-            value_label=f"max |x|, layer {layer}",
-            mode=downloads.mode(),
-        ),
-        "channels from version to version",
-        frame.rename_axis("channel").reset_index(),
-    )
+    names, cell = [version.name for version in kept], Cell(layer, representation, role)
+    view = views.channels_in_a_row(values, channels or default, cell, names, downloads.mode())
+    downloads.show(view)
     if len({version.table.count(layer, role) for version in kept}) > 1:
         st.caption(
             "The versions were measured on different numbers of tokens, and max |x| grows with "

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis.read.compare.overlap import RankBy
-from analysis.read.frames import tabulate_cells
 from analysis.read.outliers import SCORE_LABELS, Score
-from analysis.show.figures.versions import build_jaccard_curves
-from analysis.vocabulary import Representation, TokenRole
+from analysis.show.views import versions as views
 from pages.components.shared import downloads, selection
 from pages.components.shared.version import Version
 from pages.components.versions import differences
@@ -27,53 +22,34 @@ _HELP = (
 )
 
 
-def show(
-    a: Version,
-    b: Version,
-    score: Score,
-    k: int,
-    representations: Sequence[Representation],
-    roles: Sequence[TokenRole],
-) -> None:
+def show(baseline: Version, version: Version, score: Score, k: int) -> None:
     """Show the overlap over depth, measured as chosen."""
-    layers = differences.compare(a, b).layers
+    pair = baseline, version
     rank_by = RankBy.MEAN_OVER_STD if score is Score.MEAN_OVER_STD else RankBy.RMS
-    st.subheader(f"Overlap of the top {k}")
     how = selection.choose(
-        "overlap", "Measured as", [GROUPED, JACCARD, RANKED], default=GROUPED, help=_HELP
+        "overlap", "Overlap measured as", [GROUPED, JACCARD, RANKED], default=GROUPED, help=_HELP
     )
-    found, by_chance = differences.measure_group_overlap(a, b, rank_by, k)
+    found, by_chance = differences.measure_group_overlap(*pair, rank_by, k)
     if how == GROUPED and np.isnan(found).all():
         how = JACCARD
         st.caption("Without statistics by image group the noise of an overlap is not known.")
-    ranking = SCORE_LABELS[score]
+    ranked_by = SCORE_LABELS[score]
     if how == GROUPED:
-        ranking = "size" if rank_by is RankBy.RMS else ranking
+        ranked_by = "size" if rank_by is RankBy.RMS else ranked_by
     else:
-        measure = (
-            differences.measure_overlap if how == JACCARD else differences.measure_rank_overlap
-        )
-        found, by_chance = measure(a, b, score, k), None
-
-    def tabulate() -> pd.DataFrame:
-        table = tabulate_cells(layers, found, "overlap")
-        if by_chance is not None:
-            table["without a change"] = by_chance.ravel()
-        return table
-
-    downloads.show_figure(
-        build_jaccard_curves(
-            layers,
+        by_chance = None
+        measure = differences.measure_overlap
+        if how == RANKED:
+            measure = differences.measure_rank_overlap
+        found = measure(*pair, score, k)
+    downloads.show(
+        views.overlap(
+            differences.compare(*pair),
             found,
             k=k,
+            ranked_by=ranked_by,
             by_chance=by_chance,
-            representations=representations,
-            roles=roles,
-            measure="rank-biased" if how == RANKED else "Jaccard",
+            measure=RANKED if how == RANKED else JACCARD,
             mode=downloads.mode(),
-        ),
-        "overlap",
-        tabulate,
+        )
     )
-    thin = " Thin lines: what is shared without a change." if by_chance is not None else ""
-    st.caption(f"Ranked by {ranking}.{thin}")

@@ -87,7 +87,8 @@ def test_representations_and_versions_never_share_a_colour(mode: Mode) -> None:
     assert len(representations) == 3
     assert len(set(versions)) == 7
     assert not representations & set(versions)
-    assert theme.version_color(7, mode) == versions[0]
+    assert len({theme.version_color(i, mode) for i in range(10)}) == 10
+    assert theme.version_color(10, mode) == versions[0]
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])

@@ -27,7 +27,7 @@ def test_the_report_tells_findings_figures_settings_and_reasons(tmp_path: Path) 
     assert "Drift of patch tokens concentrates in layer 2" in text
     assert "<td>version</td><td>spring</td><td>autumn</td>" in text
     assert "Number of images: the same (48)." in text
-    assert text.count('class="plotly-graph-div"') == 5
+    assert text.count('class="plotly-graph-div"') == 6
 
 
 def test_the_report_needs_no_network_and_holds_plotly_once(tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_what_cannot_be_compared_says_so(tmp_path: Path) -> None:
     paths = _write(tmp_path, make_payload(channels=24), make_payload(channels=48))
     report = build_report(compare(*paths))
     assert '<span class="badge red">red</span>' in report
-    assert "Nothing can be compared number by number." in report
+    assert "These two cannot be compared number by number." in report

@@ -1,0 +1,357 @@
+"""What differs between a version and its baseline: drift, channels, overlap, versions in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.read.compare.comparison import Comparison
+from analysis.read.compare.noise import CellNoise, Effect
+from analysis.read.compare.noise_table import NoiseTable
+from analysis.read.compare.top_channels import TopComparison
+from analysis.read.frames import tabulate_cells
+from analysis.show.figures import axes, theme
+from analysis.show.figures import timeline as timeline_figures
+from analysis.show.figures import versions as figures
+from analysis.show.figures.noise import (
+    EFFECT_ROWS,
+    ChannelEffect,
+    build_channel_effects,
+    build_flagged_curves,
+)
+from analysis.show.figures.theme import Mode
+from analysis.show.view import View, describe_pair
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, Statistic, TokenRole
+
+Floats = NDArray[np.floating]
+
+DRIFT_CAPTION = (
+    "Drift: root mean square over channels of how far mean and standard deviation moved, in units "
+    "of the standard deviation of both versions pooled, sqrt((σ₁² + σ₂²) / 2)."
+)
+SAME_CURVE = (
+    "After per-layer LN and after global LN the drift of a layer is the same number: the global "
+    "one scales and shifts every channel, and a distance in standard deviations does not see that."
+)
+
+
+def _pair(comparison: Comparison) -> dict[str, Any]:
+    return describe_pair(*comparison.names)
+
+
+def describe_cell(cell: Cell) -> str:
+    """Return what a cell is called in titles."""
+    return f"layer {cell.layer}, {theme.describe_cell(cell.representation, cell.role)} tokens"
+
+
+def drift(
+    comparison: Comparison,
+    *,
+    representations: Sequence[Representation] = REPRESENTATIONS,
+    roles: Sequence[TokenRole] = ROLES,
+    mode: Mode = "light",
+) -> View:
+    """Return how far each layer moved, beside what chance alone gives.
+
+    Args:
+        comparison: Of two payloads with the same channels.
+        representations: Which to draw; of the two LayerNorms only the first.
+        roles: Which to draw.
+        mode: Light or dark.
+
+    Raises:
+        ValueError: If the two have no drift.
+    """
+    found, noise = comparison.drift, comparison.noise
+    if found is None or noise is None:
+        raise ValueError("the two payloads cannot be compared number by number")
+    drawn, captions = list(representations), [DRIFT_CAPTION]
+    normalised = [Representation.PER_LAYER_LN, Representation.GLOBAL_LN]
+    first, second = (found[:, each.position] for each in normalised)
+    if set(normalised) <= set(drawn) and np.allclose(first, second, rtol=1e-3):
+        drawn.remove(Representation.GLOBAL_LN)
+        captions.append(SAME_CURVE)
+    tested = not np.isnan(noise.noise_floor).all()
+    return View(
+        "Drift of each layer",
+        "drift",
+        figures.build_drift_curves(
+            comparison.layers,
+            found,
+            representations=drawn,
+            roles=roles,
+            noise=noise.noise_floor,
+            beyond=noise.beyond if tested else None,
+            mode=mode,
+        ),
+        lambda: tabulate_cells(comparison.layers, found, "drift").assign(
+            noise_floor=noise.noise_floor.ravel(),
+            p=noise.drift_p.ravel(),
+            beyond_noise=noise.beyond.ravel(),
+        ),
+        caption=" ".join([*captions, _explain_noise(noise)]),
+        **_pair(comparison),
+    )
+
+
+def _explain_noise(noise: NoiseTable) -> str:
+    notes = " ".join(noise.notes)
+    if np.isnan(noise.noise_floor).all():
+        return f"How much of it is noise is not told here. {notes}"
+    how = (
+        "the same images in both, compared group by group"
+        if noise.paired
+        else "different images, so that each version's own image groups say how much chance gives"
+    )
+    return (
+        f"Thin lines: what chance alone gives, from image groups ({how}). Hollow marks do not "
+        f"exceed it. {notes}"
+    )
+
+
+def flagged(
+    comparison: Comparison,
+    *,
+    representations: Sequence[Representation] = REPRESENTATIONS,
+    roles: Sequence[TokenRole] = ROLES,
+    mode: Mode = "light",
+) -> View | None:
+    """Return how many channels of each layer differ by more than noise; None if none was tested."""
+    noise = comparison.noise
+    if noise is None or np.isnan(noise.noise_floor).all():
+        return None
+    channels = comparison.baseline.table.channels
+    share = np.where(np.isnan(noise.noise_floor), np.nan, noise.flagged_channels / channels)
+    return View(
+        "Channels that differ by more than noise",
+        "channels beyond the noise",
+        build_flagged_curves(
+            comparison.layers, share, representations=representations, roles=roles, mode=mode
+        ),
+        lambda: tabulate_cells(comparison.layers, share, "share"),
+        **_pair(comparison),
+    )
+
+
+def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "light") -> View:
+    """Return every channel's shift and change of spread, coloured where it exceeds the noise.
+
+    Args:
+        comparison: The two versions.
+        cell: Which channels.
+        noise: As `comparison.examine(cell)` returns it.
+        mode: Light or dark.
+    """
+    baseline, version = (theme.escape(name) for name in comparison.names)
+    labels = (
+        axes.label_with_unit("shift of the mean", f"{version} − {baseline}, in std"),
+        axes.label_with_unit("log ratio of the std", f"log({version} / {baseline})"),
+    )
+    shift, ratio = (
+        ChannelEffect(effect.value, effect.error, effect.flagged, label)
+        for effect, label in zip((noise.shift, noise.log_ratio), labels, strict=True)
+    )
+    caption = noise.note or (
+        f"{int(noise.flagged.sum())} of {len(noise.flagged)} channels differ in mean or spread by "
+        "more than noise; of those on average at most 1 % are there by chance. max |x| is ranked "
+        "below, never tested."
+    )
+    return View(
+        f"Channels of {describe_cell(cell)}",
+        "channel effects",
+        build_channel_effects(shift, ratio, representation=cell.representation, mode=mode),
+        lambda: _tabulate_effects(noise),
+        caption=caption,
+        rows=EFFECT_ROWS,
+        clickable=True,
+        **_pair(comparison),
+    )
+
+
+def _tabulate_effects(noise: CellNoise) -> pd.DataFrame:
+    frame = pd.DataFrame({"channel": np.arange(len(noise.flagged), dtype=np.int32)})
+    both: tuple[tuple[str, Effect], ...] = (
+        ("shift", noise.shift),
+        ("log ratio of std", noise.log_ratio),
+    )
+    for name, effect in both:
+        frame[name] = effect.value
+        frame[f"{name}, standard error"] = effect.error
+        frame[f"{name}, p"] = effect.p
+        frame[f"{name}, beyond noise"] = effect.flagged
+    return frame
+
+
+def top_changes(
+    comparison: Comparison, cell: Cell, top: TopComparison, slots: Sequence[int], mode: Mode
+) -> View:
+    """Return the top channels of either version, each from the baseline to the version.
+
+    Args:
+        comparison: The two versions.
+        cell: Which channels.
+        top: As `comparison.top(cell, ...)` returns it.
+        slots: Colours of baseline and version.
+        mode: Light or dark.
+    """
+    return View(
+        f"Top channels of {describe_cell(cell)}",
+        "top channels",
+        figures.build_top_changes(
+            top.frame,
+            names=comparison.names,
+            slots=slots,
+            value_label=f"max |x|, {describe_cell(cell)}",
+            mode=mode,
+        ),
+        lambda: name_columns(top.frame, comparison.names),
+        rows=len(top.frame),
+        **_pair(comparison),
+    )
+
+
+def every_channel(
+    comparison: Comparison, cell: Cell, top: TopComparison, slots: Sequence[int], mode: Mode
+) -> View:
+    """Return every channel, the version against its baseline; the arguments of `top_changes`."""
+    sizes = [table[cell][Statistic.MAX_ABS.position] for table in comparison.tables]
+    status = top.frame.groupby("status")["channel"]
+    names = comparison.names
+    return View(
+        f"Every channel of {describe_cell(cell)}",
+        "every channel",
+        figures.build_channel_comparison(
+            *sizes,
+            names=names,
+            slots=slots,
+            value_label="max |x|",
+            status={str(name): channels.to_numpy() for name, channels in status},
+            mode=mode,
+        ),
+        lambda: pd.DataFrame(
+            {"channel": np.arange(len(sizes[0])), **dict(zip(names, sizes, strict=True))}
+        ),
+        caption="Click a channel to follow it through the layers on the Channels page.",
+        clickable=True,
+        **_pair(comparison),
+    )
+
+
+def name_columns(frame: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
+    """Return a table whose columns ``..._a`` and ``..._b`` carry the names of the versions."""
+    ends = {"_a": names[0], "_b": names[1]}
+    return frame.rename(columns=lambda c: f"{c[:-2]}, {ends[c[-2:]]}" if c[-2:] in ends else c)
+
+
+def overlap(
+    comparison: Comparison,
+    found: Floats,
+    *,
+    k: int,
+    ranked_by: str,
+    by_chance: Floats | None = None,
+    measure: str = "Jaccard",
+    representations: Sequence[Representation] = REPRESENTATIONS,
+    roles: Sequence[TokenRole] = ROLES,
+    mode: Mode = "light",
+) -> View:
+    """Return how far the top channels of both agree over depth.
+
+    Args:
+        comparison: The two versions.
+        found: ``[layers, 3, 2]``, 0 to 1.
+        k: How many channels are the top.
+        ranked_by: What they are ranked by, in words.
+        by_chance: ``[layers, 3, 2]``: what two measurements without a change share.
+        measure: How the overlap is measured.
+        representations: Which to draw.
+        roles: Which to draw.
+        mode: Light or dark.
+    """
+
+    def tabulate() -> pd.DataFrame:
+        frame = tabulate_cells(comparison.layers, found, "overlap")
+        return frame if by_chance is None else frame.assign(without_a_change=by_chance.ravel())
+
+    thin = " Thin lines: what is shared without a change." if by_chance is not None else ""
+    return View(
+        f"Overlap of the top {k}",
+        "overlap",
+        figures.build_jaccard_curves(
+            comparison.layers,
+            found,
+            k=k,
+            by_chance=by_chance,
+            measure=measure,
+            representations=representations,
+            roles=roles,
+            mode=mode,
+        ),
+        tabulate,
+        caption=f"Ranked by {ranked_by}.{thin}",
+        **_pair(comparison),
+    )
+
+
+def drift_in_a_row(
+    layers: NDArray[np.integer],
+    found: Floats,
+    cell: tuple[Representation, TokenRole],
+    names: Sequence[str],
+    slots: Sequence[int],
+    mode: Mode = "light",
+) -> View:
+    """Return how far every layer of each later version is from the first version.
+
+    Args:
+        layers: ``[layers]``.
+        found: ``[versions, layers, 3, 2]``.
+        cell: Representation and role to draw.
+        names: The versions in order.
+        slots: Their colours.
+        mode: Light or dark.
+    """
+    representation, role = cell
+    drawn = found[:, :, representation.position, role.position]
+    frame = pd.DataFrame(drawn.T, columns=list(names), index=pd.Index(layers, name="layer"))
+    return View(
+        f"Drift from {names[0]}, {theme.describe_cell(*cell)} tokens",
+        "drift from the first",
+        timeline_figures.build_drift_timeline(layers, drawn, names, slots=slots, mode=mode),
+        frame.reset_index(),
+        about=", ".join(names),
+    )
+
+
+def channels_in_a_row(
+    values: Floats,
+    channels: Sequence[int],
+    cell: Cell,
+    names: Sequence[str],
+    mode: Mode = "light",
+) -> View:
+    """Return the size of some channels from version to version.
+
+    Args:
+        values: ``[versions, channels]``: max |x| of all channels.
+        channels: Which to draw.
+        cell: Where they are.
+        names: The versions in order.
+        mode: Light or dark.
+    """
+    drawn = values[:, list(channels)]
+    frame = pd.DataFrame(drawn.T, columns=list(names), index=pd.Index(channels, name="channel"))
+    label = f"max |x|, {describe_cell(cell)}"
+    return View(
+        f"Channels from version to version, {describe_cell(cell)}",
+        "channels from version to version",
+        timeline_figures.build_channel_timeline(
+            drawn, channels, names, value_label=label, mode=mode
+        ),
+        frame.reset_index(),
+        about=", ".join(names),
+    )
