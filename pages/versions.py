@@ -27,11 +27,11 @@ heading = shell.open_page("Versions")
 version, baseline, versions = pair.read()
 names = baseline.name, version.name
 heading.title(f"Versions: {plain(version.name)} against {plain(baseline.name)}", anchor=False)
-with st.container(horizontal=True):
+comparison = differences.compare(baseline, version)
+with st.container(horizontal=True, vertical_alignment="center"):
+    reasons.show(comparison.reasons)
     pair.offer_swap(version, baseline, versions)
     frozen_twin.show(version, baseline)
-comparison = differences.compare(baseline, version)
-reasons.show(comparison.reasons)
 if comparison.drift is None:
     normalised_views.show(version, baseline)
     st.stop()
@@ -41,13 +41,14 @@ except PayloadError as error:
     st.error(plain(str(error)), icon=":material/error:")
     st.stop()
 
-layer_drift.show(comparison)
+layer_drift.show_drift(comparison)
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
     score = controls.choose_score()
     k = controls.choose_k(version.table.channels)
 findings.show(differences.describe(baseline, version, representation), noise)
+layer_drift.show_flagged(comparison)
 
 layer = controls.choose_layer(version.table, among=comparison.layers)
 cell = Cell(layer, representation, role)
@@ -68,6 +69,7 @@ top_overlap.show(baseline, version, score, k)
 if len(versions) > 2:
     timeline.show(versions, layer, representation, role)
 
+reasons.show_agreed(comparison.reasons)
 st.header("Settings that differ")
 changed = config_diff(baseline.table.config, version.table.config)
 if changed.empty:

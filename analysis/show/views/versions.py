@@ -34,8 +34,8 @@ DRIFT_CAPTION = (
     "of the standard deviation of both versions pooled, sqrt((σ₁² + σ₂²) / 2)."
 )
 SAME_CURVE = (
-    "After per-layer LN and after global LN the drift of a layer is the same number: the global "
-    "one scales and shifts every channel, and a distance in standard deviations does not see that."
+    "Global LN is not drawn, since its curve is that of per-layer LN: it scales and shifts every "
+    "channel, and a distance in standard deviations does not see that."
 )
 
 
@@ -69,12 +69,7 @@ def drift(
     found, noise = comparison.drift, comparison.noise
     if found is None or noise is None:
         raise ValueError("the two payloads cannot be compared number by number")
-    drawn, captions = list(representations), [DRIFT_CAPTION]
-    normalised = [Representation.PER_LAYER_LN, Representation.GLOBAL_LN]
-    first, second = (found[:, each.position] for each in normalised)
-    if set(normalised) <= set(drawn) and np.allclose(first, second, rtol=1e-3):
-        drawn.remove(Representation.GLOBAL_LN)
-        captions.append(SAME_CURVE)
+    drawn, same = _leave_out_same(found, representations)
     tested = not np.isnan(noise.noise_floor).all()
     return View(
         "Drift of each layer",
@@ -93,9 +88,20 @@ def drift(
             p=noise.drift_p.ravel(),
             beyond_noise=noise.beyond.ravel(),
         ),
-        caption=" ".join([*captions, _explain_noise(noise)]),
+        caption=" ".join(filter(None, [DRIFT_CAPTION, same, _explain_noise(noise)])),
         **_pair(comparison),
     )
+
+
+def _leave_out_same(
+    values: Floats, representations: Sequence[Representation]
+) -> tuple[list[Representation], str]:
+    """Return what to draw where one of the two LayerNorms lies on the other, and why."""
+    both = Representation.PER_LAYER_LN, Representation.GLOBAL_LN
+    first, second = (values[:, each.position] for each in both)
+    if set(both) <= set(representations) and np.allclose(first, second, 1e-3, equal_nan=True):
+        return [each for each in representations if each is not both[1]], SAME_CURVE
+    return list(representations), ""
 
 
 def _explain_noise(noise: NoiseTable) -> str:
@@ -126,13 +132,15 @@ def flagged(
         return None
     channels = comparison.baseline.table.channels
     share = np.where(np.isnan(noise.noise_floor), np.nan, noise.flagged_channels / channels)
+    drawn, same = _leave_out_same(share, representations)
     return View(
         "Channels that differ by more than noise",
         "channels beyond the noise",
         build_flagged_curves(
-            comparison.layers, share, representations=representations, roles=roles, mode=mode
+            comparison.layers, share, representations=drawn, roles=roles, mode=mode
         ),
         lambda: tabulate_cells(comparison.layers, share, "share"),
+        caption=same,
         **_pair(comparison),
     )
 
@@ -146,10 +154,9 @@ def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "
         noise: As `comparison.examine(cell)` returns it.
         mode: Light or dark.
     """
-    baseline, version = (theme.escape(name) for name in comparison.names)
     labels = (
-        axes.label_with_unit("shift of the mean", f"{version} − {baseline}, in std"),
-        axes.label_with_unit("log ratio of the std", f"log({version} / {baseline})"),
+        axes.label_with_unit("shift of the mean", "version − baseline, in std"),
+        axes.label_with_unit("log ratio of the std", "log(version / baseline)"),
     )
     shift, ratio = (
         ChannelEffect(effect.value, effect.error, effect.flagged, label)

@@ -31,7 +31,7 @@ SIDEBAR = 290
 """Pixels; with more, the last page has no room in the navigation of a window of 1024."""
 
 _QUIET = """<style>
-[data-testid=stMainBlockContainer] { padding-top: 4rem; padding-bottom: 3rem; }
+[data-testid=stMainBlockContainer] { padding-top: 3.25rem; padding-bottom: 3rem; }
 </style>"""
 """Without it 150 pixels of nothing stand above every title."""
 

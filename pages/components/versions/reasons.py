@@ -23,16 +23,20 @@ _SUMMARIES = {
 
 
 def show(reasons: Sequence[Reason]) -> None:
-    """Show the verdict, with what speaks against a comparison; the rest is folded in."""
+    """Show the verdict, with what speaks against a comparison."""
     worst = reasons[0].severity
     say, icon = _SHOWN[worst]
     against = [reason for reason in reasons if reason.severity is not Severity.GREEN]
-    lines = [_SUMMARIES[worst], *(f"- {_line(reason)}" for reason in against)]
-    say("\n".join(lines), icon=icon)
+    lines = [_SUMMARIES[worst], *map(_line, against)]
+    say("  \n".join(lines), icon=icon)
+
+
+def show_agreed(reasons: Sequence[Reason]) -> None:
+    """Show what the versions agree in, folded in."""
     agreed = [reason for reason in reasons if reason.severity is Severity.GREEN]
     if agreed:
         with st.expander(f"What they agree in ({len(agreed)})"):
-            st.markdown("\n".join(f"- {_line(reason)}" for reason in agreed))
+            st.markdown("  \n".join(map(_line, agreed)))
 
 
 def _line(reason: Reason) -> str:

@@ -49,7 +49,9 @@ def show(
     if len(kept) < 2:
         return
     with st.expander("Whether all of them may be compared"):
-        reasons.show(check_compatibility([v.table for v in kept], names))
+        agreement = check_compatibility([v.table for v in kept], names)
+        reasons.show(agreement)
+        reasons.show_agreed(agreement)
     layers, drift = differences.follow_drift(tuple(kept))
     if not len(layers):
         st.caption("These versions have no layer in common.")
