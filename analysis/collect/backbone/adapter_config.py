@@ -1,12 +1,12 @@
-"""The settings of an adapter: into a `LoraConfig` of the installed peft, and against train.yaml."""
+"""The settings of an adapter: into a `LoraConfig` of the installed peft."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from analysis.collect.backbone.adapter_names import adapted_modules
 from analysis.collect.backbone.head_file import Head
 from analysis.collect.backbone.names import name_some
 from analysis.errors import AdapterError
@@ -29,8 +29,65 @@ _INERT = {
     "loftq_config",
     "corda_config",
     "lora_ga_config",
+    # peft imports the module that this names: a stranger's code.
+    "megatron_config",
+    "megatron_core",
 }
-_SPLIT_PROJECTIONS = re.compile(r"(?:^|\.)([qkv]_proj)(?:\.|$)")
+
+
+def check_kind(settings: Mapping[str, Any]) -> None:
+    """Refuse whatever peft can train besides LoRA and DoRA.
+
+    Raises:
+        AdapterError: If the settings name another kind.
+    """
+    kind = str(settings.get("peft_type") or "LORA").removeprefix("PeftType.")
+    if kind != "LORA":
+        raise AdapterError(f"it is of the kind {kind:.100}, expected LORA (LoRA or DoRA)")
+
+
+def supply_settings(head: Head, expected: Mapping[str, Any]) -> Head:
+    """Take the settings of LoRA tensors that came without any from the training config.
+
+    Ranks are those of the tensors, DoRA shows in its magnitudes; only the scale is not in them.
+
+    Args:
+        head: As read.
+        expected: The training config as parsed, with the section `peft`.
+
+    Returns:
+        The head itself where it has settings; else one with settings and a notice, or a fault.
+    """
+    if head.peft_config is not None or head.peft_state is None:
+        return head
+    section = expected.get("peft") or expected.get("lora")
+    section = section if isinstance(section, Mapping) else {}
+    alpha = section.get("lora_alpha")
+    if type(alpha) not in (int, float):
+        return replace(
+            head,
+            fault="it holds LoRA tensors but not their settings, and the training config has no "
+            "peft.lora_alpha, so their scale is not known. Save the adapter with its settings "
+            "(peft's save_pretrained), or add peft.lora_alpha to the config",
+        )
+    modules = adapted_modules(head.peft_state)
+    ranks = {
+        module: len(head.peft_state[f"{module}.lora_A.weight"])
+        for module in modules
+        if f"{module}.lora_A.weight" in head.peft_state
+    }
+    most = max(ranks.values(), default=8)
+    settings = {
+        "peft_type": "LORA",
+        "r": most,
+        "lora_alpha": alpha,
+        "use_rslora": section.get("use_rslora") is True,
+        "use_dora": any("lora_magnitude_vector" in name for name in head.peft_state),
+        "target_modules": modules,
+        "rank_pattern": {module: rank for module, rank in ranks.items() if rank != most},
+    }
+    notice = f"{head.path}: lora_alpha {alpha} is taken from the training config."
+    return replace(head, peft_config=settings, notices=(*head.notices, notice))
 
 
 def build_lora_config(settings: Mapping[str, Any]) -> tuple[LoraConfig, list[str]]:
@@ -45,9 +102,7 @@ def build_lora_config(settings: Mapping[str, Any]) -> tuple[LoraConfig, list[str
     """
     from peft import LoraConfig
 
-    kind = str(settings.get("peft_type") or "LORA").removeprefix("PeftType.")
-    if kind != "LORA":
-        raise AdapterError(f"it is of the kind {kind}, expected LORA (LoRA or DoRA)")
+    check_kind(settings)
     known = {item.name for item in fields(LoraConfig) if item.init} - _INERT
     unknown = sorted(
         f"{key} = {value!r}"
@@ -85,102 +140,3 @@ def _keep_initialisation(initial: Any) -> tuple[Any, list[str]]:
             "adapter: the LoRA proof compares with the rest, not with the frozen backbone."
         ]
     return True, []
-
-
-def refuse_split_projections(head: Head) -> None:
-    """Refuse an adapter of q_proj, k_proj, v_proj, which this backbone does not have.
-
-    Raises:
-        AdapterError: If the adapter's tensors or targets name them.
-    """
-    targets = (head.peft_config or {}).get("target_modules")
-    names = [*(head.peft_state or {}), *(targets if isinstance(targets, list) else [])]
-    found = sorted({match[1] for name in names if (match := _SPLIT_PROJECTIONS.search(name))})
-    if found:
-        raise AdapterError(
-            f"it adapts {', '.join(found)}, which belong to transformers' DINOv3: there Q, K and V "
-            "are three layers, here and in the official model they are the one layer attn.qkv, "
-            "whose low-rank update cannot take up three separate ones. Train the adapter on the "
-            "official model"
-        )
-
-
-def describe_adapter(head: Head) -> dict[str, Any]:
-    """Summarise an adapter in plain types: rank, scale, kind, and which modules it reaches."""
-    settings, modules = head.peft_config or {}, adapted_modules(head)
-    return {
-        **{key: settings.get(key) for key in ("r", "lora_alpha", "use_dora", "use_rslora")},
-        "targets": sorted({module.rpartition(".")[2] for module in modules}),
-        "blocks": adapted_blocks(modules),
-        "n_modules": len(modules),
-        "peft_version": settings.get("peft_version"),
-    }
-
-
-def adapted_modules(head: Head) -> list[str]:
-    """Name the modules that the adapter's tensors belong to."""
-    names = head.peft_state or {}
-    return sorted({name.split(".lora_")[0] for name in names if ".lora_" in name})
-
-
-def adapted_blocks(modules: list[str]) -> list[int]:
-    """Return the indices of the blocks that these modules are in."""
-    return sorted(
-        {int(found[1]) for name in modules if (found := re.match(r"blocks\.(\d{1,9})\b", name))}
-    )
-
-
-def compare_with_training(head: Head, expected: Mapping[str, Any], depth: int) -> list[str]:
-    """Compare a head with the training config: one folder of heads often serves many versions.
-
-    Args:
-        head: The head.
-        expected: The training config as parsed (`model.backbone` and the section `peft`); what it
-            does not say is not compared.
-        depth: Number of blocks of the backbone.
-
-    Returns:
-        A warning for every difference.
-    """
-    section = _section(expected, "peft") or _section(expected, "lora")
-    pairs = [("backbone", head.meta.get("backbone"), _section(expected, "model").get("backbone"))]
-    if head.peft_config is None:
-        if section.get("enabled") is True and head.fault is None:
-            return [
-                *_name_differences(head, pairs),
-                f"{head.path}: the training config enables an adapter (peft.enabled), but this "
-                "head holds none: the frozen backbone is measured.",
-            ]
-        return _name_differences(head, pairs)
-    for key in ("r", "lora_alpha", "use_dora"):
-        pairs.append((key, head.peft_config.get(key), section.get(key)))
-    summary = describe_adapter(head)
-    targets = section.get("target_modules")
-    if isinstance(targets, list):
-        wanted = sorted({str(name).rpartition(".")[2] for name in targets})
-        pairs.append(("target_modules", summary["targets"], wanted))
-    last = section.get("last_k_blocks")
-    if isinstance(last, int) and summary["blocks"]:
-        first = depth - last if 0 < last < depth else 0
-        pairs.append(("blocks", summary["blocks"], list(range(first, depth))))
-    warnings = _name_differences(head, pairs)
-    if section.get("enabled") is False:
-        warnings.append(
-            f"{head.path}: the training config disables the adapter (peft.enabled: false), but "
-            "this head holds one, and it is used. Pass --head-weights none for the frozen backbone."
-        )
-    return warnings
-
-
-def _name_differences(head: Head, pairs: list[tuple[str, Any, Any]]) -> list[str]:
-    return [
-        f"{head.path}: this head was trained with {key} {found}, the training config says "
-        f"{wanted}. It may belong to another version."
-        for key, found, wanted in pairs
-        if found is not None and wanted is not None and found != wanted
-    ]
-
-
-def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    section = config.get(name)
-    return section if isinstance(section, Mapping) else {}

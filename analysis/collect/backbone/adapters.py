@@ -18,10 +18,11 @@ from torch import Tensor
 
 from analysis.collect.backbone.adapter_config import (
     build_lora_config,
-    compare_with_training,
-    describe_adapter,
-    refuse_split_projections,
+    check_kind,
+    supply_settings,
 )
+from analysis.collect.backbone.adapter_facts import compare_with_training, describe_adapter
+from analysis.collect.backbone.adapter_plan import plan_adapter
 from analysis.collect.backbone.head_file import Head, read_head
 from analysis.collect.backbone.lora_proof import describe_lora_proof, measure_lora_proof
 from analysis.collect.backbone.names import compare_tensors, name_some
@@ -76,10 +77,10 @@ def attach_adapter(
     """
     if head_path is None:
         return _freeze(build()), AdapterState()
-    head = read_head(head_path)
+    head = supply_settings(read_head(head_path), expected)
     backbone = build()
-    warnings = compare_with_training(head, expected, backbone.depth)
-    if head.peft_config is None and head.fault is None:
+    warnings = [*head.notices, *compare_with_training(head, expected, backbone)]
+    if head.peft_state is None and head.fault is None:
         return _freeze(backbone), AdapterState(head_path=head_path, warnings=warnings)
     error: str | None = None
     try:
@@ -95,7 +96,7 @@ def attach_adapter(
         lora_error=error,
         head_path=head_path,
         sha256=head.sha256,
-        summary={} if error else describe_adapter(head),
+        summary={} if error else describe_adapter(head, backbone),
         warnings=warnings,
     )
 
@@ -108,10 +109,12 @@ def _inject(backbone: DinoVisionTransformer, head: Head) -> list[str]:
     """Attach and fill the adapter in place; return warnings. After an error, drop the backbone."""
     if head.fault or head.peft_config is None or head.peft_state is None:
         raise AdapterError(head.fault or "it is incomplete")
-    refuse_split_projections(head)
     _refuse_non_finite(head)
     peft = _import_peft()
-    config, warnings = build_lora_config(head.peft_config)
+    check_kind(head.peft_config)
+    plan = plan_adapter(head, backbone)
+    config, warnings = build_lora_config(plan.settings)
+    warnings += plan.warnings
     try:
         peft.inject_adapter_in_model(config, backbone)
         wanted = peft.get_peft_model_state_dict(
@@ -121,10 +124,10 @@ def _inject(backbone: DinoVisionTransformer, head: Head) -> list[str]:
         raise
     except Exception as failure:  # settings from a file can make peft fail in any way
         raise AdapterError(f"peft cannot attach it ({_one_line(failure)})") from failure
-    faults = compare_tensors(_shapes(head.peft_state), _shapes(wanted))
+    faults = compare_tensors(_shapes(plan.state), _shapes(wanted))
     if faults:
         raise AdapterError(faults)
-    result = peft.set_peft_model_state_dict(backbone, head.peft_state)
+    result = peft.set_peft_model_state_dict(backbone, plan.state)
     if result.unexpected_keys:
         raise AdapterError(f"peft did not take {name_some(result.unexpected_keys)}")
     if config.bias != "none":

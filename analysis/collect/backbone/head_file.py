@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.collect.backbone.adapter_names import (
+    AdapterTensors,
+    is_adapter_name,
+    relate_to_backbone,
+)
 from analysis.collect.backbone.names import name_some
 from analysis.errors import AdapterError
 from analysis.files.atomic import is_folder, is_regular
-from analysis.files.safe_load import SafeGlobal, load_json_object, load_safetensors, load_torch_file
+from analysis.files.safe_load import (
+    SafeGlobal,
+    is_safetensors,
+    load_json_object,
+    load_safetensors,
+    load_torch_file,
+)
 
 KIND = "head"
 CONFIG_NAME = "adapter_config.json"
@@ -36,12 +47,7 @@ ALLOWED: tuple[SafeGlobal, ...] = (
 
 _NAMED_MODULES = ("target_modules", "exclude_modules", "rank_pattern", "alpha_pattern")
 _DECISIVE = ("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
-_PEFT_PREFIX = "base_model.model."
-# "....lora_A.default.weight" where a raw state dict was saved, "....lora_A.weight" usually.
-_ADAPTER_NAME = re.compile(r"\.(lora_\w+)\.default(?=\.|$)")
-# Current peft keeps the magnitudes of DoRA in a module, and saves them as it did before.
-_MAGNITUDE = re.compile(r"(\.lora_magnitude_vector)\.weight$")
-_OWN_MODULE = re.compile(r"^(.*?)(?:blocks\.\d+\.|patch_embed\.)")
+_MAX_LEVELS = 8
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,17 @@ class Head:
     """Of the adapter's content (`digest_adapter`), None without an adapter."""
     fault: str | None = None
     """Why the adapter in the file cannot be used, where that shows without trying."""
+    paths: tuple[str, ...] = ("",)
+    """What the names of modules in the settings may begin with."""
+    notices: tuple[str, ...] = ()
+    """Sentences on what was left aside."""
 
 
 def read_head(path: Path) -> Head:
     """Read a head file or a peft adapter folder without executing anything in it.
+
+    A file of another kind is taken for the LoRA tensors in it, if it has some; their settings are
+    missing then (`peft_config` is None and `peft_state` is not).
 
     Raises:
         AdapterError: If the file is missing, damaged, hostile or no head. A head whose adapter is
@@ -71,14 +84,13 @@ def read_head(path: Path) -> Head:
         path = path.parent
     if is_folder(path):
         return _read_adapter_folder(path)
-    loaded = load_torch_file(path, kind=KIND, error=AdapterError, allowed=ALLOWED)
-    if not isinstance(loaded, dict) or not {"state_dict", "meta", "peft"} & loaded.keys():
-        found = name_some([str(key) for key in loaded]) if isinstance(loaded, dict) else None
-        raise AdapterError(
-            f"{path}: this is not a head file. Expected a dict with the keys state_dict, meta and "
-            f"peft, found {found or type(loaded).__name__}. Give another head (--head-weights), or "
-            "none for the frozen backbone."
-        )
+    if is_safetensors(path):
+        return _read_other_file(path, load_safetensors(path, kind=KIND, error=AdapterError))
+    loaded = load_torch_file(
+        path, kind=KIND, error=AdapterError, allowed=ALLOWED, beside_tensors=True
+    )
+    if not isinstance(loaded, dict) or not ("peft" in loaded or _is_plain_head(loaded)):
+        return _read_other_file(path, loaded)
     meta = loaded.get("meta")
     meta = dict(meta) if isinstance(meta, dict) else {}
     peft = loaded.get("peft")
@@ -87,6 +99,74 @@ def read_head(path: Path) -> Head:
     if not isinstance(peft, dict):
         return Head(path, meta, fault=f"peft is {type(peft).__name__}, expected a dict")
     return _build_head(path, meta, peft.get("config"), peft.get("state_dict"))
+
+
+def _is_plain_head(loaded: Mapping[Any, Any]) -> bool:
+    """Tell whether a dict is a head without adapter: a small state dict and facts, nothing else."""
+    state = loaded.get("state_dict")
+    if not isinstance(state, Mapping) or "meta" not in loaded or "layers" in loaded:
+        return False
+    return not any(is_adapter_name(str(name)) or _is_backbone_name(str(name)) for name in state)
+
+
+def _is_backbone_name(name: str) -> bool:
+    return bool(re.search(r"(?:^|\.)(?:blocks|layer)\.\d+\.", name))
+
+
+def _read_other_file(path: Path, loaded: Any) -> Head:
+    """Take the LoRA tensors of a checkpoint.
+
+    Raises:
+        AdapterError: If there are none.
+    """
+    tensors = dict(_walk(loaded))
+    own = {name: tensor for name, tensor in tensors.items() if is_adapter_name(name)}
+    if any(".lora_" in name for name in own):
+        related = relate_to_backbone(own, only_adapter=True)
+        wrong = [name for name, tensor in related.state.items() if not _is_float_tensor(tensor)]
+        if wrong:
+            return Head(path, fault=f"not floating-point tensors: {name_some(wrong)}")
+        return Head(
+            path,
+            peft_state=related.state,
+            sha256=digest_adapter({}, related.state),
+            paths=related.paths,
+            notices=(
+                f"{path}: this is no head but another file; the {len(related.state)} LoRA tensors "
+                "in it are used.",
+                *_describe_aside(path, related),
+            ),
+        )
+    raise AdapterError(
+        f"{path}: this is not a head file{_guess_kind(loaded, tensors)}. Expected a dict with the "
+        "keys state_dict, meta and peft, or LoRA tensors, found "
+        f"{_describe_content(loaded)}. Give another head (--head-weights), or "
+        "none for the frozen backbone."
+    )
+
+
+def _walk(loaded: Any, start: str = "", level: int = 0) -> Iterator[tuple[str, Any]]:
+    if not isinstance(loaded, Mapping) or level == _MAX_LEVELS:
+        return
+    for key, value in loaded.items():
+        if isinstance(value, Tensor):
+            yield f"{start}{key}", value
+        else:
+            yield from _walk(value, f"{start}{key}.", level + 1)
+
+
+def _guess_kind(loaded: Any, tensors: Mapping[str, Any]) -> str:
+    if isinstance(loaded, Mapping) and {"meta", "layers"} <= loaded.keys():
+        return " but a payload, as an extraction writes it"
+    if any(map(_is_backbone_name, tensors)):
+        return " but the weights of a backbone (they belong to --dino-weights-pt)"
+    return ""
+
+
+def _describe_content(loaded: Any) -> str:
+    if not isinstance(loaded, dict):
+        return type(loaded).__name__
+    return name_some([str(key) for key in loaded]) or "dict"
 
 
 def digest_adapter(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
@@ -107,6 +187,7 @@ def digest_adapter(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> st
 
 
 def _read_adapter_folder(path: Path) -> Head:
+    path = _find_adapter_folder(path)
     config = load_json_object(path / CONFIG_NAME, kind=KIND, error=AdapterError)
     weights = [path / name for name in WEIGHTS_NAMES if is_regular(path / name)]
     if not weights:
@@ -121,6 +202,20 @@ def _read_adapter_folder(path: Path) -> Head:
     return _build_head(path, {}, config, state)
 
 
+def _find_adapter_folder(path: Path) -> Path:
+    """Return the folder itself, or the one below it where peft put an adapter with a name."""
+    if is_regular(path / CONFIG_NAME):
+        return path
+    named = sorted(config.parent for config in path.glob(f"*/{CONFIG_NAME}"))
+    if len(named) > 1:
+        names = name_some([folder.name for folder in named])
+        raise AdapterError(
+            f"{path}: this folder holds several adapters: {names}. Name the folder of one of them "
+            "(--head-weights)."
+        )
+    return named[0] if named else path
+
+
 def _build_head(path: Path, meta: dict[str, Any], config: Any, state: Any) -> Head:
     if not isinstance(config, dict) or not config:
         return Head(path, meta, fault="peft.config is missing or empty")
@@ -133,30 +228,46 @@ def _build_head(path: Path, meta: dict[str, Any], config: Any, state: Any) -> He
     ]
     if wrong:
         return Head(path, meta, fault=f"not floating-point tensors: {name_some(wrong)}")
-    config, state = _name_relative_to_backbone(config, state)
-    return Head(path, meta, config, state, digest_adapter(config, state))
+    related = relate_to_backbone(state)
+    config = config | {
+        key: _rename_modules(config[key], max(related.paths, key=len))
+        for key in _NAMED_MODULES
+        if key in config
+    }
+    return Head(
+        path,
+        meta,
+        config,
+        related.state,
+        digest_adapter(config, related.state),
+        paths=related.paths,
+        notices=_describe_aside(path, related),
+    )
+
+
+def _describe_aside(path: Path, related: AdapterTensors) -> tuple[str, ...]:
+    notices = []
+    if len(related.adapters) > 1:
+        names = name_some(related.adapters)
+        notices.append(
+            f"{path}: this file holds several adapters ({names}); the one named default is used, "
+            "else the first by name. Save the one to measure on its own for another."
+        )
+    if related.aside:
+        notices.append(
+            f"{path}: {len(related.aside)} tensors of the adapter belong to what was around the "
+            f"backbone, as a classifier, and are left aside: {name_some(related.aside)}."
+        )
+    return tuple(notices)
 
 
 def _is_float_tensor(value: object) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _name_relative_to_backbone(
-    config: dict[str, Any], state: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Take off peft's prefix, the adapter's name, and the path to the backbone in a wrapper."""
-    names = {
-        name: _MAGNITUDE.sub(r"\1", _ADAPTER_NAME.sub(r".\1", name)).removeprefix(_PEFT_PREFIX)
-        for name in state
-    }
-    starts = {match[1] for name in names.values() if (match := _OWN_MODULE.match(name))}
-    # One path for all, or none: anything else would be a guess.
-    start = starts.pop() if len(starts) == 1 else ""
-
-    own = {names[name].removeprefix(start): tensor for name, tensor in state.items()}
-    return config | {
-        key: _rename_modules(config[key], start) for key in _NAMED_MODULES if key in config
-    }, own
+    return (
+        isinstance(value, Tensor)
+        and value.is_floating_point()
+        and value.layout is torch.strided
+        and not value.is_meta
+    )
 
 
 def _rename_modules(modules: Any, start: str) -> Any:

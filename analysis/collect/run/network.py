@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from analysis.collect.backbone.adapter_facts import describe_missing_head
 from analysis.collect.backbone.adapters import AdapterState, attach_adapter, measure_lora_proof
 from analysis.collect.backbone.low_precision import cast_linears
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.backbone.weights import WeightsInfo, load_backbone
 from analysis.collect.images.batches import normalize
 from analysis.collect.plan.request import ExtractionPlan
+from analysis.collect.plan.settings import NO_HEAD
 from analysis.collect.run.devices import choose_precision, enter_precision
 from analysis.collect.run.fused_forward import can_fuse, run_fused
 from analysis.collect.run.measured_forward import run_measured
@@ -132,6 +134,9 @@ def load_network(plan: ExtractionPlan, device: torch.device) -> Network:
 
     backbone, adapter = attach_adapter(build, plan.head_path, settings.config)
     backbone.eval().requires_grad_(False)
+    asked_frozen = str(plan.request.head_weights).lower() == NO_HEAD
+    if plan.head_path is None and not asked_frozen:
+        adapter = replace(adapter, warnings=describe_missing_head(settings.config))
     log.info("backbone %s from %s", settings.backbone_name, plan.weights.path)
     for warning in (*loaded[-1].notices, *adapter.warnings):
         log.warning("%s", warning)

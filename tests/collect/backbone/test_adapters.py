@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model_state_dict
-from torch import Tensor
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from torch import Tensor, nn
 
+from analysis.collect.backbone import adapter_patterns
 from analysis.collect.backbone.adapters import AdapterState, attach_adapter
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.errors import AdapterError
@@ -275,13 +277,17 @@ def test_state_describes_the_adapter_in_plain_types(path: Path) -> None:
     summary = dict(state.summary)
     assert isinstance(summary.pop("peft_version"), str)
     assert summary == {
-        "r": 4,
-        "lora_alpha": 8,
-        "use_dora": True,
-        "use_rslora": False,
+        "method": "DoRA",
+        "rank": 4,
+        "least_rank": 4,
+        "alpha": 8,
         "targets": ["proj", "qkv"],
         "blocks": [0, 1],
-        "n_modules": 5,
+        "modules": 5,
+        # qkv: A 4x48, B 144x4, m 144; proj: A 4x48, B 48x4, m 48; patch: A 4x3x16x16, B 48x4, m 48
+        "parameters": 2 * (192 + 576 + 144) + 2 * (192 + 192 + 48) + (3072 + 192 + 48),
+        "trained_whole": [],
+        "source": str(path),
     }
 
 
@@ -384,6 +390,18 @@ def have_a_rank_in_words(peft: Peft) -> None:
     peft["config"]["r"] = "four"
 
 
+def have_a_huge_rank(peft: Peft) -> None:
+    peft["config"]["r"] = 60_000
+
+
+def have_a_scale_in_words(peft: Peft) -> None:
+    peft["config"]["lora_alpha"] = "x"
+
+
+def have_a_pattern_without_end(peft: Peft) -> None:
+    peft["config"]["target_modules"] = r"(.|.|.|.)*!"
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
@@ -394,8 +412,8 @@ def have_a_rank_in_words(peft: Peft) -> None:
         (reach_further, "6 missing: "),
         (put_in_a_nan, "NaN or infinite values in blocks.1.attn.qkv.lora_A.weight"),
         (miss_every_module, "nowhere"),
-        (split_the_projections, "q_proj, v_proj, which belong to transformers"),
-        (split_the_tensors, "k_proj, which belong to transformers"),
+        (split_the_projections, "(its target_modules: ['q_proj', 'v_proj'])"),
+        (split_the_tensors, "1 without a place: model.layer.0.attention.k_proj.lora_A.weight"),
         (be_another_kind, "LOHA"),
         (lack_the_settings, "peft.config is missing"),
         (lack_the_tensors, "peft.state_dict is missing"),
@@ -403,12 +421,16 @@ def have_a_rank_in_words(peft: Peft) -> None:
         (hold_integers, "not floating-point tensors: base_model.model.blocks.1"),
         (need_training_data, "corda"),
         (have_a_senseless_rank, "-1"),
-        (have_a_rank_in_words, "peft"),
+        (have_a_rank_in_words, "its r is 'four', expected a whole number"),
+        (have_a_huge_rank, "4 of another shape: "),
+        (have_a_scale_in_words, "its lora_alpha is 'x', expected a number"),
+        (have_a_pattern_without_end, "take more than"),
     ],
 )
 def test_broken_adapter_leaves_the_backbone_frozen_and_says_why(
-    path: Path, spoil: Callable[[Peft], None], expected: str
+    path: Path, spoil: Callable[[Peft], None], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(adapter_patterns, "SECONDS", 0.5)
     content = head_content(train_adapter())
     spoil(content["peft"])
     torch.save(content, path)
@@ -485,3 +507,105 @@ def test_missing_head_is_an_error_before_the_backbone_is_built(path: Path) -> No
 
     with pytest.raises(AdapterError, match="no such file"):
         attach_adapter(build, path, {})
+
+
+# --- adapters of a network around the backbone
+
+
+class Classifier(nn.Module):
+    def __init__(self, backbone: DinoVisionTransformer) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Linear(48, 3)
+
+
+WRAPPED: dict[str, dict[str, Any]] = {
+    "classifier trained too": {"target_modules": ["qkv"], "modules_to_save": ["classifier"]},
+    "all linear layers": {"target_modules": "all-linear"},
+    "pattern": {"target_modules": r"backbone\.blocks\.\d+\.attn\.(qkv|proj)"},
+    "pattern with any start": {"target_modules": r".*\.mlp\.fc[12]"},
+    "layers without pattern": {"target_modules": ["qkv"], "layers_to_transform": [1]},
+    "one layer by pattern": {
+        "target_modules": ["qkv"],
+        "layers_to_transform": 1,
+        "layers_pattern": "blocks",
+    },
+    "excluded by pattern": {"target_modules": ["qkv"], "exclude_modules": r".*blocks\.0\..*"},
+    "excluded by name": {"target_modules": ["qkv"], "exclude_modules": ["blocks.0.attn.qkv"]},
+    "rank by pattern": {
+        "target_modules": ["qkv"],
+        "rank_pattern": {r"backbone\.blocks\.1\.attn\.qkv": 7},
+        "alpha_pattern": {r"blocks\.[01]\.attn\.qkv": 3},
+    },
+    "DoRA": {"target_modules": ["qkv", "classifier"], "use_dora": True},
+    "norm trained too": {"target_modules": ["qkv"], "modules_to_save": ["norm", "classifier"]},
+}
+
+
+def train_wrapped(settings: dict[str, Any]) -> PeftModel:
+    return train_adapter(Classifier(make_backbone()), **settings)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("settings", WRAPPED.values(), ids=WRAPPED.keys())
+@torch.no_grad()
+def test_adapter_of_a_classifier_is_used_for_its_backbone(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    model = train_wrapped(settings)
+    model.save_pretrained(str(tmp_path))
+    adapted, state = attach_adapter(make_backbone, tmp_path, {})
+    assert state.lora_error is None
+    reference = network_of(model).backbone
+    assert torch.equal(adapted(PIXELS), reference(PIXELS))
+    aside = [name for name in get_peft_model_state_dict(model) if "classifier" in name]
+    assert len(state.warnings) == bool(aside)
+    assert all("classifier" in warning for warning in state.warnings)
+
+
+@torch.no_grad()
+def test_adapter_of_a_compiled_network_is_used(tmp_path: Path) -> None:
+    model = train_adapter(Classifier(make_backbone()), target_modules=r".*attn\.qkv")  # pyright: ignore[reportArgumentType]
+    content = head_content(model)
+    state = content["peft"]["state_dict"]
+    content["peft"]["state_dict"] = {
+        name.replace("backbone.", "backbone._orig_mod."): tensor for name, tensor in state.items()
+    }
+    content["peft"]["config"]["target_modules"] = r"backbone\._orig_mod\.blocks\.\d+\.attn\.qkv"
+    torch.save(content, tmp_path / "head.pt")
+    assert torch.equal(attach(tmp_path / "head.pt")(PIXELS), network_of(model).backbone(PIXELS))
+
+
+def test_adapter_with_a_name_is_used(tmp_path: Path) -> None:
+    config = LoraConfig(r=4, target_modules=["qkv"], init_lora_weights=False)
+    model = get_peft_model(make_backbone(), config, adapter_name="pasture")
+    model.save_pretrained(str(tmp_path))
+    assert (tmp_path / "pasture").is_dir()
+    adapted = attach(tmp_path)
+    assert_close(block_outputs(adapted), block_outputs(network_of(model.eval())), bound=0)
+
+
+# --- LoRA tensors in files that are no heads
+
+TRAINING = {"peft": {"enabled": True, "r": 4, "lora_alpha": 8}}
+
+
+@torch.no_grad()
+def test_checkpoint_with_lora_tensors_is_used_with_the_scale_of_the_config(path: Path) -> None:
+    model = train_wrapped({"target_modules": ["qkv"], "rank_pattern": {"blocks.1.attn.qkv": 2}})
+    checkpoint = {f"net.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": checkpoint, "callbacks": {"n": Counter()}}, path)
+    adapted, state = attach_adapter(make_backbone, path, TRAINING)
+    assert state.lora_error is None
+    assert torch.equal(adapted(PIXELS), network_of(model).backbone(PIXELS))
+    assert "this is no head but another file; the 4 LoRA tensors" in state.warnings[0]
+    assert "lora_alpha 8 is taken from the training config" in " ".join(state.warnings)
+
+
+def test_checkpoint_with_lora_tensors_of_unknown_scale_leaves_the_backbone_frozen(
+    path: Path,
+) -> None:
+    torch.save({"state_dict": train_adapter().state_dict()}, path)
+    backbone, state = attach_adapter(make_backbone, path, {"peft": {"enabled": True}})
+    assert_frozen(backbone, state)
+    assert state.lora_error is not None
+    assert "peft.lora_alpha" in state.lora_error

@@ -198,7 +198,7 @@ def test_file_that_is_no_head_is_refused(path: Path, content: object) -> None:
 
 def test_backbone_weights_in_place_of_a_head_are_refused(path: Path) -> None:
     torch.save(make_backbone().state_dict(), path)
-    with pytest.raises(AdapterError, match=r"found cls_token, .* in all"):
+    with pytest.raises(AdapterError, match=r"weights of a backbone .*found cls_token, .* in all"):
         read_head(path)
 
 
@@ -223,3 +223,46 @@ def test_settings_of_any_json_shape_have_a_digest(tmp_path: Path) -> None:
     config |= {"r": {"a": [None]}, "target_modules": {"qkv": 1}}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     assert read_head(folder).sha256 is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"meta": {}, "layers": {}}, "but a payload"),
+        ({"meta": {}, "layers": {}, "state_dict": {}}, "but a payload"),
+        ({"epoch": 3, "state_dict": {"0.weight": torch.zeros(2)}}, "found epoch, state_dict"),
+        ({"meta": {}, "state_dict": {"m.blocks.0.norm1.bias": torch.zeros(2)}}, "of a backbone"),
+        ({"model": {"blocks.0.norm1.bias": torch.zeros(2)}}, "of a backbone"),
+        ({"state_dict": {}}, "found state_dict"),
+        ({"meta": {"a": 1}}, "found meta"),
+        ({"meta": {}, "state_dict": [1]}, "found meta, state_dict"),
+    ],
+)
+def test_file_of_another_kind_is_never_a_head_without_adapter(
+    path: Path, content: dict[str, Any], named: str
+) -> None:
+    torch.save(content, path)
+    with pytest.raises(AdapterError, match=named):
+        read_head(path)
+
+
+@pytest.mark.parametrize("nest", [("state_dict",), ("model", "student"), ()])
+def test_lora_tensors_of_a_checkpoint_are_found(path: Path, nest: tuple[str, ...]) -> None:
+    content: Any = dict(train_adapter().state_dict())
+    for key in reversed(nest):
+        content = {key: content, "step": 3}
+    torch.save(content, path)
+    head = read_head(path)
+    assert head.peft_config is None
+    expected = read_head(save_head(path, train_adapter())).peft_state
+    assert head.peft_state is not None
+    assert expected is not None
+    assert head.peft_state.keys() == expected.keys()
+
+
+def test_folder_of_several_named_adapters_is_refused(tmp_path: Path) -> None:
+    save_folder(tmp_path / "left")
+    assert read_head(tmp_path).peft_state is not None
+    save_folder(tmp_path / "right")
+    with pytest.raises(AdapterError, match="several adapters: left, right"):
+        read_head(tmp_path)
