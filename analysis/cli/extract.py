@@ -38,12 +38,16 @@ def run() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one extraction, or the comparison that `compare` asks for, and return the exit code."""
+    """Run one extraction, or what `compare` or `intervene` asks for, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == "compare":
         from analysis.cli.compare import main as compare
 
         return compare(arguments[1:])
+    if arguments and arguments[0] == "intervene":
+        from analysis.cli.intervene import main as intervene
+
+        return intervene(arguments[1:])
     flags = vars(build_parser().parse_args(arguments))
     quiet, progress_file = flags.pop("quiet"), flags.pop("progress")
     backup = flags.pop("backup")

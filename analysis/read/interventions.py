@@ -1,0 +1,180 @@
+"""What an intervention changed, beside what the same number of random channels changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.payload.intervention_file import InterventionResult
+from analysis.vocabulary import ROLES, TokenRole
+
+ROLE_NOUNS = {TokenRole.CLS: "the CLS token", TokenRole.PATCH: "the mean patch token"}
+NEGLIGIBLE = 0.01
+"""Relative change of a head's input below which an effect is called negligible."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One measure against depth, mean over images."""
+
+    layers: NDArray[np.int64]
+    """``[L]``: the start layer and all later ones."""
+    chosen: NDArray[np.float32]
+    """``[L]``: of the intervention."""
+    controls: NDArray[np.float32]
+    """``[draws, L]``: of each set of random channels."""
+
+
+def over_depth(
+    result: InterventionResult, role: TokenRole, measure: str = "relative", arm: int = 0
+) -> Curve:
+    """Return a measure of one arm and of the controls of its start layer.
+
+    Args:
+        result: As it was read.
+        role: Which tokens.
+        measure: relative, cosine or token_norm.
+        arm: Position of the arm.
+    """
+    start = result.arms[arm].layer
+    values = getattr(result, measure)[:, :, start:, role.position].mean(axis=1)
+    controls = result.select(control=True, layer=start)
+    layers = np.arange(start, result.num_layers)
+    return Curve(layers, values[arm], values[controls])
+
+
+@dataclass(frozen=True)
+class FinalEffect:
+    """How far what a head reads moves, mean over images."""
+
+    relative: float
+    cosine: float
+    controls: NDArray[np.float32]
+    """``[draws]``: relative change by each set of random channels; empty without controls."""
+
+    @property
+    def exceeds_controls(self) -> bool | None:
+        """Whether it is larger than every control; None without controls."""
+        return self.relative > float(self.controls.max()) if len(self.controls) else None
+
+
+def final_effect(result: InterventionResult, role: TokenRole, arm: int = 0) -> FinalEffect:
+    """Return the effect of one arm on the final normed CLS or mean patch token."""
+    relative = result.final_relative[:, :, role.position].mean(axis=1)
+    cosine = result.final_cosine[arm, :, role.position].mean()
+    controls = result.select(control=True, layer=result.arms[arm].layer)
+    return FinalEffect(float(relative[arm]), float(cosine), relative[controls])
+
+
+def largest_image(result: InterventionResult, role: TokenRole, arm: int = 0) -> tuple[str, float]:
+    """Return the image whose final vector moves furthest, and its relative change."""
+    changes = result.final_relative[arm, :, role.position]
+    index = int(changes.argmax())
+    return result.images[index], float(changes[index])
+
+
+def sweep_map(
+    result: InterventionResult, role: TokenRole
+) -> tuple[list[int], list[int], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the final effect of each channel from each start layer on.
+
+    Returns:
+        Channels; start layers; relative change ``[channels, layers]``, NaN where not run; and the
+        largest relative change of a control ``[layers]``, NaN without controls.
+    """
+    relative = result.final_relative[:, :, role.position].mean(axis=1)
+    chosen = result.select(control=False)
+    channels = list(dict.fromkeys(result.arms[arm].channels[0] for arm in chosen))
+    layers = sorted({result.arms[arm].layer for arm in chosen})
+    found = np.full((len(channels), len(layers)), np.nan, dtype=np.float32)
+    for arm in chosen:
+        row = channels.index(result.arms[arm].channels[0])
+        found[row, layers.index(result.arms[arm].layer)] = relative[arm]
+    limit = np.full(len(layers), np.nan, dtype=np.float32)
+    for column, layer in enumerate(layers):
+        controls = result.select(control=True, layer=layer)
+        if controls:
+            limit[column] = relative[controls].max()
+    return channels, layers, found, limit
+
+
+def tabulate_final(result: InterventionResult) -> pd.DataFrame:
+    """Return one row per chosen arm and role: effect, controls, whether it exceeds them."""
+    rows = []
+    for arm in result.select(control=False):
+        for role in ROLES:
+            effect = final_effect(result, role, arm)
+            rows.append(
+                {
+                    "layer": result.arms[arm].layer,
+                    "channels": ", ".join(map(str, result.arms[arm].channels)),
+                    "role": role.value,
+                    "relative": effect.relative,
+                    "cosine": effect.cosine,
+                    "control_mean": _mean(effect.controls),
+                    "control_max": float(effect.controls.max()) if len(effect.controls) else None,
+                    "exceeds_controls": effect.exceeds_controls,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def describe(result: InterventionResult) -> list[str]:
+    """Return what was found in sentences, none more certain than the controls allow."""
+    chosen = result.select(control=False)
+    if len(chosen) == 1:
+        return [_describe_one(result, role) for role in ROLES]
+    return [_describe_sweep(result, role) for role in ROLES]
+
+
+def _describe_one(result: InterventionResult, role: TokenRole) -> str:
+    arm, effect = result.arms[0], final_effect(result, role)
+    what = "channel" if len(arm.channels) == 1 else "channels"
+    named = ", ".join(map(str, arm.channels[:8])) + (", ..." if len(arm.channels) > 8 else "")
+    sentence = (
+        f"Setting {what} {named} to {_name_action(result.action)} from layer {arm.layer} on moves "
+        f"{ROLE_NOUNS[role]} that a head reads by {effect.relative:.2%} "
+        f"(cosine {effect.cosine:.4f}, {len(result.images)} images)"
+    )
+    if not len(effect.controls):
+        return f"{sentence}; there is no control to compare with."
+    low, high = float(effect.controls.min()), float(effect.controls.max())
+    sentence += (
+        f"; {len(effect.controls)} sets of random channels move it by {low:.2%} to {high:.2%}"
+    )
+    if effect.relative <= high:
+        return f"{sentence}: no more than random channels do."
+    if effect.relative < NEGLIGIBLE:
+        return f"{sentence}: more than random channels, and negligible."
+    return f"{sentence}: these channels matter more than random ones."
+
+
+def _describe_sweep(result: InterventionResult, role: TokenRole) -> str:
+    channels, layers, found, limit = sweep_map(result, role)
+    row, column = np.unravel_index(int(np.nanargmax(found)), found.shape)
+    beyond = [
+        str(channel)
+        for channel, values in zip(channels, found, strict=True)
+        if (values > np.fmax(limit, NEGLIGIBLE)).any()
+    ]
+    sentence = (
+        f"{ROLE_NOUNS[role].capitalize()} moves most, by {found[row, column]:.2%}, with channel "
+        f"{channels[row]} from layer {layers[column]} on"
+    )
+    if np.isnan(limit).all():
+        return f"{sentence}; there is no control to compare with."
+    if not beyond:
+        return f"{sentence}; no channel exceeds both random channels and {NEGLIGIBLE:.0%}."
+    return f"{sentence}; beyond random channels and {NEGLIGIBLE:.0%}: {', '.join(beyond)}."
+
+
+def _name_action(action: str) -> str:
+    names = {"mean": "their mean over the data set", "zero": "zero"}
+    return names.get(action, "their mean over each image")
+
+
+def _mean(values: NDArray[np.float32]) -> float | None:
+    return float(values.mean()) if len(values) else None
