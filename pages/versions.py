@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.read.compare.config_diff import config_diff
+from analysis.read.compare.config_diff import config_diff, read_settings
 from analysis.vocabulary import Cell
 from pages.components.frame import shell
 from pages.components.shared import controls, downloads
@@ -71,7 +71,9 @@ if len(versions) > 2:
 
 reasons.show_agreed(comparison.reasons)
 st.header("Settings that differ")
-changed = config_diff(baseline.table.config, version.table.config)
+changed = config_diff(
+    *(read_settings(part.table.config, part.table.run) for part in (baseline, version))
+)
 if changed.empty:
     st.caption("The two training configs are the same.")
 else:

@@ -81,10 +81,25 @@ def _is_skipped_file(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_text(value.get(key)) for key in ("path", "reason"))
 
 
+def _is_adapter(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    given = {key: part for key, part in value.items() if part is not None}
+    return all(kind(given[key]) for key, kind in _ADAPTER.items() if key in given)
+
+
 _TEXTS = """tool_version torch_version peft_version created config_name device device_name precision
 split dataset_fingerprint request_fingerprint weights_sha256 weights_format adapter_sha256"""
 _COUNTS = """schema_version max_images batch_size world_size head_index skipped_count
 dropped_missing_target"""
+
+_ADAPTER: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("method", "source", "peft_version"), _is_text),
+    **dict.fromkeys(("rank", "least_rank", "modules", "parameters"), _is_count),
+    "alpha": _is_real,
+    **dict.fromkeys(("targets", "trained_whole"), _is_list_of(_is_text)),
+    "blocks": _is_list_of(_is_count),
+}
 
 _PER_LAYER = ("nonfinite_tokens", "lora_proof")
 _KINDS: dict[str, Callable[[Any], bool]] = {
@@ -94,6 +109,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "image_size": _is_size,
     "network_size": _is_size,
     "normalization": _is_normalization,
+    "adapter": _is_adapter,
     "heads": _is_list_of(_is_text),
     "skipped_files": _is_list_of(_is_skipped_file),
     "warnings": _is_list_of(_is_text),

@@ -33,6 +33,12 @@ def test_what_the_tool_writes_is_kept_whole() -> None:
         ("nonfinite_tokens", [0]),
         ("lora_proof", [0.1, 0.2, 0.3]),
         ("lora_proof", [0.1, float("inf")]),
+        ("adapter", [1]),
+        ("adapter", {"rank": "4"}),
+        ("adapter", {"alpha": float("nan")}),
+        ("adapter", {"targets": "qkv"}),
+        ("adapter", {"blocks": [-1]}),
+        ("adapter", {"method": "x" * 6000}),
     ],
 )
 def test_a_fact_of_a_wrong_kind_is_left_out_and_named(key: str, value: Any) -> None:

@@ -134,7 +134,7 @@ def load_network(plan: ExtractionPlan, device: torch.device) -> Network:
 
     backbone, adapter = attach_adapter(build, plan.head_path, settings.config)
     backbone.eval().requires_grad_(False)
-    asked_frozen = str(plan.request.head_weights).lower() == NO_HEAD
+    asked_frozen = (plan.request.head_weights or "").lower() == NO_HEAD
     if plan.head_path is None and not asked_frozen:
         adapter = replace(adapter, warnings=describe_missing_head(settings.config))
     log.info("backbone %s from %s", settings.backbone_name, plan.weights.path)

@@ -84,6 +84,7 @@ def _describe_run(
         "weights_sha256": network.weights.sha256,
         "weights_format": network.weights.format,
         "adapter_sha256": adapter.sha256 if adapter.used_lora else None,
+        "adapter": adapter.summary if adapter.used_lora else None,
         "heads": [str(path) for path in plan.heads.paths],
         "head_index": plan.request.head_index or 0,
         "skipped_files": [

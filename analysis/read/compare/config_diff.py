@@ -8,6 +8,20 @@ from typing import Any
 import pandas as pd
 
 
+def read_settings(config: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the training config with what the run recorded of the adapter it measured.
+
+    Args:
+        config: The training config.
+        run: `meta["run"]`; its `adapter` goes under the key `measured_adapter`.
+    """
+    adapter = run.get("adapter")
+    if not isinstance(adapter, Mapping):
+        return dict(config)
+    facts = {key: value for key, value in adapter.items() if key not in _PROVENANCE}
+    return {**config, "measured_adapter": facts}
+
+
 def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:
     """List the settings that differ between two training configs.
 
@@ -60,4 +74,5 @@ def _status(key: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     return "only in A" if key in a else "only in B"
 
 
-_FIRST_KEYS = ("version", "model.", "peft.", "lora.", "train_all.", "data.")
+_PROVENANCE = ("source", "peft_version")
+_FIRST_KEYS = ("version", "model.", "measured_adapter.", "peft.", "lora.", "train_all.", "data.")

@@ -6,7 +6,7 @@ from html import escape
 
 from analysis.errors import PayloadError
 from analysis.read.compare.comparison import TOP, Comparison
-from analysis.read.compare.config_diff import config_diff
+from analysis.read.compare.config_diff import config_diff, read_settings
 from analysis.read.outliers import SCORE_LABELS
 from analysis.read.scores import Score
 from analysis.show.report import page as html_page
@@ -29,7 +29,7 @@ def build_report(comparison: Comparison) -> str:
 
 def draw_comparison(comparison: Comparison, score: Score = Score.MAX_ABS) -> list[str]:
     """Return findings, figures and settings that differ; what cannot be told says why."""
-    changed = config_diff(*(table.config for table in comparison.tables))
+    changed = config_diff(*(read_settings(table.config, table.run) for table in comparison.tables))
     names = dict(zip(("a", "b"), comparison.names, strict=True))
     settings = html_page.table("Settings that differ", changed.rename(columns=names))
     if changed.empty:

@@ -22,7 +22,12 @@ def describe_adapter(table: StatsTable) -> str:
     """Return the state of the LoRA adapter in a word or two."""
     if adapter_error(table):
         return "failed"
-    return "LoRA" if table.backbone.get("used_lora") else "none"
+    if not table.backbone.get("used_lora"):
+        return "none"
+    adapter = _mapping(table.run, "adapter")
+    if not adapter:
+        return "LoRA"
+    return f"{adapter.get('method', 'LoRA')} r {_rank(adapter)}"
 
 
 def adapter_error(table: StatsTable) -> str | None:
@@ -86,6 +91,7 @@ def _facts(version: Version) -> dict[str, str]:
         "Images from": _SPLITS.get(str(run.get("split"))),
         "Image size": _size(run.get("image_size")),
         "Adapter": describe_adapter(table),
+        **_adapter_facts(_mapping(table.run, "adapter")),
         "Adapter file": table.backbone.get("first_head_path"),
         "Weights file": table.backbone.get("dino_weights_pt"),
         "Weights sha256": _short_hash(run.get("weights_sha256")),
@@ -104,6 +110,37 @@ def _facts(version: Version) -> dict[str, str]:
         "File": version.ref.path.name if is_upload(version.ref) else version.ref.path,
     }
     return {name: UNKNOWN if value is None else str(value) for name, value in facts.items()}
+
+
+def _adapter_facts(adapter: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the record of an adapter as rows; none where a payload has none."""
+    if not adapter:
+        return {}
+    parameters = adapter.get("parameters")
+    return {
+        "Adapter rank": _rank(adapter),
+        "Adapter alpha": adapter.get("alpha"),
+        "Adapter targets": _join(adapter.get("targets")),
+        "Adapter blocks": _join(adapter.get("blocks")),
+        "Adapted modules": adapter.get("modules"),
+        "Trained whole": _join(adapter.get("trained_whole")) or None,
+        "Adapter parameters": None if parameters is None else f"{parameters:,}",
+    }
+
+
+def _rank(adapter: Mapping[str, Any]) -> str:
+    rank, least = adapter.get("rank"), adapter.get("least_rank")
+    return str(rank) if least in (None, rank) else f"{least} to {rank}"
+
+
+def _join(values: Any) -> str:
+    """Join values with commas; whole numbers in a row as one range."""
+    if not isinstance(values, list):
+        return ""
+    whole = values and all(type(value) is int for value in values)
+    if whole and len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
+        return f"{values[0]} to {values[-1]}"
+    return ", ".join(map(str, values))
 
 
 def _size(value: Any) -> str | None:

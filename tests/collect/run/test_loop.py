@@ -152,6 +152,47 @@ def test_adapter_changes_the_numbers_and_the_proof_says_how_much(tmp_path: Path)
     assert not torch.allclose(with_adapter, frozen["layers"][last]["pre"]["patch"]["mean"])
 
 
+def test_adapter_is_recorded_with_its_rank_reach_and_source(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    plan, payload = collect(project)
+    recorded = payload["meta"]["run"]["adapter"]
+    content = load_torch_file(plan.head_path, kind="head", error=AdapterError, allowed=ALLOWED)  # pyright: ignore[reportArgumentType]
+    tensors = content["peft"]["state_dict"]
+    assert recorded["method"] == "LoRA"
+    assert recorded["rank"] == content["peft"]["config"]["r"]
+    assert recorded["alpha"] == content["peft"]["config"]["lora_alpha"]
+    assert recorded["parameters"] == sum(tensor.numel() for tensor in tensors.values())
+    assert recorded["modules"] == len(tensors) / 2
+    assert recorded["source"] == str(plan.head_path)
+    _, frozen = collect(project, head_weights="none")
+    assert frozen["meta"]["run"]["adapter"] is None
+
+
+def test_missing_head_is_a_warning_where_the_config_enables_an_adapter(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(tmp_path, lora=False, changes={"peft.enabled": True})
+    _, payload = collect(project)
+    assert any("no head was found" in text for text in payload["meta"]["run"]["warnings"])
+    assert any("no head was found" in record.message for record in caplog.records)
+    _, frozen = collect(project, head_weights="none")
+    assert not any("no head" in text for text in frozen["meta"]["run"]["warnings"])
+
+
+def test_weights_without_registers_are_measured_by_their_key(tmp_path: Path) -> None:
+    project = make_project(tmp_path, lora=False)
+    (path,) = (project / "weights").glob("*.pth")
+    state = load_torch_file(path, kind="weights", error=AdapterError)
+    bare = {k: v + 0 for k, v in state.items() if "storage" not in k and "bias_mask" not in k}
+    path.unlink()  # the tensors above are mapped from the file
+    torch.save({"student": bare, "teacher": {k: v * 0 + 1 for k, v in bare.items()}}, path)
+    _, payload = collect(project, weights_key="student")
+    assert payload["meta"]["counts"]["n_storage_tokens"] == 0
+    assert payload["meta"]["run"]["weights_format"] == "official without bias mask under student."
+    assert "0 storage tokens" in " ".join(payload["meta"]["run"]["warnings"])
+    assert payload["layers"][0]["pre"]["patch"]["mean"].isfinite().all()
+
+
 def test_broken_adapter_measures_the_frozen_backbone_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

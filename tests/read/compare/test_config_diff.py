@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.read.compare.config_diff import config_diff
+from analysis.read.compare.config_diff import config_diff, read_settings
 
 
 def test_a_config_diff_lists_changed_added_and_removed_settings_only() -> None:
@@ -37,3 +37,14 @@ def test_equal_configs_have_an_empty_diff_with_its_columns() -> None:
     diff = config_diff({"a": {"b": 1}}, {"a": {"b": 1}})
     assert diff.empty
     assert diff.columns.tolist() == ["key", "a", "b", "status"]
+
+
+def test_the_adapter_that_was_measured_is_compared_beside_the_config() -> None:
+    adapter = {"method": "LoRA", "rank": 4, "source": "a/head.pt", "peft_version": "0.17"}
+    other = adapter | {"rank": 8, "source": "b/head.pt"}
+    config = {"peft": {"r": 4}}
+    a, b = (read_settings(config, {"adapter": x}) for x in (adapter, other))
+    assert config_diff(a, b)[["key", "a", "b"]].to_numpy().tolist() == [
+        ["measured_adapter.rank", "4", "8"]
+    ]
+    assert read_settings(config, {}) == config

@@ -1,0 +1,45 @@
+"""The facts of a payload in words; no page runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pages.components.shared.facts import _adapter_facts, describe_adapter
+from tests.factories.payloads import make_table
+
+ADAPTER = {
+    "method": "DoRA",
+    "rank": 8,
+    "least_rank": 8,
+    "alpha": 16,
+    "targets": ["proj", "qkv"],
+    "blocks": [20, 21, 22, 23],
+    "modules": 8,
+    "parameters": 1234567,
+    "trained_whole": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "DoRA r 8"),
+        ({"least_rank": 2}, "DoRA r 2 to 8"),
+        ({"method": "LoRA (rank-stabilised)"}, "LoRA (rank-stabilised) r 8"),
+    ],
+)
+def test_adapter_is_named_by_method_and_rank(changes: dict[str, Any], expected: str) -> None:
+    table = make_table(layers=2, channels=4, adapter=ADAPTER | changes)
+    table.backbone["used_lora"] = True
+    assert describe_adapter(table) == expected
+
+
+def test_adapter_is_a_row_for_every_fact_of_its_record() -> None:
+    facts = _adapter_facts(ADAPTER)
+    assert facts["Adapter blocks"] == "20 to 23"
+    assert facts["Adapter targets"] == "proj, qkv"
+    assert facts["Adapter parameters"] == "1,234,567"
+    assert facts["Trained whole"] is None
+    assert _adapter_facts({}) == {}
