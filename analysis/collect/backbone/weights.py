@@ -8,6 +8,7 @@ float32 whatever the precision of the file.
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,8 @@ class WeightsInfo:
     format: str
     """The format's name, and under which keys of the file the backbone was found."""
     sha256: str
-    """Of the file; of the names and digests of all files where a folder holds several."""
+    """Of the file; of the names and digests of all files where a folder holds several. Where
+    `--weights-key` chose another backbone of the file, of that digest and its prefix."""
     untied_norms: bool
     """Whether CLS and storage tokens have an output norm of their own."""
     notices: tuple[str, ...] = ()
@@ -87,11 +89,18 @@ def load_backbone(
     info = WeightsInfo(
         path=path,
         format=contents.format.name + (f" under {contents.prefix}" if contents.prefix else ""),
-        sha256=digest.result(),
+        sha256=_digest_choice(digest.result(), contents),
         untied_norms=untied,
         notices=(*contents.notices, *_describe_registers(contents, variant, get_variant(name))),
     )
     return backbone.eval().requires_grad_(False), info
+
+
+def _digest_choice(digest: str, contents: CheckpointContents) -> str:
+    """Tell two backbones of one file apart: student and teacher are not the same weights."""
+    if not contents.by_key:
+        return digest
+    return hashlib.sha256(f"{digest}  {contents.prefix}".encode()).hexdigest()
 
 
 def _adapt_variant(variant: Variant, contents: CheckpointContents) -> Variant:

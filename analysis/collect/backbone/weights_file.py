@@ -60,6 +60,8 @@ class CheckpointContents:
     tensors: dict[str, Tensor]
     notices: tuple[str, ...]
     """Sentences on which backbone was chosen, and on what was left aside."""
+    by_key: bool = False
+    """Whether `--weights-key` took another backbone than the order of the file gives."""
 
 
 def list_files(path: Path) -> list[Path]:
@@ -131,7 +133,16 @@ def open_checkpoint(
             *_describe_adapter_tensors(path, n_adapter_tensors),
             *_describe_heads(path, chosen, candidates, frozen),
         ),
+        by_key=key is not None and not _is_usual(path, chosen, candidates, variant),
     )
+
+
+def _is_usual(path: Path, chosen: Candidate, candidates: list[Candidate], variant: Variant) -> bool:
+    """Tell whether the same backbone would have been chosen without a key."""
+    try:
+        return choose_candidate(str(path), candidates, variant, None)[0] is chosen
+    except CheckpointError:
+        return False
 
 
 def _walk(loaded: Any, start: str = "", level: int = 0) -> Iterator[tuple[str, Tensor]]:

@@ -193,3 +193,12 @@ def test_network_of_another_kind_is_told_by_its_positions(tmp_path: Path) -> Non
     state = {k: v for k, v in state_of(1).items() if "storage" not in k and "rope" not in k}
     with pytest.raises(CheckpointError, match="pos_embed is the position code of another kind"):
         load(tmp_path, state | {"pos_embed": torch.zeros(1, 5, 48)})
+
+
+def test_two_backbones_of_one_file_have_two_digests(tmp_path: Path) -> None:
+    content = {"student": state_of(1), "teacher": state_of(2)}
+    usual, teacher, student = (
+        load(tmp_path, content, key)[1].sha256 for key in (None, "teacher", "student")
+    )
+    assert usual == teacher
+    assert student != teacher
