@@ -82,7 +82,7 @@ def extract(
                 collector = StatisticsCollector(
                     len(blocks), tokens.shape[-1], n_storage_tokens, device, extras=extras
                 )
-                _begin(collector, tally, len(tokens), device)
+                _begin(collector, tally, len(tokens))
             with torch.autocast(device.type, enabled=False):
                 collector.observe(layer, tokens.float())
 
@@ -96,7 +96,7 @@ def extract(
             for batch in batches:
                 images = _images_of(batch).to(device)
                 if collector is not None:
-                    _begin(collector, tally, len(images), device)
+                    _begin(collector, tally, len(images))
                 run(images)
                 if collector is None:
                     raise ValueError("no block ran; are `blocks` the modules that the model calls?")
@@ -166,12 +166,9 @@ def save_payload(payload: dict[str, Any], path: str | Path) -> None:
     _save_payload(payload, Path(path))
 
 
-def _begin(collector: StatisticsCollector, tally: Tally, images: int, device: torch.device) -> None:
+def _begin(collector: StatisticsCollector, tally: Tally, images: int) -> None:
     first = tally.num_images
-    collector.begin_batch(
-        torch.arange(first, first + images, device=device),
-        torch.ones(images, dtype=torch.bool, device=device),
-    )
+    collector.begin_batch(torch.arange(first, first + images), torch.ones(images, dtype=torch.bool))
 
 
 def _images_of(batch: Any) -> Tensor:

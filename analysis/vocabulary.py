@@ -94,8 +94,11 @@ def list_cells(layers: _Numbers) -> Iterator[tuple[CellIndex, Cell]]:
 LAYER_NORM_EPS = 1e-5
 """Epsilon of every LayerNorm of the released models, and of `per_layer_ln`."""
 
-IMAGE_GROUPS = 8
-"""Running moments are kept per image group: image index modulo this number."""
+EXCEED_LEVELS = (6.0, 20.0, 100.0)
+"""|x| above which `exceed` counts tokens."""
+
+NORM_EDGES = tuple(10 ** (-1 + 6 * place / 64) for place in range(65))
+"""Edges of the bins of token norms; bins 0 and 65 count what lies beyond."""
 
 TOOL_VERSION = "0.1.0"
 """Of this package, as written into payloads."""

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from analysis.vocabulary import IMAGE_GROUPS
 from demo.biomass import TARGETS, biomass
 from demo.quadrats import COVERS, Quadrat, make_quadrat
 from demo.seasons import SEASONS
 
 SEED = 20
 COUNT = 48
+TAKE_TURNS = 8
+"""Images after which the seasons start one later."""
 QUALITY = 88
 """Of the JPEG files: 48 of them stay below 2.5 MB."""
 
@@ -35,12 +36,12 @@ COLUMNS: tuple[str, ...] = (
 def demo_quadrat(index: int) -> Quadrat:
     """Make the photograph of one image of the table; all four seasons take turns.
 
-    Noise is read from how image groups (index mod 8) differ. If every fourth image were of the same
-    season, a group would hold one season only; so each eight start one season later.
+    If every fourth image were of the same season, groups of every eighth image would hold one
+    season only; so each eight start one season later.
     """
-    eight, place = divmod(index, IMAGE_GROUPS)
-    start = IMAGE_GROUPS * eight
-    return make_quadrat(SEED, start + (place + eight) % IMAGE_GROUPS, seasons=tuple(SEASONS))
+    eight, place = divmod(index, TAKE_TURNS)
+    start = TAKE_TURNS * eight
+    return make_quadrat(SEED, start + (place + eight) % TAKE_TURNS, seasons=tuple(SEASONS))
 
 
 def table_rows(index: int, quadrat: Quadrat) -> Iterator[dict[str, str]]:

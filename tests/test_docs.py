@@ -33,7 +33,7 @@ NAMES = {
     "any_role": r"cls|patch|storage_\d+",
     "storage": r"storage_\d+",
 }
-FREE = ("K", "S", "layers", "rows", "columns")
+FREE = ("K", "S", "layers", "rows", "columns", "groups")
 """Lengths that a payload chooses; `analysis.payload.extras_schema` holds them together."""
 UNTIED_ONLY = {"extras.norm.cls_gamma", "extras.norm.cls_beta"}
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import vocabulary
 from analysis.errors import PayloadError
 from analysis.payload import extra_cache
 from analysis.payload.array_cache import Fingerprint
@@ -33,11 +34,8 @@ Arrays = Mapping[str, NDArray[Any]]
 STORED = (Representation.PRE, Representation.PER_LAYER_LN)
 """Representations that `extras` holds; `global_ln` is derived."""
 
-NORM_EDGES = np.logspace(-1, 5, 65)
+NORM_EDGES = np.array(vocabulary.NORM_EDGES)
 """Edges of the token-norm bins ``norm_hist[1:65]``; bins 0 and 65 count what lies beyond."""
-
-EXCEED_LEVELS = (6.0, 20.0, 100.0)
-"""|x| above which `exceed` counts tokens."""
 
 TOP_NAMES = ("largest |x|", "second", "third", "median |x|")
 """What the four numbers of `top` are, each the mean over images."""

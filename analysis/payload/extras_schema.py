@@ -13,32 +13,34 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import PayloadError
-from analysis.vocabulary import IMAGE_GROUPS
+from analysis.vocabulary import EXCEED_LEVELS, NORM_EDGES
 
 Array = tuple[str, tuple[int | str, ...]]
-"""Kind of number, of whatever width, and shape; the letter C stands for the channels."""
+"""Kind of number, of whatever width, and shape; C stands for the channels, G for image groups."""
 
 Grid = tuple[int, int]
 
 _ROLE = r"cls|patch|storage_\d{1,2}"
 _REPRESENTATION = r"pre|per_layer_ln"
 _VECTOR: Array = ("float", ("C",))
-_GROUPED: Array = ("float", (IMAGE_GROUPS, "C"))
+_GROUPED: Array = ("float", ("G", "C"))
 _STATISTICS: dict[str, Array] = {"mean": _VECTOR, "std": _VECTOR, "max_abs": _VECTOR}
 
 _LAYER_PARTS: dict[str, tuple[tuple[str, ...], dict[str, Array] | Array]] = {
     "range": ((_REPRESENTATION, _ROLE), {"min": _VECTOR, "max": _VECTOR}),
     "argmax": ((_ROLE,), ("int", ("C", 2))),
-    "exceed": ((_ROLE,), ("int", (3, "C"))),
-    "norm_hist": ((_REPRESENTATION, _ROLE), ("int", (66,))),
+    "exceed": ((_ROLE,), ("int", (len(EXCEED_LEVELS), "C"))),
+    "norm_hist": ((_REPRESENTATION, _ROLE), ("int", (len(NORM_EDGES) + 1,))),
     "top": ((), ("float", (4,))),
     "groups": (
         (_REPRESENTATION, _ROLE),
-        {"count": ("int", (IMAGE_GROUPS,)), "mean": _GROUPED, "std": _GROUPED},
+        {"count": ("int", ("G",)), "mean": _GROUPED, "std": _GROUPED},
     ),
+    "image_means": ((_REPRESENTATION, _ROLE), _VECTOR),
     "storage": ((_ROLE, _REPRESENTATION), {"count": ("count", ())} | _STATISTICS),
 }
 _MAX_GRID = 10_000
+_MAX_GROUPS = 1024
 
 
 def check_extras(extras: Any, layers: Iterable[int], channels: int) -> None:
@@ -93,7 +95,10 @@ def _check_tree(
 
 def _check_array(value: Any, array: Array, channels: int, where: str) -> None:
     kind, axes = array
-    shape = tuple(channels if axis == "C" else axis for axis in axes)
+    groups = tuple(getattr(value, "shape", ()))[:1]
+    groups = groups[0] if groups and 1 <= groups[0] <= _MAX_GROUPS else "groups"
+    letters = {"C": channels, "G": groups}
+    shape = tuple(letters[axis] if isinstance(axis, str) else axis for axis in axes)
     if kind == "count":
         if type(value) is not int or not 0 <= value < 2**63:
             raise _fault(where, "a count", repr(value))

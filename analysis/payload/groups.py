@@ -1,10 +1,11 @@
-"""The statistics of the eight image groups of one layer, representation and role.
+"""The statistics of the image groups of one layer, representation and role.
 
-Image i belongs to group i mod 8, so the groups are like eight small, independent data sets: how
-far they disagree says how far a statistic would move on other images. Tokens of one image are no
-such thing; they resemble each other, and an error computed from their number is far too small.
+Images are divided into up to 32 groups (blocks of the list, or by a column of its table; in older
+payloads eight, image i in group i mod 8), which are like small, independent data sets: how far
+they disagree says how far a statistic would move on other images. Tokens of one image are no such
+thing; they resemble each other, and an error computed from their number is far too small.
 
-Fewer than eight images leave groups that count 0: `present` drops them.
+Groups without an image count 0: `present` drops them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class GroupStats:
         return mean, np.sqrt(np.maximum(second - (mean - center) ** 2, 0))
 
     def log_std_values(self) -> Floats:
-        """Return eight nearly independent values whose average is the log of the pooled std.
+        """Return one nearly independent value per group whose average is the log of the pooled std.
 
         These are the pseudo-values of the delete-a-group jackknife for unequal groups (Busing,
         Meijer & van der Leeden 1999, Delete-m jackknife for unequal m), about
@@ -119,7 +120,8 @@ def read_groups(
     if mean.ndim != 2 or std.shape != mean.shape or count.shape != mean.shape[:1]:
         raise PayloadError(
             f"{where}: count {count.shape}, mean {mean.shape} and std {std.shape} do not belong "
-            "together; expected [8], [8, channels] and [8, channels]. Make the payload anew."
+            "together; expected [groups], [groups, channels] and [groups, channels]. Make the "
+            "payload anew."
         )
     groups = GroupStats(count.astype(np.int64), mean.astype(np.float64), std.astype(np.float64))
     if not derived:

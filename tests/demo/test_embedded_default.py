@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from analysis.collect.plan.settings import load_settings
-from analysis.vocabulary import IMAGE_GROUPS
 from demo.__main__ import ROOT, make
 from demo.biomass import TARGETS
 from demo.images import COLUMNS, COUNT, demo_quadrat, table_rows
@@ -45,10 +44,10 @@ def test_every_image_group_holds_every_season() -> None:
     months = {
         row["image_path"]: int(row["Sampling_Date"][5:7]) for row in _rows(DATA / "train.csv")
     }
-    groups: dict[int, set[str]] = {group: set() for group in range(IMAGE_GROUPS)}
+    groups: dict[int, set[str]] = {group: set() for group in range(8)}
     for index, image in enumerate(sorted(months)):
         season = next(name for name in SEASONS if months[image] in SEASONS[name].months)
-        groups[index % IMAGE_GROUPS].add(season)
+        groups[index % 8].add(season)
     assert all(seasons == set(SEASONS) for seasons in groups.values())
 
 

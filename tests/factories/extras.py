@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.payload.extras import NORM_EDGES, ExtraTable, build_extras, build_parts
-from analysis.vocabulary import IMAGE_GROUPS
 
 Floats = NDArray[np.float64]
 LEVELS = (6.0, 20.0, 100.0)
+IMAGE_GROUPS = 8
+"""As in payloads of the first versions: image index modulo this number."""
 FOOTPRINT_CHANNELS = 8
 
 

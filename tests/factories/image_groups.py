@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.payload.groups import GroupStats
-from analysis.vocabulary import IMAGE_GROUPS
 
 Floats = NDArray[np.float64]
+IMAGE_GROUPS = 8
+"""As in payloads of the first versions: image index modulo this number."""
 TOKENS = 200
 
 

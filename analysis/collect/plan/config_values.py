@@ -76,6 +76,13 @@ def to_path_text(value: Any) -> str:
     return value
 
 
+def to_text(value: Any) -> str:
+    """Take a text that is not empty, such as the name of a column."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text")
+    return value.strip()
+
+
 def to_folder_name(value: Any) -> str:
     """Take the name of one folder; a number becomes its text."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

@@ -8,33 +8,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import ImageError
 
-_NO_VALUE = {"", "nan", "na", "n/a", "null", "none"}
-
-
-@dataclass
-class _Columns:
-    """Where a CSV keeps what is needed; None where it has no such column."""
-
-    image_path: int
-    sample_id: int | None
-    image_id: int | None
-    target_name: int | None
-    target: int | None
-
-    def read_id(self, row: Sequence[str], relative: str) -> str:
-        """Return the image id: `sample_id` without its target, `image_id`, or the path."""
-        if self.sample_id is None:
-            return relative if self.image_id is None else row[self.image_id]
-        sample = row[self.sample_id]
-        if self.target_name is not None and sample.endswith("__" + row[self.target_name]):
-            return sample[: -len(row[self.target_name]) - 2]
-        return sample.rpartition("__")[0] or sample
+NO_VALUE = {"", "nan", "na", "n/a", "null", "none"}
+"""Texts, in lower case, that stand for a missing value."""
 
 
 @dataclass
@@ -56,11 +37,13 @@ def read_image_csv(path: Path, target_order: Sequence[str]) -> tuple[list[tuple[
         ImageError: If the file cannot be read, has no column `image_path`, a row without a path
             or with a wrong number of fields, or no image is left.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = _fold_rows(path, csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ImageError(f"data.train_csv {path} cannot be read: {error}") from error
+    table = _Table()
+    for key, row in read_rows(path):
+        names = table.targets.setdefault(key, set())
+        if "target_name" in row:
+            table.has_targets = True
+            if "target" not in row or row["target"].strip().lower() not in NO_VALUE:
+                names.add(row["target_name"])
     if not table.targets:
         raise ImageError(f"data.train_csv {path} has no rows; expected one or more per image")
     needed = set(target_order) if table.has_targets else set()
@@ -74,40 +57,53 @@ def read_image_csv(path: Path, target_order: Sequence[str]) -> tuple[list[tuple[
     return sorted(kept), len(table.targets) - len(kept)
 
 
-def _fold_rows(path: Path, rows: Iterator[list[str]]) -> _Table:
+def read_rows(path: Path) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
+    """Yield the (image id, relative path) of every row of a CSV, and the row by column.
+
+    Raises:
+        ImageError: If the file cannot be read, has no column `image_path`, or a row without a path
+            or with a wrong number of fields.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from _read_rows(path, csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImageError(f"data.train_csv {path} cannot be read: {error}") from error
+
+
+def _read_rows(
+    path: Path, rows: Iterator[list[str]]
+) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
     header = [name.strip() for name in next(rows, [])]
-    positions = {name: position for position, name in enumerate(header)}
-    if "image_path" not in positions:
+    if "image_path" not in header:
         raise ImageError(
             f"data.train_csv {path} has no column image_path; its columns are: "
             f"{', '.join(header[:20]) or 'none'}"
         )
-    columns = _Columns(
-        image_path=positions["image_path"],
-        sample_id=positions.get("sample_id"),
-        image_id=positions.get("image_id"),
-        target_name=positions.get("target_name"),
-        target=positions.get("target"),
-    )
-    table = _Table(has_targets=columns.target_name is not None)
-    for number, row in enumerate(rows, start=2):
-        if not row:
+    for number, fields in enumerate(rows, start=2):
+        if not fields:
             continue
-        if len(row) != len(header):
+        if len(fields) != len(header):
             raise ImageError(
-                f"data.train_csv {path}, row {number}: {len(row)} fields; "
+                f"data.train_csv {path}, row {number}: {len(fields)} fields; "
                 f"expected {len(header)} as in its first row"
             )
-        text = row[columns.image_path].strip()
+        row = dict(zip(header, fields, strict=True))
+        text = row["image_path"].strip()
         if not text or "\0" in text:
             raise ImageError(f"data.train_csv {path}, row {number}: image_path is {text!r}")
         relative = _tidy(text)
-        names = table.targets.setdefault((columns.read_id(row, relative), relative), set())
-        if columns.target_name is not None and (
-            columns.target is None or row[columns.target].strip().lower() not in _NO_VALUE
-        ):
-            names.add(row[columns.target_name])
-    return table
+        yield (_read_id(row, relative), relative), row
+
+
+def _read_id(row: Mapping[str, str], relative: str) -> str:
+    """Return the image id: `sample_id` without its target, `image_id`, or the path."""
+    if "sample_id" not in row:
+        return row.get("image_id", relative)
+    sample, target = row["sample_id"], row.get("target_name")
+    if target is not None and sample.endswith("__" + target):
+        return sample[: -len(target) - 2]
+    return sample.rpartition("__")[0] or sample
 
 
 def _tidy(text: str) -> str:

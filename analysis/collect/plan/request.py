@@ -20,6 +20,8 @@ from analysis.collect.plan.find_weights import (
     find_backbone_weights,
     find_heads,
 )
+from analysis.collect.plan.image_columns import read_values
+from analysis.collect.plan.image_groups import divide_by_values, divide_list
 from analysis.collect.plan.image_list import ImageList, list_images
 from analysis.collect.plan.normalization_check import check_normalization
 from analysis.collect.plan.settings import PRECISIONS, SPLITS, Settings, load_settings
@@ -75,6 +77,8 @@ class ExtractionPlan:
     weights: WeightsChoice
     heads: HeadChoice
     images: ImageList
+    image_groups: tuple[int, ...]
+    """Group of every image, from 0; differences between groups are the noise of the statistics."""
     output: Path
     """Absolute path of the payload to be written."""
     notices: tuple[str, ...]
@@ -141,6 +145,7 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
         weights=weights,
         heads=heads,
         images=images,
+        image_groups=_group_images(settings, images),
         output=output,
         notices=(
             *settings.notices,
@@ -160,10 +165,24 @@ def _fill_defaults(
         "device": "auto",
         "precision": "auto",
         "head_index": 0,
-        **section,
+        **{key: value for key, value in section.items() if key != "group_by"},
     }
     missing = {key: value for key, value in defaults.items() if getattr(request, key) is None}
     return replace(request, **missing)
+
+
+def _group_images(settings: Settings, images: ImageList) -> tuple[int, ...]:
+    column = settings.analysis.get("group_by")
+    if column is None:
+        return tuple(divide_list(len(images.entries)).tolist())
+    if settings.train_csv is None:
+        raise ConfigError(
+            f"{settings.config_path}: analysis.group_by names the column {column}, but "
+            "data.train_csv names no table; add it, or leave analysis.group_by out"
+        )
+    keys = [(entry.image_id, entry.relative) for entry in images.entries]
+    values = read_values(settings.train_csv, keys, str(column))
+    return tuple(divide_by_values(values, str(column)).tolist())
 
 
 def _check_values(request: ExtractionRequest) -> ExtractionRequest:

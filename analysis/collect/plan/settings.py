@@ -29,6 +29,7 @@ from analysis.collect.plan.config_values import (
     to_positive,
     to_positive_triple,
     to_share,
+    to_text,
     to_texts,
     to_triple,
 )
@@ -78,7 +79,7 @@ class Settings:
     tapped_layers: tuple[int, ...]
     """Blocks that the training head reads (`model.backbone_layers`); empty where disabled."""
     analysis: Mapping[str, str | int]
-    """Defaults for command-line flags, by flag name with underscores; paths are absolute."""
+    """`group_by`, and defaults for flags, by flag name with underscores; paths are absolute."""
     notices: tuple[str, ...] = ()
     """What a person should know about how the config was read."""
 
@@ -217,4 +218,5 @@ _ANALYSIS: dict[str, Callable[[Any], Any]] = {
     "split": to_one_of(*SPLITS),
     "max_images": to_count,
     "device": to_device,
+    "group_by": to_text,
 }

@@ -27,7 +27,7 @@ from analysis.collect.backbone.vit import (
     SelfAttention,
     SwiGluFfn,
 )
-from analysis.collect.statistics.rows import RowMoments
+from analysis.collect.statistics.moments import RowMoments
 
 
 def can_fuse(backbone: DinoVisionTransformer) -> bool:

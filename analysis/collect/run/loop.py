@@ -9,6 +9,7 @@ rank measures its own batches and the first one merges them.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from dataclasses import replace
@@ -207,6 +208,7 @@ class _Extraction:
             backbone.n_storage_tokens,
             self.network.device,
             extras=self.plan.request.extras,
+            image_groups=torch.tensor(self.plan.image_groups),
             watched=self.watched,
             grid=grid,
         )
@@ -220,6 +222,7 @@ class _Extraction:
             "weights_sha256": self.network.weights.sha256,
             "adapter_sha256": adapter.sha256 if adapter.used_lora else None,
             "images": self.plan.images.fingerprint,
+            "image_groups": hashlib.sha256(bytes(self.plan.image_groups)).hexdigest(),
             "image_size": list(settings.image_size),
             "normalization": [list(settings.mean), list(settings.std)],
             "precision": self.network.precision,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.collect.backbone.vit import Block, DinoVisionTransformer
-from analysis.collect.statistics.rows import RowMoments
+from analysis.collect.statistics.moments import RowMoments
 
 BACKEND = "inductor"
 """Of torch.compile."""

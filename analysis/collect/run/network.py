@@ -21,7 +21,7 @@ from analysis.collect.run.devices import choose_precision, enter_precision
 from analysis.collect.run.fused_forward import can_fuse, run_fused
 from analysis.collect.run.measured_forward import run_measured
 from analysis.collect.statistics.collector import NormParameters
-from analysis.collect.statistics.rows import RowMoments
+from analysis.collect.statistics.moments import RowMoments
 
 log = logging.getLogger("analysis")
 

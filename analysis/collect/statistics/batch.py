@@ -1,20 +1,21 @@
-"""What one batch contributes, kept apart from the running state until its last block.
+"""The statistics of one batch, kept apart from the running state until its last block.
 
-An engine (`reduction`, or `launch` on a GPU) fills one slot of `Batch.state` per block output, and
-leaves behind a few small tensors per token or image. `Batch.settle` turns those of all layers into
-counts, histograms and tops in one go: done per layer, launching the many small operations would
-cost more than the measuring.
+An engine (`torch_engine`, or `triton_engine` on a GPU) fills one slot of `Batch.state` per block
+output, and a few small tensors per token or image. `Batch.settle` turns those of all layers into
+counts, histograms and tops at once: per layer, launching the many small operations would cost more
+than the measuring.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from analysis.collect.statistics.state import NORM_BINS, CollectorState
-from analysis.vocabulary import IMAGE_GROUPS
+from analysis.vocabulary import NORM_EDGES
 
 MEDIAN_SAMPLE = 4096
 """Magnitudes per image that the median is taken of, evenly spaced over tokens × channels.
@@ -38,12 +39,15 @@ def sample_stride(tokens: int, channels: int) -> int:
 
 
 class Batch:
-    """One batch of images: who they are, and what has been measured of their tokens.
+    """One batch of images: which they are, and what has been measured of their tokens.
+
+    Args:
+        make_state: Makes an empty state for a number of images, one group for each.
 
     Attributes:
         indices: int64 ``(images,)``, global image index.
         valid: bool ``(images,)``, False for padding.
-        state: Accumulators of this batch alone.
+        state: Accumulators of this batch alone, with one group per image.
         observed: Layers seen so far.
         norms: float32 ``(slots, representations, images, tokens)``, L2 norm of each token; NaN
             for a token that is left out.
@@ -59,11 +63,13 @@ class Batch:
     The last four have no slots unless ``state`` holds extras.
     """
 
-    def __init__(self, state: CollectorState) -> None:
-        self.state = state
+    def __init__(self, make_state: Callable[[int], CollectorState]) -> None:
+        self._make_state = make_state
+        self.state = state = make_state(1)
         self.observed: set[int] = set()
         self.norms = torch.empty(0, device=state.count.device)
         self.largest = self.medians = self.footprint = self.norms
+        self.norm_edges = torch.tensor(NORM_EDGES, device=state.count.device).float()
         self.keys = state.count.new_empty(state.peak.shape[:3])
 
     @property
@@ -73,29 +79,20 @@ class Batch:
 
     def begin(self, indices: Tensor, valid: Tensor) -> None:
         """Forget the batch before and name the images of the next one."""
-        self.indices, self.valid = self._send(indices), self._send(valid)
+        self.indices, self.valid = self.send(indices), self.send(valid)
         self.observed.clear()
-        self.state.clear()
+        if self.state.groups == len(indices):
+            self.state.clear()
+        else:  # once, and again for an odd last batch or after running out of memory
+            self.state = self._make_state(len(indices))
         self.keys.fill_(-1)
 
-    def _send(self, tensor: Tensor) -> Tensor:
+    def send(self, tensor: Tensor) -> Tensor:
+        """Copy to the device without waiting for it."""
         device = self.state.count.device
         if device.type == "cuda" and tensor.device.type == "cpu":
             tensor = tensor.pin_memory()  # from other memory the host would wait for the device
         return tensor.to(device, non_blocking=True)
-
-    def membership(self) -> Tensor:
-        """Return which role's tokens of which image belong to which cell.
-
-        Returns:
-            float64 ``(cells, roles * images)``, one where they do, else zero.
-        """
-        roles, cells = self.state.low.shape[2], self.state.count.shape[1]
-        role = torch.arange(roles, device=self.indices.device).unsqueeze(1)
-        grouped = role * IMAGE_GROUPS + self.indices % IMAGE_GROUPS
-        single = (2 * IMAGE_GROUPS + role - 2).expand_as(grouped)
-        cell = torch.where(role < 2, grouped, single).flatten()
-        return (torch.arange(cells, device=cell.device).unsqueeze(1) == cell).double()
 
     def enter(self, layer: int, tokens: int, candidates: int) -> int:
         """Make room for a layer's output and return its slot.
@@ -131,7 +128,7 @@ class Batch:
         elif self.norms.shape != shape:
             raise RuntimeError(f"layer {layer} has {tokens} tokens per image, others differ")
         self.observed.add(layer)
-        return layer % slots
+        return layer + self.state.first_block
 
     def settle(self) -> None:
         """Complete `state` from what the layers left behind."""
@@ -139,11 +136,9 @@ class Batch:
         roles = state.low.shape[2]
         measured = ~self.norms[:, 0].isnan()
         patches = measured[..., roles - 1 :].sum(-1, keepdim=True)
-        counts = torch.cat((measured[..., :1], patches, measured[..., 1 : roles - 1]), -1)
-        counts = counts.transpose(1, 2).flatten(1).double()
-        state.count.copy_(counts @ self.membership().mT)
-        depth = state.nonfinite.shape[0]
-        left_out = self.valid.unsqueeze(1) & ~measured[:depth]
+        storage = measured[..., 1 : roles - 1].sum(1)
+        state.count.copy_(torch.cat((measured[..., 0], patches.squeeze(-1), storage), 1))
+        left_out = self.valid.unsqueeze(1) & ~measured[state.first_block :]
         state.nonfinite.copy_(left_out.sum((1, 2)))
         if self.extras:
             self._settle_norms(measured)
@@ -157,7 +152,7 @@ class Batch:
         device = self.norms.device
         role = torch.arange(1, tokens + 1, device=device)
         role = role.masked_fill(role > roles - 1, 1).masked_fill(role == 1, 0)
-        edges = torch.logspace(-1, 5, NORM_BINS - 1, dtype=torch.float64, device=device).float()
+        edges = self.norm_edges
         row = torch.arange(slots * representations, device=device).view(slots, -1, 1, 1)
         bins = (row * roles + role) * NORM_BINS + torch.bucketize(self.norms, edges, right=True)
         seen = measured.unsqueeze(1).expand_as(bins)

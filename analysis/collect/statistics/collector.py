@@ -26,11 +26,14 @@ import torch
 from torch import Tensor
 
 from analysis.collect.statistics.batch import Batch
-from analysis.collect.statistics.rows import RowMoments
+from analysis.collect.statistics.moments import RowMoments
 from analysis.collect.statistics.state import CollectorState
 from analysis.collect.statistics.summary import CollectedStatistics, NormParameters, summarize
 from analysis.collect.statistics.torch_engine import TorchEngine
 from analysis.errors import StatisticsError
+
+GROUPS_OF_UNKNOWN_LISTS = 32
+"""Image groups where the list of images is not known before: image index modulo this number."""
 
 LAG = 2
 """Block outputs that the network may be ahead of the statistics on a GPU: each holds its memory."""
@@ -58,6 +61,8 @@ class StatisticsCollector:
         device: Where the block outputs are, and where everything is accumulated.
         extras: Also measure what the payload's ``extras`` hold, and the tokens that enter
             block 0 (layer -1).
+        image_groups: int64 ``(images,)`` on the CPU, the group of every image of the list; None
+            for image index modulo `GROUPS_OF_UNKNOWN_LISTS`.
         engine: ``"torch"``, ``"triton"``, or ``"auto"``: Triton on a GPU where it is installed.
             The results agree; the attribute of that name says which was chosen.
         watched: int64 ``(depth, n)``, channels of each block output whose mean magnitude is kept
@@ -73,6 +78,7 @@ class StatisticsCollector:
         device: torch.device | str,
         *,
         extras: bool = False,
+        image_groups: Tensor | None = None,
         engine: Literal["auto", "torch", "triton"] = "auto",
         watched: Tensor | None = None,
         grid: tuple[int, int] = (0, 0),
@@ -80,19 +86,28 @@ class StatisticsCollector:
         self.depth, self.channels, self.n_storage = depth, channels, n_storage
         self.extras, self.grid = extras, grid
 
-        def new_state() -> CollectorState:
+        self._image_groups = image_groups
+
+        def new_state(groups: int) -> CollectorState:
             return CollectorState(
                 depth,
                 channels,
                 n_storage,
                 device,
                 extras=extras,
+                groups=groups,
                 watched=watched,
                 patches=grid[0] * grid[1],
             )
 
-        self._state = new_state()
-        self._batch = Batch(new_state())
+        def new_batch_state(images: int) -> CollectorState:
+            state = new_state(images)
+            state.watched.copy_(self._state.watched)  # a resumed run has its own choice
+            return state
+
+        groups = GROUPS_OF_UNKNOWN_LISTS if image_groups is None else int(image_groups.max()) + 1
+        self._state = new_state(groups)
+        self._batch = Batch(new_batch_state)
         self._open = False
         on_gpu = torch.device(device).type == "cuda"
         if engine == "auto":
@@ -134,7 +149,7 @@ class StatisticsCollector:
         """Name the images of the next batch.
 
         Args:
-            indices: int64 ``(images,)``, global image index; decides the image group.
+            indices: int64 ``(images,)`` on the CPU, position in the image list; decides the group.
             valid: bool ``(images,)``; rows where it is False are padding and never counted.
 
         Raises:
@@ -142,8 +157,15 @@ class StatisticsCollector:
         """
         if self._open:
             raise RuntimeError("the batch before was neither committed nor discarded")
+        if self._image_groups is None:
+            groups = indices % GROUPS_OF_UNKNOWN_LISTS
+        else:
+            groups = self._image_groups[indices]
+        # On the CPU, so that the number of different groups is known without waiting.
+        different, group_of = groups.unique(return_inverse=True)
         with self._aside():
             self._batch.begin(indices, valid)
+            self._groups = self._batch.send(different), self._batch.send(group_of)
         self._open = True
 
     @torch.no_grad()
@@ -192,7 +214,7 @@ class StatisticsCollector:
         with self._aside():
             self._engine.complete()
             self._batch.settle()
-            self._state.merge(self._batch.state)
+            self._state.add_batch(self._batch.state, *self._groups)
         self._open = False
 
     def discard_batch(self) -> None:
@@ -221,6 +243,7 @@ class StatisticsCollector:
             "channels": self.channels,
             "n_storage": self.n_storage,
             "extras": self.extras,
+            "image groups": self._state.groups,
             "watched": self._state.watched.shape[1],
             "grid": self.grid,
         }

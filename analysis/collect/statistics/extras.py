@@ -31,40 +31,44 @@ def build_extras(view: StateView, norm: NormParameters, grid: tuple[int, int]) -
     if norm.cls_gamma is not None and norm.cls_beta is not None:
         extras["norm"]["cls_gamma"] = _float32(norm.cls_gamma)
         extras["norm"]["cls_beta"] = _float32(norm.cls_beta)
-    if view.part["count"][view.depth].any():
+    if view.part["count"][0].any():
         extras["embedding"] = {
-            role: view.moments(view.depth, "pre", role).finalize().as_dict() for role in view.roles
+            role: view.moments(-1, "pre", role).finalize().as_dict() for role in view.roles
         }
     return extras
 
 
 def _layer(view: StateView, layer: int, grid: tuple[int, int]) -> dict[str, Any]:
-    part, roles = view.part, view.roles
+    part, roles, slot = view.part, view.roles, view.first_block + layer
     by_representation = list(enumerate(MEASURED))
     entry: dict[str, Any] = {
         "range": {
             name: {
                 role: {
-                    "min": part["low"][layer, index, place].clone(),
-                    "max": part["high"][layer, index, place].clone(),
+                    "min": part["low"][slot, index, place].clone(),
+                    "max": part["high"][slot, index, place].clone(),
                 }
                 for place, role in enumerate(roles)
             }
             for index, name in by_representation
         },
-        "argmax": {role: part["peak"][layer, place].clone() for place, role in enumerate(roles)},
-        "exceed": {role: _counts(part["exceed"][layer, place]) for place, role in enumerate(roles)},
+        "argmax": {role: part["peak"][slot, place].clone() for place, role in enumerate(roles)},
+        "exceed": {role: _counts(part["exceed"][slot, place]) for place, role in enumerate(roles)},
         "norm_hist": {
             name: {
-                role: part["norm_hist"][layer, index, place].clone()
+                role: part["norm_hist"][slot, index, place].clone()
                 for place, role in enumerate(roles)
             }
             for index, name in by_representation
         },
-        "top": (part["top_sum"][layer] / part["top_images"][layer]).float(),
+        "top": (part["top_sum"][slot] / part["top_images"][slot]).float(),
         "groups": {
-            name: {role: _groups(view, layer, index, role) for role in GROUPED_ROLES}
+            name: {role: _groups(view, slot, index, role) for role in GROUPED_ROLES}
             for index, name in by_representation
+        },
+        "image_means": {
+            name: {role: _image_means(view, layer, name, role) for role in GROUPED_ROLES}
+            for name in MEASURED
         },
         "storage": {
             role: {name: view.moments(layer, name, role).finalize().as_dict() for name in MEASURED}
@@ -72,32 +76,45 @@ def _layer(view: StateView, layer: int, grid: tuple[int, int]) -> dict[str, Any]
         },
     }
     if part["watched"].shape[1]:
-        entry["footprint"] = _footprint(view, layer, grid)
+        entry["footprint"] = _footprint(view, slot, grid)
     return entry
 
 
-def _footprint(view: StateView, layer: int, grid: tuple[int, int]) -> dict[str, Tensor]:
+def _footprint(view: StateView, slot: int, grid: tuple[int, int]) -> dict[str, Tensor]:
     """Return the watched channels and their mean magnitude at every patch; NaN where none."""
-    count = view.part["footprint_count"][layer]
-    mean = view.part["footprint_sum"][layer] / count.unsqueeze(-1)
+    count = view.part["footprint_count"][slot]
+    mean = view.part["footprint_sum"][slot] / count.unsqueeze(-1)
     return {
-        "channels": view.part["watched"][layer].to(torch.int32),
+        "channels": view.part["watched"][slot].to(torch.int32),
         "mean_abs": mean.float().T.reshape(-1, *grid).contiguous(),
     }
 
 
-def _groups(view: StateView, layer: int, representation: int, role: str) -> dict[str, Tensor]:
+def _groups(view: StateView, slot: int, representation: int, role: str) -> dict[str, Tensor]:
     """Return count, mean and std of every image group; NaN where a group has no token."""
     cells = view.cells(role)
-    count = view.part["count"][layer, cells].clone()
-    mean = view.part["mean"][layer, representation, cells]
-    variance = view.part["m2"][layer, representation, cells] / count.unsqueeze(-1)
+    count = view.part["count"][slot, cells].clone()
+    mean = view.part["mean"][slot, representation, cells]
+    variance = view.part["m2"][slot, representation, cells] / count.unsqueeze(-1)
     seen = count.unsqueeze(-1) > 0
     return {
         "count": count,
         "mean": mean.where(seen, torch.nan).float(),
         "std": variance.sqrt().where(seen, torch.nan).float(),
     }
+
+
+def _image_means(view: StateView, layer: int, representation: str, role: str) -> Tensor:
+    """Return the sum over images of (image mean - channel mean)², float32 ``(channels,)``.
+
+    The channel mean is that of all tokens. Accumulated are deviations from the mean of the image
+    means, which differs from it where images lack tokens: the shift is added (Steiner).
+    """
+    slot, place = view.first_block + layer, GROUPED_ROLES.index(role)
+    index = slot, MEASURED.index(representation), place
+    shift = view.part["image_mean"][index] - view.moments(layer, representation, role).mean
+    images = view.part["image_count"][slot, place]
+    return (view.part["image_m2"][index] + images * shift.square()).float()
 
 
 def _counts(values: Tensor) -> Tensor:

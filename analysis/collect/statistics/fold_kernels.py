@@ -1,9 +1,11 @@
-"""Triton kernels that merge what those of `kernels` have left, for several block outputs at once.
+"""Triton kernels that merge the partial results of `kernels`, for several block outputs at once.
 
-1. `fold_tiles`: one program per image group, stripe and representation. It merges the tiles of the
-   group's images in float64 into the batch's state.
+1. `fold_tiles`: one program per image, block of channels and representation. It merges the image's
+   tiles in float64 into the batch's state.
 2. `measure_singles` and `fold_singles`: the same for CLS and storage tokens, in float64 throughout.
 3. `find_medians`: the median of each image's sample of magnitudes, with extras.
+
+A batch's state has a cell per image for CLS and for patches, and a cell per storage token.
 """
 
 # Kernel code is Triton's language, which type checkers read as Python.
@@ -20,14 +22,13 @@ import triton.language as tl
 from analysis.collect.statistics.batch import PLACE_MASK
 from analysis.collect.statistics.kernels import PACKED_BITS, count_exceedances
 from analysis.collect.statistics.torch_engine import LARGEST_NORM
-from analysis.vocabulary import IMAGE_GROUPS, LAYER_NORM_EPS
+from analysis.vocabulary import LAYER_NORM_EPS
 
 _EPS = tl.constexpr(LAYER_NORM_EPS)
 _LARGEST = tl.constexpr(LARGEST_NORM)
 _BITS = tl.constexpr(PACKED_BITS)
 _COUNT_MASK = tl.constexpr(2**PACKED_BITS - 1)
 _PLACE_MASK = tl.constexpr(PLACE_MASK)
-_GROUPS = tl.constexpr(IMAGE_GROUPS)
 _FEW = tl.constexpr(4)  # tiles that `fold_tiles` adds side by side
 _MANY = tl.constexpr(8)  # images that `fold_singles` takes at a time
 
@@ -49,83 +50,75 @@ def _peak_keys(peak, place):
 
 @triton.jit
 def fold_tiles(
-    order,  # (images,) int64, images of one group side by side
-    bounds,  # (groups + 1,) int64, where in `order` a group starts
-    counts,  # below as above, with a leading axis of layers
-    sums,
-    pivots,
-    places,
+    counts,  # (layers, images, tiles) float32, tokens
+    sums,  # (layers, images, tiles, 2, 4, channels) float32: deviations, their squares, low, high
+    pivots,  # (layers, images, 2, channels) float32, subtracted before summing
+    places,  # (layers, images, tiles, 2, channels) int32: row of the peak, packed exceedances
     mean_out,  # (slots, 2, cells, channels) float64
-    m2_out,
-    low_out,  # (slots, 2, roles, channels) float32, holding +inf; high_out -inf
-    high_out,
-    keys_out,  # (slots, roles, channels) int64, holding -1
-    exceed_out,  # (slots, roles, 3, channels) int64, holding 0
-    first_slot,  # where the first of the layers belongs, may be -1
-    slots,
+    m2_out,  # (slots, 2, cells, channels) float64
+    low_out,  # (slots, 2, roles, channels) float32, filled with +inf
+    high_out,  # (slots, 2, roles, channels) float32, filled with -inf
+    keys_out,  # (slots, roles, channels) int64, filled with -1
+    exceed_out,  # (slots, roles, 3, channels) int64, filled with 0
+    first_slot,  # slot of the first of the layers
     images,
-    n_tokens,
-    tiles,
+    n_tokens,  # tokens per image
+    tiles,  # tiles per image
     cells,
     roles,
     channels: tl.constexpr,
-    block: tl.constexpr,
-    extras: tl.constexpr,
+    block: tl.constexpr,  # channels per program
+    extras: tl.constexpr,  # whether keys and exceedances are wanted
 ):
-    """Merge the tiles of a group's images into the batch's state, for some channels."""
-    group, layer = tl.program_id(0), tl.program_id(2) // 2
+    """Merge the tiles of one image into the batch's state, for some channels."""
+    image, layer = tl.program_id(0).to(tl.int64), tl.program_id(2) // 2
     representation = tl.program_id(2) % 2
     channel = tl.program_id(1) * block + tl.arange(0, block)
     inside = channel < channels
-    # Tiles are added in several sums per channel, and these only once per image.
+    # Tiles are added in several sums per channel, which are added up at the end.
     some = tl.arange(0, _FEW)
-    wide_zero = tl.zeros([_FEW, block], tl.float64)
-
-    count = tl.zeros([block], tl.float64)
-    mean, m2 = tl.zeros([block], tl.float64), tl.zeros([block], tl.float64)
+    total = tl.zeros([_FEW, block], tl.float64)
+    squares = total
+    n = tl.zeros([_FEW], tl.float32)
     low = tl.full([_FEW, block], float("inf"), tl.float32)
     high = tl.full([_FEW, block], -float("inf"), tl.float32)
     key = tl.full([_FEW, block], -1, tl.int64)
     none = tl.zeros([_FEW, block], tl.int32)
     beyond_first, beyond_second, beyond_third = none, none, none
-    for turn in range(tl.load(bounds + group), tl.load(bounds + group + 1)):
-        image = tl.load(order + turn)
-        its_pivot = pivots + ((layer * images + image) * 2 + representation) * channels + channel
-        pivot = tl.load(its_pivot, mask=inside, other=0).to(tl.float64)
-        n, total, squares = tl.zeros([_FEW], tl.float32), wide_zero, wide_zero
-        for first in tl.range(0, tiles, _FEW, loop_unroll_factor=2):
-            present = first + some < tiles
-            place = (layer * images + image) * tiles + first + some
-            mask = present[:, None] & inside[None, :]
-            source = sums + (place[:, None] * 8 + representation * 4) * channels + channel[None, :]
-            n += tl.load(counts + place, mask=present, other=0)
-            total += tl.load(source, mask=mask, other=0).to(tl.float64)
-            squares += tl.load(source + channels, mask=mask, other=0).to(tl.float64)
-            tile_low = tl.load(source + 2 * channels, mask=mask, other=float("inf"))
-            tile_high = tl.load(source + 3 * channels, mask=mask, other=-float("inf"))
-            low, high = tl.minimum(low, tile_low), tl.maximum(high, tile_high)
-            if extras:
-                if representation == 0:
-                    there = places + place[:, None] * 2 * channels + channel[None, :]
-                    row = tl.load(there, mask=mask, other=0)
-                    packed = tl.load(there + channels, mask=mask, other=0)
-                    tile_peak = tl.maximum(-tile_low, tile_high)
-                    key = tl.maximum(key, _peak_keys(tile_peak, image * n_tokens + row))
-                    beyond_first += packed & _COUNT_MASK
-                    beyond_second += (packed >> _BITS) & _COUNT_MASK
-                    beyond_third += packed >> (2 * _BITS)
-        tokens = tl.sum(n, 0).to(tl.float64)
-        whole = tl.sum(total, 0)
-        shift = whole / tl.maximum(tokens, 1.0)
-        image_m2 = tl.maximum(tl.sum(squares, 0) - whole * shift, 0.0)
-        image_m2 = tl.where(tokens > 1, image_m2, 0.0)
-        count, mean, m2 = _merge(count, mean, m2, tokens, pivot + shift, image_m2)
+    its_pivot = pivots + ((layer * images + image) * 2 + representation) * channels + channel
+    pivot = tl.load(its_pivot, mask=inside, other=0).to(tl.float64)
+    for first in tl.range(0, tiles, _FEW, loop_unroll_factor=2):
+        present = first + some < tiles
+        place = (layer * images + image) * tiles + first + some
+        mask = present[:, None] & inside[None, :]
+        source = sums + (place[:, None] * 8 + representation * 4) * channels + channel[None, :]
+        n += tl.load(counts + place, mask=present, other=0)
+        total += tl.load(source, mask=mask, other=0).to(tl.float64)
+        squares += tl.load(source + channels, mask=mask, other=0).to(tl.float64)
+        tile_low = tl.load(source + 2 * channels, mask=mask, other=float("inf"))
+        tile_high = tl.load(source + 3 * channels, mask=mask, other=-float("inf"))
+        low, high = tl.minimum(low, tile_low), tl.maximum(high, tile_high)
+        if extras:
+            if representation == 0:
+                there = places + place[:, None] * 2 * channels + channel[None, :]
+                row = tl.load(there, mask=mask, other=0)
+                packed = tl.load(there + channels, mask=mask, other=0)
+                tile_peak = tl.maximum(-tile_low, tile_high)
+                key = tl.maximum(key, _peak_keys(tile_peak, image * n_tokens + row))
+                beyond_first += packed & _COUNT_MASK
+                beyond_second += (packed >> _BITS) & _COUNT_MASK
+                beyond_third += packed >> (2 * _BITS)
+    tokens = tl.sum(n, 0).to(tl.float64)
+    whole = tl.sum(total, 0)
+    shift = whole / tl.maximum(tokens, 1.0)
+    m2 = tl.maximum(tl.sum(squares, 0) - whole * shift, 0.0)
+    m2 = tl.where(tokens > 1, m2, 0.0)
 
-    slot = (layer + first_slot + slots) % slots
-    at = ((slot * 2 + representation) * cells + _GROUPS + group) * channels + channel
-    tl.store(mean_out + at, mean, mask=inside)
+    slot = layer + first_slot
+    at = ((slot * 2 + representation) * cells + images + image) * channels + channel
+    tl.store(mean_out + at, pivot + shift, mask=inside)
     tl.store(m2_out + at, m2, mask=inside)
-    # Eight groups share a role: these are the same in whatever order they arrive.
+    # All images share a role: the results are the same in whatever order the programs run.
     at = ((slot * 2 + representation) * roles + 1) * channels + channel
     tl.atomic_min(low_out + at, tl.min(low, 0), mask=inside)
     tl.atomic_max(high_out + at, tl.max(high, 0), mask=inside)
@@ -134,12 +127,12 @@ def fold_tiles(
             at = (slot * roles + 1) * channels + channel
             tl.atomic_max(keys_out + at, tl.max(key, 0), mask=inside)
             at = (slot * roles + 1) * 3 * channels + channel
-            first = tl.sum(beyond_first, 0).to(tl.int64)
-            tl.atomic_add(exceed_out + at, first, mask=inside)
-            second = tl.sum(beyond_second, 0).to(tl.int64)
-            tl.atomic_add(exceed_out + at + channels, second, mask=inside)
-            third = tl.sum(beyond_third, 0).to(tl.int64)
-            tl.atomic_add(exceed_out + at + 2 * channels, third, mask=inside)
+            first_count = tl.sum(beyond_first, 0).to(tl.int64)
+            tl.atomic_add(exceed_out + at, first_count, mask=inside)
+            second_count = tl.sum(beyond_second, 0).to(tl.int64)
+            tl.atomic_add(exceed_out + at + channels, second_count, mask=inside)
+            third_count = tl.sum(beyond_third, 0).to(tl.int64)
+            tl.atomic_add(exceed_out + at + 2 * channels, third_count, mask=inside)
 
 
 @triton.jit
@@ -147,7 +140,7 @@ def measure_singles(
     singles_in,  # (rows, channels) float32, CLS and storage tokens
     single_rows,  # (rows, 2) float64: mean, 1 / std
     channels: tl.constexpr,
-    width: tl.constexpr,
+    width: tl.constexpr,  # channels padded to a power of two
 ):
     """Measure a CLS or storage token again, in float64.
 
@@ -168,34 +161,31 @@ def measure_singles(
 
 @triton.jit
 def fold_singles(
-    indices,  # (images,) int64
-    singles_in,  # (layers, images, 1 + storage, channels) float32
-    single_rows,  # (layers, images, 1 + storage, 2) float64
-    norms,  # (slots, 2, images, n_tokens) float32; below as above
-    mean_out,
-    m2_out,
-    low_out,
-    high_out,
-    keys_out,
-    exceed_out,
-    first_slot,
-    slots,
+    singles_in,  # (layers, images, 1 + storage, channels) float32, CLS and storage tokens
+    single_rows,  # (layers, images, 1 + storage, 2) float64: mean, 1 / std
+    norms,  # (slots, 2, images, n_tokens) float32, L2 norms; NaN where a token is left out
+    mean_out,  # (slots, 2, cells, channels) float64
+    m2_out,  # (slots, 2, cells, channels) float64, filled with 0
+    low_out,  # (slots, 2, roles, channels) float32, filled with +inf
+    high_out,  # (slots, 2, roles, channels) float32, filled with -inf
+    keys_out,  # (slots, roles, channels) int64, filled with -1
+    exceed_out,  # (slots, roles, 3, channels) int64, filled with 0
+    first_slot,  # slot of the first of the layers
     images,
-    n_tokens,
+    n_tokens,  # tokens per image
     cells,
     roles,
     channels: tl.constexpr,
-    block: tl.constexpr,
-    extras: tl.constexpr,
+    block: tl.constexpr,  # channels per program
+    extras: tl.constexpr,  # whether keys and exceedances are wanted
 ):
-    """Measure one group's CLS tokens, or one storage token, into the batch's state."""
-    part, layer = tl.program_id(0), tl.program_id(2) // 2
+    """Measure the CLS tokens, or one storage token, of all images into the batch's state."""
+    position, layer = tl.program_id(0), tl.program_id(2) // 2
     representation = tl.program_id(2) % 2
-    slot = (layer + first_slot + slots) % slots
-    is_storage = part >= _GROUPS
-    position = tl.where(is_storage, part - _GROUPS + 1, 0)
+    slot = layer + first_slot
+    is_storage = position > 0
     role = tl.where(is_storage, position + 1, 0)
-    cell = tl.where(is_storage, part + _GROUPS, part)
+    first_cell = (slot * 2 + representation) * cells
     channel = tl.program_id(1) * block + tl.arange(0, block)
     inside = channel < channels
 
@@ -208,11 +198,10 @@ def fold_singles(
     for first in range(0, images, _MANY):
         image = first + tl.arange(0, _MANY)
         there = image < images
-        group = tl.load(indices + image, mask=there, other=0) % _GROUPS
         token = image.to(tl.int64) * n_tokens + position
         norm = norms + slot.to(tl.int64) * 2 * images * n_tokens + token
         norm = tl.load(norm, mask=there, other=float("nan"))
-        usable = (norm < _LARGEST) & (tl.where(is_storage, part, group) == part)
+        usable = norm < _LARGEST
         use = usable[:, None]
         place = (layer * images + image).to(tl.int64) * (roles - 1) + position
         at = place[:, None] * channels + channel[None, :]
@@ -222,6 +211,10 @@ def fold_singles(
             row_mean = tl.load(single_rows + 2 * place, mask=usable, other=0)
             rstd = tl.load(single_rows + 2 * place + 1, mask=usable, other=0)
             value = (value - row_mean[:, None]) * rstd[:, None]
+        # A CLS token is the mean of its image's cell.
+        cell = (first_cell + image[:, None]) * channels + channel[None, :]
+        is_cls = (image < tl.where(is_storage, 0, images))[:, None] & inside[None, :]
+        tl.store(mean_out + cell, tl.where(use, value, 0.0), mask=is_cls)
         n = tl.sum(usable.to(tl.float64), 0)
         part_mean = tl.sum(tl.where(use, value, 0.0), 0) / tl.maximum(n, 1.0)
         deviation = tl.where(use, value - part_mean[None, :], 0.0)
@@ -236,9 +229,10 @@ def fold_singles(
                 key = tl.maximum(key, tl.max(_peak_keys(magnitude, token[:, None]), 0))
                 exceed += tl.sum(count_exceedances(magnitude), 0)
 
-    at = ((slot * 2 + representation) * cells + cell) * channels + channel
-    tl.store(mean_out + at, mean, mask=inside)
-    tl.store(m2_out + at, m2, mask=inside)
+    at = (first_cell + 2 * images + position - 1) * channels + channel
+    own_cell = channel < tl.where(is_storage, channels, 0)
+    tl.store(mean_out + at, mean, mask=own_cell)
+    tl.store(m2_out + at, m2, mask=own_cell)
     at = ((slot * 2 + representation) * roles + role) * channels + channel
     tl.atomic_min(low_out + at, low, mask=inside)
     tl.atomic_max(high_out + at, high, mask=inside)
@@ -256,12 +250,11 @@ def fold_singles(
 
 @triton.jit
 def find_medians(
-    samples,  # (layers, images, sampled) float32, not negative; NaN where left out
+    samples,  # (layers, images, sampled) float32, not negative; NaN where a token is left out
     medians,  # (slots, images) float32
-    first_slot,
-    slots,
+    first_slot,  # slot of the first of the layers
     images,
-    sampled,
+    sampled,  # values per image
     padded: tl.constexpr,  # sampled padded to a power of two
 ):
     """Find the lower median of one image's sample, bit by bit from the highest.
@@ -269,7 +262,7 @@ def find_medians(
     Floats that are not negative are ordered as their bits are, and NaN comes after all of them.
     """
     image, layer = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    slot = (layer + first_slot + slots) % slots
+    slot = layer + first_slot
     index = tl.arange(0, padded)
     value = tl.load(
         samples + (layer * images + image) * sampled + index,

@@ -24,9 +24,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from analysis.collect.statistics.state import THRESHOLDS
 from analysis.collect.statistics.torch_engine import LARGEST_NORM
-from analysis.vocabulary import LAYER_NORM_EPS
+from analysis.vocabulary import EXCEED_LEVELS, LAYER_NORM_EPS
 
 CANDIDATES = 9
 """Left per image: the three largest magnitudes of each of the three rows of largest maxima."""
@@ -36,7 +35,7 @@ PACKED_BITS = 10
 
 _EPS = tl.constexpr(LAYER_NORM_EPS)
 _LARGEST_SQUARE = tl.constexpr(LARGEST_NORM**2)
-_FIRST, _SECOND, _THIRD = (tl.constexpr(threshold) for threshold in THRESHOLDS)
+_FIRST, _SECOND, _THIRD = (tl.constexpr(threshold) for threshold in EXCEED_LEVELS)
 _ONE, _TWO, _THREE = (
     tl.constexpr(sum(1 << PACKED_BITS * place for place in range(n))) for n in (1, 2, 3)
 )

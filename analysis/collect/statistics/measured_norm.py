@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from analysis.collect.statistics.rows import RowMoments
+from analysis.collect.statistics.moments import RowMoments
 from analysis.vocabulary import LAYER_NORM_EPS
 
 _EPS = tl.constexpr(LAYER_NORM_EPS)

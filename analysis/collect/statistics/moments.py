@@ -12,6 +12,7 @@ Formula of every merge: Chan, Golub & LeVeque, "Algorithms for computing the sam
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -172,3 +173,19 @@ def pool_moments(parts: Moments, membership: Tensor) -> Moments:
     deviation = mean - membership.mT @ pooled_mean
     pooled_m2 = membership @ torch.addcmul(m2, weight, deviation.square_())
     return pooled_weight.squeeze(-1).long(), pooled_mean, pooled_m2
+
+
+class RowMoments(NamedTuple):
+    """Moments of every token over its channels, float32 ``(images, tokens)`` each.
+
+    Measured once, by the LayerNorm of the network, and used by the statistics too.
+    """
+
+    mean: Tensor
+    """Rounded to float32."""
+    residue: Tensor
+    """The exact mean less the rounded one."""
+    variance: Tensor
+    """Population variance."""
+    peak: Tensor
+    """Largest magnitude."""

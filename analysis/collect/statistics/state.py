@@ -1,12 +1,13 @@
 """The accumulators of all layers, as a few stacked tensors on the compute device.
 
-Axes, in the order used everywhere: ``slots`` (block outputs 0..depth-1; with extras one more, the
-tokens that enter block 0, which index -1 reaches), ``representations`` (`pre`, `per_layer_ln`),
-``roles`` (cls, patch, storage_0, ...), ``cells``, ``channels``. A *cell* is what is pooled: one
-per image group (image index modulo `IMAGE_GROUPS`) for cls and for patch, one for each storage
-token. Group differences are the noise floor of a comparison; the total is the merge of the cells.
+Axes, in the order used everywhere: ``slots`` (with extras, slot 0 is the tokens that enter block 0;
+then the block outputs), ``representations`` (`pre`, `per_layer_ln`), ``roles`` (cls, patch,
+storage_0, ...), ``cells``, ``channels``. A *cell* is a set of tokens that is pooled: for cls one
+per image group, then the same for patch, then one per storage token. Differences between groups
+are the noise floor of a comparison; the total is the merge of the cells.
 
-One merge law serves a batch, a rank and a resumed run alike.
+A batch has such a state of its own, with one group per image: `add_batch` pools these into the
+groups of the run. States of two ranks, or of a resumed run, merge by `merge`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from analysis.collect.statistics.moments import merge_moments
+from analysis.collect.statistics.moments import Moments, merge_moments, pool_moments
 from analysis.errors import StatisticsError
-from analysis.vocabulary import IMAGE_GROUPS
+from analysis.vocabulary import EXCEED_LEVELS, NORM_EDGES
 
-THRESHOLDS = (6.0, 20.0, 100.0)
-"""Magnitudes whose exceedances are counted per channel."""
-
-NORM_BINS = 66
-"""Token norms: 64 bins between the 65 edges, one below and one above."""
-
+NORM_BINS = len(NORM_EDGES) + 1
+"""Token norms: one bin between two edges, one below and one above."""
 
 SUMS = (
     "nonfinite",
@@ -52,7 +49,7 @@ class CollectorState:
         nonfinite: int64 ``(depth,)`` tokens of a block output left out for a non-finite value.
         peak: int32 ``(slots, roles, channels, 2)`` image index and patch index (-1 for single
             tokens) of the largest magnitude of `pre`; equal magnitudes go to the lower index.
-        exceed: int64 ``(slots, roles, thresholds, channels)`` tokens of `pre` beyond `THRESHOLDS`.
+        exceed: int64 ``(slots, roles, levels, channels)`` tokens of `pre` beyond `EXCEED_LEVELS`.
         norm_hist: int64 ``(slots, representations, roles, bins)`` token norms.
         top_sum: float64 ``(slots, 4)``, sum over images of the three largest magnitudes and the
             median magnitude.
@@ -61,11 +58,15 @@ class CollectorState:
             choice, no accumulator.
         footprint_sum: float64 ``(slots, patches, watched)``, magnitudes of `pre` in these channels.
         footprint_count: int64 ``(slots, patches)`` tokens in `footprint_sum`.
+        image_count: int64 ``(slots, 2)`` images with a token of cls, of patch.
+        image_mean, image_m2: float64 ``(slots, representations, 2, channels)``, mean over images of
+            the image's mean, and sum of squared deviations from it; each image counts once.
 
-    Those from `peak` to `footprint_count` have no slots when ``extras`` is False.
+    Those from `peak` to `image_m2` have no slots when ``extras`` is False.
 
     Args:
         depth, channels, n_storage, device, extras: As of `StatisticsCollector`.
+        groups: Image groups; in the state of a batch, its images.
         watched: int64 ``(depth, watched)``, or None to watch no channel.
         patches: Patches per image, for the watched channels.
     """
@@ -78,11 +79,12 @@ class CollectorState:
         device: torch.device | str,
         *,
         extras: bool,
+        groups: int,
         watched: Tensor | None = None,
         patches: int = 0,
     ) -> None:
         slots, roles = depth + extras, 2 + n_storage
-        cells = 2 * IMAGE_GROUPS + n_storage
+        cells = 2 * groups + n_storage
         extra_slots = slots if extras else 0
 
         def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
@@ -95,18 +97,31 @@ class CollectorState:
         self.high = torch.zeros_like(self.low)
         self.nonfinite = zeros(depth, dtype=torch.int64)
         self.peak = zeros(extra_slots, roles, channels, 2, dtype=torch.int32)
-        self.exceed = zeros(extra_slots, roles, len(THRESHOLDS), channels, dtype=torch.int64)
+        self.exceed = zeros(extra_slots, roles, len(EXCEED_LEVELS), channels, dtype=torch.int64)
         self.norm_hist = zeros(extra_slots, 2, roles, NORM_BINS, dtype=torch.int64)
         self.top_sum = zeros(extra_slots, 4, dtype=torch.float64)
         self.top_images = zeros(extra_slots, dtype=torch.int64)
         chosen = 0 if watched is None or not extras else watched.shape[1]
         self.watched = zeros(extra_slots, chosen, dtype=torch.int64)
         if chosen and watched is not None:
-            self.watched[:depth] = watched
+            self.watched[self.first_block :] = watched
         patches = patches if chosen else 0
         self.footprint_sum = zeros(extra_slots, patches, chosen, dtype=torch.float64)
         self.footprint_count = zeros(*self.footprint_sum.shape[:2], dtype=torch.int64)
+        self.image_count = zeros(extra_slots, 2, dtype=torch.int64)
+        self.image_mean = zeros(extra_slots, 2, 2, channels, dtype=torch.float64)
+        self.image_m2 = torch.zeros_like(self.image_mean)
         self.clear()
+
+    @property
+    def first_block(self) -> int:
+        """Slot of block 0: 1 if slot 0 holds the tokens that enter it, else 0."""
+        return len(self.count) - len(self.nonfinite)
+
+    @property
+    def groups(self) -> int:
+        """Number of image groups."""
+        return (self.count.shape[1] - self.low.shape[2] + 2) // 2
 
     def clear(self) -> None:
         """Forget everything, keeping the memory."""
@@ -124,11 +139,49 @@ class CollectorState:
             other: State on any device; it is read there and folded here.
         """
         theirs = {name: part.to(self.count.device) for name, part in vars(other).items()}
-        self._merge_peak(theirs["peak"], theirs["low"], theirs["high"])
         merge_moments(
             (self.count.unsqueeze(1), self.mean, self.m2),
             (theirs["count"].unsqueeze(1), theirs["mean"], theirs["m2"]),
         )
+        merge_moments(
+            (self.image_count.unsqueeze(1), self.image_mean, self.image_m2),
+            (theirs["image_count"].unsqueeze(1), theirs["image_mean"], theirs["image_m2"]),
+        )
+        self._merge_unpooled(theirs)
+
+    def add_batch(self, batch: CollectorState, groups: Tensor, group_of: Tensor) -> None:
+        """Pool the images of a batch into their groups.
+
+        Only the groups that the batch has images of are read and written: as many groups as wanted
+        cost a batch no time.
+
+        Args:
+            batch: The batch's state, one group per image, on the same device.
+            groups: int64 ``(n,)``, the different groups of its images.
+            group_of: int64 ``(images,)``, each image's position in `groups`.
+        """
+        images, held = _by_group(batch), _by_group(self)
+        some = torch.arange(len(groups), device=groups.device).unsqueeze(1)
+        pooled = pool_moments(images, (some == group_of).double())
+        axes = (-1, -2, -2)  # of the groups, in count, mean and m2
+        old = [part.index_select(axis, groups) for part, axis in zip(held, axes, strict=True)]
+        merge_moments((old[0], old[1], old[2]), pooled)
+        for part, axis, merged in zip(held, axes, old, strict=True):
+            part.index_copy_(axis, groups, merged)
+        merge_moments(_of_storage(self), _of_storage(batch))
+        if self.image_count.shape[0]:
+            count, mean, m2 = images
+            every = torch.ones(1, count.shape[-1], dtype=torch.float64, device=count.device)
+            count, mean, m2 = pool_moments((count > 0, mean, torch.zeros_like(m2)), every)
+            merge_moments(
+                (self.image_count.unsqueeze(1), self.image_mean, self.image_m2),
+                (count.squeeze(-1), mean.squeeze(-2), m2.squeeze(-2)),
+            )
+        self._merge_unpooled(vars(batch))
+
+    def _merge_unpooled(self, theirs: Mapping[str, Tensor]) -> None:
+        """Merge what has no cells: ranges, their places, and sums."""
+        self._merge_peak(theirs["peak"], theirs["low"], theirs["high"])
         torch.minimum(self.low, theirs["low"], out=self.low)
         torch.maximum(self.high, theirs["high"], out=self.high)
         for name in SUMS:
@@ -171,3 +224,17 @@ class CollectorState:
                 )
         for name, tensor in own.items():
             tensor.copy_(state[name])
+
+
+def _by_group(state: CollectorState) -> Moments:
+    """Return views of the cells of cls and patch, with an axis of the two before the groups."""
+    cells = 2 * state.groups
+    count = state.count[:, :cells].unflatten(1, (2, -1)).unsqueeze(1)
+    mean, m2 = (part[:, :, :cells].unflatten(2, (2, -1)) for part in (state.mean, state.m2))
+    return count, mean, m2
+
+
+def _of_storage(state: CollectorState) -> Moments:
+    """Return views of the cells of the storage tokens."""
+    first = 2 * state.groups
+    return state.count[:, first:].unsqueeze(1), state.mean[:, :, first:], state.m2[:, :, first:]

@@ -1,7 +1,7 @@
 """One block output to the moments of its layer, in plain torch on any device.
 
 Per image and channel, float32 sums are taken of deviations from the image's own mean and turned
-into float64 moments; images are then pooled into cells. Nothing here waits for the device: tokens
+into float64 moments. Nothing here waits for the device: tokens
 to leave out carry zero weight, except on the CPU, where looking first is free and the usual case,
 none, saves a pass.
 """
@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from analysis.collect.statistics.batch import PLACE_MASK, Batch, sample_stride
-from analysis.collect.statistics.moments import pool_moments
-from analysis.collect.statistics.rows import RowMoments
-from analysis.collect.statistics.state import THRESHOLDS
-from analysis.vocabulary import IMAGE_GROUPS, LAYER_NORM_EPS
+from analysis.collect.statistics.moments import Moments, RowMoments, pool_moments
+from analysis.vocabulary import EXCEED_LEVELS, LAYER_NORM_EPS
 
 LARGEST_NORM = 1e15
 """A token of a larger norm counts as non-finite: float32 sums of its squares could overflow."""
@@ -58,17 +56,18 @@ class TorchEngine:
         weights = None if whole else usable[:, singles:, None].float()
         count = _by_role(usable[:, :singles].long(), usable[:, singles:].sum(1))
 
-        membership = batch.membership()
         for representation, values in enumerate((pre, normalized)):
             single, patch = values[:, :singles], values[:, singles:]
             mean, m2 = _image_moments(patch, weights)
             # A single token is its own mean and range.
             means = _by_role(single.double(), mean)
             squares = _by_role(torch.zeros_like(single, dtype=torch.float64), m2)
-            parts = count.flatten(), means.flatten(0, 1), squares.flatten(0, 1)
-            _, state.mean[slot, representation], state.m2[slot, representation] = pool_moments(
-                parts, membership
-            )
+            grouped = 2 * len(tokens)
+            state.mean[slot, representation, :grouped] = means[:2].flatten(0, 1)
+            state.m2[slot, representation, :grouped] = squares[:2].flatten(0, 1)
+            _, mean, m2 = _pool_images((count[2:], means[2:], squares[2:]))
+            state.mean[slot, representation, grouped:] = mean
+            state.m2[slot, representation, grouped:] = m2
             low, high = _by_role(single, patch.amin(1)), _by_role(single, patch.amax(1))
             if not whole:
                 seen = count.unsqueeze(-1) > 0
@@ -104,15 +103,12 @@ class TorchEngine:
         variance = deviations.square().mean(-1, keepdim=True)
         normalized = deviations * (variance + LAYER_NORM_EPS).rsqrt()
 
-        parts = use.transpose(1, 2).flatten(1), normalized.transpose(1, 2).flatten(1, 2)
-        parts = *parts, torch.zeros_like(parts[1])
-        all_cells = torch.arange(state.count.shape[1], device=use.device)
-        cells = torch.cat((all_cells[:IMAGE_GROUPS], all_cells[2 * IMAGE_GROUPS :]))
-        role = torch.cat((all_cells[:1], all_cells[2:roles]))
         images = len(batch.indices)
-        columns = (role.unsqueeze(1) * images + torch.arange(images, device=use.device)).flatten()
-        _, mean, m2 = pool_moments(parts, batch.membership()[cells][:, columns])
-        state.mean[:, 1, cells], state.m2[:, 1, cells] = mean, m2
+        state.mean[:, 1, :images], state.m2[:, 1, :images] = normalized[:, :, 0], 0.0
+        storage = normalized[:, :, 1:].transpose(1, 2)
+        parts = use[:, :, 1:].transpose(1, 2), storage, torch.zeros_like(storage)
+        _, state.mean[:, 1, 2 * images :], state.m2[:, 1, 2 * images :] = _pool_images(parts)
+        role = [0, *range(2, roles)]
         normalized = normalized.float()
         state.low[:, 1, role] = normalized.where(seen, torch.inf).amin(1)
         state.high[:, 1, role] = normalized.where(seen, -torch.inf).amax(1)
@@ -140,6 +136,14 @@ def normalize_rows(tokens: Tensor) -> tuple[Tensor, Tensor]:
     normalized_norm = (variance * channels).sqrt() * rstd
     normalized = deviations.sub_(residue).mul_(rstd)
     return normalized, torch.stack((norm, normalized_norm)).squeeze(-1)
+
+
+def _pool_images(parts: Moments) -> Moments:
+    """Merge over images: count ``(..., images)``, mean and m2 ``(..., images, channels)``."""
+    images = parts[0].shape[-1]
+    every = torch.ones(1, images, dtype=torch.float64, device=parts[0].device)
+    count, mean, m2 = pool_moments(parts, every)
+    return count.squeeze(-1), mean.squeeze(-2), m2.squeeze(-2)
 
 
 def _by_role(single: Tensor, patch: Tensor) -> Tensor:
@@ -196,7 +200,7 @@ def _measure_magnitudes(magnitudes: Tensor, slot: int, batch: Batch) -> None:
     single, patch = magnitudes[:, :singles], magnitudes[:, singles:]
 
     beyond = torch.empty_like(magnitudes)
-    for index, threshold in enumerate(THRESHOLDS):
+    for index, threshold in enumerate(EXCEED_LEVELS):
         torch.gt(magnitudes, threshold, out=beyond)
         exceeding = _by_role(beyond[:, :singles], beyond[:, singles:].sum(1))
         batch.state.exceed[slot, :, index] = exceeding.sum(1)

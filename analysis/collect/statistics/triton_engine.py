@@ -30,8 +30,7 @@ from analysis.collect.statistics.kernels import (
     measure_tile,
 )
 from analysis.collect.statistics.measured_norm import measure
-from analysis.collect.statistics.rows import RowMoments
-from analysis.vocabulary import IMAGE_GROUPS
+from analysis.collect.statistics.moments import RowMoments
 
 STRIPE = 128
 """Channels per program that measures; the dimensions of all released backbones are multiples."""
@@ -151,10 +150,6 @@ class TritonEngine:
         slot = batch.enter(layer, n_tokens, candidates=CANDIDATES)
         if len(batch.observed) == 1:
             self._tiles.held = self._singles.held = 0
-            groups = batch.indices % IMAGE_GROUPS
-            grouped, self._order = groups.sort(stable=True)
-            edges = torch.arange(IMAGE_GROUPS + 1, device=groups.device)
-            self._bounds = torch.searchsorted(grouped, edges)
             if self._shape != (images, n_tokens):
                 self._parts = self._allocate(images, n_tokens)
                 self._shape = images, n_tokens
@@ -257,11 +252,9 @@ class TritonEngine:
     def _fold_tiles(self) -> None:
         batch, state, parts = self._batch, self._batch.state, self._parts
         images, n_tokens = batch.norms.shape[2:]
-        slots, _, roles, channels = state.low.shape
+        roles, channels = state.low.shape[2:]
         layers, self._tiles.held = self._tiles.held, 0
-        fold_tiles[IMAGE_GROUPS, triton.cdiv(channels, FOLD_WIDTH), 2 * layers](
-            self._order,
-            self._bounds,
+        fold_tiles[images, triton.cdiv(channels, FOLD_WIDTH), 2 * layers](
             parts.counts,
             parts.sums,
             parts.pivots,
@@ -272,8 +265,7 @@ class TritonEngine:
             state.high,
             batch.keys,
             state.exceed,
-            self._tiles.first,
-            slots,
+            self._tiles.first + state.first_block,
             images,
             n_tokens,
             parts.plan.tiles,
@@ -288,9 +280,9 @@ class TritonEngine:
     def _fold_singles(self) -> None:
         batch, state, parts = self._batch, self._batch.state, self._parts
         images, n_tokens = batch.norms.shape[2:]
-        slots, _, roles, channels = state.low.shape
+        roles, channels = state.low.shape[2:]
         layers, self._singles.held = self._singles.held, 0
-        where = self._singles.first, slots, images
+        where = self._singles.first + state.first_block, images
         measure_singles[(layers * images * (roles - 1),)](
             parts.singles,
             parts.single_rows,
@@ -298,9 +290,7 @@ class TritonEngine:
             width=triton.next_power_of_2(channels),
             num_warps=4,
         )
-        parts_of_singles = IMAGE_GROUPS + roles - 2
-        fold_singles[parts_of_singles, triton.cdiv(channels, 2 * FOLD_WIDTH), 2 * layers](
-            batch.indices,
+        fold_singles[roles - 1, triton.cdiv(channels, 2 * FOLD_WIDTH), 2 * layers](
             parts.singles,
             parts.single_rows,
             batch.norms,

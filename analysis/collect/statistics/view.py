@@ -7,7 +7,7 @@ import torch
 from analysis.collect.statistics.moments import ChannelMoments, pool_moments
 from analysis.collect.statistics.state import CollectorState
 from analysis.errors import StatisticsError
-from analysis.vocabulary import IMAGE_GROUPS, Representation
+from analysis.vocabulary import Representation
 
 MEASURED = (Representation.PRE.value, Representation.PER_LAYER_LN.value)
 """Representations that are accumulated, in the order of their axis."""
@@ -19,7 +19,8 @@ class StateView:
     Attributes:
         part: Every accumulator by name, on the CPU.
         depth: Number of blocks.
-        has_extras: Whether the extras were accumulated; then slot ``depth`` is the embedding.
+        has_extras: Whether the extras were accumulated.
+        first_block: Slot of block 0; with extras, slot 0 holds the tokens that enter it.
         roles: Names in the order of their axis.
     """
 
@@ -27,6 +28,7 @@ class StateView:
         self.part = {name: tensor.cpu() for name, tensor in state.state_dict().items()}
         self.depth = self.part["nonfinite"].shape[0]
         self.has_extras = bool(self.part["peak"].shape[0])
+        self.first_block, self.groups = state.first_block, state.groups
         storage = self.part["low"].shape[2] - 2
         self.roles = ["cls", "patch", *(f"storage_{index}" for index in range(storage))]
 
@@ -34,27 +36,29 @@ class StateView:
         """Return the cells that hold a role's tokens."""
         index = self.roles.index(role)
         if index < 2:
-            return slice(index * IMAGE_GROUPS, (index + 1) * IMAGE_GROUPS)
-        single = 2 * IMAGE_GROUPS + index - 2
+            return slice(index * self.groups, (index + 1) * self.groups)
+        single = 2 * self.groups + index - 2
         return slice(single, single + 1)
 
     def require_tokens(self) -> None:
         """Refuse a layer without any finite token of a role."""
-        if not self.part["count"][: self.depth].any():
+        blocks = self.part["count"][self.first_block :]
+        if not blocks.any():
             raise StatisticsError(
                 "no image was measured, or no token of any layer was finite: check the images, "
                 "the weights and the precision"
             )
         for layer in range(self.depth):
             for role in self.roles:
-                if not self.part["count"][layer, self.cells(role)].any():
+                if not blocks[layer, self.cells(role)].any():
                     raise StatisticsError(
                         f"layer {layer} gave no finite {role} token: check the weights and the "
                         "adapter, or try --precision fp32"
                     )
 
-    def moments(self, slot: int, representation: str, role: str) -> ChannelMoments:
-        """Return the merge of a role's cells."""
+    def moments(self, layer: int, representation: str, role: str) -> ChannelMoments:
+        """Return the merge of a role's cells; layer -1 is the tokens that enter block 0."""
+        slot = self.first_block + layer
         index, cells = MEASURED.index(representation), self.cells(role)
         result = ChannelMoments(self.part["mean"].shape[-1])
         parts = (

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from analysis.payload.groups import GroupStats
 from analysis.read.scores import find_top, jaccard, mean_over_std
-from analysis.vocabulary import IMAGE_GROUPS
 
 Floats = NDArray[np.float64]
 
@@ -37,18 +36,22 @@ class Overlap:
     found: float
     """Jaccard index of the top k of A and of B."""
     by_chance: float
-    """The same of two measurements without a change; NaN unless all eight groups hold images."""
+    """The same of two measurements without a change; NaN with fewer than eight image groups."""
 
 
-def _balanced_halves() -> NDArray[np.bool_]:
-    """Return seven halves of eight groups, no two alike in more than half of them (Hadamard)."""
+FEWEST_GROUPS = 8
+"""With fewer, halves of the groups are too few and too alike."""
+
+
+def _balanced_halves(groups: int) -> NDArray[np.bool_]:
+    """Return halves of the groups, no two alike in more than half of them (Hadamard).
+
+    Where the groups are no power of two, the halves are nearly so.
+    """
     signs = np.ones((1, 1))
-    while len(signs) < IMAGE_GROUPS:
+    while len(signs) < groups:
         signs = np.block([[signs, signs], [signs, -signs]])
-    return signs[1:] > 0
-
-
-_HALVES = _balanced_halves()
+    return signs[1:, :groups] > 0
 
 
 def compare_top(a: GroupStats, b: GroupStats, k: int, rank_by: RankBy = RankBy.RMS) -> Overlap:
@@ -62,7 +65,7 @@ def compare_top(a: GroupStats, b: GroupStats, k: int, rank_by: RankBy = RankBy.R
     """
     a, b = a.present(), b.present()
     tops = [_find_top(*version.pool(), k, rank_by) for version in (a, b)]
-    if len(a.count) < IMAGE_GROUPS or len(b.count) < IMAGE_GROUPS:
+    if len(a.count) != len(b.count) or len(a.count) < FEWEST_GROUPS:
         return Overlap(float(jaccard(*tops)), float("nan"))
     groups = GroupStats(
         np.concatenate([a.count, b.count]),
@@ -71,7 +74,8 @@ def compare_top(a: GroupStats, b: GroupStats, k: int, rank_by: RankBy = RankBy.R
     )
     share = np.concatenate([a.count / a.count.sum(), b.count / b.count.sum()])
     sides = []
-    for halves in (_HALVES, ~_HALVES):
+    first = _balanced_halves(len(a.count))
+    for halves in (first, ~first):
         weights = np.concatenate([halves, ~halves], axis=1) * share
         pooled = groups.pool(weights / weights.sum(axis=1, keepdims=True))
         sides.append(_find_top(*pooled, k, rank_by))

@@ -13,7 +13,7 @@ from analysis.collect.plan.request import ExtractionRequest, plan_extraction
 from analysis.collect.run.loop import collect_payload
 from analysis.collect.run.network import Network
 from analysis.collect.run.progress import ProgressReporter
-from analysis.collect.statistics.rows import RowMoments
+from analysis.collect.statistics.moments import RowMoments
 from analysis.errors import DeviceError
 from tests.agreement import largest_difference
 from tests.factories.projects import make_project

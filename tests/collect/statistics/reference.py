@@ -86,6 +86,7 @@ def make_collector(
     extras: bool,
     engine: Literal["torch", "triton"] = "torch",
     watched: tuple[int, int] = (-1, 0),
+    image_groups: torch.Tensor | None = None,
 ) -> StatisticsCollector:
     """Return a collector for the outputs that watches two channels, with extras."""
     depth, channels = len(outputs) - 1, outputs.shape[-1]
@@ -96,6 +97,7 @@ def make_collector(
         "cpu",
         extras=extras,
         engine=engine,
+        image_groups=image_groups,
         watched=torch.tensor([watched]).expand(depth, -1) % channels,
         grid=(1, outputs.shape[2] - 1 - STORAGE),
     )

@@ -108,10 +108,13 @@ def test_padding_rows_may_hold_anything() -> None:
 def test_image_groups_hold_their_own_images() -> None:
     outputs = make_outputs(images=19)
     batches = [list(range(12)), [12, 13], [14, 15, 16, 17, 18]]
-    state = collect(outputs, batches).state_dict()
-    for group in range(8):
-        tokens = flat(outputs[2, group::8].numpy(), "patch")
-        cell = 8 + group
+    image_groups = torch.tensor([5, *[0] * 4, *range(1, 5), *[2] * 10])  # six, of any sizes
+    collector = make_collector(outputs, extras=False, image_groups=image_groups)
+    state = collect(outputs, batches, into=collector).state_dict()
+    assert state["mean"].shape[2] == 2 * 6 + STORAGE
+    for group in range(6):
+        tokens = flat(outputs[2, image_groups == group].numpy(), "patch")
+        cell = 6 + group
         assert state["count"][1, cell] == len(tokens)
         std = (state["m2"][1, 0, cell] / len(tokens)).sqrt()
         expected = expect(tokens)

@@ -206,15 +206,15 @@ def test_the_median_sample_visits_every_channel_equally_often(channels: int) -> 
 
 @pytest.mark.parametrize("role", ["cls", "patch"])
 @pytest.mark.parametrize("representation", ["pre", "per_layer_ln"])
-def test_groups_are_the_images_of_equal_index_modulo_eight(
+def test_groups_of_an_unknown_list_are_the_images_of_equal_index_modulo_32(
     case: Any, role: str, representation: str
 ) -> None:
     outputs, extras = case
     found = extras["layers"][1]["groups"][representation][role]
     assert found["count"].dtype == torch.int64
-    assert found["mean"].shape == found["std"].shape == (8, CHANNELS)
-    for group in range(8):
-        tokens = represent(measured(by_role(outputs[2, group::8], role)), representation)
+    assert found["mean"].shape == found["std"].shape == (32, CHANNELS)
+    for group in range(32):
+        tokens = represent(measured(by_role(outputs[2, group::32], role)), representation)
         assert found["count"][group] == len(tokens)
         if len(tokens):
             expected = expect(tokens)
@@ -224,6 +224,22 @@ def test_groups_are_the_images_of_equal_index_modulo_eight(
         else:
             assert found["mean"][group].isnan().all()
             assert found["std"][group].isnan().all()
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("role", ["cls", "patch"])
+@pytest.mark.parametrize("representation", ["pre", "per_layer_ln"])
+def test_image_means_are_squared_deviations_from_the_channel_mean(
+    case: Any, layer: int, role: str, representation: str
+) -> None:
+    outputs, extras = case
+    tokens = represent(by_role(outputs[layer + 1], role).astype("f8"), representation)
+    seen = [image for image in tokens if not np.isnan(image).all()]
+    means = np.stack([np.nanmean(image, axis=0) for image in seen])
+    expected = ((means - measured(tokens).mean(0)) ** 2).sum(0)
+    found = extras["layers"][layer]["image_means"][representation][role]
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
 @pytest.mark.parametrize("role", ROLES[2:])
@@ -294,7 +310,7 @@ def test_exceedances_are_kept_in_the_smallest_type_that_holds_them(
 ) -> None:
     outputs = make_outputs(depth=1, images=2, patches=4)
     collector = collect(outputs, [[0, 1]], extras=True)
-    collector.state_dict()["exceed"][0, 1, 0, 0] = count
+    collector.state_dict()["exceed"][1, 1, 0, 0] = count  # slot 0 is the embedding
     norm = NormParameters(torch.ones(outputs.shape[-1]), torch.zeros(outputs.shape[-1]))
     extras = collector.finalize(norm).extras
     assert extras is not None

@@ -45,11 +45,11 @@ def test_kernels_compile_for_a_gpu_without_one(
     sizes |= {"sample_width": 4, "watched_width": 8, "padded_rows": 64, "padded": 64}
     sizes |= {"extras": True, "normalizes": True, "adds": True}
     sizes |= {"heads": 3, "half": 8, "padded_heads": 8}
-    types = {"valid": "*i1", "places": "*i32", "indices": "*i64", "keys_out": "*i64"}
+    types = {"valid": "*i1", "places": "*i32", "keys_out": "*i64"}
     types |= {"exceed_out": "*i64", "mean_out": "*fp64", "m2_out": "*fp64"}
-    types |= {"watched": "*i64", "order": "*i64", "bounds": "*i64", "single_rows": "*fp64"}
+    types |= {"watched": "*i64", "single_rows": "*fp64"}
     types |= dict.fromkeys(("n_tokens", "tile_rows", "images", "stride", "sampled", "n"), "i32")
-    types |= dict.fromkeys(("tiles", "cells", "roles", "slots", "first_slot", "n_watched"), "i32")
+    types |= dict.fromkeys(("tiles", "cells", "roles", "first_slot", "n_watched"), "i32")
     types |= dict.fromkeys(sizes, "constexpr")
     for kernel in (
         measured_norm.measure_rows,

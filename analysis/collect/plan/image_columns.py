@@ -1,0 +1,128 @@
+"""The columns of a training CSV as one value per image: numeric targets and categories.
+
+In the long format each `target_name` gives a target. Every other column whose rows agree within an
+image is a target if all its values are numbers, and a category if they are texts that some images
+share. Columns that only name the image (ids, paths) are neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from analysis.collect.plan.image_csv import NO_VALUE, read_rows
+from analysis.errors import ConfigError
+
+MOST_CATEGORIES = 1000
+"""Different values of a column that is kept as a category."""
+MOST_COLUMNS = 200
+MOST_TEXT = 200
+"""Characters of a category's value."""
+NAMES = ("image_path", "sample_id", "image_id", "target_name")
+"""Columns that say which image or target a row is about; in the long format `target` too."""
+
+T = TypeVar("T")
+ImageKey = tuple[str, str]
+"""Image id and relative path, as in `image_csv.read_image_csv`."""
+
+
+@dataclass(frozen=True)
+class ImageColumns:
+    """What a CSV says about the images of a list, in the order of the list."""
+
+    targets: dict[str, list[float]]
+    """By name, one number per image; NaN where the CSV has none."""
+    categories: dict[str, list[str]]
+    """By name, one text per image; empty where the CSV has none."""
+
+
+def read_values(path: Path, images: Sequence[ImageKey], column: str) -> list[str]:
+    """Return one column's value for every image, for grouping.
+
+    Raises:
+        ConfigError: If there is no such column, or an image has no value or several.
+        ImageError: If the CSV cannot be read.
+    """
+    texts: dict[ImageKey, set[str]] = {}
+    for key, row in read_rows(path):
+        if column not in row:
+            raise ConfigError(
+                f"analysis.group_by: {path} has no column {column!r}; its columns are: "
+                f"{', '.join(list(row)[:20])}"
+            )
+        texts.setdefault(key, set()).add(row[column].strip())
+    for key in images:
+        values = texts.get(key, set())
+        if len(values) != 1 or next(iter(values)).lower() in NO_VALUE:
+            found = f"the values {', '.join(sorted(values)[:5])}" if len(values) > 1 else "no value"
+            raise ConfigError(
+                f"analysis.group_by: image {key[1]} has {found} in the column {column} of {path}; "
+                "each image needs exactly one"
+            )
+    return [next(iter(texts[key])) for key in images]
+
+
+def read_columns(path: Path, images: Sequence[ImageKey]) -> ImageColumns:
+    """Return the targets and categories of the images.
+
+    Raises:
+        ImageError: If the CSV cannot be read.
+    """
+    places = {key: place for place, key in enumerate(images)}
+    columns: dict[str, list[str]] = {}
+    mixed: set[str] = set()
+    measured: dict[str, list[float]] = {}
+    for key, row in read_rows(path):
+        place = places.get(key)
+        if place is None:
+            continue
+        for name, text in row.items():
+            long = name == "target" and "target_name" in row
+            if name in NAMES or long or not name or name in mixed:
+                continue
+            values = columns.setdefault(name, [""] * len(images))
+            text = "" if text.strip().lower() in NO_VALUE else text.strip()
+            if text and values[place] not in ("", text):
+                mixed.add(name)
+            values[place] = text or values[place]
+        if row.get("target_name") and "target" in row:
+            numbers = measured.setdefault(row["target_name"].strip(), [math.nan] * len(images))
+            numbers[place] = _to_number(row["target"])
+    targets, categories = dict(measured), {}
+    for name, values in columns.items():
+        present = [text for text in values if text]
+        if name in mixed or name in targets or not present:
+            continue
+        if _are_numbers(present):
+            targets[name] = [_to_number(text) for text in values]
+        elif _are_categories(present):
+            categories[name] = values
+    return ImageColumns(_first(targets), _first(categories))
+
+
+def _first(columns: dict[str, list[T]]) -> dict[str, list[T]]:
+    return dict(list(columns.items())[:MOST_COLUMNS])
+
+
+def _to_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _are_numbers(texts: Iterable[str]) -> bool:
+    return all(not math.isnan(_to_number(text)) for text in texts)
+
+
+def _are_categories(texts: Sequence[str]) -> bool:
+    different = set(texts)
+    return (
+        len(different) <= MOST_CATEGORIES
+        and len(different) < len(texts)
+        and all(len(text) <= MOST_TEXT for text in different)
+    )
