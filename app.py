@@ -22,4 +22,4 @@ with st.sidebar:
 selection.write_address()
 saved_views.show_steps()
 tour.guide(name)
-page.run()
+shell.run(page)

@@ -40,6 +40,10 @@ class PayloadError(InputError):
     """A payload file that cannot be read, or does not hold what the specification says."""
 
 
+class PartAbsentError(InputError):
+    """A view needs an optional part of a payload that this one does not hold."""
+
+
 class DeviceError(InputError):
     """A compute device that is not there, or too small for what was asked."""
 

@@ -71,7 +71,7 @@ places = [(r.position, t.position) for r, t in cells]
 course = table.values[..., statistic.position, channel]
 signed = statistic is Statistic.MEAN
 symlog = signed and controls.choose_scale(signed=True) is Scale.SYMLOG
-medians = None if signed else derived.aggregate(version.ref, statistic, Aggregate.MEDIAN)
+medians = None if signed else derived.aggregate(version.reading, statistic, Aggregate.MEDIAN)
 downloads.show_figure(
     figures.build_channel_depth(
         table.layers,

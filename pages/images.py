@@ -1,9 +1,5 @@
 """From a channel to the photographs behind it: where it peaks, and its maps."""
 
-import streamlit as st
-
-from analysis.errors import PayloadError
-from analysis.payload.extras import load_extras
 from pages.components.frame import picker, shell
 from pages.components.images import footprint as footprint_view
 from pages.components.images import maps as map_view
@@ -18,17 +14,10 @@ VIEWS = {
 
 shell.open_page("Images")
 version = picker.read_one()
-try:
-    with st.spinner("Reading the payload …", show_time=True):
-        extras = load_extras(version.ref.path)
-except PayloadError as error:
-    st.error(picker.explain(error, version.ref), icon=":material/error:")
-    st.stop()
-
 view = selection.choose("view", "Show", list(VIEWS), default="peaks", format_func=VIEWS.__getitem__)
 if view == "maps":
-    map_view.show(version, extras)
+    map_view.show(version)
 elif view == "footprint":
-    footprint_view.show(version, extras)
+    footprint_view.show(version)
 else:
-    peak_view.show(version, extras)
+    peak_view.show(version)

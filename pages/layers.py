@@ -49,11 +49,11 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
 curves = []
 for version in versions:
     parts: list[tuple[list[str], NDArray[np.float32]]] = [
-        ([*ROLES], derived.aggregate(version.ref, statistic, aggregate, signed=signed))
+        ([*ROLES], derived.aggregate(version.reading, statistic, aggregate, signed=signed))
     ]
     if storage:
-        extras = derived.read_extras(version.ref)
-        found = derived.aggregate_storage(version.ref, statistic, aggregate, signed=signed)
+        extras = version.extras
+        found = derived.aggregate_storage(version.reading, statistic, aggregate, signed=signed)
         if found is None:
             st.info(f"{plain(version.name)}: {extras.why_absent(Part.STORAGE)}")
         else:
@@ -77,9 +77,9 @@ def tabulate() -> pd.DataFrame:
     """Return what is drawn, with every other aggregate."""
     rows: list[pd.DataFrame] = []
     for version in versions:
-        found = [derived.tabulate_depth(version.ref, statistic, signed=signed)]
+        found = [derived.tabulate_depth(version.reading, statistic, signed=signed)]
         if storage:
-            of_registers = derived.tabulate_storage(version.ref, statistic, signed=signed)
+            of_registers = derived.tabulate_storage(version.reading, statistic, signed=signed)
             found += [] if of_registers is None else [of_registers]
         rows += [frame.assign(version=version.name) for frame in found]
     return pd.concat(rows)

@@ -74,7 +74,7 @@ downloads.show_csv(ranking.frame, "ranking")
 
 st.header("Through the network")
 depth_course.show(version, representation, role, score, k, threshold)
-persistent = derived.persistence(version.ref, representation, role, score, k, threshold)
+persistent = derived.persistence(version.reading, representation, role, score, k, threshold)
 channel_links.follow(tables.show_persistence(persistent, table.num_layers))
 downloads.show_csv(persistent, "persistence")
 

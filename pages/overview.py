@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.show.figures.overview import build_lora_proof
 from pages.components.frame import picker, shell, tour
 from pages.components.overview import partial, tables
-from pages.components.shared import cache, derived, downloads, facts
+from pages.components.shared import cache, downloads, facts
 from pages.components.shared.text import plain
 
 shell.open_page("Overview")
@@ -46,7 +46,7 @@ if version.partial:
     partial.show(version)
 
 st.header("Sanity of the numbers")
-checks = cache.check_table(version.ref)
+checks = cache.check_table(version.reading)
 tables.show_checks(checks)
 
 proof = table.run.get("lora_proof")
@@ -77,7 +77,7 @@ if count:
         st.dataframe(skipped, hide_index=True, key="skipped")
 with st.expander("What the file holds", on_change="rerun", key="contents") as contents:
     if contents.open:
-        tables.show_contents(facts.tabulate_contents(table, derived.read_extras(version.ref)))
+        tables.show_contents(facts.tabulate_contents(table, version.extras))
 with st.expander("Training config", on_change="rerun", key="config") as config:
     if config.open:
         st.json(table.config, expanded=2)

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.payload.extras import load_extras
 from analysis.show.export import export_normalization
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report.versions import ReportVersion, build_report
@@ -39,7 +38,7 @@ def make_report() -> bytes:
     for version in versions:
         extras, problem = None, None
         try:
-            extras = load_extras(version.ref.path)
+            extras = version.extras
         except (PayloadError, OSError) as error:
             problem = picker.explain(error, version.ref)
         note = said.of(version.ref.path).note
@@ -68,7 +67,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
 layer = int(version.table.layers[-1])
-left_out = derived.count_left_out(version.ref, representation, role, score, threshold)
+left_out = derived.count_left_out(version.reading, representation, role, score, threshold)
 shown = version.table.tapped_layers or (layer,)
 st.markdown(
     f"Of {version.table.channels:,} channels are left out: "

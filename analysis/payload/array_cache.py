@@ -1,8 +1,11 @@
 """Arrays of payloads that were read once, kept without torch and without pickle.
 
 One `.npz` per payload in a folder of the user's own, named by the payload's fingerprint (path,
-size, mtime_ns). The cache is only ever a shortcut: what is missing, damaged or of another format
-is read from the payload again and rewritten, and where nothing can be written nothing is.
+size, mtime_ns). Its members are stored uncompressed, so that reading one does not touch the
+others: of the largest backbone all together are 150 MB, while a page needs a few.
+
+The cache is only ever a shortcut: what is missing, damaged or of another format is read from the
+payload again and rewritten, and where nothing can be written nothing is.
 """
 
 from __future__ import annotations
@@ -14,29 +17,31 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
+from analysis.payload.fingerprint import Fingerprint
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
 CACHE_ENV = "DASHBOARD_CACHE"
 """Where the cache is kept, instead of the user's cache folder."""
 
-FORMAT = 1
+FORMAT = 3
 """Part of every cached file; to be raised when the arrays' meaning changes."""
 
 MAX_FILES = 64
 """Cached payloads kept; the least recently written go first."""
 
-Fingerprint: TypeAlias = tuple[str, int, int]
-"""Path, size in bytes, mtime in ns."""
+MAX_BYTES = 4 * 2**30
+"""Of all cached payloads together; one of the largest backbone takes 150 MB, of ViT-L 40 MB."""
 
 _logger = logging.getLogger(__name__)
 DAMAGED = (
@@ -54,25 +59,62 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "dinov3-feature-stats"
 
 
-def load_arrays(fingerprint: Fingerprint) -> dict[str, Any] | None:
-    """Return `values`, `counts`, `layers` and `meta` of a payload; None where not cached."""
+class StoredArrays(Mapping[str, NDArray[Any]]):
+    """The members of a cache file by name, each read when it is asked for."""
+
+    def __init__(self, stored: NpzFile, path: Path, known: dict[str, NDArray[Any]]) -> None:
+        self._stored = stored
+        self._path = path
+        self._known = known
+        """What was read already."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return one array, read-only.
+
+        Raises:
+            KeyError: If there is none of this name.
+            PayloadError: If the file was damaged since it was opened; it is removed.
+        """
+        if name not in self._stored.files:
+            raise KeyError(name)
+        try:
+            array = self._known[name] if name in self._known else self._stored[name]
+        except DAMAGED as error:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            raise PayloadError(
+                f"{self._path}: this file of the cache is damaged and was removed. Load the page "
+                "again to read the payload itself."
+            ) from error
+        array.setflags(write=False)
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored.files)
+
+    def __len__(self) -> int:
+        return len(self._stored.files)
+
+
+def open_arrays(fingerprint: Fingerprint) -> tuple[StoredArrays, dict[str, Any]] | None:
+    """Return the arrays of a payload and its `meta`; None where they are not cached.
+
+    `values`, `counts` and `layers` are as `StatsTable` holds them.
+    """
+    path = cache_path(fingerprint)
     try:
-        with open_stored(cache_path(fingerprint)) as stored:
-            about = json.loads(stored["about"].tobytes())
-            if about["format"] != FORMAT or about["fingerprint"] != list(fingerprint):
-                return None
-            arrays = {
-                "values": stored["values"],
-                "counts": stored["counts"],
-                "layers": stored["layers"],
-            }
-            fits = isinstance(about["meta"], dict) and _fit(**arrays)
-            return {**arrays, "meta": about["meta"]} if fits else None
+        stored = open_stored(path)
+        about = json.loads(stored["about"].tobytes())
+        if about["format"] == FORMAT and about["fingerprint"] == list(fingerprint):
+            table = {name: stored[name] for name in ("values", "counts", "layers")}
+            if _fit(**table) and isinstance(about["meta"], dict):
+                return StoredArrays(stored, path, table), about["meta"]
+        stored.close()
     except FileNotFoundError:
-        return None
+        pass
     except DAMAGED as error:
         _logger.warning("Ignoring a damaged cache file of %s: %s", fingerprint[0], error)
-        return None
+    return None
 
 
 def open_stored(path: Path) -> NpzFile:
@@ -94,12 +136,7 @@ def open_stored(path: Path) -> NpzFile:
 
 
 def save_arrays(
-    fingerprint: Fingerprint,
-    *,
-    values: NDArray[np.float32],
-    counts: NDArray[np.int64],
-    layers: NDArray[np.int64],
-    meta: Mapping[str, Any],
+    fingerprint: Fingerprint, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]
 ) -> None:
     """Keep the arrays of a payload, in place of those of earlier files at its path."""
     path = cache_path(fingerprint)
@@ -107,23 +144,17 @@ def save_arrays(
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replace_file(path) as file:
-            np.savez(
-                file,
-                values=values,
-                counts=counts,
-                layers=layers,
-                about=np.frombuffer(about, dtype=np.uint8),
-            )
-        forget_old(path, MAX_FILES)
+            np.savez(file, allow_pickle=False, about=np.frombuffer(about, np.uint8), **arrays)
+        forget_old(path)
     except OSError as error:
         _logger.warning("Payloads are read anew each time, since nothing can be cached: %s", error)
 
 
-def cache_path(fingerprint: Fingerprint, part: str = "") -> Path:
-    """Return the file that is kept for a payload, in a folder of its own for each part."""
+def cache_path(fingerprint: Fingerprint) -> Path:
+    """Return the file that is kept for a payload."""
     path, size, mtime_ns = fingerprint
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
-    return cache_folder() / part / f"{place}-{size:x}-{mtime_ns:x}.npz"
+    return cache_folder() / f"{place}-{size:x}-{mtime_ns:x}.npz"
 
 
 def _fit(values: NDArray[Any], counts: NDArray[Any], layers: NDArray[Any]) -> bool:
@@ -137,12 +168,14 @@ def _fit(values: NDArray[Any], counts: NDArray[Any], layers: NDArray[Any]) -> bo
     )
 
 
-def forget_old(kept: Path, most: int) -> None:
-    """Remove the files of earlier payloads at the same path, and all but the newest `most`."""
+def forget_old(kept: Path) -> None:
+    """Remove the files of earlier payloads at the same path, and the oldest beyond the limits."""
     place = kept.name.split("-")[0]
     others = [path for path in kept.parent.glob("*-*-*.npz") if path != kept]
     with contextlib.suppress(FileNotFoundError):  # another server may be tidying too
         others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for number, path in enumerate(others, start=1):
-        if number >= most or path.name.startswith(f"{place}-"):
-            path.unlink(missing_ok=True)
+        total = kept.stat().st_size
+        for number, path in enumerate(others, start=1):
+            total += path.stat().st_size
+            if number >= MAX_FILES or total > MAX_BYTES or path.name.startswith(f"{place}-"):
+                path.unlink(missing_ok=True)

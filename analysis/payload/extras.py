@@ -1,8 +1,7 @@
 """The optional part of a payload, `extras`, as arrays: what the views beyond mean, std, max need.
 
-Like `analysis.payload.table` this imports no torch until a payload is read for the first time.
-Every part is read when it is asked for, and is None where the payload does not hold it;
-`why_absent` then says why, in a sentence for the screen.
+Every part is read when it is asked for, and is None where the payload does not hold it; `require`
+turns that into an error that says why, in a sentence for the screen.
 
 `global_ln` is not stored. It is the affine image of `per_layer_ln` (both normalise with the same
 epsilon), so its range is ``γ · range + β`` with the ends swapped where γ < 0.
@@ -13,16 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis import vocabulary
-from analysis.errors import PayloadError
-from analysis.payload import extra_cache
-from analysis.payload.array_cache import Fingerprint
+from analysis.errors import PartAbsentError, PayloadError
 from analysis.payload.extras_schema import check_extras
 from analysis.payload.groups import GroupStats, read_groups
 from analysis.payload.image_paths import unpack_paths
@@ -30,6 +26,7 @@ from analysis.vocabulary import Representation, TokenRole
 
 Floats = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
+Found = TypeVar("Found")
 
 STORED = (Representation.PRE, Representation.PER_LAYER_LN)
 """Representations that `extras` holds; `global_ln` is derived."""
@@ -107,6 +104,16 @@ class ExtraTable:
             f"This payload does not hold {what}. It was made by another tool or with --no-extras: "
             "extract it again to see this view."
         )
+
+    def require(self, part: Part, found: Found | None) -> Found:
+        """Return what a method of this table found of a part.
+
+        Raises:
+            PartAbsentError: If it is None.
+        """
+        if found is None:
+            raise PartAbsentError(self.why_absent(part))
+        return found
 
     def top(self) -> Floats | None:
         """Return the three largest |x| and the median |x|, means over images, ``[layers, 4]``."""
@@ -230,35 +237,6 @@ class ExtraTable:
         return self.parts.get(name)
 
 
-def load_extras(path: Path | str) -> ExtraTable:
-    """Open the `extras` of a payload, from the torch-free cache where it stands there unchanged.
-
-    A payload without `extras` gives a table in which every part is absent.
-
-    Raises:
-        PayloadError: If the file cannot be read or is no payload, or its `extras` are broken.
-    """
-    try:
-        path = Path(path).resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PayloadError(f"{path}: is not a usable path ({error}).") from error
-    fingerprint = _fingerprint(path)
-    cached = extra_cache.open_parts(fingerprint)
-    if cached is None:
-        from analysis.payload.file import load_payload
-
-        payload = load_payload(path)
-        try:
-            parts, notes = build_parts(payload)
-        except PayloadError as error:
-            raise PayloadError(f"{path}: {error}") from error
-        if _fingerprint(path) == fingerprint:  # else replaced meanwhile: whose are these?
-            extra_cache.save_parts(fingerprint, parts, notes)
-    else:
-        parts, notes = cached
-    return build_extras(parts, notes)
-
-
 def build_extras(parts: Arrays, notes: Mapping[str, Any]) -> ExtraTable:
     """Wrap what `build_parts` returned."""
     grid = notes["grid"]
@@ -366,11 +344,3 @@ def _join(parts: dict[str, NDArray[Any]], part: str, keys: tuple[str, ...]) -> N
         found = [parts.pop(f"{stem}/{key}", None) for key in keys]
         if all(values is not None for values in found):
             parts[stem] = np.stack([values for values in found if values is not None], axis=1)
-
-
-def _fingerprint(path: Path) -> Fingerprint:
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    return str(path), state.st_size, state.st_mtime_ns

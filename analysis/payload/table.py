@@ -1,8 +1,7 @@
 """A payload as one array and tidy frames: the last place that sees a tensor.
 
 Axes are always ``[layer, representation, role, statistic, channel]`` in the order of the
-enumerations of `analysis.vocabulary`. Torch is imported only when a payload is read for the first
-time; afterwards its arrays come from a cache without torch (`analysis.payload.array_cache`).
+enumerations of `analysis.vocabulary`. Files are read by `analysis.payload.reading`.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
-from analysis.payload import array_cache as table_cache
 from analysis.payload.run_schema import clear_run
 from analysis.vocabulary import (
     REPRESENTATIONS,
@@ -127,34 +124,6 @@ class StatsTable:
         return int(self.counts[self.position(layer), role.position])
 
 
-def load_table(path: Path | str) -> StatsTable:
-    """Read a payload, from the torch-free cache where it stands there unchanged.
-
-    Raises:
-        PayloadError: If the file cannot be read or is no payload; names path and key.
-    """
-    try:
-        path = Path(path).resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PayloadError(f"{path}: is not a usable path ({error}).") from error
-    fingerprint = _fingerprint(path)
-    cached = table_cache.load_arrays(fingerprint)
-    if cached is not None:
-        return StatsTable(**cached)
-    from analysis.payload.file import load_payload
-
-    table = build_table(load_payload(path))
-    if _fingerprint(path) == fingerprint:  # else replaced meanwhile: whose numbers are these?
-        table_cache.save_arrays(
-            fingerprint,
-            values=table.values,
-            counts=table.counts,
-            layers=table.layers,
-            meta=table.meta,
-        )
-    return table
-
-
 def build_table(payload: Mapping[str, Any]) -> StatsTable:
     """Turn a validated payload into arrays.
 
@@ -202,11 +171,3 @@ def _describe(value: Any) -> str:
     """Name what JSON has no word for; tensors by their shape, since printing them takes long."""
     shape = getattr(value, "shape", None)
     return str(value) if shape is None else f"{type(value).__name__} {tuple(shape)}"
-
-
-def _fingerprint(path: Path) -> table_cache.Fingerprint:
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    return str(path), state.st_size, state.st_mtime_ns

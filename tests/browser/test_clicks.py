@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from analysis.payload.table import load_table
+from analysis.payload.reading import open_payload
 from analysis.read.outliers import rank_channels
 from analysis.vocabulary import Representation, TokenRole
 from tests.browser.conftest import Dashboard
@@ -45,7 +45,7 @@ def test_a_mark_beyond_the_noise_leads_to_its_channel(dashboard: Dashboard, ligh
 def test_a_row_leads_to_its_channel(
     dashboard: Dashboard, light: Tab, page: str, table: str
 ) -> None:
-    payload = load_table(payload_path(dashboard.project, "first"))
+    payload = open_payload(payload_path(dashboard.project, "first")).table
     last = int(payload.layers[-1])
     ranking = rank_channels(payload, last, Representation.PRE, TokenRole.PATCH, k=3)
     first, second, _ = ranking.frame["channel"].tolist()

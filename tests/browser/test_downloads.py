@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from analysis.payload.table import load_table
+from analysis.payload.reading import open_payload
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests.browser.conftest import Dashboard
 from tests.browser.tab import PLOT, Tab
@@ -110,7 +110,7 @@ def test_the_vector_is_what_the_payload_says(
     light.open("share", **dashboard.pair, role="cls")
     button = light.page.get_by_role("button", name="Download the vector")
     arrays = load_file(light.download(button, tmp_path))
-    table = load_table(payload_path(dashboard.project, "first"))
+    table = open_payload(payload_path(dashboard.project, "first")).table
     mean = table.get(2, Representation.PRE, TokenRole.CLS, Statistic.MEAN)
     np.testing.assert_array_equal(arrays["layer_2.mean"], mean)
     assert set(np.unique(arrays["layer_2.keep"])) <= {0, 1}

@@ -28,9 +28,8 @@ from analysis.errors import AdapterError, CheckpointError, ConfigError, PayloadE
 from analysis.files.atomic import is_regular
 from analysis.payload import array_cache as table_cache
 from analysis.payload.discovery import discover_payloads
-from analysis.payload.extras import load_extras
+from analysis.payload.reading import open_payload
 from analysis.payload.sidecar import read_sidecar
-from analysis.payload.table import load_table
 from analysis.vocabulary import Representation, TokenRole
 
 IDENTITY = {"weights": "a" * 64, "images": "b" * 64}
@@ -52,14 +51,14 @@ class Reader:
 
 
 def _read_payload(path: Path) -> object:
-    table = load_table(path)
+    table = open_payload(path).table
     assert np.isfinite(table.values).all(), "numbers that are none reached the table"
     assert repr(table.meta).encode(), "text that no page can show"
     return table.meta
 
 
 def _read_extras(path: Path) -> object:
-    table = load_extras(path)
+    table = open_payload(path).extras
     for role in table.roles:
         for representation in Representation:
             table.value_range(representation, role)
@@ -96,10 +95,10 @@ def _read_sidecar(path: Path) -> object:
 
 def _read_cache(path: Path) -> object:
     os.environ[table_cache.CACHE_ENV] = str(path.parent)
-    found = table_cache.load_arrays(FINGERPRINT)
+    found = table_cache.open_arrays(FINGERPRINT)
     os.environ[table_cache.CACHE_ENV] = "/nonexistent"
-    assert found is None or isinstance(found["meta"], dict)
-    return None if found is None else sorted(found)
+    assert found is None or isinstance(found[1], dict)
+    return None if found is None else sorted(found[0])
 
 
 def _discover(path: Path) -> object:

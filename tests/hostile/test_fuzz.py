@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from analysis.collect.plan.settings import Settings, load_settings
 from analysis.errors import ConfigError, PayloadError
-from analysis.payload.table import StatsTable, load_table
+from analysis.payload.reading import open_payload
+from analysis.payload.table import StatsTable
 from tests.factories.payloads import make_payload
 from tests.hostile import pickles
 from tests.hostile.archives import as_zip
@@ -119,7 +120,7 @@ def edit(payload: dict[Any, Any], edits: list[tuple[str, int, Any, Any]]) -> dic
 def open_table(path: Path) -> tuple[StatsTable | None, str]:
     """Return the table, or why there is none."""
     try:
-        return load_table(path), ""
+        return open_payload(path).table, ""
     except PayloadError as error:
         return None, str(error)
 

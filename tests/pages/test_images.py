@@ -16,7 +16,7 @@ from analysis.jobs.maps import Arm, MapRequest, Picture, uploads_folder
 from analysis.jobs.maps.folder import progress_file, runs_folder, stop_file
 from analysis.jobs.maps.plan import plan_maps
 from analysis.jobs.maps.worker import compute_missing
-from analysis.payload.table import load_table
+from analysis.payload.reading import open_payload
 from pages.components.images import map_request
 from pages.components.images import maps as map_view
 from tests.factories.payloads import make_payload, write_payload
@@ -70,7 +70,7 @@ def test_the_page_points_at_the_red_square(red: Path, open_page: Open) -> None:
 
 def test_value_and_score_are_those_of_the_payload(red: Path, open_page: Open) -> None:
     app = open_page("images", role="patch", layer="3", channel="20")
-    table = load_table(red / PAYLOAD)
+    table = open_payload(red / PAYLOAD).table
     mean, std, max_abs = table.values[3, 0, 1, :, 20]
     shown = {metric.label: metric.value for metric in app.metric}
     value = float(shown["Value at the peak"])
@@ -215,7 +215,7 @@ def test_maps_that_are_there_are_shown_while_others_are_missing(red: Path, open_
 
 
 def test_other_weights_are_taken_and_said_to_be_others(red: Path, open_page: Open) -> None:
-    measured = Path(load_table(red / PAYLOAD).backbone["dino_weights_pt"]).name
+    measured = Path(open_payload(red / PAYLOAD).table.backbone["dino_weights_pt"]).name
     state = torch.load(red / "weights" / measured, weights_only=True)
     torch.save(state, red / "weights" / "same.pth", _use_new_zipfile_serialization=False)
     for name in (f"weights/{measured}", "weights/same.pth"):
@@ -276,7 +276,7 @@ def test_a_read_only_server_shows_what_is_there_and_offers_nothing(
 
 def test_without_its_weights_the_page_says_which_file_is_wanted(red: Path, open_page: Open) -> None:
     shutil.rmtree(red / "weights")
-    table = load_table(red / PAYLOAD)
+    table = open_payload(red / PAYLOAD).table
     recorded = Path(table.backbone["dino_weights_pt"])
     app = _open_maps(open_page)
     assert "The weights of this payload cannot be read here" in app.warning[0].value
@@ -317,7 +317,7 @@ def _open_maps(open_page: Open, **query: str) -> AppTest:
 
 def _plan(red: Path, weights: str | None = None) -> MapRequest:
     picture = Picture.of(red / "data" / "train" / f"ID{RED_IMAGE:04d}.jpg")
-    return plan_maps(load_table(red / PAYLOAD), [picture], CHANNEL, weights=weights)
+    return plan_maps(open_payload(red / PAYLOAD).table, [picture], CHANNEL, weights=weights)
 
 
 def _compute(red: Path, weights: str | None = None) -> None:

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from analysis.errors import PayloadError
-from analysis.payload import extra_cache
-from analysis.payload.extras import NORM_EDGES, STORED, Part, load_extras
+from analysis.payload.extras import NORM_EDGES, STORED, Part
 from analysis.payload.groups import read_groups
+from analysis.payload.reading import open_payload
 from analysis.read.compare.noise_table import compare_noise
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests.factories.extras import make_extra_table
@@ -174,10 +174,11 @@ def test_the_second_reading_is_without_torch_and_equal(
     payload: dict[str, Any], tmp_path: Path
 ) -> None:
     path = write_payload(tmp_path / "p.pt", payload)
-    first = load_extras(path)
+    first = open_payload(path).extras
     code = (
-        "import sys; from analysis.payload.extras import load_extras; "
-        f"t = load_extras({str(path)!r}); print(t.top().sum(), t.roles[-1], 'torch' in sys.modules)"
+        "import sys; from analysis.payload.reading import open_payload; "
+        f"t = open_payload({str(path)!r}).extras; "
+        "print(t.top().sum(), t.roles[-1], 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ}
@@ -189,10 +190,10 @@ def test_the_second_reading_is_without_torch_and_equal(
 
 def test_a_rewritten_payload_is_read_anew(payload: dict[str, Any], tmp_path: Path) -> None:
     path = write_payload(tmp_path / "p.pt", payload)
-    before = load_extras(path).top()
+    before = open_payload(path).extras.top()
     write_payload(path, make_payload(extras=True, images=10, seed=7))
     os.utime(path, ns=(1, 1))
-    after = load_extras(path).top()
+    after = open_payload(path).extras.top()
     assert before is not None
     assert after is not None
     assert (before != after).any()
@@ -202,18 +203,18 @@ def test_a_damaged_cache_is_read_from_the_payload_again(
     payload: dict[str, Any], tmp_path: Path, cache: Path
 ) -> None:
     path = write_payload(tmp_path / "p.pt", payload)
-    load_extras(path)
-    (file,) = (cache / extra_cache.FOLDER).glob("*.npz")
+    open_payload(path)
+    (file,) = cache.glob("*.npz")
     file.write_bytes(file.read_bytes()[:-500])
-    assert load_extras(path).has(Part.TOP)
-    assert load_extras(path).has(Part.TOP)
+    assert open_payload(path).extras.has(Part.TOP)
+    assert open_payload(path).extras.has(Part.TOP)
 
 
 def test_where_nothing_can_be_cached_the_parts_are_there_all_the_same(
     payload: dict[str, Any], tmp_path: Path, cache: Path
 ) -> None:
     cache.write_text("a file where the folder should be")
-    assert load_extras(write_payload(tmp_path / "p.pt", payload)).has(Part.GROUPS)
+    assert open_payload(write_payload(tmp_path / "p.pt", payload)).extras.has(Part.GROUPS)
 
 
 def test_footprints_are_the_mean_of_each_patch(payload: dict[str, Any]) -> None:

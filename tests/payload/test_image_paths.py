@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from analysis.errors import PayloadError
-from analysis.payload.extras import load_extras
 from analysis.payload.image_paths import MAX_LISTED, pack_paths, unpack_paths
-from analysis.payload.table import load_table
+from analysis.payload.reading import open_payload
 from tests.factories.payloads import make_payload
 
 
@@ -41,22 +40,22 @@ def test_a_payload_of_a_million_images_opens_with_every_path(tmp_path: Path) -> 
     assert isinstance(packed, np.ndarray)
     path = save(tmp_path / "x.pt", torch.from_numpy(packed))
     began = time.process_time()
-    load_table(path)
+    open_payload(path)
     for _ in range(2):  # the second time from the cache
-        assert load_extras(path).image_paths == tuple(paths)
+        assert open_payload(path).extras.image_paths == tuple(paths)
     print(f"{time.process_time() - began:.1f} s")
 
 
 def test_the_longest_list_that_is_not_packed_opens_too(tmp_path: Path) -> None:
     paths = [f"paddock/ID{index:012d}.jpg" for index in range(MAX_LISTED)]
     assert isinstance(pack_paths(paths), list)
-    assert load_extras(save(tmp_path / "x.pt", paths)).image_paths == tuple(paths)
+    assert open_payload(save(tmp_path / "x.pt", paths)).extras.image_paths == tuple(paths)
 
 
 def test_a_list_of_a_million_paths_is_refused_by_name(tmp_path: Path) -> None:
     path = save(tmp_path / "x.pt", [str(index) for index in range(10**6)])
     with pytest.raises(PayloadError, match="steps to read"):
-        load_table(path)
+        open_payload(path)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +69,9 @@ def test_a_list_of_a_million_paths_is_refused_by_name(tmp_path: Path) -> None:
 )
 def test_what_is_no_list_of_paths_is_named(tmp_path: Path, paths: object) -> None:
     with pytest.raises(PayloadError, match=r"extras\.images\.paths"):
-        load_extras(save(tmp_path / "x.pt", paths))
+        _ = open_payload(save(tmp_path / "x.pt", paths)).extras
 
 
 def test_bytes_that_are_no_text_become_marks(tmp_path: Path) -> None:
     packed = torch.tensor([255, 65, 0, 66], dtype=torch.uint8)
-    assert load_extras(save(tmp_path / "x.pt", packed)).image_paths == ("\ufffdA", "B")
+    assert open_payload(save(tmp_path / "x.pt", packed)).extras.image_paths == ("\ufffdA", "B")

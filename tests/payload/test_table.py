@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.payload import array_cache as table_cache
-from analysis.payload.table import StatsTable, build_table, load_table
+from analysis.payload.reading import open_payload
+from analysis.payload.table import StatsTable, build_table
 from analysis.read.frames import (
     Aggregate,
     aggregate_channels,
@@ -77,7 +78,7 @@ def test_a_file_reads_the_same_the_first_time_and_from_the_cache(tmp_path: Path)
         "steps": [1, 2.5, None],
     }
     path = write_payload(tmp_path / "a.pt", payload)
-    first, second = load_table(path), load_table(path)
+    first, second = open_payload(path).table, open_payload(path).table
     _assert_equal(first, build_table(payload))
     _assert_equal(second, first)
 
@@ -86,13 +87,14 @@ def test_a_cached_payload_is_read_without_torch(tmp_path: Path) -> None:
     path = write_payload(tmp_path / "a.pt", make_payload())
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        f"from analysis.payload.table import load_table; print(load_table({str(path)!r}).channels)"
+        "from analysis.payload.reading import open_payload; "
+        f"print(open_payload({str(path)!r}).table.channels)"
     )
     arguments = [sys.executable, "-c", code]
     assert (
         subprocess.run(arguments, cwd=ROOT, capture_output=True).returncode != 0
     )  # not cached yet
-    load_table(path)
+    open_payload(path)
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "48"
 
@@ -103,7 +105,7 @@ def test_a_replaced_payload_is_read_anew_and_its_old_arrays_forgotten(
     path = tmp_path / "a.pt"
     for seed in (1, 2):
         write_payload(path, make_payload(seed=seed))
-        _assert_equal(load_table(path), make_table(seed=seed))
+        _assert_equal(open_payload(path).table, make_table(seed=seed))
     assert len(list(cache.iterdir())) == 1
 
 
@@ -112,7 +114,7 @@ def test_the_cache_keeps_a_bounded_number_of_payloads(
 ) -> None:
     monkeypatch.setattr(table_cache, "MAX_FILES", 2)
     for name in "abcd":
-        load_table(write_payload(tmp_path / f"{name}.pt", make_payload(layers=1, channels=2)))
+        open_payload(write_payload(tmp_path / f"{name}.pt", make_payload(layers=1, channels=2)))
     assert len(list(cache.iterdir())) == 2
 
 
@@ -134,29 +136,29 @@ def test_a_damaged_cache_file_is_ignored_and_rewritten(
     tmp_path: Path, cache: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     path = write_payload(tmp_path / "a.pt", make_payload())
-    load_table(path)
+    open_payload(path)
     (cached,) = cache.iterdir()
     whole = cached.read_bytes()
     cached.write_bytes(damage(whole))
-    _assert_equal(load_table(path), make_table())
+    _assert_equal(open_payload(path).table, make_table())
     assert cached.read_bytes()[:4] == whole[:4]
     assert len(cached.read_bytes()) == len(whole)
 
 
 def test_a_cache_file_of_another_payload_is_not_believed(tmp_path: Path, cache: Path) -> None:
     path = write_payload(tmp_path / "a.pt", make_payload(seed=1))
-    load_table(path)
+    open_payload(path)
     (of_a,) = cache.iterdir()
     other = write_payload(tmp_path / "b.pt", make_payload(seed=2))
-    load_table(other)
+    open_payload(other)
     (of_b,) = set(cache.iterdir()) - {of_a}
     of_a.write_bytes(of_b.read_bytes())
-    _assert_equal(load_table(path), make_table(seed=1))
+    _assert_equal(open_payload(path).table, make_table(seed=1))
 
 
 def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> None:
     path = write_payload(tmp_path / "a.pt", make_payload())
-    load_table(path)
+    open_payload(path)
     (cached,) = cache.iterdir()
     with np.load(cached) as stored:
         arrays = dict(stored)
@@ -168,7 +170,7 @@ def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> Non
 
     arrays["values"] = np.array([Bomb()], dtype=object)
     np.savez(cached, **arrays)
-    _assert_equal(load_table(path), make_table())
+    _assert_equal(open_payload(path).table, make_table())
     assert not mark.exists()
 
 
@@ -196,21 +198,23 @@ def test_reading_works_where_no_cache_can_be_written(
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv(table_cache.CACHE_ENV, str(blocked / "cache"))
-    _assert_equal(load_table(write_payload(tmp_path / "a.pt", make_payload())), make_table())
+    _assert_equal(
+        open_payload(write_payload(tmp_path / "a.pt", make_payload())).table, make_table()
+    )
 
 
 def test_a_missing_or_broken_payload_is_named(tmp_path: Path) -> None:
     with pytest.raises(PayloadError, match=r"gone\.pt"):
-        load_table(tmp_path / "gone.pt")
+        open_payload(tmp_path / "gone.pt")
     broken = tmp_path / "broken.pt"
     broken.write_bytes(b"PK")
     with pytest.raises(PayloadError, match=r"broken\.pt"):
-        load_table(broken)
+        open_payload(broken)
     payload = make_payload()
     del payload["layers"][1]["pre"]["cls"]["std"]
     torch.save(payload, broken)
     with pytest.raises(PayloadError, match=r"layers\.1\.pre\.cls\.std"):
-        load_table(broken)
+        open_payload(broken)
 
 
 def test_a_table_survives_pickling_as_one_array() -> None:

@@ -26,14 +26,14 @@ from analysis.collect.run.measured_network import load_measured
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import PayloadError
 from analysis.files.roots import allowed_roots
-from analysis.payload.extras import load_extras
 from analysis.payload.intervention_file import (
     InterventionResult,
     load_interventions,
     save_interventions,
 )
+from analysis.payload.reading import open_payload
 from analysis.payload.recorded_files import find_photograph
-from analysis.payload.table import StatsTable, load_table
+from analysis.payload.table import StatsTable
 
 MAX_BATCH = 4
 """Images; all block outputs of a batch are kept, to be shared by all interventions."""
@@ -72,7 +72,8 @@ def intervene(
     reporter = reporter or ProgressReporter(quiet=True)
     roots = allowed_roots() if roots is None else roots
     reporter.say("preparing", "reading the payload")
-    table, extras = load_table(payload), load_extras(payload)
+    reading = open_payload(payload)
+    table, extras = reading.table, reading.extras
     check_request(request, table)
     arms = list_arms(request, table)
     path = output or result_path(payload, table, request, arms)

@@ -6,9 +6,9 @@ baseline. What is asked for is computed once, when it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.payload.discovery import load_ref, short_names
-from analysis.payload.extras import ExtraTable, build_extras, build_parts, load_extras
 from analysis.payload.groups import GroupStats, read_groups
-from analysis.payload.table import StatsTable, build_table, load_table
+from analysis.payload.reading import Reading, build_reading, open_payload
+from analysis.payload.table import StatsTable
 from analysis.read.compare.compatibility import Reason, Severity, check_compatibility
 from analysis.read.compare.drift import (
     compute_drift,
@@ -55,27 +55,11 @@ TOP = 20
 
 
 @dataclass(frozen=True, eq=False)
-class TableReading:
-    """The statistics of a payload, and how to read the `extras` that belong to them."""
-
-    table: StatsTable
-    read_extras: Callable[[], ExtraTable] | None = None
-    """None where only the statistics are at hand."""
-
-    @cached_property
-    def extras(self) -> ExtraTable:
-        """The optional part; every part of it absent where there is none."""
-        if self.read_extras is None:
-            return ExtraTable(self.table.layers, (), (), None, {})
-        return self.read_extras()
-
-
-@dataclass(frozen=True, eq=False)
 class Comparison:
     """A version against its baseline; arrays ``[layers, 3, 2]`` are over layers that both hold."""
 
-    baseline: TableReading
-    version: TableReading
+    baseline: Reading
+    version: Reading
     names: Names
     """Of baseline and version, as sentences call them; never to be rendered as HTML."""
 
@@ -199,7 +183,7 @@ class Comparison:
         return found, by_chance
 
 
-Comparable = Mapping[str, Any] | StatsTable | TableReading | Path | str
+Comparable = Mapping[str, Any] | StatsTable | Reading | Path | str
 
 
 def compare(baseline: Comparable, version: Comparable, *, names: Names | None = None) -> Comparison:
@@ -217,19 +201,17 @@ def compare(baseline: Comparable, version: Comparable, *, names: Names | None = 
     return Comparison(*readings, names or _name((baseline, version), readings))
 
 
-def _read(payload: Comparable) -> TableReading:
+def _read(payload: Comparable) -> Reading:
     if isinstance(payload, str | Path):
-        return TableReading(load_table(payload), partial(load_extras, payload))
+        return open_payload(payload)
     if isinstance(payload, StatsTable):
-        return TableReading(payload)
+        return Reading(payload)
     if isinstance(payload, Mapping):
-        return TableReading(build_table(payload), lambda: build_extras(*build_parts(payload)))
+        return build_reading(payload)
     return payload
 
 
-def _name(
-    payloads: tuple[Comparable, Comparable], readings: tuple[TableReading, TableReading]
-) -> Names:
+def _name(payloads: tuple[Comparable, Comparable], readings: tuple[Reading, Reading]) -> Names:
     paths = [Path(payload) for payload in payloads if isinstance(payload, str | Path)]
     if len(paths) == len(payloads):
         first, second = short_names([load_ref(path) for path in paths])

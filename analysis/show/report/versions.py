@@ -12,9 +12,10 @@ import pandas as pd
 import yaml
 
 from analysis.payload.extras import ExtraTable
+from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
 from analysis.read.checks import run_checks
-from analysis.read.compare.comparison import TOP, TableReading, compare
+from analysis.read.compare.comparison import TOP, compare
 from analysis.read.compare.compatibility import check_compatibility
 from analysis.read.frames import Aggregate, aggregate_channels, channel_frame
 from analysis.read.outliers import SCORE_LABELS, find_persistent, map_channels, rank_channels
@@ -204,9 +205,9 @@ def _compare(baseline: ReportVersion, version: ReportVersion, score: Score) -> l
     return draw_comparison(compare(_reading(baseline), _reading(version), names=names), score)
 
 
-def _reading(version: ReportVersion) -> TableReading:
+def _reading(version: ReportVersion) -> Reading:
     extras = version.extras
-    return TableReading(version.table, None if extras is None else lambda: extras)
+    return Reading(version.table, None if extras is None else lambda: extras)
 
 
 def _show_config(version: ReportVersion) -> str:

@@ -18,7 +18,7 @@ from analysis.payload.discovery import PayloadRef, load_ref, short_names
 from analysis.vocabulary import FEATURE_STATS_DIR
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
-from pages.components.shared.version import Version, is_upload
+from pages.components.shared.version import Version
 
 MAX_COMPARED = 9
 """With the version itself ten, as many as there are colours."""
@@ -101,8 +101,7 @@ def read_versions() -> list[Version]:
     versions: list[Version] = []
     for ref, name in zip(refs, name_refs(refs), strict=True):
         try:
-            table = cache.read_table(ref)
-            versions.append(Version(ref, name, table, _is_preview(ref)))
+            versions.append(Version(ref, name, cache.read(ref), _is_preview(ref)))
         except (PayloadError, OSError) as error:
             st.error(f"{name} cannot be shown. {explain(error, ref)}", icon=":material/error:")
     if not versions:
@@ -142,7 +141,14 @@ def choose_one(several: Sequence[Version]) -> Version:
 
 def explain(error: Exception, ref: PayloadRef) -> str:
     """Return what is wrong with a payload; an upload is called as its owner called it."""
-    return str(error).replace(f"{ref.path.parent}/", "") if is_upload(ref) else str(error)
+    return str(error).replace(f"{ref.path.parent}/", "") if cache.is_upload(ref) else str(error)
+
+
+def explain_picked(error: Exception) -> str:
+    """Return what is wrong with one of the payloads that are looked at."""
+    for ref in st.session_state.get(_PICKED, []):
+        error = Exception(explain(error, ref))
+    return str(error)
 
 
 def pick(path: Path) -> None:
@@ -213,7 +219,7 @@ def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
     for ref, name in zip(refs, short_names(refs), strict=True):
         name = said.of(ref.path).name or name
         name = f"{name}, partial" if _is_preview(ref) else name
-        other = ref.key if is_upload(ref) else ref.path
+        other = ref.key if cache.is_upload(ref) else ref.path
         names.append(name if name not in names else f"{name}, {other}")
     return names
 

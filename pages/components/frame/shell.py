@@ -10,7 +10,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
+from analysis.errors import PartAbsentError, PayloadError
+from pages.components.frame import picker
 from pages.components.shared import present
+from pages.components.shared.text import plain
 
 ICON = Path(__file__).parents[2] / "icon.svg"
 """A file: an icon by name would be fetched from the web."""
@@ -46,6 +49,16 @@ def navigate() -> Page:
     page = _declare_pages()
     st.session_state[_FRAMED] = True
     return page
+
+
+def run(page: Page) -> None:
+    """Run a page; where it needs what a payload does not hold, say so in its place."""
+    try:
+        page.run()
+    except PartAbsentError as absent:
+        st.info(plain(str(absent)), icon=":material/info:")
+    except PayloadError as error:
+        st.error(plain(picker.explain_picked(error)), icon=":material/error:")
 
 
 def open_page(title: str) -> DeltaGenerator:

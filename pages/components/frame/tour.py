@@ -7,7 +7,6 @@ again, and nothing is stored on either side.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
@@ -120,24 +119,12 @@ def _plan(version: Version, twin: PayloadRef | None) -> tuple[Step, ...]:
     return _plan_of_files(version, twin, twin_name)
 
 
-def _identify(version: Version) -> tuple[Any, ...]:
-    return version.name, *version.ref.fingerprint
-
-
-def _identify_ref(ref: PayloadRef) -> tuple[Any, ...]:
-    return ref.fingerprint
-
-
-@st.cache_data(
-    max_entries=64,
-    show_spinner=False,
-    hash_funcs={Version: _identify, PayloadRef: _identify_ref},
-)
+@cache.by_file()
 def _plan_of_files(version: Version, twin: PayloadRef | None, twin_name: str) -> tuple[Step, ...]:
     table = None
     if twin is not None:
         try:
-            table = cache.read_table(twin)
+            table = cache.read(twin).table
         except (PayloadError, OSError):
             table = None
     return plan_tour(version.table, version.name, table, twin_name, escape=plain)

@@ -30,9 +30,9 @@ ROWS_EACH = 8
 """Lines of text that a row of small maps is as high as."""
 
 
-def show(version: Version, extras: ExtraTable) -> None:
+def show(version: Version) -> None:
     """Show what the chosen channel answers to, its map over the patch grid, and the others'."""
-    table = version.table
+    table, extras = version.table, version.extras
     role = peak_view.choose_role(extras)
     layer = controls.choose_layer(table)
     cell = peak_view.read_cell(table, extras, layer, role)
@@ -68,9 +68,8 @@ def show(version: Version, extras: ExtraTable) -> None:
 
 
 def _read_maps(extras: ExtraTable, place: int) -> tuple[np.ndarray, Floats]:
-    found = extras.footprint()
-    assert found is not None
-    return found[0][place], found[1][place]
+    channels, maps = extras.require(Part.FOOTPRINT, extras.footprint())
+    return channels[place], maps[place]
 
 
 def _show_kind(row: pd.Series, single: bool) -> None:

@@ -22,7 +22,6 @@ from analysis.jobs.maps import (
     start_run,
     stop_run,
 )
-from analysis.payload.extras import ExtraTable
 from analysis.read.places.photographs import load_photograph, to_jpeg, to_png
 from analysis.show.figures.maps import MapPanel, build_map_animation, build_prefix_curves
 from analysis.show.figures.theme import describe_unit
@@ -47,14 +46,14 @@ SHOWN_HELP = (
 ARM_LABELS = {Arm.ADAPTER: "with the adapter", Arm.FROZEN: "frozen backbone"}
 
 
-def show(version: Version, extras: ExtraTable) -> None:
+def show(version: Version) -> None:
     """Show the choice of pictures, the run that computes their maps, and the maps."""
     table = version.table
     layer = controls.choose_layer(table)
-    cell = peak_view.read_cell(table, extras, layer, TokenRole.PATCH)
+    cell = peak_view.read_cell(table, version.extras, layer, TokenRole.PATCH)
     channel = peak_view.choose_channel(cell)
     try:
-        chosen = map_request.choose(version, extras, layer, channel)
+        chosen = map_request.choose(version, version.extras, layer, channel)
     except InputError as error:
         st.warning(plain(str(error)), icon=":material/broken_image:")
         if isinstance(error, ImageError) or selection.recall("images"):

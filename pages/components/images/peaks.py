@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import ConfigError, ImageError
 from analysis.payload.extras import ExtraTable, Part
+from analysis.payload.reading import Reading
 from analysis.payload.recorded_files import are_measured, find_photograph
 from analysis.payload.table import StatsTable
 from analysis.read.places.peaks import describe_peaks, group_peaks
@@ -21,6 +21,7 @@ from analysis.read.places.photographs import crop_patch, load_photograph, outlin
 from analysis.show.figures.theme import role_label
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared import controls, downloads, selection
+from pages.components.shared.cache import by_file
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
@@ -42,12 +43,9 @@ class Cell:
         return np.argsort(-self.max_abs, kind="stable")
 
 
-def show(version: Version, extras: ExtraTable) -> None:
+def show(version: Version) -> None:
     """Show where the chosen channel peaks, and whether the top channels of the layer share it."""
-    for part in (Part.ARGMAX, Part.IMAGES, Part.RANGE):
-        if not extras.has(part):
-            st.info(extras.why_absent(part), icon=":material/info:")
-            return
+    extras = version.reading.require(Part.ARGMAX, Part.IMAGES, Part.RANGE)
     table = version.table
     role = choose_role(extras)
     layer = controls.choose_layer(table)
@@ -58,9 +56,8 @@ def show(version: Version, extras: ExtraTable) -> None:
     folder = selection.recall("images")
 
     place = table.position(layer)
-    argmax, ends = extras.argmax(role), extras.value_range(Representation.PRE, role)
-    assert argmax is not None
-    assert ends is not None
+    argmax = extras.require(Part.ARGMAX, extras.argmax(role))
+    ends = extras.require(Part.RANGE, extras.value_range(Representation.PRE, role))
     places, (lowest, highest) = argmax[place], ends[place][:, channel]
     image, patch = (int(index) for index in places[channel])
     value = float(highest if highest >= -lowest else lowest)
@@ -121,8 +118,7 @@ def read_cell(table: StatsTable, extras: ExtraTable, layer: int, role: str) -> C
             for statistic in Statistic
         )
         return Cell(*known)
-    stored = extras.storage(Representation.PRE, role)
-    assert stored is not None
+    stored = extras.require(Part.STORAGE, extras.storage(Representation.PRE, role))
     return Cell(*stored[table.position(layer)])
 
 
@@ -156,15 +152,9 @@ def choose_folder() -> None:
         st.rerun()
 
 
-@st.cache_data(ttl=60, show_spinner=False)
-def _are_measured(
-    fingerprint: tuple[str, int, int],
-    folder: str | None,
-    _paths: Sequence[str],
-    _meta: Mapping[str, Any],
-) -> bool | None:
-    del fingerprint  # part of the key only
-    return are_measured(_paths, _meta, folder)
+@by_file(seconds=60)
+def _are_measured(reading: Reading, folder: str | None) -> bool | None:
+    return are_measured(reading.extras.image_paths, reading.meta, folder)
 
 
 def _show_picture(
@@ -187,7 +177,7 @@ def _show_picture(
         st.warning(plain(str(error)), icon=":material/broken_image:")
         choose_folder()
         return
-    if _are_measured(version.ref.fingerprint, folder, paths, version.table.meta) is False:
+    if _are_measured(version.reading, folder) is False:
         st.warning(
             "The images here are not those that were measured: their sizes differ. The patch may "
             "show something else.",

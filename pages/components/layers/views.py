@@ -58,11 +58,8 @@ def choose_view() -> View:
 
 def show_top(version: Version) -> None:
     """Show the three largest activations and the median of every layer."""
-    extras = derived.read_extras(version.ref)
-    top = extras.top()
-    if top is None:
-        derived.explain_absence(extras, Part.TOP)
-        return
+    extras = version.extras
+    top = extras.require(Part.TOP, extras.top())
     scale = controls.choose_scale()
     downloads.show_figure(
         figures.build_top_curves(
@@ -86,17 +83,11 @@ def show_top(version: Version) -> None:
 
 def show_norms(version: Version) -> None:
     """Show how token norms are spread in every layer, and in one."""
-    extras = derived.read_extras(version.ref)
-    if not extras.has(Part.NORM_HIST):
-        derived.explain_absence(extras, Part.NORM_HIST)
-        return
+    extras = version.reading.require(Part.NORM_HIST)
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         representation = _choose_stored()
         role = _choose_role(extras)
-    counts = extras.norm_hist(representation, role)
-    if counts is None:
-        derived.explain_absence(extras, Part.NORM_HIST)
-        return
+    counts = extras.require(Part.NORM_HIST, extras.norm_hist(representation, role))
     unit, tapped = describe_unit(representation), version.table.tapped_layers
     downloads.show_figure(
         figures.build_norm_map(
@@ -137,10 +128,7 @@ def show_norms(version: Version) -> None:
 
 def show_range(version: Version) -> None:
     """Show the smallest and largest value of every layer, and the layers beyond two bounds."""
-    extras = derived.read_extras(version.ref)
-    if not extras.has(Part.RANGE):
-        derived.explain_absence(extras, Part.RANGE)
-        return
+    extras = version.reading.require(Part.RANGE)
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         representation = controls.choose_representation()
         role = _choose_role(extras)
@@ -149,11 +137,8 @@ def show_range(version: Version) -> None:
         lower = selection.choose_number("lower", "Lower bound", default=-bound)
         upper = selection.choose_number("upper", "Upper bound", default=bound)
         symlog = controls.choose_scale(signed=True) is Scale.SYMLOG
-    ends = extras.value_range(representation, role)
-    if ends is None:
-        missing = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
-        derived.explain_absence(extras, missing)
-        return
+    missing = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
+    ends = extras.require(missing, extras.value_range(representation, role))
     extremes = find_extremes(extras.layers, ends)
     downloads.show_figure(
         figures.build_range_curves(
@@ -183,7 +168,7 @@ def show_shared_norm(version: Version) -> None:
         "that of the median channel, before and after it: points below the diagonal are held "
         "down. The suppression factor is the fall of the outliers' standing (geometric mean)."
     )
-    table, found = version.table, derived.suppression(version.ref)
+    table, found = version.table, derived.suppression(version.reading)
     frame = tabulate_suppression(table.layers, found)
     downloads.show_figure(
         figures.build_suppression_curve(
@@ -201,7 +186,7 @@ def show_shared_norm(version: Version) -> None:
             f"**Layer {layer}:** {found.remaining[at, place]} of {found.outliers[at, place]} "
             "outliers of the block output are outliers after the shared norm too."
         )
-    extras = derived.read_extras(version.ref)
+    extras = version.extras
     norm = extras.norm(role)
     if norm is None:
         st.caption(f"Without γ as colour. {extras.why_absent(Part.NORM)}")
@@ -224,7 +209,7 @@ def show_advice(version: Version) -> None:
     tapped = table.tapped_layers
     if not tapped:
         st.caption("The training config taps no layers, so all of them are judged.")
-    frame = derived.advice(version.ref, tapped or table.layers.tolist())
+    frame = derived.advice(version.reading, tapped or tuple(table.layers.tolist()))
     tables.show_advice(frame)
     downloads.show_csv(frame, "advice")
     st.caption(

@@ -51,7 +51,7 @@ def show(
     )
     table, mode = version.table, downloads.mode()
     if choice is Course.COUNTS:
-        counts = derived.outlier_counts(version.ref, score, threshold)
+        counts = derived.outlier_counts(version.reading, score, threshold)
         downloads.show_figure(
             figures.build_outlier_counts(
                 table.layers,
@@ -64,7 +64,7 @@ def show(
             lambda: tabulate_cells(table.layers, counts, "outliers"),
         )
         return
-    course = derived.channel_map(version.ref, representation, role, score, k, max_rows=ROWS)
+    course = derived.channel_map(version.reading, representation, role, score, k, max_rows=ROWS)
     drawn = score if score is Score.MEAN_OVER_STD else Score.MAX_ABS
     label = controls.label_score(drawn, representation)
     if choice is Course.MAP:

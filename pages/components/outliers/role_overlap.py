@@ -11,7 +11,7 @@ from analysis.read.role_overlap import compare_roles
 from analysis.show.figures.theme import role_label
 from analysis.vocabulary import STATISTICS, Representation, TokenRole
 from pages.components.outliers import tables
-from pages.components.shared import channel_links, derived, downloads, fairness
+from pages.components.shared import channel_links, downloads, fairness
 from pages.components.shared.version import Version
 
 
@@ -24,7 +24,7 @@ def show(
         str(role): np.stack([table.get(layer, representation, role, s) for s in STATISTICS])
         for role in TokenRole
     }
-    extras = derived.read_extras(version.ref)
+    extras = version.extras
     for role in extras.storage_roles:
         values = extras.storage(representation, role)
         if values is not None:

@@ -8,7 +8,6 @@ from analysis.payload.extras import Part
 from analysis.read.compare.standard_error import tabulate_errors
 from analysis.read.outliers import rank_channels
 from analysis.vocabulary import Representation, TokenRole
-from pages.components.shared import cache
 from pages.components.shared.version import Version
 
 TOP = 10
@@ -18,7 +17,7 @@ def show(version: Version) -> None:
     """Show the top channels of the last layer with the standard errors of mean and std."""
     table, layer = version.table, int(version.table.layers[-1])
     st.header(f"How certain the top {TOP} channels of layer {layer} are by now")
-    extras = cache.read_extras(version.ref)
+    extras = version.extras
     groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
     if groups is None:
         st.info(extras.why_absent(Part.GROUPS), icon=":material/info:")

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
 from analysis.payload.annotations import Annotations, load_annotations
 from analysis.payload.discovery import PayloadList, PayloadRef, discover_payloads
-from analysis.payload.extras import ExtraTable, load_extras
-from analysis.payload.table import StatsTable, load_table
+from analysis.payload.fingerprint import fingerprint_file
+from analysis.payload.reading import Reading, open_payload
 from analysis.read.checks import Check, run_checks
+from pages.components.shared.version import Version
 
-KEPT_TABLES = 16
-"""A table of the largest backbone takes 12 MB."""
+KEPT_READINGS = 16
+"""A table of the largest backbone takes 12 MB; extras stay on the disk until asked for."""
+
+KEPT = 64
+"""Results kept of each function."""
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def _key_of_reading(reading: Reading) -> tuple[object, ...]:
+    return reading.fingerprint or (id(reading),)
+
+
+def _key_of_version(version: Version) -> tuple[object, ...]:
+    return version.name, *_key_of_reading(version.reading)
+
+
+KEYS: dict[str | type, Callable[[Any], object]] = {
+    Reading: _key_of_reading,
+    Version: _key_of_version,
+    PayloadRef: lambda ref: ref.fingerprint,
+}
+"""What stands for an argument in the key of a cache."""
 
 
 @st.cache_data(ttl=3, show_spinner=False)
@@ -35,37 +60,40 @@ def forget_lists() -> None:
     read_annotations.clear()
 
 
-def read_table(ref: PayloadRef) -> StatsTable:
-    """Return the payload's numbers as one array.
+def by_file(
+    *, spinner: str | None = None, seconds: float | None = None
+) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Keep what a function computes, as long as the files that its arguments were read from stay.
+
+    Readings and versions are told apart by the fingerprint of their file, all other arguments by
+    their value. Every call returns a copy of its own.
+
+    Args:
+        spinner: What the page says while the function runs; nothing where None.
+        seconds: How long a result is kept; until others take its place where None.
+    """
+    return st.cache_data(
+        max_entries=KEPT,
+        show_spinner=False if spinner is None else spinner,
+        ttl=seconds,
+        hash_funcs=KEYS,
+    )
+
+
+def read(ref: PayloadRef) -> Reading:
+    """Return what the payload holds; one read-only copy serves all sessions.
 
     Raises:
         PayloadError: If the file is not a payload; the message names the key at fault.
     """
-    return _share_table(*_fingerprint(ref.path))
-
-
-def read_extras(ref: PayloadRef) -> ExtraTable:
-    """Return the optional parts of the payload, each read when it is asked for.
-
-    Raises:
-        PayloadError: If the file is not a payload.
-    """
-    return _read_extras(*_fingerprint(ref.path))
-
-
-def check_table(ref: PayloadRef) -> list[Check]:
-    """Return the sanity laws of the payload and whether each holds.
-
-    Raises:
-        PayloadError: If the file is not a payload.
-    """
-    return _check_table(*_fingerprint(ref.path))
-
-
-def _fingerprint(path: Path) -> tuple[str, int, int]:
     # asked anew each time: the list of payloads may be some seconds old
-    state = path.stat()
-    return str(path), state.st_size, state.st_mtime_ns
+    return _read(*fingerprint_file(ref.path))
+
+
+@by_file()
+def check_table(reading: Reading) -> list[Check]:
+    """Return the sanity laws of the payload and whether each holds."""
+    return run_checks(reading.table)
 
 
 @st.cache_resource(show_spinner=False)
@@ -74,27 +102,12 @@ def upload_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="dinov3-uploads-"))
 
 
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
-def _read_table(path: str, size: int, mtime_ns: int) -> StatsTable:
+def is_upload(ref: PayloadRef) -> bool:
+    """Return whether a payload was uploaded: its folder means nothing to anybody."""
+    return ref.path.is_relative_to(upload_folder())
+
+
+@st.cache_resource(max_entries=KEPT_READINGS, show_spinner="Reading the payload …")
+def _read(path: str, size: int, mtime_ns: int) -> Reading:
     del size, mtime_ns  # part of the key only
-    return load_table(path)
-
-
-@st.cache_resource(max_entries=KEPT_TABLES, show_spinner=False)
-def _share_table(path: str, size: int, mtime_ns: int) -> StatsTable:
-    # What `cache_data` keeps is copied at every call: twenty visitors held 2 GB of copies.
-    table = _read_table(path, size, mtime_ns)
-    for array in (table.values, table.counts, table.layers):
-        array.setflags(write=False)
-    return table
-
-
-@st.cache_resource(max_entries=KEPT_TABLES, show_spinner="Reading the payload …")
-def _read_extras(path: str, size: int, mtime_ns: int) -> ExtraTable:
-    del size, mtime_ns  # part of the key only
-    return load_extras(path)
-
-
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
-def _check_table(path: str, size: int, mtime_ns: int) -> list[Check]:
-    return run_checks(_share_table(path, size, mtime_ns))
+    return open_payload(path)

@@ -11,8 +11,9 @@ from analysis.payload.extras import PART_LABELS, ExtraTable
 from analysis.payload.table import StatsTable
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.vocabulary import REPRESENTATIONS, ROLES, STATISTICS, TokenRole
+from pages.components.shared.cache import is_upload
 from pages.components.shared.text import format_duration
-from pages.components.shared.version import Version, is_upload
+from pages.components.shared.version import Version
 
 UNKNOWN = "—"
 _SPLITS = {"all": "all images", "train": "training split", "val": "validation split"}

@@ -1,12 +1,13 @@
-"""A payload as a page shows it: its reference, its name and its numbers."""
+"""A payload as a page shows it: its reference, its name and what was read of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from analysis.payload.discovery import PayloadRef
+from analysis.payload.extras import ExtraTable
+from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
-from pages.components.shared import cache
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,20 @@ class Version:
     ref: PayloadRef
     name: str
     """Short, unique among those looked at."""
-    table: StatsTable
+    reading: Reading
     partial: bool = False
     """Whether it is what a living job has counted so far."""
 
+    @property
+    def table(self) -> StatsTable:
+        """The statistics of every layer, representation and role."""
+        return self.reading.table
 
-def is_upload(ref: PayloadRef) -> bool:
-    """Return whether a payload was uploaded: its folder means nothing to anybody."""
-    return ref.path.is_relative_to(cache.upload_folder())
+    @property
+    def extras(self) -> ExtraTable:
+        """The optional parts.
+
+        Raises:
+            PayloadError: If they are there but not as specified; the frame of the page says so.
+        """
+        return self.reading.extras

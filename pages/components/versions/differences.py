@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.payload.extras import load_extras
-from analysis.read.compare.comparison import Comparison, TableReading
+from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.comparison import compare as compare_readings
 from analysis.read.compare.findings import Finding
 from analysis.read.compare.noise import CellNoise
@@ -20,58 +16,49 @@ from analysis.read.compare.timeline import measure_drift_from_first
 from analysis.read.compare.top_channels import rank_biased_over_depth
 from analysis.read.outliers import Score
 from analysis.vocabulary import Cell, Representation
+from pages.components.shared.cache import KEYS, by_file
 from pages.components.shared.version import Version
 
 Floats = NDArray[np.float64]
 
 
-def _identify(version: Version) -> tuple[object, ...]:
-    return version.name, *version.ref.fingerprint
-
-
-_by_file: Any = partial(
-    st.cache_data, max_entries=64, show_spinner=False, hash_funcs={Version: _identify}
-)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={Version: _identify})
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS)
 def compare(a: Version, b: Version) -> Comparison:
     """Return the comparison of two versions, shared by all sessions; each part made when asked."""
-    readings = (TableReading(v.table, partial(load_extras, v.ref.path)) for v in (a, b))
-    return compare_readings(*readings, names=(a.name, b.name))
+    return compare_readings(a.reading, b.reading, names=(a.name, b.name))
 
 
-@_by_file(show_spinner="Measuring the noise …")
+@by_file(spinner="Measuring the noise …")
 def measure_noise(a: Version, b: Version) -> NoiseTable | None:
     """Return every cell beside its noise; NaN where a payload has no statistics by image group."""
     return compare(a, b).noise
 
 
-@_by_file()
+@by_file()
 def examine_channels(a: Version, b: Version, cell: Cell) -> CellNoise:
     """Return one cell channel by channel; untested where a payload has no groups."""
     return compare(a, b).examine(cell)
 
 
-@_by_file()
+@by_file()
 def describe(a: Version, b: Version, representation: Representation) -> tuple[Finding, ...]:
     """Return the comparison in sentences."""
     return compare(a, b).findings(representation)
 
 
-@_by_file()
+@by_file()
 def measure_overlap(a: Version, b: Version, score: Score, k: int) -> Floats:
     """Return the Jaccard index of the top k of both, ``[layers, 3, 2]``."""
     return compare(a, b).overlap(score, k)
 
 
-@_by_file()
+@by_file()
 def measure_rank_overlap(a: Version, b: Version, score: Score, k: int) -> Floats:
     """Return the rank-biased overlap of the top k of both, ``[layers, 3, 2]``."""
     return rank_biased_over_depth(a.table, b.table, score, k)
 
 
-@_by_file(show_spinner="Measuring the noise …")
+@by_file(spinner="Measuring the noise …")
 def measure_group_overlap(a: Version, b: Version, rank_by: RankBy, k: int) -> tuple[Floats, Floats]:
     """Return the overlap of the top k by group statistics, and what it is without a change.
 
@@ -81,7 +68,7 @@ def measure_group_overlap(a: Version, b: Version, rank_by: RankBy, k: int) -> tu
     return compare(a, b).overlap_by_groups(rank_by, k)
 
 
-@_by_file()
+@by_file()
 def follow_drift(versions: tuple[Version, ...]) -> tuple[NDArray[np.int64], Floats]:
     """Return the common layers, and ``[versions, layers, 3, 2]``: the drift from the first."""
     return measure_drift_from_first([version.table for version in versions])

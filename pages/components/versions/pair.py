@@ -81,7 +81,7 @@ def _choose_alone(first: Version) -> Version:
         selection.write_address()
     ref = refs[key]
     try:
-        return Version(ref, picker.name_refs([first.ref, ref])[1], cache.read_table(ref))
+        return Version(ref, picker.name_refs([first.ref, ref])[1], cache.read(ref))
     except (PayloadError, OSError) as error:
         st.error(
             plain(f"{ref.name} cannot be shown. {picker.explain(error, ref)}"),

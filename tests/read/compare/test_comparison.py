@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.payload.extras import load_extras
-from analysis.payload.table import build_table
-from analysis.read.compare.comparison import Comparable, TableReading, compare
+from analysis.payload.reading import open_payload
+from analysis.read.compare.comparison import Comparable, compare
 from analysis.read.compare.compatibility import Severity
 from analysis.read.compare.drift import compute_drift
 from analysis.read.compare.top_channels import compare_top_channels
@@ -62,7 +61,7 @@ def _as_file(folder: Path, payload: dict[str, Any]) -> Comparable:
 
 def _as_reading(folder: Path, payload: dict[str, Any]) -> Comparable:
     path = write_payload(folder / f"{payload['meta']['config']['version']}.pt", payload)
-    return TableReading(build_table(payload), lambda: load_extras(path))
+    return open_payload(path)
 
 
 @pytest.mark.parametrize("form", [_as_payload, _as_file, _as_reading])

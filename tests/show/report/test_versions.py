@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.payload.extras import load_extras
-from analysis.payload.table import load_table
+from analysis.payload.reading import open_payload
 from analysis.show.report.versions import ReportVersion, build_report
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, make_table, write_payload
@@ -69,7 +68,9 @@ def test_what_extras_tell_is_reported_too(tmp_path: Path) -> None:
     for payload in make_grouped_pair():
         name = payload["meta"]["config"]["version"]
         path = write_payload(tmp_path / f"{name}.pt", payload)
-        versions.append(ReportVersion(name, load_table(path), None, load_extras(path)))
+        versions.append(
+            ReportVersion(name, open_payload(path).table, None, open_payload(path).extras)
+        )
     report = build_report(versions)
     titles = re.findall(r"<h3>(.*?)</h3>", report)
     assert "Channels that differ by more than noise" in titles
@@ -78,7 +79,9 @@ def test_what_extras_tell_is_reported_too(tmp_path: Path) -> None:
     assert "in layer 2 (drift 0.068, noise floor 0.016, 1 channel flagged" in report
     assert "does not hold" in report  # parts that these payloads lack
     whole = write_payload(tmp_path / "whole.pt", make_payload(version="whole", extras=True))
-    report = build_report([ReportVersion("w", load_table(whole), None, load_extras(whole))])
+    report = build_report(
+        [ReportVersion("w", open_payload(whole).table, None, open_payload(whole).extras)]
+    )
     for title in (
         "Largest activations and the median one",
         "Token norms, ",
