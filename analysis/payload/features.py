@@ -24,7 +24,8 @@ from safetensors.numpy import save
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import is_regular, replace_file
-from analysis.payload.table import StatsTable, load_table
+from analysis.payload.reading import open_payload
+from analysis.payload.table import StatsTable
 from analysis.vocabulary import LAYER_NORM_EPS, Cell, Representation, TokenRole
 
 SUFFIX = ".features.safetensors"
@@ -198,7 +199,7 @@ def read_features(path: Path | str, table: StatsTable | None = None) -> Features
             f"{path}: there is no such file: the payload was made without vectors of single "
             "images. Make it anew, without --image-features 0."
         )
-    table = load_table(payload) if table is None else table
+    table = open_payload(payload).table if table is None else table
     if path.stat().st_size > MAX_BYTES:
         raise _fault(path, f"at most {MAX_BYTES} bytes", f"{path.stat().st_size}")
     try:
