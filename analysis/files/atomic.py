@@ -14,6 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from analysis.files.own_state import read_small
+
+MAX_JSON = 2**20
+"""Bytes of a small JSON file: a job, its progress."""
+
 
 def is_folder(path: Path) -> bool:
     """Tell whether there is a folder; False also where it is not ours to know."""
@@ -128,9 +133,9 @@ def _keep(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file, None where it is missing or not (yet) readable."""
-    with contextlib.suppress(OSError, ValueError):
-        value = json.loads(path.read_text())
+    """Return the JSON object in a small regular file, None where it cannot be read (yet)."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        value = json.loads(read_small(path, MAX_JSON))
         return value if isinstance(value, dict) else None
     return None
 

@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from analysis.files.own_state import open_regular
+
 
 def acquire_lock(path: Path, *, wait: bool) -> int | None:
     """Lock the file, made where it is missing, and return the descriptor that holds the lock.
@@ -21,7 +23,7 @@ def acquire_lock(path: Path, *, wait: bool) -> int | None:
             already wait on the same file.
         wait: Whether to wait for the present holder; otherwise None is returned at once.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -33,8 +35,8 @@ def acquire_lock(path: Path, *, wait: bool) -> int | None:
 def is_locked(path: Path) -> bool:
     """Return whether a living process holds the lock. Asking never blocks nor takes it away."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
+        descriptor = open_regular(path)
+    except (OSError, ValueError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -18,14 +18,19 @@ viewer and stays true after the server, the worker or the whole machine went dow
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from analysis.errors import ConfigError
 from analysis.files.atomic import read_json
 from analysis.files.locks import is_locked
+from analysis.files.own_state import is_own_folder, open_regular
+from analysis.files.roots import resolve_below_roots
+from analysis.vocabulary import FEATURE_STATS_DIR
 
 JOBS_DIR = Path("outputs", ".jobs")
 """Where a project dir keeps the jobs that were started for it."""
@@ -39,6 +44,13 @@ COMMAND_FILE = "command.json"
 CANCEL_FILE = "cancel"
 EXIT_FILE = "exit.json"
 PREVIEW_FILE = "preview.pt"
+
+
+MAX_TEXT = 4000
+"""Characters of one text of a job; more is cut."""
+MAX_ARGUMENTS = 64
+LAST_SECOND = 4e9
+"""Of a clock: in the year 2096."""
 
 
 class JobState(StrEnum):
@@ -99,26 +111,34 @@ class Job:
     def preview(self) -> Path | None:
         """Return the payload of what a living job has counted so far; None before the first."""
         path = self.folder / PREVIEW_FILE
-        return path if self.is_live and path.exists() else None
+        return path if self.is_live and path.is_file() and not path.is_symlink() else None
 
     def read_log(self, lines: int = 15) -> str:
-        """Return the last lines of the log (of at most its last 64 KiB)."""
-        try:
-            with (self.folder / LOG_FILE).open("rb") as file:
-                file.seek(0, 2)
-                file.seek(max(0, file.tell() - 65536))
-                text = file.read().decode(errors="replace")
-        except OSError:
-            return ""
-        # a terminal's progress bar rewrites its line with carriage returns
-        rows = [row.rsplit("\r", 1)[-1].rstrip() for row in text.replace("\r\n", "\n").split("\n")]
-        return "\n".join([row for row in rows if row][-lines:])
+        """Return the last lines of the log, see `read_log` below."""
+        return read_log(self.folder, lines)
+
+
+def read_log(folder: Path, lines: int) -> str:
+    """Return the last lines of a job's log (of at most its last 64 KiB); empty without one."""
+    try:
+        with os.fdopen(open_regular(folder / LOG_FILE), "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 65536))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    # a terminal's progress bar rewrites its line with carriage returns
+    rows = [row.rsplit("\r", 1)[-1].rstrip() for row in text.replace("\r\n", "\n").split("\n")]
+    return "\n".join([row for row in rows if row][-lines:])
 
 
 def read_job(folder: Path) -> Job | None:
-    """Return the job as its folder tells it now, None where the folder is no job's."""
+    """Return the job as its folder tells it now, None where the folder is no job of this user."""
+    if not is_own_folder(folder):
+        return None
     asked = read_json(folder / JOB_FILE)
-    if asked is None:
+    output = _to_output(asked)
+    if asked is None or output is None:
         return None
     # The lock is asked first: a job that ends between the two looks has written its end by then.
     alive = is_locked(folder / ALIVE_FILE)
@@ -133,20 +153,20 @@ def read_job(folder: Path) -> Job | None:
     return Job(
         id=folder.name,
         folder=folder,
-        title=str(asked.get("title") or folder.name),
-        output=Path(str(asked.get("output"))),
-        device=str(asked.get("device")),
+        title=_text(asked, "title") or folder.name,
+        output=output,
+        device=_text(asked, "device"),
         state=state,
         done=int(_number(progress, "done") or 0),
         total=int(_number(progress, "total") or _number(asked, "total") or 0),
         images_per_second=_number(progress, "images_per_second"),
         seconds_left=_number(progress, "seconds_left"),
-        message=str(progress.get("message") or ""),
+        message=_text(progress, "message"),
         error=error,
-        created=_number(asked, "created") or 0.0,
-        finished=_number(end or {}, "finished"),
-        seconds=_number(end or {}, "seconds"),
-        arguments=tuple(map(str, asked.get("arguments") or ())),
+        created=_number(asked, "created", LAST_SECOND) or 0.0,
+        finished=_number(end or {}, "finished", LAST_SECOND),
+        seconds=_number(end or {}, "seconds", LAST_SECOND),
+        arguments=_arguments(asked),
         replaces=bool(asked.get("replace")),
     )
 
@@ -155,12 +175,12 @@ def _derive_state(
     alive: bool, progress: Mapping[str, Any], end: Mapping[str, Any] | None
 ) -> tuple[JobState, str | None]:
     if end is not None:
-        return _to_state(end.get("state"), JobState.FAILED), end.get("error")
+        return _to_state(end.get("state"), JobState.FAILED), _text(end, "error") or None
     reported = _to_state(progress.get("state"), JobState.WAITING)
     if alive:
         return (JobState.SAVING if reported.is_final else reported), None
     if reported.is_final:
-        return reported, progress.get("error")
+        return reported, _text(progress, "error") or None
     return JobState.FAILED, (
         f"It ended while {reported.value} without saying why: killed, or the machine went down. "
         "Start it again."
@@ -185,12 +205,36 @@ def describe_file(path: Path) -> list[int] | None:
     return [state.st_ino, state.st_size, state.st_mtime_ns]
 
 
-def _number(facts: Mapping[str, Any], key: str) -> float | None:
+def _number(facts: Mapping[str, Any], key: str, most: float = 1e15) -> float | None:
     value = facts.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if 0 <= value < 1e15 else None
+    return value if 0 <= value < most else None
+
+
+def _text(facts: Mapping[str, Any], key: str) -> str:
+    value = facts.get(key)
+    return value[:MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _arguments(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    values = asked.get("arguments")
+    if not isinstance(values, list) or len(values) > MAX_ARGUMENTS:
+        return ()
+    return tuple(value for value in values if isinstance(value, str))
+
+
+def _to_output(asked: Mapping[str, Any] | None) -> Path | None:
+    """Return the payload that a job writes; None where a job may not write one."""
+    value = (asked or {}).get("output")
+    if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
+        return None
+    try:
+        path = resolve_below_roots(Path(value))
+    except (ConfigError, UnicodeError):
+        return None
+    return path if path.suffix == ".pt" and path.parent.name == FEATURE_STATS_DIR else None
 
 
 def _to_state(value: Any, otherwise: JobState) -> JobState:
-    return JobState(value) if value in list(JobState) else otherwise
+    return JobState(value) if isinstance(value, str) and value in list(JobState) else otherwise

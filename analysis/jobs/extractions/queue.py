@@ -21,6 +21,7 @@ from analysis.collect.run.progress import Progress
 from analysis.errors import ConfigError
 from analysis.files.atomic import write_json
 from analysis.files.locks import acquire_lock, locked
+from analysis.files.own_state import is_own_folder, make_own_folder
 from analysis.files.processes import PACKAGE_ROOT, identify
 from analysis.files.read_only import refuse_if_read_only
 from analysis.jobs.extractions.devices import list_devices, resolve_device
@@ -136,7 +137,7 @@ def _start_where(
     settings, images = preview.plan.settings, preview.plan.images
     project_dir = request.project_dir
     try:
-        (project_dir / JOBS_DIR).mkdir(parents=True, exist_ok=True)
+        make_own_folder(project_dir / JOBS_DIR)
         # One start at a time, so that two users cannot be given the same output path.
         with locked(project_dir / JOBS_DIR / START_LOCK):
             live = [job for job in list_jobs([project_dir]) if job.is_live]
@@ -156,7 +157,7 @@ def _start(
     device = resolve_device(request.device, list_devices())
     queue = _queue_dir(device.name)
     folder = request.project_dir / JOBS_DIR / _new_id([request.project_dir / JOBS_DIR, queue])
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     arguments = request.to_arguments()
     every = PREVIEW_EVERY_S if request.checkpoint_every is None else request.checkpoint_every
     kept = [
@@ -227,7 +228,8 @@ def list_jobs(project_dirs: Iterable[Path] | None = None) -> list[Job]:
     jobs: dict[Path, Job] = {}
     for project_dir in _known_project_dirs() if project_dirs is None else project_dirs:
         with contextlib.suppress(OSError):
-            for folder in (project_dir.expanduser().resolve() / JOBS_DIR).iterdir():
+            jobs_dir = project_dir.expanduser().resolve() / JOBS_DIR
+            for folder in jobs_dir.iterdir() if is_own_folder(jobs_dir) else ():
                 job = _finished.get(folder) or read_job(folder)
                 if job is not None:
                     jobs[folder] = job
@@ -250,7 +252,8 @@ def _known_project_dirs() -> list[Path]:
     found: list[Path] = []
     for root in allowed_roots():
         with contextlib.suppress(OSError):
-            found += [root, *(folder.parent.parent for folder in root.glob(f"*/{JOBS_DIR}"))]
+            below = (folder.parent.parent for folder in root.glob(f"*/{JOBS_DIR}"))
+            found += [root, *(folder for folder in below if not folder.is_symlink())]
     return found
 
 
@@ -267,6 +270,7 @@ def _new_id(folders: Iterable[Path]) -> str:
 def _queue_dir(device: str) -> Path:
     """Return the folder where this machine's jobs for a device queue, whatever their project."""
     base = os.environ.get(QUEUE_ENV) or Path(tempfile.gettempdir()) / f"dinov3-jobs-{os.getuid()}"
+    make_own_folder(Path(base))
     queue = Path(base) / re.sub(r"[^\w.-]", "-", device)
-    queue.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_own_folder(queue)
     return queue

@@ -36,7 +36,7 @@ from analysis.jobs.extractions.job import (
     WORKER_FILE,
     JobState,
     has_written,
-    read_job,
+    read_log,
 )
 
 POLL_INTERVAL_S = 0.2
@@ -167,9 +167,7 @@ def _explain(folder: Path, code: int) -> str:
         name = signal.Signals(-code).name
         hint = " (out of memory, or killed by hand)" if name == "SIGKILL" else ""
         return f"The extraction was ended by {name}{hint}."
-    job = read_job(folder)
-    last = job.read_log(1) if job else ""
-    return last or f"The extraction ended with exit code {code} and no message."
+    return read_log(folder, 1) or f"The extraction ended with exit code {code} and no message."
 
 
 if __name__ == "__main__":
