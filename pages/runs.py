@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from analysis.jobs import is_read_only, list_jobs, measure_disk
+from analysis.jobs import is_read_only, measure_disk
 from pages.components.frame import job_panel, shell
 from pages.components.runs import job_history, payload_manager
-from pages.components.shared import cache
+from pages.components.shared import cache, job_list
 from pages.components.shared.text import format_bytes
 
 shell.open_page("Runs")
-jobs = list_jobs()
+jobs = job_list.current()
 use = measure_disk([ref.path for ref in cache.find_payloads()], jobs)
 with st.container(horizontal=True):
     st.metric("Payloads", format_bytes(use.payloads), border=True, help="On disk, with backups.")
@@ -26,7 +26,7 @@ st.subheader("Extractions")
 
 def show_jobs() -> None:
     """Show the extractions as they are now."""
-    jobs = list_jobs()
+    jobs = job_list.look()
     if jobs:
         job_history.show(job_history.choose(jobs))
     else:

@@ -33,7 +33,7 @@ class Rule:
 RULES = {
     "analysis/vocabulary.py": Rule(),
     "analysis/errors.py": Rule(),
-    "analysis/files": Rule(("safetensors", "torch"), BASE),
+    "analysis/files": Rule(("safetensors", "torch", "psutil", "platformdirs"), BASE),
     "analysis/payload": Rule(("numpy", "torch", "safetensors"), ("analysis.files", *BASE)),
     "analysis/collect/plan": Rule(
         ("yaml", "numpy", "safetensors"),

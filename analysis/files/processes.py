@@ -1,49 +1,49 @@
-"""Processes by identity: a process id passes to a stranger once its own process has ended.
-
-The second half of an identity is when the process started. Where the system does not tell
-(`/proc` is Linux's), the process id alone has to do.
-"""
+"""Processes by identity: a process id passes to another process once its own has ended."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 
-def identify(pid: int) -> dict[str, int | None]:
-    """Return the identity of a process, to be kept as JSON."""
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+"""Folder that `python -m analysis...` must run in."""
+
+
+def identify(pid: int) -> dict[str, float | None]:
+    """Return the identity of a process, to be kept as JSON: its id and when it started."""
     return {"pid": pid, "start": _read_start(pid)}
 
 
-def send_signal(process: Mapping[str, Any] | None, number: int) -> bool:
+def send_signal(process: Mapping[str, Any] | None, number: int, *, named: str) -> bool:
     """Send a signal to the very process that was identified, and return whether it was there.
 
     Args:
         process: What `identify` returned at some time, in some container; None where nothing is
-            known.
+            known. It comes from a file that another person may have written.
         number: The signal; 0 only asks.
+        named: Text that the process's command line must hold, so that no other process of this
+            user is reached.
     """
     pid = (process or {}).get("pid")
     if type(pid) is not int or pid <= 1 or process != identify(pid):
         return False
     try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
+        found = psutil.Process(pid)
+        if not any(named in part for part in found.cmdline()):
+            return False
+        found.send_signal(number)
+    except (psutil.Error, PermissionError):
         return False
     return True
 
 
-def _read_start(pid: int) -> int | None:
-    """Return when a living process started, in clock ticks since the machine did: proc(5)."""
+def _read_start(pid: int) -> float | None:
+    """Return when a living process started, in seconds since 1970; None once it has ended."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+        found = psutil.Process(pid)
+        return None if found.status() == psutil.STATUS_ZOMBIE else found.create_time()
+    except (psutil.Error, OverflowError, ValueError):
         return None
-    fields = status.rpartition(b")")[2].split()
-    return None if fields[0] == b"Z" else int(fields[19])  # a zombie has ended
-
-
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-"""Folder that `python -m analysis...` must run in."""

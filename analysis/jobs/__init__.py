@@ -12,7 +12,7 @@ from analysis.jobs.extractions.control import cancel_job, delete_job, finish_job
 from analysis.jobs.extractions.devices import Device, list_devices
 from analysis.jobs.extractions.disk import DiskUse, can_resume, measure_disk
 from analysis.jobs.extractions.estimates import Estimate
-from analysis.jobs.extractions.forecast import IfExists, Preview, preview_extraction
+from analysis.jobs.extractions.forecast import Forecast, IfExists, forecast_extraction
 from analysis.jobs.extractions.job import Job, JobState
 from analysis.jobs.extractions.queue import (
     list_jobs,
@@ -27,14 +27,15 @@ __all__ = [
     "DiskUse",
     "Estimate",
     "ExtractionRequest",
+    "Forecast",
     "IfExists",
     "Job",
     "JobState",
-    "Preview",
     "can_resume",
     "cancel_job",
     "delete_job",
     "finish_job",
+    "forecast_extraction",
     "is_read_only",
     "list_configs",
     "list_devices",
@@ -43,7 +44,6 @@ __all__ = [
     "list_outputs_being_written",
     "list_weights",
     "measure_disk",
-    "preview_extraction",
     "restart_job",
     "start_job",
 ]

@@ -13,12 +13,12 @@ from analysis.errors import InputError
 from analysis.files.roots import resolve_below_roots
 from analysis.jobs import (
     ExtractionRequest,
-    Preview,
+    Forecast,
+    forecast_extraction,
     list_configs,
     list_heads,
     list_jobs,
     list_weights,
-    preview_extraction,
     start_job,
 )
 from analysis.payload.annotations import Annotation, annotate, delete_payload
@@ -132,13 +132,13 @@ def test_no_field_of_the_form_leads_elsewhere(project: Path, field: str, sent: s
         ExtractionRequest(project_dir=project),
         **{field: sent if field == "head_weights" else Path(sent)},
     )
-    preview = answer(lambda: preview_extraction(request))
-    if preview is None:
+    forecast = answer(lambda: forecast_extraction(request))
+    if forecast is None:
         assert answer(lambda: start_job(request)) is None
         assert list_jobs([project]) == []
         return
-    assert isinstance(preview, Preview)
-    plan = preview.plan
+    assert isinstance(forecast, Forecast)
+    plan = forecast.plan
     used = [plan.settings.project_dir, plan.settings.config_path, plan.weights.path, plan.output]
     for path in [*used, *plan.heads.paths]:
         assert path.resolve().is_relative_to(project)
@@ -154,12 +154,12 @@ def test_no_config_writes_elsewhere_for_the_browser(
     other.write_text(yaml.safe_dump(config))
     before = sorted(folders[1].rglob("*"))
     request = ExtractionRequest(project_dir=project, config=other)
-    preview = answer(lambda: preview_extraction(request))
-    if preview is None:
+    forecast = answer(lambda: forecast_extraction(request))
+    if forecast is None:
         assert answer(lambda: start_job(request)) is None
     else:
-        assert isinstance(preview, Preview)
-        assert preview.default_output.is_relative_to(project)
+        assert isinstance(forecast, Forecast)
+        assert forecast.default_output.is_relative_to(project)
     assert sorted(folders[1].rglob("*")) == before
 
 

@@ -50,7 +50,7 @@ class HeadChoice:
 def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> WeightsChoice:
     """Choose the weights file of `settings.backbone_name`.
 
-    In this order: `explicit` (relative to the current folder), `analysis.dino_weights_pt`,
+    In this order: `explicit` (relative to the current folder),
     `model.weights_path` if it exists here, the one fitting entry of `dinov3_weights/`, the one of
     `weights/`. An entry fits when its name is that of the backbone (as released, on the hub or in
     timm: `find_variant_name`) followed by `_`, `-`, `.` or the end, and it is a weights file or a
@@ -60,7 +60,7 @@ def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> W
         ConfigError: If a named path does not exist, or none or several entries fit.
     """
     name = settings.backbone_name
-    named = explicit or settings.analysis.get("dino_weights_pt")
+    named = explicit
     if named is not None:
         path = Path(str(named)).expanduser().absolute()
         if not path.exists():
@@ -81,7 +81,7 @@ def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> W
 def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadChoice:
     """Choose the head files that an adapter may be read from.
 
-    `explicit` (relative to the current folder) wins over `analysis.head_weights`, which wins over
+    `explicit` (relative to the current folder) wins over
     `weights/head` of the project dir, if that exists; `none` asks for the frozen backbone. In a
     folder, the first of these that is there counts: a peft adapter (the folder itself), the list
     in `ensemble.json` where `configs/ensemble.json` of the project is enabled, `infer_head.pt`,
@@ -91,7 +91,7 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
         ConfigError: If a named path does not exist or holds no head, or an ensemble's list
             cannot be read or names a head that is not there.
     """
-    named = explicit or settings.analysis.get("head_weights")
+    named = explicit
     if named is not None and str(named).lower() == NO_HEAD:
         return HeadChoice(None, ())
     default = settings.project_dir / DEFAULT_HEAD

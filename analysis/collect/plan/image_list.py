@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from analysis.collect.plan.image_csv import read_image_csv
-from analysis.collect.plan.settings import SPLITS, Settings
+from analysis.collect.plan.settings import Settings
 from analysis.errors import ConfigError, ImageError
 from analysis.payload.image_paths import fingerprint_files
 
@@ -48,31 +48,19 @@ class ImageList:
     notices: tuple[str, ...] = ()
 
 
-def list_images(
-    settings: Settings, *, split: str | None = None, max_images: int | None = None
-) -> ImageList:
+def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> ImageList:
     """List the images that an extraction measures, sorted by image id.
 
     Args:
         settings: Says where the images are and how the split is drawn.
-        split: `train`, `val` or `all`; by default `analysis.split`, else all images where
-            `train_all` is enabled and the training part where it is not.
-        max_images: Take the first so many; 0 takes all; by default `analysis.max_images`.
+        split: `train`, `val` or `all`.
+        max_images: Take the first so many; 0 takes all.
 
     Raises:
-        ConfigError: If `split` or `max_images` is not possible, or `data.val_split` is missing
-            where it is needed.
+        ConfigError: If `data.val_split` is missing where it is needed.
         ImageError: If the images' folder or CSV is missing, unreadable or names no image, or
             not one of the images exists.
     """
-    split = split or str(
-        settings.analysis.get("split") or ("all" if settings.train_all else "train")
-    )
-    limit = int(settings.analysis.get("max_images", 0)) if max_images is None else max_images
-    if split not in SPLITS:
-        raise ConfigError(f"--split is {split!r}; expected one of {', '.join(SPLITS)}")
-    if limit < 0:
-        raise ConfigError(f"--max-images is {limit}; expected 0 (all) or more")
     if not settings.data_root.is_dir():
         raise ImageError(
             f"data.root {settings.data_root} is not a folder; correct it in {settings.config_path}"
@@ -94,7 +82,7 @@ def list_images(
     chosen = [listed[index] for index in _draw_split(len(listed), split, settings)]
     entries = tuple(
         ImageEntry(image_id, settings.data_root / relative, relative)
-        for image_id, relative in (chosen[:limit] if limit else chosen)
+        for image_id, relative in (chosen[:max_images] if max_images else chosen)
     )
     sizes = _file_sizes(entries)
     missing = sum(size is None for size in sizes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,19 @@ class ExtractionPlan:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
+ListImages = Callable[[Settings, str, int], ImageList]
+"""Settings, split and limit to the list of images."""
+
+
+def plan_extraction(request: ExtractionRequest, listed: ListImages = list_images) -> ExtractionPlan:
     """Resolve a request against its config and the files that are there.
 
     Flags win over the config's `analysis:` section, which wins over the defaults. Relative paths
     in the config resolve against the project dir, relative flags against the current folder.
+
+    Args:
+        request: What was asked for.
+        listed: Lists the images; a form that plans at every change hands in one that remembers.
 
     Raises:
         ConfigError: If the project dir, the config, a flag's value, the weights or the head
@@ -128,7 +136,7 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
             "Give the folder that holds configs/."
         )
     settings = load_settings(project_dir, request.config)
-    filled = _check_values(_fill_defaults(request, settings.analysis))
+    filled = fill_request(request, settings)
     weights = find_backbone_weights(settings, filled.dino_weights_pt)
     heads = find_heads(settings, filled.head_weights)
     head_index = filled.head_index or 0
@@ -137,7 +145,7 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
             f"--head-index {head_index}: {heads.base} holds {len(heads.paths)} head(s), "
             f"so the index must be below {len(heads.paths)}."
         )
-    images = list_images(settings, split=filled.split, max_images=filled.max_images or 0)
+    images = listed(settings, str(filled.split), filled.max_images or 0)
     output = filled.output.expanduser().resolve() if filled.output else settings.default_output
     return ExtractionPlan(
         request=filled,
@@ -157,18 +165,22 @@ def plan_extraction(request: ExtractionRequest) -> ExtractionPlan:
     )
 
 
-def _fill_defaults(
-    request: ExtractionRequest, section: Mapping[str, str | int]
-) -> ExtractionRequest:
+def fill_request(request: ExtractionRequest, settings: Settings) -> ExtractionRequest:
+    """Fill what a request leaves open: by the config's `analysis:` section, then the defaults.
+
+    Raises:
+        ConfigError: If a value is not possible; names the flag.
+    """
     defaults: dict[str, Any] = {
         "max_images": 0,
         "device": "auto",
         "precision": "auto",
         "head_index": 0,
-        **{key: value for key, value in section.items() if key != "group_by"},
+        "split": "all" if settings.train_all else "train",
+        **{key: value for key, value in settings.analysis.items() if key != "group_by"},
     }
     missing = {key: value for key, value in defaults.items() if getattr(request, key) is None}
-    return replace(request, **missing)
+    return _check_values(replace(request, **missing))
 
 
 def _group_images(settings: Settings, images: ImageList) -> tuple[int, ...]:
@@ -186,10 +198,10 @@ def _group_images(settings: Settings, images: ImageList) -> tuple[int, ...]:
 
 
 def _check_values(request: ExtractionRequest) -> ExtractionRequest:
-    for name, allowed in (("precision", PRECISIONS), ("split", (None, *SPLITS))):
+    for name, allowed in (("precision", PRECISIONS), ("split", SPLITS)):
         value = getattr(request, name)
         if value not in allowed:
-            choices = ", ".join(choice for choice in allowed if choice)
+            choices = ", ".join(allowed)
             raise ConfigError(f"--{name} {value}: unknown. Choose one of {choices}.")
     for name, least in (
         ("max_images", 0),

@@ -38,9 +38,9 @@ def cancel_job(job: Job) -> None:
         return
     with contextlib.suppress(OSError):
         (job.folder / CANCEL_FILE).touch()  # the worker looks for it
-    if not send_signal(read_json(job.folder / WORKER_FILE), signal.SIGTERM):
+    if not send_signal(read_json(job.folder / WORKER_FILE), signal.SIGTERM, named=str(job.folder)):
         # The worker alone was killed: ask what it left behind.
-        send_signal(read_json(job.folder / COMMAND_FILE), signal.SIGTERM)
+        send_signal(read_json(job.folder / COMMAND_FILE), signal.SIGTERM, named=str(job.folder))
 
 
 def finish_job(job: Job) -> None:
@@ -60,7 +60,7 @@ def finish_job(job: Job) -> None:
     progress = read_json(now.folder / PROGRESS_FILE) or {}
     if progress.get("state") != JobState.RUNNING.value:
         raise ConfigError(f"{job.title} has not counted anything yet. Wait, or cancel it.")
-    send_signal(read_json(now.folder / COMMAND_FILE), signal.SIGUSR1)
+    send_signal(read_json(now.folder / COMMAND_FILE), signal.SIGUSR1, named=str(now.folder))
 
 
 def delete_job(job: Job) -> None:

@@ -12,6 +12,7 @@ from analysis.errors import ConfigError
 from analysis.files.atomic import read_json
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.estimates import Estimate, estimate_seconds
+from analysis.jobs.extractions.image_cache import remember_images
 from analysis.jobs.extractions.job import Job
 from analysis.payload.discovery import resolve_below_roots
 from analysis.payload.sidecar import read_sidecar
@@ -28,9 +29,11 @@ class IfExists(StrEnum):
 
 
 @dataclass(frozen=True)
-class Preview:
+class Forecast:
     """What a request comes to."""
 
+    request: ExtractionRequest
+    """As asked for, with absolute paths below the allowed roots."""
     plan: ExtractionPlan
     default_output: Path
     """Where the payload goes unless something is in the way."""
@@ -46,10 +49,22 @@ class Preview:
     """How many images that one counted: fewer than asked where it was finished early."""
     estimate: Estimate
 
+    @property
+    def pinned(self) -> ExtractionRequest:
+        """The request with the weights, head and split that were found, instead of a search."""
+        heads = self.plan.heads
+        found = str(heads.base) if heads.paths else None
+        return replace(
+            self.request,
+            dino_weights_pt=self.plan.weights.path,
+            head_weights=self.request.head_weights or found,
+            split=self.plan.images.split,
+        )
 
-def preview_extraction(
+
+def forecast_extraction(
     request: ExtractionRequest, *, jobs: Sequence[Job] = (), payloads: Sequence[Path] = ()
-) -> Preview:
+) -> Forecast:
     """Resolve a request as the form fills it.
 
     Relative paths resolve against the project dir. `request.output` is ignored: the form always
@@ -63,14 +78,16 @@ def preview_extraction(
     Raises:
         InputError: If a path leads outside the allowed roots, or the plan cannot be made.
     """
-    plan = plan_extraction(confine(request))
+    confined = confine(request)
+    plan = plan_extraction(confined, remember_images)
     output = resolve_below_roots(plan.output)
     limit, images = plan.request.max_images or 0, plan.images
     if 0 < limit < images.total:
         output = output.with_name(f"{output.stem}.first{limit}{output.suffix}")
     live = [job for job in jobs if job.is_live]
     identical, identical_images = _find_identical(output.parent, plan.fingerprint)
-    return Preview(
+    return Forecast(
+        request=confined,
         plan=replace(plan, output=output),
         default_output=output,
         beside_output=_find_free(output, live),

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,16 +21,17 @@ from analysis.errors import ConfigError
 from analysis.files.atomic import write_json
 from analysis.files.locks import acquire_lock, locked
 from analysis.files.own_state import is_own_folder, make_own_folder
-from analysis.files.processes import PACKAGE_ROOT, identify
+from analysis.files.processes import identify
 from analysis.files.read_only import refuse_if_read_only
+from analysis.jobs.background import start_background
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.disk import can_resume
 from analysis.jobs.extractions.forecast import (
+    Forecast,
     IfExists,
-    Preview,
     choose_output,
     confine,
-    preview_extraction,
+    forecast_extraction,
 )
 from analysis.jobs.extractions.job import (
     ALIVE_FILE,
@@ -53,6 +53,7 @@ QUEUE_ENV = "DASHBOARD_QUEUE"
 PREVIEW_EVERY_S = 10.0
 """How often a job saves what it has counted, for resuming and for looking at."""
 
+WORKER = "analysis.jobs.extractions.worker"
 START_LOCK = "start.lock"
 """Held while the jobs of a project dir become more or fewer."""
 
@@ -60,7 +61,7 @@ _finished: dict[Path, Job] = {}  # a job that has ended does not change any more
 
 
 def start_job(
-    request: ExtractionRequest,
+    asked: Forecast | ExtractionRequest,
     if_exists: IfExists = IfExists.REFUSE,
     *,
     command: Sequence[str] = (sys.executable, "-m", "analysis"),
@@ -68,8 +69,8 @@ def start_job(
     """Start an extraction as a process of its own, and return at once.
 
     Args:
-        request: What to extract. Its `output` is chosen by the rule of the form, see
-            `choose_output`.
+        asked: What to extract. A forecast is started as it was shown: with its weights, its head
+            and its split. The output is chosen by the rule of the form, see `choose_output`.
         if_exists: What to do where a payload already stands at the output path.
         command: What is run; the arguments of the request follow, and where to keep progress
             and preview.
@@ -79,12 +80,10 @@ def start_job(
             stands at the output path and nothing was said about it.
     """
     refuse_if_read_only()
-    request = confine(request)
-    preview = preview_extraction(request)
+    forecast = asked if isinstance(asked, Forecast) else forecast_extraction(asked)
     return _start_where(
-        request,
-        preview,
-        lambda live: choose_output(preview.default_output, if_exists, live),
+        forecast,
+        lambda live: choose_output(forecast.default_output, if_exists, live),
         command,
     )
 
@@ -125,16 +124,16 @@ def restart_job(
         goes_there = not taken and (replaces or not output.exists())
         return choose_output(output, IfExists.REPLACE if goes_there else IfExists.BESIDE, live)
 
-    return _start_where(request, preview_extraction(request), choose, command)
+    return _start_where(forecast_extraction(request), choose, command)
 
 
 def _start_where(
-    request: ExtractionRequest,
-    preview: Preview,
+    forecast: Forecast,
     choose: Callable[[Sequence[Job]], Path],
     command: Sequence[str],
 ) -> Job:
-    settings, images = preview.plan.settings, preview.plan.images
+    settings, images = forecast.plan.settings, forecast.plan.images
+    request = forecast.pinned
     project_dir = request.project_dir
     try:
         make_own_folder(project_dir / JOBS_DIR)
@@ -166,8 +165,6 @@ def _start(
         f"--checkpoint-every={every:g}",
         "--backup",
     ]
-    # Locked before the process exists and inherited by it: there is no moment at which a started
-    # job looks dead.
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)
     assert alive is not None
     try:
@@ -192,18 +189,7 @@ def _start(
         # There from the start, so that a disk that fills up has room for how the job ends.
         write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
         (queue / folder.name).symlink_to(folder)
-        with (folder / LOG_FILE).open("wb") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "analysis.jobs.extractions.worker", str(folder), str(alive)],
-                cwd=PACKAGE_ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=[alive],
-                # the log is no terminal: a line of the progress bar a minute is enough
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"},
-            )
+        child = start_background(WORKER, folder, alive, folder / LOG_FILE)
     except OSError:
         (queue / folder.name).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)  # the caller is told: it was never a job

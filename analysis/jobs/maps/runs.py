@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,8 +16,8 @@ from pathlib import Path
 from analysis.errors import ConfigError
 from analysis.files.atomic import read_json, replace_file
 from analysis.files.locks import acquire_lock, is_locked
-from analysis.files.processes import PACKAGE_ROOT
 from analysis.files.read_only import is_read_only, refuse_if_read_only
+from analysis.jobs.background import start_background
 from analysis.jobs.maps.folder import (
     ADAPTER_FILE,
     ALIVE_FILE,
@@ -148,16 +147,7 @@ def _ensure_process(folder: Path) -> None:
             return
         alive = acquire_lock(folder / ALIVE_FILE, wait=False)  # somebody had only asked
     try:
-        with (folder / LOG_FILE).open("wb") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "analysis.jobs.maps.worker", str(folder), str(alive)],
-                cwd=PACKAGE_ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=[alive],  # held as long as the child lives, however it ends
-            )
+        child = start_background("analysis.jobs.maps.worker", folder, alive, folder / LOG_FILE)
     finally:
         os.close(alive)
     _children[:] = [child for child in _children if child.poll() is None] + [child]

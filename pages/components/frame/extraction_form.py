@@ -12,20 +12,19 @@ from analysis.errors import InputError
 from analysis.jobs import (
     PRECISIONS,
     ExtractionRequest,
+    Forecast,
     IfExists,
-    Preview,
+    forecast_extraction,
     is_read_only,
     list_configs,
     list_devices,
     list_heads,
-    list_jobs,
     list_weights,
-    preview_extraction,
     start_job,
 )
 from analysis.payload.discovery import allowed_roots
 from pages.components.frame import job_panel, picker
-from pages.components.shared import cache
+from pages.components.shared import cache, job_list
 from pages.components.shared.text import format_duration, plain, shorten_path
 
 AUTOMATIC = "automatic"
@@ -45,7 +44,7 @@ def show() -> None:
     expander = st.expander(
         "New extraction",
         icon=":material/add_chart:",
-        expanded=not cache.find_payloads() and not any(job.is_live for job in list_jobs()),
+        expanded=not cache.find_payloads() and not any(job.is_live for job in job_list.current()),
         key=_OPEN,
         on_change="rerun",
     )
@@ -81,19 +80,19 @@ def prefill(project_dir: Path, *, config_name: str, max_images: int, precision: 
 def _show_fields() -> None:
     try:
         request = _read_fields()
-        preview = preview_extraction(
+        forecast = forecast_extraction(
             request,
-            jobs=list_jobs([request.project_dir]),
+            jobs=job_list.current(),
             payloads=[ref.path for ref in cache.find_payloads()],
         )
     except InputError as error:
         st.error(plain(str(error)), icon=":material/error:")
         st.button("Start extraction", type="primary", disabled=True, width="stretch")
         return
-    if_exists = _show_preview(preview)
+    if_exists = _show_forecast(forecast)
     if st.button("Start extraction", type="primary", width="stretch"):
         try:
-            job_panel.watch(start_job(request, if_exists))
+            job_panel.watch(start_job(forecast, if_exists))
         except InputError as error:
             st.error(plain(str(error)), icon=":material/error:")
         else:
@@ -185,9 +184,9 @@ def _choose_device() -> str | None:
     return None if device == AUTOMATIC else device
 
 
-def _show_preview(preview: Preview) -> IfExists:
+def _show_forecast(forecast: Forecast) -> IfExists:
     """Say what the request comes to; return what to do about a payload that stands there."""
-    plan, estimate = preview.plan, preview.estimate
+    plan, estimate = forecast.plan, forecast.estimate
     images = len(plan.images.entries)
     about = format_duration(estimate.seconds)
     rough = "very roughly" if estimate.rough else "about"
@@ -204,29 +203,29 @@ def _show_preview(preview: Preview) -> IfExists:
     )
     for notice in plan.notices:
         st.warning(plain(notice))
-    if preview.identical is not None:
-        counted = preview.identical_images
+    if forecast.identical is not None:
+        counted = forecast.identical_images
         part = f", of {counted} of {images} images" if counted not in (None, images) else ""
         st.info(f"A payload of exactly this extraction is already there{part}.")
         if st.button("Open it", width="stretch"):
-            picker.pick(preview.identical)
+            picker.pick(forecast.identical)
             st.rerun()
-    if_exists = _choose_if_exists(preview)
-    output = preview.beside_output if if_exists is IfExists.BESIDE else preview.default_output
+    if_exists = _choose_if_exists(forecast)
+    output = forecast.beside_output if if_exists is IfExists.BESIDE else forecast.default_output
     st.caption("Will be written to")
     st.code(shorten_path(output, plan.settings.project_dir), language=None, wrap_lines=True)
     return if_exists
 
 
-def _choose_if_exists(preview: Preview) -> IfExists:
-    if preview.writer is not None:
+def _choose_if_exists(forecast: Forecast) -> IfExists:
+    if forecast.writer is not None:
         st.warning("Another job is about to write this payload; this one is saved beside it.")
         return IfExists.BESIDE
-    if not preview.exists:
+    if not forecast.exists:
         return IfExists.REFUSE
     choices = {
-        IfExists.BESIDE: f"Save beside it as {preview.beside_output.name}",
-        IfExists.REPLACE: f"Replace it, keep the old one as {preview.default_output.name}.bak",
+        IfExists.BESIDE: f"Save beside it as {forecast.beside_output.name}",
+        IfExists.REPLACE: f"Replace it, keep the old one as {forecast.default_output.name}.bak",
     }
     return st.radio(
         "A payload stands at the output path",

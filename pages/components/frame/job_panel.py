@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import Job, JobState, can_resume, cancel_job, finish_job, is_read_only, list_jobs
+from analysis.jobs import Job, JobState, can_resume, cancel_job, finish_job, is_read_only
 from pages.components.frame import picker
-from pages.components.shared import selection
+from pages.components.shared import job_list, selection
 from pages.components.shared.text import format_duration, plain
 
 POLL_SECONDS = 2
@@ -33,7 +33,7 @@ def watch(job: Job) -> None:
 
 def show() -> None:
     """Show the jobs that live, polled as long as there are any, and the end of the watched one."""
-    jobs = list_jobs()
+    jobs = job_list.look()
     watched = next((job for job in jobs if job.id == selection.recall("job")), None)
     if watched is not None and not watched.is_live:
         _settle(watched)
@@ -63,7 +63,7 @@ def _settle(job: Job) -> None:
 
 
 def _poll() -> None:
-    jobs = list_jobs()
+    jobs = job_list.look()
     live = [job for job in jobs if job.is_live]
     ended = {job.id for job in jobs} - {job.id for job in live}
     if not live or selection.recall("job") in ended:

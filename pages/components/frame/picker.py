@@ -12,11 +12,11 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.jobs import Job, list_jobs
+from analysis.jobs import Job
 from analysis.jobs.extractions.job import JOBS_DIR
 from analysis.payload.discovery import PayloadRef, load_ref, short_names
 from analysis.vocabulary import FEATURE_STATS_DIR
-from pages.components.shared import cache, selection
+from pages.components.shared import cache, job_list, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
@@ -89,7 +89,7 @@ def read_versions() -> list[Version]:
     """
     refs: list[PayloadRef] = st.session_state.get(_PICKED, [])
     if not refs:
-        if any(job.is_live for job in list_jobs()):
+        if any(job.is_live for job in job_list.current()):
             sentence = "An extraction is running. What it measures is shown here once it is done."
         else:
             sentence = (
@@ -199,7 +199,7 @@ def list_visible() -> list[PayloadRef]:
 
 def _previews() -> list[PayloadRef]:
     refs: list[PayloadRef] = []
-    for job in list_jobs():
+    for job in job_list.current():
         if job.preview is not None:
             with contextlib.suppress(PayloadError):  # the job has ended meanwhile
                 ref = load_ref(job.preview)

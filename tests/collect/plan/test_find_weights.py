@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.collect.plan.find_weights import find_backbone_weights, find_heads
+from analysis.collect.plan.request import ExtractionRequest, fill_request
 from analysis.collect.plan.settings import Settings, load_settings
 from analysis.errors import ConfigError
 from tests.factories.projects import set_key, write_config
@@ -119,7 +120,8 @@ def test_typed_weights_win_and_resolve_against_the_current_folder(
     touch(project / "named.pt", elsewhere / "typed.pt", project / "typed.pt")
     settings = project_settings(project, analysis__dino_weights_pt="named.pt")
     monkeypatch.chdir(elsewhere)
-    assert find_backbone_weights(settings).path == project / "named.pt"
+    named = fill_request(ExtractionRequest(), settings).dino_weights_pt
+    assert find_backbone_weights(settings, named).path == project / "named.pt"
     assert find_backbone_weights(settings, Path("typed.pt")).path == elsewhere / "typed.pt"
 
 
@@ -153,7 +155,10 @@ def test_none_means_the_frozen_backbone_whatever_is_there(word: str, tmp_path: P
     settings = project_settings(tmp_path)
     assert find_heads(settings).base == tmp_path / "weights" / "head"
     assert find_heads(settings, word).base is None
-    assert find_heads(project_settings(tmp_path, analysis__head_weights=word)).base is None
+    settings = project_settings(tmp_path, analysis__head_weights=word)
+    assert (
+        find_heads(settings, fill_request(ExtractionRequest(), settings).head_weights).base is None
+    )
 
 
 def test_typed_head_wins_over_the_config(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis.collect.plan.image_list import ImageList, list_images
+from analysis.collect.plan.request import ExtractionRequest, fill_request
 from analysis.collect.plan.settings import load_settings
 from analysis.errors import ConfigError, ImageError
 from tests.factories.projects import TARGETS, set_key, write_config
@@ -57,7 +58,9 @@ def list_project(
     for dotted, value in changes.items():
         set_key(config, dotted.replace("__", "."), value)
     write_config(project, config)
-    return list_images(load_settings(project), split=split, max_images=max_images)
+    settings = load_settings(project)
+    filled = fill_request(ExtractionRequest(split=split, max_images=max_images), settings)
+    return list_images(settings, str(filled.split), filled.max_images or 0)
 
 
 def ids(images: ImageList) -> list[str]:
@@ -297,7 +300,7 @@ def test_empty_split_is_an_error(tmp_path: Path) -> None:
 
 def test_impossible_flags_are_refused(tmp_path: Path) -> None:
     write_long(tmp_path, ["ID1", "ID2"])
-    with pytest.raises(ConfigError, match="--split is 'test'"):
+    with pytest.raises(ConfigError, match="--split test: unknown"):
         list_project(tmp_path, "test")
-    with pytest.raises(ConfigError, match="--max-images is -1"):
+    with pytest.raises(ConfigError, match="--max-images -1: must be"):
         list_project(tmp_path, max_images=-1)

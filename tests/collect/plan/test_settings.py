@@ -381,8 +381,8 @@ def test_no_value_of_any_key_escapes_as_another_error(key: str, value: Any, tmp_
 
 @pytest.mark.parametrize(
     "module",
-    ["config_file", "config_values", "settings", "weight_files", "image_csv", "image_list"],
+    ["config_file", "config_values", "settings", "find_weights", "image_csv", "image_list"],
 )
 def test_reading_inputs_does_not_import_torch(module: str) -> None:
-    code = f"import sys, analysis.{module}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, analysis.collect.plan.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

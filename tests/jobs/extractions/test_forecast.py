@@ -9,15 +9,15 @@ import pytest
 
 from analysis.errors import ConfigError, InputError
 from analysis.jobs import ExtractionRequest, list_configs, list_heads, list_weights
-from analysis.jobs.extractions.forecast import preview_extraction
+from analysis.jobs.extractions.forecast import forecast_extraction
 
 
 def test_the_output_follows_the_specification(project: Path) -> None:
-    preview = preview_extraction(ExtractionRequest(project_dir=project))
+    forecast = forecast_extraction(ExtractionRequest(project_dir=project))
     folder = project / "outputs/v1/train_all/feature_stats"
-    assert preview.default_output == folder / "dinov3_feature_stats.pt"
-    assert preview.plan.images.total == len(preview.plan.images.entries) == 6
-    assert not preview.exists
+    assert forecast.default_output == folder / "dinov3_feature_stats.pt"
+    assert forecast.plan.images.total == len(forecast.plan.images.entries) == 6
+    assert not forecast.exists
 
 
 @pytest.mark.parametrize(
@@ -29,30 +29,30 @@ def test_the_output_follows_the_specification(project: Path) -> None:
     ],
 )
 def test_a_limited_run_has_a_name_of_its_own(project: Path, limit: int, name: str) -> None:
-    preview = preview_extraction(ExtractionRequest(project_dir=project, max_images=limit))
-    assert preview.default_output.name == name
-    assert len(preview.plan.images.entries) == (limit or 6)
+    forecast = forecast_extraction(ExtractionRequest(project_dir=project, max_images=limit))
+    assert forecast.default_output.name == name
+    assert len(forecast.plan.images.entries) == (limit or 6)
 
 
 def test_the_identical_extraction_is_found_by_its_fingerprint(project: Path) -> None:
     request = ExtractionRequest(project_dir=project)
-    preview = preview_extraction(request)
-    preview.default_output.parent.mkdir(parents=True)
-    other = preview.default_output.with_name("other.pt")
+    forecast = forecast_extraction(request)
+    forecast.default_output.parent.mkdir(parents=True)
+    other = forecast.default_output.with_name("other.pt")
     other.write_bytes(b"payload")
-    facts = {"request_fingerprint": preview.plan.fingerprint}
+    facts = {"request_fingerprint": forecast.plan.fingerprint}
     other.with_suffix(".json").write_text(json.dumps(facts))
-    assert preview_extraction(request).identical == other
+    assert forecast_extraction(request).identical == other
     limited = ExtractionRequest(project_dir=project, max_images=3)
-    assert preview_extraction(limited).identical is None
+    assert forecast_extraction(limited).identical is None
 
 
 def test_an_image_that_changed_makes_it_another_extraction(project: Path) -> None:
     request = ExtractionRequest(project_dir=project)
-    before = preview_extraction(request).plan.fingerprint
+    before = forecast_extraction(request).plan.fingerprint
     image = next((project / "data" / "train").iterdir())
     image.write_bytes(image.read_bytes() + b"more")
-    assert preview_extraction(request).plan.fingerprint != before
+    assert forecast_extraction(request).plan.fingerprint != before
 
 
 def test_the_time_is_judged_by_earlier_runs_of_the_same_kind(project: Path) -> None:
@@ -68,10 +68,10 @@ def test_the_time_is_judged_by_earlier_runs_of_the_same_kind(project: Path) -> N
     unlike.with_suffix(".json").write_text(json.dumps(facts | {"precision": "bf16"}))
     hostile.with_suffix(".json").write_text(json.dumps(facts | {"images_per_second": "fast"}))
     request = ExtractionRequest(project_dir=project)
-    measured = preview_extraction(request, payloads=[unlike, hostile, like]).estimate
+    measured = forecast_extraction(request, payloads=[unlike, hostile, like]).estimate
     assert (measured.images_per_second, measured.rough) == (2.0, False)
     assert measured.seconds > 6 / 2.0
-    rough = preview_extraction(request, payloads=[unlike, hostile]).estimate
+    rough = forecast_extraction(request, payloads=[unlike, hostile]).estimate
     assert rough.rough
 
 
@@ -88,7 +88,7 @@ def test_bad_fields_are_refused_by_name(
     project: Path, fields: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        preview_extraction(ExtractionRequest(project_dir=project, **fields))  # type: ignore[arg-type]
+        forecast_extraction(ExtractionRequest(project_dir=project, **fields))  # type: ignore[arg-type]
 
 
 def test_a_link_that_leads_out_of_the_roots_is_refused(project: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_link_that_leads_out_of_the_roots_is_refused(project: Path, tmp_path: 
     (project / "configs" / "link.yaml").symlink_to(outside)
     request = ExtractionRequest(project_dir=project, config=Path("configs/link.yaml"))
     with pytest.raises(ConfigError, match="outside"):
-        preview_extraction(request)
+        forecast_extraction(request)
     assert list_configs(project) == [Path("configs/train.yaml")]
 
 

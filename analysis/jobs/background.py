@@ -1,0 +1,40 @@
+"""Start a module of this package as a process that outlives the server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from analysis.files.processes import PACKAGE_ROOT
+
+# the log is no terminal: a line of the progress bar a minute is enough
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
+
+
+def start_background(module: str, folder: Path, lock: int, log: Path) -> subprocess.Popen[bytes]:
+    """Run ``python -m <module> <folder> <lock>`` in a session of its own.
+
+    Args:
+        module: Takes a folder and the descriptor of a lock that is locked already, so that there
+            is no moment at which a started process looks dead. The lock is held until the process
+            ends, whatever ends it.
+        folder: What the process works on.
+        lock: The descriptor; the caller closes its own copy.
+        log: File that gets all that the process prints.
+
+    Raises:
+        OSError: If the log cannot be written or the process cannot be started.
+    """
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, str(folder), str(lock)],
+            cwd=PACKAGE_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[lock],
+            env={**os.environ, **_ENVIRONMENT},
+        )
