@@ -61,7 +61,14 @@ RULES = {
         ("numpy", "PIL", "torch"),
         (
             *("analysis.payload", "analysis.read.places", "analysis.files", "analysis.collect"),
-            *BASE,
+            *("analysis.jobs.background", *BASE),
+        ),
+    ),
+    "analysis/jobs/interventions": Rule(
+        ("numpy",),
+        (
+            *("analysis.payload", "analysis.files", "analysis.collect", *BASE),
+            "analysis.jobs.background",
         ),
     ),
     "analysis/jobs": Rule(

@@ -73,9 +73,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(flags: argparse.Namespace, reporter: ProgressReporter) -> int:
-    from analysis.collect.interventions.edit import Action, TokenKind
     from analysis.collect.interventions.payload import intervene
-    from analysis.collect.interventions.plan import InterventionRequest
+    from analysis.collect.interventions.request import Action, InterventionRequest, TokenKind
     from analysis.read.interventions import describe, tabulate_final
 
     names = TOKENS if flags.tokens == "all" else flags.tokens.split(",")

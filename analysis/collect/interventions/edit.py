@@ -9,34 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.collect.interventions.request import ALL_TOKENS, Action, TokenKind
 from analysis.errors import ConfigError
-
-
-class TokenKind(StrEnum):
-    """Tokens of an image, in the order in which they stand."""
-
-    CLS = "cls"
-    REGISTERS = "registers"
-    PATCHES = "patches"
-
-
-class Action(StrEnum):
-    """What a channel is set to."""
-
-    MEAN = "mean"
-    """The channel's mean over the data set, of the same layer and kind of token."""
-    ZERO = "zero"
-    IMAGE_MEAN = "image-mean"
-    """The channel's mean over the same image's tokens of the same kind."""
-
-
-ALL_TOKENS = tuple(TokenKind)
 
 
 @dataclass(frozen=True)

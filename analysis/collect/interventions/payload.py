@@ -11,7 +11,6 @@ from torch import Tensor
 from analysis.collect.images.batches import normalize
 from analysis.collect.images.decode import load_image
 from analysis.collect.interventions.plan import (
-    InterventionRequest,
     check_request,
     list_arms,
     read_means,
@@ -19,6 +18,7 @@ from analysis.collect.interventions.plan import (
     spread_evenly,
     to_interventions,
 )
+from analysis.collect.interventions.request import InterventionRequest
 from analysis.collect.interventions.run import measure_interventions
 from analysis.collect.plan.measured_network import find_head, find_weights
 from analysis.collect.run.devices import choose_batch_size, choose_device, choose_precision

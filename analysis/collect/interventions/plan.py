@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.collect.interventions.controls import draw_controls
-from analysis.collect.interventions.edit import (
-    ALL_TOKENS,
-    Action,
-    Intervention,
-    Means,
-    TokenKind,
-)
+from analysis.collect.interventions.edit import Intervention, Means
+from analysis.collect.interventions.request import InterventionRequest, TokenKind
 from analysis.errors import ConfigError
 from analysis.payload.extras import ExtraTable
 from analysis.payload.intervention_file import Arm
@@ -28,26 +23,6 @@ from analysis.vocabulary import Representation, Statistic, TokenRole
 
 FOLDER = "interventions"
 """Beside the payload: where results are kept."""
-
-
-@dataclass(frozen=True)
-class InterventionRequest:
-    """What a person asks for."""
-
-    layer: int | None = None
-    """First block whose output is changed; a sweep starts at every layer."""
-    channels: tuple[int, ...] | None = None
-    """None takes the `top` channels."""
-    top: int = 4
-    """The largest max |x| of the patch tokens: of the layer, or of any layer for a sweep."""
-    tokens: tuple[TokenKind, ...] = ALL_TOKENS
-    action: Action = Action.MEAN
-    hold: bool = True
-    max_images: int = 64
-    draws: int = 10
-    """Random sets of channels that serve as control."""
-    sweep: bool = False
-    """Each channel on its own, from each layer on."""
 
 
 def check_request(request: InterventionRequest, table: StatsTable) -> None:

@@ -9,14 +9,8 @@ import torch
 from torch import Tensor
 
 from analysis.collect.backbone.vit import DinoVisionTransformer
-from analysis.collect.interventions.edit import (
-    ALL_TOKENS,
-    Action,
-    Intervention,
-    Means,
-    TokenKind,
-    run_from,
-)
+from analysis.collect.interventions.edit import Intervention, Means, run_from
+from analysis.collect.interventions.request import ALL_TOKENS, Action, TokenKind
 from analysis.errors import ConfigError
 from tests.collect.backbone.test_parity import random_pixels, twin_of
 from tests.factories.backbones import make_backbone

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from analysis.collect.backbone.vit import DinoVisionTransformer, Mlp
-from analysis.collect.interventions.edit import Action, Intervention, TokenKind
+from analysis.collect.interventions.edit import Intervention
+from analysis.collect.interventions.request import Action, TokenKind
 from analysis.collect.interventions.run import measure_interventions
 from analysis.errors import ConfigError
 from tests.collect.backbone.test_parity import random_pixels

@@ -1,0 +1,128 @@
+"""Start an intervention in a process of its own, say how far it is, and stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from analysis.collect.interventions.request import InterventionRequest
+from analysis.errors import ConfigError
+from analysis.files.atomic import read_json, replace_text, write_json
+from analysis.files.locks import acquire_lock, is_locked
+from analysis.files.processes import identify, send_signal
+from analysis.files.read_only import refuse_if_read_only
+from analysis.jobs.background import start_background
+from analysis.jobs.interventions.folder import (
+    ALIVE_FILE,
+    LOG_FILE,
+    PROCESS_FILE,
+    PROGRESS_FILE,
+    REQUEST_FILE,
+    run_folder,
+)
+
+_children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
+
+
+class RunState(StrEnum):
+    """What has become of a run."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class InterventionRun:
+    """A run as it was when somebody looked."""
+
+    state: RunState
+    done: int
+    total: int
+    """Images; 0 before the network is loaded."""
+    message: str
+    error: str | None
+    result: Path | None
+    """The file of the result, once it is done."""
+
+
+def find_run(
+    payload: Path, request: InterventionRequest, images_dir: str | None = None
+) -> InterventionRun | None:
+    """Return how far a run is; None where nobody asked for it."""
+    folder = run_folder(payload, request, images_dir)
+    progress = read_json(folder / PROGRESS_FILE)
+    if progress is None:
+        return None
+    state = str(progress.get("state"))
+    lives = is_locked(folder / ALIVE_FILE)
+    found = RunState(state) if state in ("done", "failed", "cancelled") else RunState.RUNNING
+    error = progress.get("error")
+    if found is RunState.RUNNING and not lives:
+        found, error = RunState.FAILED, "Its process was killed. Run it again."
+    output = progress.get("output")
+    return InterventionRun(
+        state=found,
+        done=_whole(progress.get("done")),
+        total=_whole(progress.get("total")),
+        message=str(progress.get("message") or ""),
+        error=None if error is None else str(error),
+        result=Path(output) if found is RunState.DONE and isinstance(output, str) else None,
+    )
+
+
+def start_run(payload: Path, request: InterventionRequest, images_dir: str | None = None) -> None:
+    """Start a run, unless it runs already.
+
+    Raises:
+        ConfigError: If the server is read-only or the run cannot be written down.
+    """
+    refuse_if_read_only()
+    folder = run_folder(payload, request, images_dir)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = acquire_lock(folder / ALIVE_FILE, wait=False)
+        if lock is None:
+            return
+        try:
+            asked = {
+                "payload": str(payload),
+                "images_dir": images_dir,
+                "request": request.to_json(),
+            }
+            replace_text(folder / REQUEST_FILE, json.dumps(asked))
+            write_json(folder / PROGRESS_FILE, {"state": "preparing", "message": "starting"})
+            module = "analysis.jobs.interventions.worker"
+            child = start_background(module, folder, lock, folder / LOG_FILE)
+            write_json(folder / PROCESS_FILE, identify(child.pid))
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the run cannot be written down ({error.strerror or error}). Make the "
+            "folder writable, or set DASHBOARD_CACHE to another one."
+        ) from error
+    _children[:] = [other for other in _children if other.poll() is None] + [child]
+
+
+def stop_run(payload: Path, request: InterventionRequest, images_dir: str | None = None) -> None:
+    """Ask a run to stop; one that has ended is left as it is.
+
+    Raises:
+        ConfigError: If the server is read-only.
+    """
+    refuse_if_read_only()
+    with contextlib.suppress(OSError):
+        folder = run_folder(payload, request, images_dir)
+        send_signal(read_json(folder / PROCESS_FILE), signal.SIGTERM, named=str(folder))
+
+
+def _whole(value: object) -> int:
+    return value if type(value) is int else 0
