@@ -47,14 +47,20 @@ def aggregate_channels(
         signed: Aggregate the mean itself. Else its size |mean|: signed means of many channels
             cancel and say little.
     """
-    values = table.values[:, :, :, statistic.position]
+    return aggregate_values(table.values[:, :, :, statistic.position], aggregate, signed=signed)
+
+
+def aggregate_values(
+    values: NDArray[np.floating], aggregate: Aggregate, *, signed: bool = False
+) -> NDArray[np.float32]:
+    """Return one number for all channels of ``[..., channels]``; of their sizes if not signed."""
     if not signed:
         values = np.abs(values)
     match aggregate:
         case Aggregate.MAX:
-            return values.max(axis=-1)
+            return values.max(axis=-1).astype(np.float32)
         case Aggregate.MIN:
-            return values.min(axis=-1)
+            return values.min(axis=-1).astype(np.float32)
         case Aggregate.MEAN:
             return values.mean(axis=-1, dtype=np.float64).astype(np.float32)
         case Aggregate.STD:

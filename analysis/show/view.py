@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
 
-HEIGHT = 450
+HEIGHT = 400
 ROW_HEIGHT = 17
 ROOM_AROUND = 120
 """Pixels: the legend above the rows and the axis below."""
@@ -68,12 +68,12 @@ class View:
         return frame
 
 
-def describe_one(name: str) -> dict[str, object]:
+def describe_one(name: str) -> dict[str, Any]:
     """Return the fields that say that a view is of one version."""
     return {"about": name, "columns": {"version": name}}
 
 
-def describe_pair(baseline: str, version: str) -> dict[str, object]:
+def describe_pair(baseline: str, version: str) -> dict[str, Any]:
     """Return the fields that say that a view compares a version with its baseline."""
     columns = {"version": version, "baseline": baseline}
     return {"about": f"{version} against {baseline}", "columns": columns}

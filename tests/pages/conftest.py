@@ -85,3 +85,8 @@ def texts(app: AppTest) -> str:
     """Return all sentences on the page."""
     elements = [*app.error, *app.warning, *app.info, *app.success, *app.caption, *app.markdown]
     return "\n".join(str(element.value) for element in elements)
+
+
+def headings(app: AppTest) -> list[str]:
+    """Return the headings below the title as people read them, without the versions beside."""
+    return [str(h.value).split(" :gray[")[0].replace("\\", "") for h in app.header]

@@ -12,7 +12,7 @@ from analysis.payload.table import build_table
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.layers.views import View
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import Open, decode, figures, payload_path, texts
+from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts
 
 WITH_EXTRAS = (View.TOP, View.NORMS, View.RANGE)
 
@@ -108,9 +108,9 @@ def test_layers_beyond_the_bounds_of_the_link_are_listed(project: Path, open_pag
     payload = make_payload(version="v1", extras=True, outliers={5: 400.0})
     write_payload(payload_path(project, "v1"), payload)
     app = open_page("layers", view="range", lower="-50", upper="250")
-    assert app.header[0].value == "2 of 4 layers beyond a bound"
+    assert headings(app)[1] == "2 of 4 layers beyond a bound"
     assert app.dataframe[0].value["max_channel"].tolist() == [5, 5]
-    assert "beyond a bound" in open_page("layers", view="range", upper="nan").subheader[0].value
+    assert "beyond a bound" in headings(open_page("layers", view="range", upper="nan"))[1]
 
 
 def test_the_advice_is_for_the_tapped_layers(project: Path, open_page: Open) -> None:
@@ -148,7 +148,7 @@ def test_a_link_opens_its_channel(project: Path, open_page: Open) -> None:
     payload = make_payload(version="v1")
     write_payload(payload_path(project, "v1"), payload)
     app = open_page("channels", channel="7", layer="2", role="cls")
-    assert app.header[0].value == "Channel 7 through depth"
+    assert headings(app)[0] == "Channel 7 through depth"
     table = build_table(payload)
     max_abs = table.get(2, Representation.PRE, TokenRole.CLS, Statistic.MAX_ABS)
     rank = int(1 + (max_abs > max_abs[7]).sum())
@@ -165,7 +165,7 @@ def test_a_link_to_a_channel_that_is_not_there_shows_the_largest(
     write_payload(payload_path(project, "v1"), make_payload(version="v1"))
     app = open_page("channels", channel=channel)
     assert not app.exception
-    assert app.header[0].value == "Channel 24 through depth"
+    assert headings(app)[0] == "Channel 24 through depth"
 
 
 def test_the_overlap_of_roles_names_registers(project: Path, open_page: Open) -> None:

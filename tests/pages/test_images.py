@@ -21,7 +21,7 @@ from pages.components.images import map_request
 from pages.components.images import maps as map_view
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.red_square import CHANNEL, IMAGES, RED_IMAGE, RED_PATCH, make_red_project
-from tests.pages.conftest import Open, decode, figures, payload_path, texts
+from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts
 
 PAYLOAD = Path("outputs", "v1", "train_all", "feature_stats", "dinov3_feature_stats.pt")
 
@@ -58,7 +58,7 @@ def test_without_extras_the_page_says_why(project: Path, open_page: Open) -> Non
 def test_the_page_points_at_the_red_square(red: Path, open_page: Open) -> None:
     app = open_page("images", role="patch", layer="11")
     assert not app.exception
-    assert app.header[0].value == f"Layer 11: channel {CHANNEL}, patch tokens"
+    assert headings(app)[0] == f"Layer 11: channel {CHANNEL}, patch tokens"
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Image"] == f"#{RED_IMAGE}"
     assert shown["Patch (row, column)"] == f"{RED_PATCH[0]}, {RED_PATCH[1]}"
@@ -116,7 +116,7 @@ def test_a_channel_without_a_footprint_offers_those_that_have_one(
     app.main.button[kept.index(CHANNEL)].click().run()
     assert not app.info
     assert len(figures(app)) == 2
-    assert app.header[0].value == f"Layer 11: channel {CHANNEL}, patch tokens"
+    assert headings(app)[0] == f"Layer 11: channel {CHANNEL}, patch tokens"
     assert app.query_params["channel"] == str(CHANNEL)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import Open, decode, figures, payload_path, texts
+from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts
 
 LABELS = {"pre": "block output", "per_layer_ln": "per-layer LN", "global_ln": "global LN"}
 
@@ -40,8 +40,20 @@ def test_every_line_is_the_aggregate_of_its_cell(
     for representation, label in LABELS.items():
         for role, called in (("cls", "CLS"), ("patch", "patch")):
             cells = [payload["layers"][n][representation][role] for n in range(4)]
+            if representation == "pre":  # begins with what enters block 0
+                cells.insert(0, payload["extras"]["embedding"][role])
             expected = [reference(c[query["statistic"]].double().numpy()) for c in cells]
             np.testing.assert_allclose(lines[f"{label}, {called}"], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_what_enters_block_0_stands_before_it_and_is_called_in(
+    payload: dict[str, Any], open_page: Open
+) -> None:
+    figure = figures(open_page("layers", scale="linear"))[0]
+    starts = {line["name"]: decode(line["x"])[0] for line in figure["data"]}
+    assert starts["block output, patch"] == starts["block output, CLS"] == -1
+    assert starts["global LN, patch"] == 0
+    assert list(figure["layout"]["xaxis"]["ticktext"]) == ["in", "0", "1", "2", "3"]
 
 
 def test_the_signed_mean_is_never_offered_on_a_logarithmic_axis(
@@ -84,7 +96,7 @@ def test_the_norms_of_a_layer_are_those_of_the_file(
     payload: dict[str, Any], open_page: Open
 ) -> None:
     app = open_page("layers", view="norms", layer="2")
-    assert app.header[0].value == "Layer 2: block output"
+    assert headings(app)[1].startswith("Layer 2: block output")
     counts = payload["extras"]["layers"][2]["norm_hist"]["pre"]["patch"].numpy()
     (line,) = [t for t in figures(app)[1]["data"] if t["name"].startswith("patch")]
     assert line["name"] == f"patch ({counts.sum()} tokens)"

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import Open, decode, figures, payload_path, texts
+from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts
 
 
 @pytest.fixture
@@ -44,14 +44,14 @@ def test_a_link_opens_its_cell(keys: dict[str, str], open_page: Open) -> None:
     app = open_page(
         "outliers", version=keys["v1"], layer="2", representation="global_ln", role="cls"
     )
-    assert app.header[0].value == "Layer 2: global LN, CLS tokens"
+    assert headings(app)[0] == "Layer 2: global LN, CLS tokens"
 
 
 def test_what_is_chosen_is_written_into_the_address(keys: dict[str, str], open_page: Open) -> None:
     app = open_page("outliers", version=keys["v1"])
     app.select_slider[0].set_value(1).run()
     assert app.query_params["layer"] == "1"
-    assert app.header[0].value.startswith("Layer 1:")
+    assert headings(app)[0].startswith("Layer 1:")
 
 
 def test_a_choice_is_carried_from_page_to_page(keys: dict[str, str], open_page: Open) -> None:
@@ -70,9 +70,9 @@ def test_a_layer_that_this_version_lacks_is_kept_for_the_one_that_has_it(
     write_payload(payload_path(project, "flat"), make_payload(version="flat", layers=2))
     keys = {str(ref.version): ref.key for ref in discover_payloads()}
     app = open_page("outliers", version=keys["flat"], layer="5")
-    assert app.header[0].value.startswith("Layer 1:")
+    assert headings(app)[0].startswith("Layer 1:")
     app.sidebar.selectbox[0].set_value(keys["deep"]).run()
-    assert app.header[0].value.startswith("Layer 5:")
+    assert headings(app)[0].startswith("Layer 5:")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_link_with_nonsense_shows_the_defaults(
 ) -> None:
     app = open_page("outliers", version=keys["v1"], **query)
     assert not app.exception
-    assert app.header[0].value == "Layer 3: block output, patch tokens"
+    assert headings(app)[0] == "Layer 3: block output, patch tokens"
 
 
 def test_a_link_to_a_payload_that_is_gone_says_so(keys: dict[str, str], open_page: Open) -> None:

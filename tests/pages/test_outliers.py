@@ -131,5 +131,24 @@ def test_the_axis_says_the_unit_of_the_score(
     assert drawn["layout"]["yaxis"]["title"]["text"] == unit
 
 
+def test_the_share_of_tokens_beyond_each_level_is_that_of_the_file(
+    payload: dict[str, Any], open_page: Open
+) -> None:
+    app = open_page("outliers", layer="3", role="patch")
+    drawn = figures(app)[-1]["data"]
+    counts = payload["extras"]["layers"][3]["exceed"]["patch"].numpy()
+    tokens = int(payload["layers"][3]["pre"]["patch"]["count"])
+    for trace, level, row in zip(drawn, (6, 20, 100), counts, strict=True):
+        assert trace["name"] == f"beyond {level} ({np.count_nonzero(row)})"
+        np.testing.assert_array_equal(decode(trace["x"]), np.flatnonzero(row))
+        np.testing.assert_allclose(decode(trace["y"]), 100 * row[row > 0] / tokens, rtol=1e-6)
+    beyond = [
+        payload["extras"]["layers"][n]["exceed"]["patch"][0].numpy() / tokens >= 0.06
+        for n in range(LAYERS)
+    ]
+    meets = np.flatnonzero(np.sum(beyond, axis=0) >= 0.25 * LAYERS)
+    assert f"{len(meets)} of 64 channels meet the rule of LLM" in texts(app)
+
+
 def _metric(app: AppTest, label: str) -> str:
     return next(metric.value for metric in app.metric if metric.label == label)

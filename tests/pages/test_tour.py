@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import Open, payload_path, texts
+from tests.pages.conftest import Open, headings, payload_path, texts
 
 THREE = {5: 300.0, 9: 250.0, 30: 200.0}
 
@@ -47,11 +47,11 @@ def test_each_step_opens_its_page_with_its_view_and_its_sentences(open_page: Ope
     assert app.title[0].value == "Outliers"
     assert "channels 5, 9 and 30 reach" in texts(app)
     assert app.query_params["score"] == "max_abs"
-    assert app.header[0].value.startswith(f"Layer {app.query_params['layer']}: ")
+    assert headings(app)[0].startswith(f"Layer {app.query_params['layer']}: ")
     # AppTest forgets where st.switch_page led
     app = click(app.switch_page("pages/outliers.py").run(), "tour next")
     assert not app.exception
-    assert app.title[0].value == "Versions"
+    assert app.title[0].value.startswith("Versions: ")
     assert "Between cold and warm the patch tokens drift by" in texts(app)
     assert "compare" in app.query_params
 

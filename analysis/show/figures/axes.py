@@ -31,6 +31,10 @@ SPIKE = "#8a93a2"
 """The line at the layer that is told; seen on both pages."""
 
 
+INPUT = -1
+"""Where what enters block 0 stands on an axis of layers."""
+
+
 class Scale(StrEnum):
     """How values are laid out along an axis."""
 
@@ -127,17 +131,27 @@ def magnitude_bar(logs: NDArray[np.floating], title: str) -> dict[str, object]:
 
 
 def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, object]:
-    """Return the settings of an axis of layers, also for one layer; panels share the width."""
+    """Return the settings of an axis of layers, also for one layer; panels share the width.
+
+    What enters block 0 stands at -1, which is called "in".
+    """
     low, high = int(layers.min()), int(layers.max())
     wanted = (high - low) * panels / 16
     room = max(0.5, 0.02 * (high - low))
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 10_000) if step >= wanted)
+    ticks: dict[str, object] = {"tickformat": "d", "dtick": step, "tick0": 0}
+    if low < 0:
+        blocks = np.arange(0, high + 1, step, dtype=np.int32)
+        ticks = {
+            "tickmode": "array",
+            "tickvals": np.append(np.int32(INPUT), blocks),
+            "ticktext": np.array(["in", *map(str, blocks.tolist())]),
+        }
     return {
         "title": {"text": "layer (block index)"},
         "range": [low - room, high + room],
-        "tickformat": "d",
-        "dtick": next(step for step in (1, 2, 5, 10, 20, 50, 10_000) if step >= wanted),
+        **ticks,
         "tickangle": 0,
-        "tick0": 0,
         "unifiedhovertitle": {"text": "layer %{x}"},
         "spikethickness": 1,
         "spikedash": "dot",

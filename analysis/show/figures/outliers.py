@@ -13,6 +13,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.payload.extras import EXCEED_LEVELS
+from analysis.read.exceed import MIN_TOKENS
 from analysis.show.figures import axes, theme
 from analysis.show.figures.cloud import draw_channels
 from analysis.show.figures.depth import DepthLine, draw_cells, draw_over_depth
@@ -200,6 +202,43 @@ def build_channel_lines(
         layout=axes.BY_POINT,
         mode=mode,
     )
+
+
+def build_exceedance_scatter(
+    share: NDArray[np.floating], layers_met: NDArray[np.integer], mode: Mode = "light"
+) -> go.Figure:
+    """Draw the share of tokens beyond each level, channel by channel.
+
+    Args:
+        share: ``[levels, channels]``, 0 to 1; channels without such a token are not drawn.
+        layers_met: ``[channels]``: in how many layers the rule of LLM.int8() holds.
+        mode: Light or dark.
+    """
+    if not (share > 0).any():
+        first = f"{EXCEED_LEVELS[0]:g}"
+        return theme.empty_figure(f"No token has a channel beyond {first} in this layer.", mode)
+    colors = [theme.version_color(0, mode), theme.version_color(2, mode), theme.accent_color(mode)]
+    hover = "%{customdata[1]:.3g} % of the tokens<br>the rule holds in %{customdata[2]:d} layers"
+    channels = np.arange(share.shape[1])
+    traces = [
+        draw_channels(
+            *(channels, 100 * values, [100 * values, layers_met], hover),
+            name=f"beyond {level:g} ({int((values > 0).sum())})",
+            marker={"color": color, "symbol": symbol, "size": 7},
+            chosen=values > 0,
+        )
+        for level, values, color, symbol in zip(
+            EXCEED_LEVELS, share, colors, ("circle", "diamond", "square"), strict=True
+        )
+    ]
+    line = {"color": theme.text_color(mode), "width": 1, "dash": "dash"}
+    layout = {
+        "shapes": [axes.level(100 * MIN_TOKENS, line) | {"layer": "below"}],
+        "xaxis": {"title": {"text": "channel"}, "tickformat": "d"},
+        "yaxis": axes.log_axis("share of tokens (%)", 100 * share),
+        "uirevision": "exceedance",
+    }
+    return theme.make_figure(traces, layout, mode)
 
 
 def build_outlier_counts(

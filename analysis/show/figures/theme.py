@@ -20,7 +20,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 
 Mode: TypeAlias = Literal["light", "dark"]
 
@@ -142,6 +142,11 @@ def role_label(role: str) -> str:
 def describe_cell(representation: Representation, role: str) -> str:
     """Return what the tokens of a role in a representation are called."""
     return f"{REPRESENTATION_LABELS[representation]}, {role_label(role)}"
+
+
+def describe_channels(cell: Cell) -> str:
+    """Return what the channels of a cell are of: its layer, representation and role."""
+    return f"layer {cell.layer}, {describe_cell(cell.representation, cell.role)} tokens"
 
 
 def cell_line(representation: Representation, role: str, mode: Mode) -> dict[str, Any]:

@@ -17,19 +17,19 @@ from analysis.payload.table import StatsTable
 from analysis.read.checks import run_checks
 from analysis.read.compare.comparison import TOP, compare
 from analysis.read.compare.compatibility import check_compatibility
-from analysis.read.frames import Aggregate, aggregate_channels, channel_frame
-from analysis.read.outliers import SCORE_LABELS, find_persistent, map_channels, rank_channels
+from analysis.read.frames import Aggregate, aggregate_channels
+from analysis.read.outliers import count_outliers, find_persistent, map_channels, rank_channels
 from analysis.read.scores import Score
-from analysis.show.figures import layers as layer_figures
-from analysis.show.figures import outliers as outlier_figures
+from analysis.show.figures.layers import DepthCurve
 from analysis.show.figures.overview import build_lora_proof
-from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.show.report import page as html_page
 from analysis.show.report import views as report_views
 from analysis.show.report.comparison import draw_comparison
 from analysis.show.report.extras import draw_depth_views
 from analysis.show.report.page import Section
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
+from analysis.show.views import layers as layer_views
+from analysis.show.views import outliers as outlier_views
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, Statistic, TokenRole
 
 MAX_LAYERS = 4
 """Layers of a version whose channels are all drawn: the tapped ones, and the last."""
@@ -86,7 +86,7 @@ def build_report(
             Section(
                 f"Depth of {each.name}",
                 [
-                    *draw_depth_views(each.table, each.extras),
+                    *draw_depth_views(each.table, each.name, each.extras),
                     *report_views.draw_footprints(each.extras),
                 ],
             )
@@ -125,27 +125,27 @@ def _draw_depth(versions: Sequence[ReportVersion]) -> list[str]:
     blocks: list[str] = []
     for statistic, aggregate in _DEPTH:
         curves = [
-            layer_figures.DepthCurve(
-                each.table.layers, values[:, i, j], representation, role, each.name
+            DepthCurve(
+                each.table.layers,
+                values[:, representation.position, role.position],
+                representation,
+                role,
+                each.name,
+                slot,
             )
-            for each in versions
+            for slot, each in enumerate(versions)
             for values in [aggregate_channels(each.table, statistic, aggregate)]
-            for i, representation in enumerate(REPRESENTATIONS)
-            for j, role in enumerate(ROLES)
+            for representation in REPRESENTATIONS
+            for role in ROLES
         ]
-        drawn = layer_figures.build_depth_curves(
-            curves,
-            statistic=statistic,
-            aggregate=aggregate.value,
-            tapped=versions[0].table.tapped_layers,
-        )
-        caption = f"{STATISTIC_LABELS[statistic]}, {aggregate.value} over channels"
-        blocks.append(html_page.figure(caption, drawn))
+        tapped = versions[0].table.tapped_layers
+        view = layer_views.statistic(curves, statistic, aggregate, tapped=tapped)
+        blocks.append(html_page.view(view))
     return blocks
 
 
 def _draw_channels(version: ReportVersion, score: Score, threshold: float | None) -> list[str]:
-    table, (representation, role) = version.table, _SHOWN
+    table = version.table
     blocks = [html_page.table("Sanity of the numbers", _tabulate_checks(table))]
     proof = table.run.get("lora_proof")
     if proof:
@@ -153,30 +153,20 @@ def _draw_channels(version: ReportVersion, score: Score, threshold: float | None
             table.layers, np.asarray(proof, dtype=np.float64), tapped=table.tapped_layers
         )
         blocks.append(html_page.figure("What the adapter changes", drawn))
-    cell = f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens"
+    name = version.name
     for layer in _choose_layers(table):
-        ranking = rank_channels(table, layer, representation, role, score, TOP, threshold)
-        statistics = channel_frame(table, layer, representation, role)
-        drawn = outlier_figures.build_channel_scatter(
-            ranking.scores,
-            outlier_mask=ranking.outlier_mask,
-            statistics=statistics[["mean", "std", "max_abs"]].to_numpy().T,
-            top=ranking.frame["channel"].to_numpy(),
-            value_label=SCORE_LABELS[score],
-            level=ranking.threshold,
+        cell = Cell(layer, *_SHOWN)
+        ranking = rank_channels(table, *cell, score, TOP, threshold)
+        blocks.append(
+            html_page.view(outlier_views.channels_of_layer(table, name, cell, score, ranking))
         )
-        caption = f"Layer {layer}, {cell}: {ranking.outlier_count} outliers"
-        blocks.append(html_page.figure(caption, drawn))
-    course = map_channels(table, representation, role, score, TOP, max_rows=30)
-    drawn = outlier_figures.build_channel_map(
-        course.values, course.channels, course.layers, value_label=SCORE_LABELS[score]
-    )
-    rows = len(course.channels)
-    blocks.append(html_page.figure(f"Top channels through the network, {cell}", drawn, rows=rows))
-    persistent = find_persistent(table, representation, role, score, TOP, threshold).head(30)
+    course = map_channels(table, *_SHOWN, score, TOP, max_rows=30)
+    blocks.append(html_page.view(outlier_views.course(table, name, _SHOWN, score, course)))
+    persistent = find_persistent(table, *_SHOWN, score, TOP, threshold).head(30)
     blocks.append(html_page.table("How long they persist", persistent))
-    blocks.append(report_views.draw_counts(table, score, threshold))
-    blocks += report_views.draw_layer(table, int(table.layers[-1]))
+    counts = count_outliers(table, score, threshold)
+    blocks.append(html_page.view(outlier_views.counts(table, name, counts)))
+    blocks += report_views.draw_layer(table, name, int(table.layers[-1]))
     blocks.append(report_views.draw_advice(table))
     return blocks
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from analysis.payload.extras import ExtraTable
 from analysis.payload.table import StatsTable
 from analysis.read.compare.drift import have_same_channels
@@ -15,20 +13,14 @@ from analysis.read.compare.timeline import (
     measure_drift_from_first,
 )
 from analysis.read.depth.advice import advise_layers
-from analysis.read.frames import channel_frame
-from analysis.read.outliers import count_outliers
-from analysis.read.scores import Score
-from analysis.show.figures import axes, histograms
-from analysis.show.figures import channels as channel_figures
 from analysis.show.figures.footprints import COLUMNS, build_footprint_multiples
-from analysis.show.figures.outliers import build_outlier_counts
-from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, describe_unit
+from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report import page as html_page
+from analysis.show.views import channels as channel_views
 from analysis.show.views import versions as version_views
 from analysis.vocabulary import (
     Cell,
     Representation,
-    Statistic,
     TokenRole,
 )
 
@@ -44,33 +36,14 @@ def draw_advice(table: StatsTable) -> str:
     return html_page.table("Which norm to use", frame)
 
 
-def draw_counts(table: StatsTable, score: Score, threshold: float | None) -> str:
-    """Return the number of outliers of every layer, as a figure."""
-    drawn = build_outlier_counts(
-        table.layers,
-        count_outliers(table, score, threshold),
-        channels=table.channels,
-        tapped=table.tapped_layers,
-    )
-    return html_page.figure("Outliers in every layer", drawn)
-
-
-def draw_layer(table: StatsTable, layer: int) -> list[str]:
+def draw_layer(table: StatsTable, name: str, layer: int) -> list[str]:
     """Return how all channels of a layer are spread."""
-    frame = channel_frame(table, layer, *_SHOWN)
-    cell = frame[["mean", "std", "max_abs"]].to_numpy(dtype=np.float64).T
-    unit = describe_unit(_SHOWN[0])
-    spread = histograms.build_value_histogram(
-        cell[Statistic.MAX_ABS.position],
-        channel=None,
-        value_label=axes.label_with_unit("max |x|", unit),
+    cell = Cell(layer, *_SHOWN)
+    shown = (
+        channel_views.histogram(table, name, cell),
+        channel_views.mean_std_plane(table, name, cell),
     )
-    plane = channel_figures.build_mean_std_scatter(cell, unit=unit)
-    where = f"layer {layer}, {_CELL}"
-    return [
-        html_page.figure(f"How max |x| is spread over channels, {where}", spread),
-        html_page.figure(f"Mean, std and max |x| of every channel, {where}", plane),
-    ]
+    return [html_page.view(view) for view in shown]
 
 
 def draw_footprints(extras: ExtraTable) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,15 +36,6 @@ SAME_CURVE = (
     "Global LN is not drawn, since its curve is that of per-layer LN: it scales and shifts every "
     "channel, and a distance in standard deviations does not see that."
 )
-
-
-def _pair(comparison: Comparison) -> dict[str, Any]:
-    return describe_pair(*comparison.names)
-
-
-def describe_cell(cell: Cell) -> str:
-    """Return what a cell is called in titles."""
-    return f"layer {cell.layer}, {theme.describe_cell(cell.representation, cell.role)} tokens"
 
 
 def drift(
@@ -89,7 +79,7 @@ def drift(
             beyond_noise=noise.beyond.ravel(),
         ),
         caption=" ".join(filter(None, [DRIFT_CAPTION, same, _explain_noise(noise)])),
-        **_pair(comparison),
+        **describe_pair(*comparison.names),
     )
 
 
@@ -141,7 +131,7 @@ def flagged(
         ),
         lambda: tabulate_cells(comparison.layers, share, "share"),
         caption=same,
-        **_pair(comparison),
+        **describe_pair(*comparison.names),
     )
 
 
@@ -168,14 +158,14 @@ def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "
         "below, never tested."
     )
     return View(
-        f"Channels of {describe_cell(cell)}",
+        f"Channels of {theme.describe_channels(cell)}",
         "channel effects",
         build_channel_effects(shift, ratio, representation=cell.representation, mode=mode),
         lambda: _tabulate_effects(noise),
         caption=caption,
         rows=EFFECT_ROWS,
         clickable=True,
-        **_pair(comparison),
+        **describe_pair(*comparison.names),
     )
 
 
@@ -206,18 +196,18 @@ def top_changes(
         mode: Light or dark.
     """
     return View(
-        f"Top channels of {describe_cell(cell)}",
+        f"Top channels of {theme.describe_channels(cell)}",
         "top channels",
         figures.build_top_changes(
             top.frame,
             names=comparison.names,
             slots=slots,
-            value_label=f"max |x|, {describe_cell(cell)}",
+            value_label=f"max |x|, {theme.describe_channels(cell)}",
             mode=mode,
         ),
         lambda: name_columns(top.frame, comparison.names),
         rows=len(top.frame),
-        **_pair(comparison),
+        **describe_pair(*comparison.names),
     )
 
 
@@ -229,7 +219,7 @@ def every_channel(
     status = top.frame.groupby("status")["channel"]
     names = comparison.names
     return View(
-        f"Every channel of {describe_cell(cell)}",
+        f"Every channel of {theme.describe_channels(cell)}",
         "every channel",
         figures.build_channel_comparison(
             *sizes,
@@ -244,7 +234,7 @@ def every_channel(
         ),
         caption="Click a channel to follow it through the layers on the Channels page.",
         clickable=True,
-        **_pair(comparison),
+        **describe_pair(*comparison.names),
     )
 
 
@@ -300,7 +290,7 @@ def overlap(
         ),
         tabulate,
         caption=f"Ranked by {ranked_by}.{thin}",
-        **_pair(comparison),
+        **describe_pair(*comparison.names),
     )
 
 
@@ -352,9 +342,9 @@ def channels_in_a_row(
     """
     drawn = values[:, list(channels)]
     frame = pd.DataFrame(drawn.T, columns=list(names), index=pd.Index(channels, name="channel"))
-    label = f"max |x|, {describe_cell(cell)}"
+    label = f"max |x|, {theme.describe_channels(cell)}"
     return View(
-        f"Channels from version to version, {describe_cell(cell)}",
+        f"Channels from version to version, {theme.describe_channels(cell)}",
         "channels from version to version",
         timeline_figures.build_channel_timeline(
             drawn, channels, names, value_label=label, mode=mode

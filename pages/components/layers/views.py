@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
-from analysis.payload.extras import NORM_EDGES, STORED, ExtraTable, Part
-from analysis.read.depth.extremes import find_beyond, find_extremes
-from analysis.read.depth.suppression import find_standings
-from analysis.read.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
-from analysis.read.frames import tabulate_suppression
-from analysis.show.figures import histograms
-from analysis.show.figures import layer_views as figures
+from analysis.payload.extras import STORED, ExtraTable, Part
+from analysis.read.depth.extremes import find_beyond
 from analysis.show.figures.axes import Scale
-from analysis.show.figures.theme import REPRESENTATION_LABELS, describe_unit, role_label
+from analysis.show.figures.theme import REPRESENTATION_LABELS, role_label
+from analysis.show.views import layers as views
 from analysis.vocabulary import Representation, TokenRole
 from pages.components.layers import tables
 from pages.components.shared import channel_links, controls, derived, downloads, selection
@@ -61,24 +55,7 @@ def show_top(version: Version) -> None:
     extras = version.extras
     top = extras.require(Part.TOP, extras.top())
     scale = controls.choose_scale()
-    downloads.show_figure(
-        figures.build_top_curves(
-            extras.layers,
-            top,
-            tapped=version.table.tapped_layers,
-            scale=scale,
-            mode=downloads.mode(),
-        ),
-        "largest activations",
-        pd.DataFrame(top, columns=["top_1", "top_2", "top_3", "median"]).assign(
-            layer=extras.layers
-        ),
-    )
-    st.caption(
-        "Of each image the largest three |x| and the median |x| over all its tokens (CLS, "
-        "registers, patches) and channels of the block output; then the mean over images. "
-        "A median far below the largest is the mark of massive activations."
-    )
+    downloads.show(views.top(version.table, version.name, top, scale, downloads.mode()))
 
 
 def show_norms(version: Version) -> None:
@@ -88,42 +65,12 @@ def show_norms(version: Version) -> None:
         representation = _choose_stored()
         role = _choose_role(extras)
     counts = extras.require(Part.NORM_HIST, extras.norm_hist(representation, role))
-    unit, tapped = describe_unit(representation), version.table.tapped_layers
-    downloads.show_figure(
-        figures.build_norm_map(
-            extras.layers,
-            counts,
-            NORM_EDGES,
-            find_norm_quantiles(counts),
-            unit=f"{role_label(role)} tokens, {unit}",
-            tapped=tapped,
-            mode=downloads.mode(),
-        ),
-        "token norms",
-        tabulate_norms(extras.layers, {role: counts}),
-    )
-    beyond = count_beyond(counts)
-    if beyond:
-        st.caption(f"{beyond:,} token outputs have a norm below 0.1 or above 100,000.")
-    layer = controls.choose_layer(version.table)
-    at = version.table.position(layer)
-    st.header(f"Layer {layer}: {REPRESENTATION_LABELS[representation]}")
+    table, name, mode = version.table, version.name, downloads.mode()
+    downloads.show(views.norms(table, name, (representation, role), counts, mode))
+    layer = controls.choose_layer(table)
     found = {role: extras.norm_hist(representation, role) for role in extras.roles}
     by_role = {role: values for role, values in found.items() if values is not None}
-    downloads.show_figure(
-        histograms.build_norm_histogram(
-            {role: values[at] for role, values in by_role.items()},
-            NORM_EDGES,
-            unit=unit,
-            mode=downloads.mode(),
-        ),
-        "token norms of the layer",
-        tabulate_norms(np.array([layer]), {r: v[at : at + 1] for r, v in by_role.items()}),
-    )
-    st.caption(
-        "Two humps among the patch tokens are high-norm artefact tokens, which registers are "
-        "meant to take up."
-    )
+    downloads.show(views.norms_of_layer(table, name, layer, representation, by_role, mode))
 
 
 def show_range(version: Version) -> None:
@@ -133,50 +80,36 @@ def show_range(version: Version) -> None:
         representation = controls.choose_representation()
         role = _choose_role(extras)
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
-        bound = 100.0 if representation is Representation.PRE else 20.0
+        bound = views.BOUND.get(representation, views.OTHER_BOUND)
         lower = selection.choose_number("lower", "Lower bound", default=-bound)
         upper = selection.choose_number("upper", "Upper bound", default=bound)
         symlog = controls.choose_scale(signed=True) is Scale.SYMLOG
-    missing = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
-    ends = extras.require(missing, extras.value_range(representation, role))
-    extremes = find_extremes(extras.layers, ends)
-    downloads.show_figure(
-        figures.build_range_curves(
-            extras.layers,
-            extremes["min"].to_numpy(),
-            extremes["max"].to_numpy(),
+    ends = extras.value_range(representation, role)
+    if ends is None:
+        missing = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
+        st.info(extras.why_absent(missing), icon=":material/info:")
+        return
+    downloads.show(
+        views.value_range(
+            version.table,
+            version.name,
+            (representation, role),
+            ends,
             bounds=(lower, upper),
-            representation=representation,
-            role=role,
-            tapped=version.table.tapped_layers,
             symlog=symlog,
             mode=downloads.mode(),
-        ),
-        "min and max",
-        extremes,
+        )
     )
     beyond = find_beyond(extras.layers, ends, lower, upper)
-    st.header(f"{len(beyond)} of {len(extremes)} layers beyond a bound")
+    st.header(f"{len(beyond)} of {len(extras.layers)} layers beyond a bound")
     if len(beyond):
         tables.show_extremes(beyond)
 
 
 def show_shared_norm(version: Version) -> None:
     """Show what the model's shared LayerNorm does to the outliers."""
-    st.caption(
-        "The shared LayerNorm was trained for the last layer. Standing is a channel's max |x| over "
-        "that of the median channel, before and after it: points below the diagonal are held "
-        "down. The suppression factor is the fall of the outliers' standing (geometric mean)."
-    )
     table, found = version.table, derived.suppression(version.reading)
-    frame = tabulate_suppression(table.layers, found)
-    downloads.show_figure(
-        figures.build_suppression_curve(
-            table.layers, found.factor, tapped=table.tapped_layers, mode=downloads.mode()
-        ),
-        "suppression",
-        frame,
-    )
+    downloads.show(views.suppression(table, version.name, found, downloads.mode()))
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         role = controls.choose_role()
     layer = controls.choose_layer(table)
@@ -190,17 +123,9 @@ def show_shared_norm(version: Version) -> None:
     norm = extras.norm(role)
     if norm is None:
         st.caption(f"Without γ as colour. {extras.why_absent(Part.NORM)}")
-    before, after = find_standings(table, layer, role)
-    standings = pd.DataFrame({"channel": range(len(before)), "before": before, "after": after})
-    clicked = downloads.show_figure(
-        figures.build_suppression_scatter(
-            before, after, gamma=None if norm is None else norm[0], mode=downloads.mode()
-        ),
-        "standing before and after",
-        standings if norm is None else standings.assign(gamma=norm[0]),
-        clickable=True,
-    )
-    channel_links.follow(clicked)
+    gamma = None if norm is None else norm[0]
+    view = views.standings(table, version.name, layer, role, gamma, downloads.mode())
+    channel_links.follow(downloads.show(view))
 
 
 def show_advice(version: Version) -> None:
@@ -211,7 +136,7 @@ def show_advice(version: Version) -> None:
         st.caption("The training config taps no layers, so all of them are judged.")
     frame = derived.advice(version.reading, tapped or tuple(table.layers.tolist()))
     tables.show_advice(frame)
-    downloads.show_csv(frame, "advice")
+    downloads.show_csv(frame, "advice", version.name)
     st.caption(
         "A place to start, not a measurement of a head's quality. Outliers: share of the channels "
         "of the block output (robust score of max |x| of 10 or more). Suppression: by what factor "

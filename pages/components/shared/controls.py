@@ -12,7 +12,6 @@ from analysis.show.figures.theme import (
     REPRESENTATION_LABELS,
     ROLE_LABELS,
     STATISTIC_LABELS,
-    describe_unit,
 )
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared import selection
@@ -179,11 +178,6 @@ def choose_threshold(score: Score) -> float:
         help=f"A channel is an outlier from this {SCORE_LABELS[unit]} on "
         f"({SCORE_UNITS[unit]}). {DEFAULT_THRESHOLDS[score]:g} at first.",
     )
-
-
-def label_score(score: Score, representation: Representation) -> str:
-    """Return the axis title of a score, with its unit."""
-    return f"{SCORE_LABELS[score]} ({SCORE_UNITS.get(score, describe_unit(representation))})"
 
 
 def choose_k(most: int) -> int:

@@ -89,6 +89,7 @@ NOT_OVER_DEPTH = {
     "build_channel_effects",
     "build_channel_scatter",
     "build_channel_timeline",
+    "build_exceedance_scatter",
     "build_footprint_map",
     "build_footprint_multiples",
     "build_map_animation",

@@ -1,0 +1,191 @@
+"""One channel: through depth, in the histogram of a layer, and in the plane of two statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.payload.table import StatsTable
+from analysis.read.frames import (
+    channel_depth_frame,
+    channel_frame,
+    tabulate_cells,
+    tabulate_pair,
+)
+from analysis.read.spread import correlate_pair, correlate_ranks
+from analysis.show.figures import channels as figures
+from analysis.show.figures.histograms import build_value_histogram
+from analysis.show.figures.theme import (
+    REPRESENTATION_LABELS,
+    STATISTIC_LABELS,
+    Mode,
+    describe_channels,
+    describe_unit,
+)
+from analysis.show.view import View, describe_one
+from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
+
+Floats = NDArray[np.floating]
+Lines = Sequence[tuple[Representation, TokenRole]]
+
+
+def through_depth(
+    table: StatsTable,
+    name: str,
+    channel: int,
+    statistic: Statistic,
+    lines: Lines,
+    *,
+    medians: Floats | None = None,
+    symlog: bool = False,
+    mode: Mode = "light",
+) -> View:
+    """Return one channel's statistic in every layer.
+
+    Args:
+        table: The payload.
+        name: The version.
+        channel: Its number.
+        statistic: What is drawn.
+        lines: Representation and role of each line.
+        medians: ``[layers, 3, 2]``: the median over all channels, drawn thin.
+        symlog: Logarithmic on both sides of zero, for the mean.
+        mode: Light or dark.
+    """
+    course = table.values[..., statistic.position, channel]
+    label = STATISTIC_LABELS[statistic]
+    return View(
+        f"Channel {channel} through depth",
+        "channel through depth",
+        figures.build_channel_depth(
+            table.layers,
+            _stack(course, lines),
+            lines,
+            statistic=statistic,
+            reference=None if medians is None else _stack(medians, lines),
+            tapped=table.tapped_layers,
+            symlog=symlog,
+            mode=mode,
+        ),
+        lambda: channel_depth_frame(table, channel),
+        caption="" if medians is None else f"Thin lines: the median channel's {label}.",
+        **describe_one(name),
+    )
+
+
+def rank_through_depth(
+    table: StatsTable,
+    name: str,
+    channel: int,
+    ranks: NDArray[np.integer],
+    lines: Lines,
+    mode: Mode = "light",
+) -> View:
+    """Return one channel's rank by max |x| in every layer, ``[layers, 3, 2]``."""
+    return View(
+        f"Rank of channel {channel} by max |x|",
+        "rank through depth",
+        figures.build_rank_curves(
+            table.layers,
+            _stack(ranks, lines),
+            lines,
+            channels=table.channels,
+            tapped=table.tapped_layers,
+            mode=mode,
+        ),
+        lambda: tabulate_cells(table.layers, ranks, "rank"),
+        **describe_one(name),
+    )
+
+
+def histogram(
+    table: StatsTable,
+    name: str,
+    cell: Cell,
+    statistic: Statistic = Statistic.MAX_ABS,
+    *,
+    channel: int | None = None,
+    others: Lines = (),
+    mode: Mode = "light",
+) -> View:
+    """Return how a statistic is spread over the channels of a layer.
+
+    Args:
+        table: The payload.
+        name: The version.
+        cell: Which channels.
+        statistic: What is counted; of the mean its size.
+        channel: The channel to mark.
+        others: Representations and roles that are outlined beside it.
+        mode: Light or dark.
+    """
+    units = dict.fromkeys(map(describe_unit, (cell.representation, *(r for r, _ in others))))
+    label = "|mean|" if statistic is Statistic.MEAN else STATISTIC_LABELS[statistic]
+    return View(
+        f"How {label} is spread over channels, {describe_channels(cell)}",
+        "all channels",
+        build_value_histogram(
+            table[cell][statistic.position],
+            channel=channel,
+            value_label=f"{label} ({', '.join(units)})",
+            others={other: table[Cell(cell.layer, *other)][statistic.position] for other in others},
+            mode=mode,
+        ),
+        lambda: channel_frame(table, *cell),
+        **describe_one(name),
+    )
+
+
+def mean_std_plane(
+    table: StatsTable, name: str, cell: Cell, channel: int | None = None, mode: Mode = "light"
+) -> View:
+    """Return every channel of a layer by |mean| and std."""
+    found = [f"{a} and {b} {r:.2f}" for (a, b), r in correlate_ranks(table[cell]).items()]
+    return View(
+        f"Mean, std and max |x| of every channel, {describe_channels(cell)}",
+        "mean and std",
+        figures.build_mean_std_scatter(
+            table[cell], channel=channel, unit=describe_unit(cell.representation), mode=mode
+        ),
+        lambda: channel_frame(table, *cell),
+        caption=_describe_correlations(found),
+        clickable=True,
+        **describe_one(name),
+    )
+
+
+def pair_plane(
+    table: StatsTable,
+    name: str,
+    cell: Cell,
+    pair: tuple[Representation, Representation],
+    statistic: Statistic,
+    channel: int | None = None,
+    mode: Mode = "light",
+) -> View:
+    """Return every channel of a layer by a statistic in two representations."""
+    x, y = (np.abs(table[Cell(cell.layer, each, cell.role)][statistic.position]) for each in pair)
+    labels = [REPRESENTATION_LABELS[each] for each in pair]
+    found = correlate_pair(x, y)
+    said = [] if found is None else [f"{labels[0]} and {labels[1]} {found:.2f}"]
+    return View(
+        f"{STATISTIC_LABELS[statistic]} in two representations, layer {cell.layer}",
+        "-".join(pair),
+        figures.build_pair_scatter((x, y), pair, statistic=statistic, channel=channel, mode=mode),
+        lambda: tabulate_pair((x, y), pair),
+        caption=_describe_correlations(said),
+        clickable=True,
+        **describe_one(name),
+    )
+
+
+def _describe_correlations(found: Sequence[str]) -> str:
+    return f"Rank correlation over channels: {', '.join(found)}." if found else ""
+
+
+def _stack(values: NDArray[Any], lines: Lines) -> NDArray[Any]:
+    """Return ``[lines, layers]`` of ``[layers, 3, 2]``."""
+    return np.stack([values[:, r.position, t.position] for r, t in lines]) if lines else values[:0]

@@ -1,0 +1,239 @@
+"""Statistics against depth: any of them, and the views that papers use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.payload.extras import NORM_EDGES
+from analysis.payload.table import StatsTable
+from analysis.read.depth.extremes import find_extremes
+from analysis.read.depth.suppression import Suppression, find_standings
+from analysis.read.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
+from analysis.read.frames import Aggregate, tabulate_suppression
+from analysis.show.figures import layer_views as figures
+from analysis.show.figures import theme
+from analysis.show.figures.axes import Scale
+from analysis.show.figures.histograms import build_norm_histogram
+from analysis.show.figures.layers import DepthCurve, build_depth_curves
+from analysis.show.figures.theme import Mode
+from analysis.show.view import Frame, View, describe_one
+from analysis.vocabulary import Representation, Statistic, TokenRole
+
+Floats = NDArray[np.floating]
+
+BOUND = {Representation.PRE: 100.0}
+"""Beyond it a value is marked at first; 20 after a LayerNorm."""
+OTHER_BOUND = 20.0
+
+
+def statistic(
+    curves: Sequence[DepthCurve],
+    drawn: Statistic,
+    aggregate: Aggregate,
+    *,
+    frame: Frame | None = None,
+    tapped: Sequence[int] = (),
+    scale: Scale = Scale.LOG,
+    signed: bool = False,
+    facets: bool = False,
+    mode: Mode = "light",
+) -> View:
+    """Return a statistic of all channels against depth.
+
+    Args:
+        curves: The lines, in legend order; a layer of -1 is what enters block 0.
+        drawn: The statistic.
+        aggregate: How one number is made of all channels.
+        frame: The numbers.
+        tapped: Layers to mark.
+        scale: Of the y axis.
+        signed: Whether the mean keeps its sign.
+        facets: One panel per representation also for one version.
+        mode: Light or dark.
+    """
+    sized = drawn is Statistic.MEAN and not signed
+    names = list(dict.fromkeys(curve.version for curve in curves))
+    return View(
+        f"{'|mean|' if sized else theme.STATISTIC_LABELS[drawn]}, {aggregate} over channels",
+        "layers" if frame is not None else f"layers {drawn} {aggregate}",
+        build_depth_curves(
+            curves,
+            statistic=drawn,
+            aggregate=aggregate.value,
+            tapped=tapped,
+            scale=scale,
+            signed=signed,
+            facets=facets,
+            mode=mode,
+        ),
+        frame,
+        about=", ".join(names),
+    )
+
+
+def top(
+    table: StatsTable, name: str, found: Floats, scale: Scale = Scale.LOG, mode: Mode = "light"
+) -> View:
+    """Return the three largest |x| and the median of every layer, ``[layers, 4]``."""
+    columns = ["top_1", "top_2", "top_3", "median"]
+    return View(
+        "Largest activations and the median one",
+        "largest activations",
+        figures.build_top_curves(
+            table.layers, found, tapped=table.tapped_layers, scale=scale, mode=mode
+        ),
+        pd.DataFrame(found, columns=columns).assign(layer=table.layers),
+        caption="Of each image the largest three |x| and the median |x| over all its tokens (CLS, "
+        "registers, patches) and channels of the block output; then the mean over images. A median "
+        "far below the largest is the mark of massive activations.",
+        **describe_one(name),
+    )
+
+
+def norms(
+    table: StatsTable,
+    name: str,
+    where: tuple[Representation, str],
+    counts: NDArray[np.integer],
+    mode: Mode = "light",
+) -> View:
+    """Return how the norms of the tokens are spread in every layer.
+
+    Args:
+        table: The payload.
+        name: The version.
+        where: Representation and role.
+        counts: ``[layers, bins]``, as `ExtraTable.norm_hist` returns them.
+        mode: Light or dark.
+    """
+    representation, role = where
+    unit = f"{theme.role_label(role)} tokens, {theme.describe_unit(representation)}"
+    beyond = count_beyond(counts)
+    caption = f"{beyond:,} token outputs have a norm below 0.1 or above 100,000."
+    return View(
+        f"Token norms, {theme.describe_cell(representation, role)} tokens",
+        "token norms",
+        figures.build_norm_map(
+            table.layers,
+            counts,
+            NORM_EDGES,
+            find_norm_quantiles(counts),
+            unit=unit,
+            tapped=table.tapped_layers,
+            mode=mode,
+        ),
+        tabulate_norms(table.layers, {role: counts}),
+        caption=caption if beyond else "",
+        **describe_one(name),
+    )
+
+
+def norms_of_layer(
+    table: StatsTable,
+    name: str,
+    layer: int,
+    representation: Representation,
+    counts: Mapping[str, NDArray[np.integer]],
+    mode: Mode = "light",
+) -> View:
+    """Return the norms of the tokens of one layer, ``[layers, bins]`` by role."""
+    at = table.position(layer)
+    return View(
+        f"Layer {layer}: {theme.REPRESENTATION_LABELS[representation]}",
+        "token norms of the layer",
+        build_norm_histogram(
+            {role: values[at] for role, values in counts.items()},
+            NORM_EDGES,
+            unit=theme.describe_unit(representation),
+            mode=mode,
+        ),
+        tabulate_norms(np.array([layer]), {r: v[at : at + 1] for r, v in counts.items()}),
+        caption="Two humps among the patch tokens are high-norm artefact tokens, which registers "
+        "are meant to take up.",
+        **describe_one(name),
+    )
+
+
+def value_range(
+    table: StatsTable,
+    name: str,
+    where: tuple[Representation, str],
+    ends: Floats,
+    *,
+    bounds: tuple[float, float] | None = None,
+    symlog: bool = False,
+    mode: Mode = "light",
+) -> View:
+    """Return the smallest and largest value of every layer, and the layers beyond two bounds.
+
+    Args:
+        table: The payload.
+        name: The version.
+        where: Representation and role.
+        ends: As `ExtraTable.value_range` returns them.
+        bounds: Lower and upper; those of the representation where None.
+        symlog: Logarithmic on both sides of zero.
+        mode: Light or dark.
+    """
+    representation, role = where
+    bound = BOUND.get(representation, OTHER_BOUND)
+    extremes = find_extremes(table.layers, ends)
+    return View(
+        f"Smallest and largest value, {theme.describe_cell(representation, role)} tokens",
+        "min and max",
+        figures.build_range_curves(
+            table.layers,
+            extremes["min"].to_numpy(),
+            extremes["max"].to_numpy(),
+            bounds=bounds or (-bound, bound),
+            representation=representation,
+            role=role,
+            tapped=table.tapped_layers,
+            symlog=symlog,
+            mode=mode,
+        ),
+        extremes,
+        **describe_one(name),
+    )
+
+
+def suppression(table: StatsTable, name: str, found: Suppression, mode: Mode = "light") -> View:
+    """Return by what factor the shared norm lowers the outliers of every layer."""
+    return View(
+        "How far the shared norm lowers the outliers",
+        "suppression",
+        figures.build_suppression_curve(
+            table.layers, found.factor, tapped=table.tapped_layers, mode=mode
+        ),
+        tabulate_suppression(table.layers, found),
+        caption="The shared LayerNorm was trained for the last layer. Standing is a channel's max "
+        "|x| over that of the median channel, before and after it. The suppression factor is the "
+        "fall of the outliers' standing (geometric mean).",
+        **describe_one(name),
+    )
+
+
+def standings(
+    table: StatsTable,
+    name: str,
+    layer: int,
+    role: TokenRole,
+    gamma: Floats | None,
+    mode: Mode = "light",
+) -> View:
+    """Return each channel's standing before and after the shared norm, coloured by its γ."""
+    before, after = find_standings(table, layer, role)
+    frame = pd.DataFrame({"channel": range(len(before)), "before": before, "after": after})
+    return View(
+        f"Standing before and after, layer {layer}, {theme.role_label(role)} tokens",
+        "standing before and after",
+        figures.build_suppression_scatter(before, after, gamma=gamma, mode=mode),
+        frame if gamma is None else frame.assign(gamma=gamma),
+        caption="Points below the diagonal are held down.",
+        clickable=True,
+        **describe_one(name),
+    )
