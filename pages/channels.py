@@ -13,7 +13,9 @@ from pages.components.frame import picker, shell
 from pages.components.shared import controls, derived, downloads, fairness, selection
 
 shell.open_page("Channels")
-version = picker.read_one()
+first = st.container(horizontal=True, gap="medium", vertical_alignment="top")
+with first:
+    version = picker.read_one()
 table, name, mode = version.table, version.name, downloads.mode()
 course = st.container()
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
@@ -24,7 +26,7 @@ cell = Cell(layer, representation, role)
 
 with course:
     largest = table.get(int(table.layers[-1]), representation, role, Statistic.MAX_ABS).argmax()
-    with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+    with first:
         channel = selection.choose_integer(
             "channel",
             "Channel",
@@ -34,6 +36,7 @@ with course:
             help="Number of the channel, from 0; at first the largest of the last layer. A click "
             "on a point or a row below, or on the Outliers page, leads to its channel.",
         )
+    with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         statistic = controls.choose_statistic()
         representations = controls.choose_representations()
         roles = controls.choose_roles()

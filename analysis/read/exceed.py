@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.payload.extras import EXCEED_LEVELS
+from analysis.vocabulary import EXCEED_LEVELS
 
 MIN_LAYERS = 0.25
 MIN_TOKENS = 0.06

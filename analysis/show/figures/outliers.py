@@ -13,13 +13,13 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.payload.extras import EXCEED_LEVELS
 from analysis.read.exceed import MIN_TOKENS
 from analysis.show.figures import axes, theme
 from analysis.show.figures.cloud import draw_channels
 from analysis.show.figures.depth import DepthLine, draw_cells, draw_over_depth
 from analysis.show.figures.grid import draw_magnitudes
 from analysis.show.figures.theme import Mode
+from analysis.vocabulary import EXCEED_LEVELS
 
 MAX_LABELS = 12
 MAX_LINES = 8

@@ -30,6 +30,7 @@ def show(versions: Sequence[Version]) -> None:
         aggregate = controls.choose_aggregate()
         representations = controls.choose_representations()
         roles = controls.choose_roles()
+    figure = st.container()
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         signed = statistic is Statistic.MEAN and controls.switch_signed()
         scale = controls.choose_scale(signed=signed)
@@ -64,7 +65,8 @@ def show(versions: Sequence[Version]) -> None:
         facets=facets,
         mode=downloads.mode(),
     )
-    downloads.show(view)
+    with figure:
+        downloads.show(view)
     if statistic is Statistic.MAX_ABS:
         _warn(versions, roles, registers)
     with st.expander("Table", on_change="rerun", key="layers table") as table:
