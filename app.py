@@ -13,13 +13,15 @@ from pages.components.shared import present, selection
 
 page = shell.navigate()
 name = page.title.lower()
+is_written = selection.follow_address(name)
 with st.sidebar:
     job_panel.show()
     picker.show()
     extraction_form.show()
     saved_views.show_list(name)
     present.show_switch()
-selection.write_address()
+if is_written:
+    selection.write_address()
 saved_views.show_steps()
 tour.guide(name)
 shell.run(page)

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 _STATE = "selection"
 _SEPARATOR = "."
+_WRITTEN = "address written"
+_PAGE = "address written on"
 
 
 def recall(name: str) -> str | None:
@@ -46,6 +48,40 @@ def write_address() -> None:
     choices = dict(sorted(_choices().items()))
     if st.query_params.to_dict() != choices:
         st.query_params.from_dict(choices)
+    st.session_state[_WRITTEN] = choices
+
+
+def follow_address(page: str) -> bool:
+    """Take the choices of the address after the browser's Back or Forward.
+
+    An address that another one was written over, with no widget changed, is a step in the
+    browser's history. Without any choice it is the one that the visitor came with; there nothing
+    is written, or the next Back would not leave the app. A link to another page has none either.
+
+    Args:
+        page: Stem of the page that is shown.
+
+    Returns:
+        Whether the address is to be written in this run.
+    """
+    state, address = st.session_state, st.query_params.to_dict()
+    written, stays = state.get(_WRITTEN), state.get(_PAGE) == page
+    state[_PAGE] = page
+    if written is None or address == written or _is_widget_changed():
+        return True
+    if not address:
+        return not stays
+    state[_STATE] = address
+    return True
+
+
+def _is_widget_changed() -> bool:
+    state = st.session_state
+    names = [str(key).removeprefix("shown ") for key in state if str(key).startswith("shown ")]
+    return any(
+        _widget_key(name) in state and state[_widget_key(name)] != state[_shown_key(name)]
+        for name in names
+    )
 
 
 def choose(
