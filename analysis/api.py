@@ -24,13 +24,14 @@ from torch import Tensor, nn
 
 from analysis.collect.run.record import Tally, layers_of
 from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
+from analysis.payload.features import read_features
 from analysis.payload.file import load_payload as _load_payload
 from analysis.payload.file import save_payload as _save_payload
 from analysis.payload.schema import validate_payload
 from analysis.read.compare.comparison import compare
 from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION, TOOL_VERSION
 
-__all__ = ["compare", "extract", "load_payload", "save_payload"]
+__all__ = ["compare", "extract", "load_payload", "read_features", "save_payload"]
 
 
 def extract(

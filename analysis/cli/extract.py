@@ -95,9 +95,10 @@ def _extract(flags: dict[str, Any], reporter: ProgressReporter, *, backup: bool)
     plan = plan_extraction(ExtractionRequest(**flags))
     reporter.progress.output = str(plan.output)
     # torch is imported only now, so that a wrong config is reported at once
-    from analysis.collect.run.loop import collect_payload
+    from analysis.collect.run.loop import collect
     from analysis.collect.run.ranks import join_ranks, leave_ranks
     from analysis.collect.run.resume import remove_checkpoints
+    from analysis.payload.features import save_features
     from analysis.payload.file import prepare_output, save_payload
 
     prepare_output(plan.output)
@@ -106,12 +107,14 @@ def _extract(flags: dict[str, Any], reporter: ProgressReporter, *, backup: bool)
         if ranks.is_first:
             log.addHandler(_log_file(plan.output, append=bool(plan.request.resume)))
         log.info("%d images, payload %s", len(plan.images.entries), plan.output)
-        payload = collect_payload(plan, reporter, ranks)
-        if payload is None:
+        found = collect(plan, reporter, ranks)
+        if found is None:
             return 0
+        payload, vectors = found
         # From here on there is a payload: "cancelled" would no longer be true.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+        save_features(vectors, payload, plan.output, backup=backup)
         save_payload(payload, plan.output, backup=backup)
         remove_checkpoints(plan.output)
     finally:

@@ -120,7 +120,7 @@ def delete_payload(path: Path, *, being_written: Collection[Path]) -> None:
         raise ConfigError(f"{path}: an extraction is about to write it. Cancel that first.")
     try:
         path.unlink()
-        for suffix in (".json", ".log"):
+        for suffix in (".json", ".log", ".features.safetensors"):
             path.with_suffix(suffix).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be deleted ({error.strerror or error}).") from error

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from analysis.errors import PayloadError
+from analysis.errors import ConfigError, PayloadError
 from analysis.files.atomic import is_regular, replace_file
 from analysis.payload.reading import open_payload
-from analysis.payload.table import StatsTable
+from analysis.payload.table import StatsTable, build_table
 from analysis.vocabulary import LAYER_NORM_EPS, Cell, Representation, TokenRole
 
 SUFFIX = ".features.safetensors"
@@ -177,6 +177,35 @@ def write_features(
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path, backup=backup) as file:
         file.write(save(tensors, metadata))
+
+
+def save_features(
+    vectors: ImageVectors | None, payload: Mapping[str, Any], output: Path, *, backup: bool = False
+) -> None:
+    """Write the vectors beside a payload that is about to be written; without any, remove old ones.
+
+    Args:
+        vectors: What was kept, or None.
+        payload: The payload of the same run.
+        output: Where it goes.
+        backup: Whether what stood there is kept as `<name>.bak`.
+
+    Raises:
+        ConfigError: If the file cannot be written.
+    """
+    path = features_path(output)
+    try:
+        if vectors is not None:
+            write_features(vectors, build_table(payload), path, backup=backup)
+        elif backup and path.exists():
+            path.replace(path.with_name(path.name + ".bak"))
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror or error}). "
+            "Choose another --output, make room, or use --image-features 0."
+        ) from error
 
 
 def read_features(path: Path | str, table: StatsTable | None = None) -> Features:

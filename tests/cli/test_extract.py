@@ -71,6 +71,7 @@ def test_extraction_writes_payload_sidecar_and_log_only(tmp_path: Path) -> None:
     assert main([f"--project-dir={project}", "--quiet", "--device=cpu"]) == 0
     folder = output_of(project).parent
     assert sorted(file.name for file in folder.iterdir()) == [
+        "dinov3_feature_stats.features.safetensors",
         "dinov3_feature_stats.json",
         "dinov3_feature_stats.log",
         "dinov3_feature_stats.pt",

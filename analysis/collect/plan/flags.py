@@ -73,6 +73,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--compile", choices=("auto", "on", "off"), help="compile the blocks (auto: if it pays)")
     add("--checkpoint-every", type=float, metavar="SECONDS", help="0: every batch (default: 30)")
+    add("--image-features", metavar="N", help="vectors of N images: auto, all or 0 (default: auto)")
+    add(
+        "--no-targets",
+        dest="targets",
+        action="store_false",
+        help="keep the columns of the CSV out of the vectors' file",
+    )
     add("--resume", action="store_true", help="continue an interrupted run after its last image")
     add("--backup", action="store_true", help="keep a payload that is replaced as .bak")
     add("--progress", type=Path, metavar="FILE", help="keep a small JSON file on the progress")

@@ -47,6 +47,10 @@ class ExtractionRequest:
     head_index: int | None = None
     strict: bool = False
     extras: bool = True
+    image_features: str | None = None
+    """Images whose vectors are kept: auto, all, or a number."""
+    targets: bool = True
+    """Whether the columns of the CSV are written beside these vectors."""
     compile: str | None = None
     checkpoint_every: float | None = None
     resume: bool = False
@@ -58,8 +62,8 @@ class ExtractionRequest:
         for field in fields(self):
             value = getattr(self, field.name)
             flag = "--" + field.name.replace("_", "-")
-            if field.name == "extras":
-                arguments += [] if value else ["--no-extras"]
+            if field.name in ("extras", "targets"):
+                arguments += [] if value else [f"--no-{field.name}"]
             elif isinstance(value, bool):
                 arguments += [flag] if value else []
             elif value is not None:
@@ -213,6 +217,9 @@ def _check_values(request: ExtractionRequest) -> ExtractionRequest:
         if value is not None and (not isinstance(value, int) or value < least):
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag} {value}: must be a whole number, {least} or more.")
+    wanted = request.image_features
+    if wanted not in (None, "auto", "all") and not (wanted.isdecimal() and len(wanted) < 12):
+        raise ConfigError(f"--image-features {wanted}: must be auto, all or a whole number.")
     return request
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from analysis.collect.images.batches import PastureDataModule
+from analysis.collect.plan.image_columns import ImageColumns, read_columns
 from analysis.collect.plan.request import ExtractionPlan
 from analysis.collect.run.devices import choose_batch_size, choose_device
 from analysis.collect.run.fold import BatchFolder, is_out_of_memory, too_little_memory
@@ -28,7 +29,9 @@ from analysis.collect.run.ranks import Ranks
 from analysis.collect.run.record import Tally, build_payload, merge_tallies
 from analysis.collect.run.resume import Checkpoint
 from analysis.collect.statistics.collector import StatisticsCollector
+from analysis.collect.statistics.image_vectors import choose_images
 from analysis.errors import ConfigError, ImageError
+from analysis.payload.features import ImageVectors
 from analysis.payload.file import save_payload
 from analysis.vocabulary import SCHEMA_VERSION
 
@@ -57,10 +60,19 @@ def collect_payload(
             cannot be used. A broken adapter is not an error: the frozen backbone is measured, and
             the payload and the log say so.
     """
+    found = collect(plan, reporter, ranks)
+    return None if found is None else found[0]
+
+
+def collect(
+    plan: ExtractionPlan, reporter: ProgressReporter, ranks: Ranks | None = None
+) -> tuple[dict[str, Any], ImageVectors | None] | None:
+    """Do what `collect_payload` does, and return the vectors of single images too, if any."""
     with torch.inference_mode():
         extraction = _Extraction(plan, reporter, ranks or Ranks())
         extraction.run()
-        return extraction.finish()
+        payload = extraction.finish()
+        return None if payload is None else (payload, extraction.describe_images())
 
 
 class _Extraction:
@@ -76,6 +88,12 @@ class _Extraction:
         self.data = self._open_images()
         self.proof = self._prove_adapter() if ranks.is_first else None
         self.watched: Tensor | None = ranks.share(self._choose_channels())
+        self.keep = choose_images(
+            plan.request.image_features or ("auto" if plan.request.extras else "0"),
+            len(plan.images.entries),
+            self.network.backbone.depth,
+            self.network.backbone.embed_dim,
+        )
         self.collector = self._new_collector()
         self.checkpoint = Checkpoint(
             plan.output, self._identify(), ranks, plan.request.checkpoint_every
@@ -135,6 +153,33 @@ class _Extraction:
                 f"{len(tally.skipped)} images can be read; check data.root and the image files."
             )
         return self._build(tally)
+
+    def describe_images(self) -> ImageVectors | None:
+        """Return the kept vectors of all ranks, with what the CSV says of their images."""
+        if not len(self.keep):
+            return None
+        places, vectors = self.collector.vectors().values()
+        images = self.keep[places]
+        entries = [self.plan.images.entries[index] for index in images.tolist()]
+        columns = ImageColumns({}, {})
+        if self.plan.request.targets and self.plan.settings.train_csv is not None:
+            keys = [(entry.image_id, entry.relative) for entry in entries]
+            columns = read_columns(self.plan.settings.train_csv, keys)
+        norm = self.network.norm_parameters()
+        weights = {
+            "gamma": norm.gamma,
+            "beta": norm.beta,
+            "cls_gamma": norm.cls_gamma,
+            "cls_beta": norm.cls_beta,
+        }
+        return ImageVectors(
+            images.numpy(),
+            vectors.numpy(),
+            [entry.relative for entry in entries],
+            columns.targets,
+            columns.categories,
+            {key: part.float().cpu().numpy() for key, part in weights.items() if part is not None},
+        )
 
     def _build(self, tally: Tally) -> dict[str, Any]:
         statistics = self.collector.finalize(self.network.norm_parameters())
@@ -209,6 +254,7 @@ class _Extraction:
             self.network.device,
             extras=self.plan.request.extras,
             image_groups=torch.tensor(self.plan.image_groups),
+            keep=self.keep,
             watched=self.watched,
             grid=grid,
         )
@@ -222,6 +268,7 @@ class _Extraction:
             "weights_sha256": self.network.weights.sha256,
             "adapter_sha256": adapter.sha256 if adapter.used_lora else None,
             "images": self.plan.images.fingerprint,
+            "image_features": len(self.keep),
             "image_groups": hashlib.sha256(bytes(self.plan.image_groups)).hexdigest(),
             "image_size": list(settings.image_size),
             "normalization": [list(settings.mean), list(settings.std)],

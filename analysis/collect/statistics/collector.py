@@ -26,6 +26,8 @@ import torch
 from torch import Tensor
 
 from analysis.collect.statistics.batch import Batch
+from analysis.collect.statistics.image_vectors import STATE as VECTORS
+from analysis.collect.statistics.image_vectors import VectorStore
 from analysis.collect.statistics.moments import RowMoments
 from analysis.collect.statistics.state import CollectorState
 from analysis.collect.statistics.summary import CollectedStatistics, NormParameters, summarize
@@ -63,6 +65,8 @@ class StatisticsCollector:
             block 0 (layer -1).
         image_groups: int64 ``(images,)`` on the CPU, the group of every image of the list; None
             for image index modulo `GROUPS_OF_UNKNOWN_LISTS`.
+        keep: int64 ``(n,)`` on the CPU, ascending positions of the images whose vectors are kept;
+            None for none.
         engine: ``"torch"``, ``"triton"``, or ``"auto"``: Triton on a GPU where it is installed.
             The results agree; the attribute of that name says which was chosen.
         watched: int64 ``(depth, n)``, channels of each block output whose mean magnitude is kept
@@ -79,6 +83,7 @@ class StatisticsCollector:
         *,
         extras: bool = False,
         image_groups: Tensor | None = None,
+        keep: Tensor | None = None,
         engine: Literal["auto", "torch", "triton"] = "auto",
         watched: Tensor | None = None,
         grid: tuple[int, int] = (0, 0),
@@ -108,6 +113,8 @@ class StatisticsCollector:
         groups = GROUPS_OF_UNKNOWN_LISTS if image_groups is None else int(image_groups.max()) + 1
         self._state = new_state(groups)
         self._batch = Batch(new_batch_state)
+        keep = torch.empty(0, dtype=torch.int64) if keep is None else keep
+        self._vectors = VectorStore(keep, depth, channels)
         self._open = False
         on_gpu = torch.device(device).type == "cuda"
         if engine == "auto":
@@ -165,6 +172,7 @@ class StatisticsCollector:
         different, group_of = groups.unique(return_inverse=True)
         with self._aside():
             self._batch.begin(indices, valid)
+            self._images = indices, valid
             self._groups = self._batch.send(different), self._batch.send(group_of)
         self._open = True
 
@@ -215,6 +223,8 @@ class StatisticsCollector:
             self._engine.complete()
             self._batch.settle()
             self._state.add_batch(self._batch.state, *self._groups)
+            if len(self._vectors.keep):
+                self._vectors.add(*self._images, self._batch.state)
         self._open = False
 
     def discard_batch(self) -> None:
@@ -236,6 +246,7 @@ class StatisticsCollector:
         if not torch.equal(self._state.watched.cpu(), other._state.watched.cpu()):
             raise StatisticsError("cannot merge statistics that watched other channels")
         self._state.merge(other._state)
+        self._vectors.merge(other._vectors)
 
     def _identity(self) -> dict[str, object]:
         return {
@@ -254,7 +265,18 @@ class StatisticsCollector:
         The tensors are the live accumulators; copy them if they must survive the next commit.
         """
         self._catch_up()
-        return self._state.state_dict()
+        return self._state.state_dict() | (self.vectors() if len(self._vectors.keep) else {})
+
+    def vectors(self) -> dict[str, Tensor]:
+        """Return the kept vectors so far; waits for the device.
+
+        Returns:
+            ``vector_places``, int64 ``(n,)``, positions in `keep`, and ``vectors``, float32
+            ``(n, depth, 3, channels)``, on the CPU.
+        """
+        if self._stream is not None:
+            self._stream.synchronize()
+        return self._vectors.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Replace all committed statistics; a batch under way is discarded.
@@ -263,7 +285,13 @@ class StatisticsCollector:
             StatisticsError: If they belong to another backbone or other flags.
         """
         self._catch_up()
-        self._state.load_state_dict(state)
+        parts = dict(state)
+        if len(self._vectors.keep) and all(name in parts for name in VECTORS):
+            try:
+                self._vectors.load_state_dict({name: parts.pop(name) for name in VECTORS})
+            except ValueError as error:
+                raise StatisticsError(f"saved statistics hold {error}") from error
+        self._state.load_state_dict(parts)
         self._batch.state.watched.copy_(self._state.watched)
         self.discard_batch()
 

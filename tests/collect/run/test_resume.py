@@ -8,9 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from analysis import read_features
 from analysis.cli.extract import main
+from analysis.payload.features import STORED
 from tests import ROOT
 from tests.agreement import largest_difference, load
 from tests.factories.projects import make_project
@@ -50,6 +53,15 @@ def kill_and_resume(tmp_path: Path, rounds: int, seed: int) -> None:
     one, other = load(whole), load(killed)
     assert other["meta"]["counts"] == one["meta"]["counts"]
     assert largest_difference(one, other) < 1e-6
+    vectors, resumed = read_features(whole), read_features(killed)
+    assert resumed.images.tolist() == vectors.images.tolist() == list(range(IMAGES))
+    layer = vectors.table.num_layers - 1
+    for role, representation in STORED:
+        np.testing.assert_allclose(
+            resumed.standardized(layer, role, representation),
+            vectors.standardized(layer, role, representation),
+            atol=2e-3,
+        )
     left = {path.name for path in tmp_path.iterdir() if path.is_file()}
     assert {name for name in left if "checkpoint" in name} == set()
 
