@@ -11,13 +11,21 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
+from analysis.cli.launch import check_launch
+from analysis.cli.written_files import (
+    check_progress_file,
+    check_written_files,
+    is_progress,
+    may_replace,
+)
 from analysis.collect.plan.flags import build_parser
 from analysis.collect.plan.request import ExtractionRequest, plan_extraction
 from analysis.collect.run.progress import ProgressReporter
-from analysis.errors import InputError
+from analysis.errors import ConfigError, InputError
 
 EXIT_INPUT_ERROR = 2
 EXIT_CANCELLED = 130
@@ -58,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     log.addHandler(console)
     try:
-        reporter = ProgressReporter(
-            progress_file if first_rank else None, quiet=quiet or not first_rank
-        )
+        reporter = ProgressReporter(quiet=quiet or not first_rank)
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(reporter, "finish_early", True))
         try:
-            return _extract(flags, reporter, backup=backup)
+            check_launch(os.environ)
+            progress = progress_file if first_rank else None
+            return _extract(flags, reporter, progress, backup=backup)
         except InputError as error:
             reporter.end("failed", error=str(error))
             log.error("%s", error)
@@ -90,10 +98,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             handler.close()
 
 
-def _extract(flags: dict[str, Any], reporter: ProgressReporter, *, backup: bool) -> int:
-    reporter.say("preparing", "reading the config")
-    plan = plan_extraction(ExtractionRequest(**flags))
+def _extract(
+    flags: dict[str, Any], reporter: ProgressReporter, progress: Path | None, *, backup: bool
+) -> int:
+    try:
+        plan = plan_extraction(ExtractionRequest(**flags))
+    except InputError:
+        if progress is not None and may_replace(progress, is_progress):
+            reporter.write_to(progress)
+        raise
+    check_progress_file(progress, plan, backup=backup)
     reporter.progress.output = str(plan.output)
+    reporter.write_to(progress)
+    check_written_files(plan, backup=backup)
     # torch is imported only now, so that a wrong config is reported at once
     from analysis.collect.run.loop import collect
     from analysis.collect.run.ranks import join_ranks, leave_ranks
@@ -131,9 +148,24 @@ def _extract(flags: dict[str, Any], reporter: ProgressReporter, *, backup: bool)
     return 0
 
 
+class _LogFile(logging.FileHandler):
+    """A log that is never written through a link, also one made after the check."""
+
+    def _open(self) -> TextIOWrapper:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+        flags |= os.O_APPEND if self.mode == "a" else os.O_TRUNC
+        descriptor = os.open(self.baseFilename, flags, 0o666)
+        return TextIOWrapper(os.fdopen(descriptor, f"{self.mode}b"), encoding="utf-8")
+
+
 def _log_file(output: Path, *, append: bool) -> logging.Handler:
-    mode = "a" if append else "w"
-    handler = logging.FileHandler(output.with_suffix(".log"), mode, encoding="utf-8")
+    path = output.with_suffix(".log")
+    try:
+        handler = _LogFile(path, "a" if append else "w")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}); remove it, or choose another --output."
+        ) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
 

@@ -27,18 +27,20 @@ class _Table:
     has_targets: bool = False
 
 
-def read_image_csv(path: Path, target_order: Sequence[str]) -> tuple[list[tuple[str, str]], int]:
+def read_image_csv(
+    path: Path, target_order: Sequence[str], root: Path | None = None
+) -> tuple[list[tuple[str, str]], int]:
     """Return the sorted (image id, path) of a CSV's images, and how many were left out.
 
     Left out are images without a value for a target of `target_order`, where the CSV has a column
-    `target_name`.
+    `target_name`. `root` is `data.root`, as in `read_rows`.
 
     Raises:
         ImageError: If the file cannot be read, has no column `image_path`, a row without a path
             or with a wrong number of fields, or no image is left.
     """
     table = _Table()
-    for key, row in read_rows(path):
+    for key, row in read_rows(path, root):
         names = table.targets.setdefault(key, set())
         if "target_name" in row:
             table.has_targets = True
@@ -57,8 +59,14 @@ def read_image_csv(path: Path, target_order: Sequence[str]) -> tuple[list[tuple[
     return sorted(kept), len(table.targets) - len(kept)
 
 
-def read_rows(path: Path) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
+def read_rows(
+    path: Path, root: Path | None = None
+) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
     """Yield the (image id, relative path) of every row of a CSV, and the row by column.
+
+    Rows without any text are left out, as pandas does when it reads the CSV for training. Errors
+    quote the file's first row only where the file is below `root`: a config of somebody else may
+    name any file of this machine.
 
     Raises:
         ImageError: If the file cannot be read, has no column `image_path`, or a row without a path
@@ -66,22 +74,28 @@ def read_rows(path: Path) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _read_rows(path, csv.reader(file))
+            yield from _read_rows(path, csv.reader(file), is_below(path, root))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ImageError(f"data.train_csv {path} cannot be read: {error}") from error
 
 
+def is_below(path: Path, root: Path | None) -> bool:
+    """Return whether a file is in a folder, links resolved; False without a folder."""
+    try:
+        return root is not None and path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):
+        return False
+
+
 def _read_rows(
-    path: Path, rows: Iterator[list[str]]
+    path: Path, rows: Iterator[list[str]], quoted: bool
 ) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
     header = [name.strip() for name in next(rows, [])]
     if "image_path" not in header:
-        raise ImageError(
-            f"data.train_csv {path} has no column image_path; its columns are: "
-            f"{', '.join(header[:20]) or 'none'}"
-        )
+        columns = f"; its columns are: {', '.join(header[:20]) or 'none'}" if quoted else ""
+        raise ImageError(f"data.train_csv {path} has no column image_path{columns}")
     for number, fields in enumerate(rows, start=2):
-        if not fields:
+        if not any(text.strip() for text in fields):
             continue
         if len(fields) != len(header):
             raise ImageError(

@@ -73,7 +73,9 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
                 f"data.root {settings.data_root} holds no image ({', '.join(IMAGE_SUFFIXES)})"
             )
     else:
-        listed, dropped = read_image_csv(settings.train_csv, settings.target_order)
+        listed, dropped = read_image_csv(
+            settings.train_csv, settings.target_order, settings.data_root
+        )
     if dropped:
         notices.append(
             f"{dropped} of {len(listed) + dropped} images lack a target of data.target_order "

@@ -31,6 +31,12 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise DeviceError(f"--device {name}: unknown. Choose auto, cpu, cuda or cuda:N.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = int(index or local_rank)
+    if number >= count and count and not index:
+        raise DeviceError(
+            f"Process {local_rank + 1} of this machine needs a GPU of its own, but torch sees "
+            f"{count} CUDA GPU(s) here. Start at most {count} process(es) "
+            f"(torchrun --nproc-per-node {count}), or measure on the CPU with --device cpu."
+        )
     if number >= count:
         raise DeviceError(
             f"--device {name}: torch {torch.__version__} sees {count} CUDA GPU(s) here. "

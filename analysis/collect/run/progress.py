@@ -65,6 +65,11 @@ class ProgressReporter:
         self._running_since = 0.0
         self._done_before = 0
 
+    def write_to(self, path: Path | None) -> None:
+        """Keep the progress in this file from now on; None keeps no file."""
+        self._path = path
+        self._write(now=True)
+
     def say(self, state: str, message: str = "") -> None:
         """Enter a state, and write the file at once."""
         self.progress.state, self.progress.message = state, message

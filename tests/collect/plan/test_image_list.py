@@ -304,3 +304,11 @@ def test_impossible_flags_are_refused(tmp_path: Path) -> None:
         list_project(tmp_path, "test")
     with pytest.raises(ConfigError, match="--max-images -1: must be"):
         list_project(tmp_path, max_images=-1)
+
+
+@pytest.mark.parametrize("row", [",,,", ",", " , ,,", "", '"",,,'])
+def test_rows_that_a_spreadsheet_left_empty_are_skipped(tmp_path: Path, row: str) -> None:
+    write_long(tmp_path, ["a", "b"])
+    csv_path = tmp_path / "data" / "train.csv"
+    csv_path.write_text(csv_path.read_text() + f"{row}\n{row}\n")
+    assert ids(list_project(tmp_path, split="all")) == ["a", "b"]
