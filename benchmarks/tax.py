@@ -15,6 +15,7 @@ from torch import Tensor
 
 from analysis.collect.backbone.variants import get_variant
 from analysis.collect.backbone.vit import DinoVisionTransformer
+from analysis.collect.run.fused_forward import run_fused
 from analysis.collect.run.loop import FOOTPRINT_CHANNELS
 from analysis.collect.run.measured_forward import run_measured
 from analysis.collect.statistics.collector import StatisticsCollector
@@ -34,7 +35,12 @@ def build_backbone(name: str, device: str) -> DinoVisionTransformer:
 
 
 def make_steps(
-    backbone: DinoVisionTransformer, pixels: Tensor, *, compiled: bool = False, engine: str = "auto"
+    backbone: DinoVisionTransformer,
+    pixels: Tensor,
+    *,
+    compiled: bool = False,
+    fused: bool = False,
+    engine: str = "auto",
 ) -> dict[str, Callable[[], None]]:
     """Return one function per mode that runs a batch.
 
@@ -42,6 +48,8 @@ def make_steps(
         backbone: The network.
         pixels: Normalised images ``[B, 3, H, W]`` on its device.
         compiled: Whether the blocks are; for the forward alone they measure nothing.
+        fused: Run the fused kernels, on a backbone whose linear layers were cast to bf16; for the
+            forward alone too, which then measures the rows on the way.
         engine: Engine of the collector.
     """
     images, device = len(pixels), pixels.device
@@ -49,7 +57,7 @@ def make_steps(
     alone = _compile_twin(backbone) if compiled else backbone
 
     def forward() -> None:
-        for _ in alone.forward_blocks(pixels):
+        for _ in run_fused(alone, pixels) if fused else alone.forward_blocks(pixels):
             pass
 
     def collecting(*, extras: bool) -> Callable[[], None]:
@@ -66,7 +74,10 @@ def make_steps(
 
         def step() -> None:
             collector.begin_batch(indices, valid)
-            outputs = run_measured(backbone, pixels, compiled=compiled)
+            if fused:
+                outputs = run_fused(backbone, pixels)
+            else:
+                outputs = run_measured(backbone, pixels, compiled=compiled)
             for layer, (tokens, rows) in enumerate(outputs, start=-1):
                 with torch.autocast(device.type, enabled=False):
                     collector.observe(layer, tokens, rows)
