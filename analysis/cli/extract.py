@@ -23,7 +23,8 @@ from analysis.cli.written_files import (
     may_replace,
 )
 from analysis.collect.plan.flags import build_parser
-from analysis.collect.plan.request import ExtractionRequest, plan_extraction
+from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
+from analysis.collect.run.early import EarlyStart, importing
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError
 
@@ -36,13 +37,13 @@ log = logging.getLogger("analysis")
 def run() -> NoReturn:
     """Run `main` as a program of its own, and end the process with its exit code."""
     code = main()
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        # A thread of gloo may still let go of its last tensor (pytorch/pytorch#179291): when the
-        # interpreter is taken down meanwhile, it aborts a process that has done all its work.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    # Taking down the interpreter, with torch and a GPU in it, takes half a second. A thread of gloo
+    # may still let go of its last tensor meanwhile, which aborts a process that has done all its
+    # work (pytorch/pytorch#179291).
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,12 +112,24 @@ def _extract(
     reporter.progress.output = str(plan.output)
     reporter.write_to(progress)
     check_written_files(plan, backup=backup)
+    early = EarlyStart(plan)
+    try:
+        return _run(plan, early, reporter, backup=backup)
+    finally:
+        early.close()
+
+
+def _run(
+    plan: ExtractionPlan, early: EarlyStart, reporter: ProgressReporter, *, backup: bool
+) -> int:
     # torch is imported only now, so that a wrong config is reported at once
-    from analysis.collect.run.loop import collect
-    from analysis.collect.run.ranks import join_ranks, leave_ranks
-    from analysis.collect.run.resume import remove_checkpoints
-    from analysis.payload.features import save_features
-    from analysis.payload.file import prepare_output, save_payload
+    reporter.say("preparing", "importing torch")
+    with importing():
+        from analysis.collect.run.loop import collect
+        from analysis.collect.run.ranks import join_ranks, leave_ranks
+        from analysis.collect.run.resume import remove_checkpoints
+        from analysis.payload.features import save_features
+        from analysis.payload.file import prepare_output, save_payload
 
     prepare_output(plan.output)
     ranks = join_ranks()
@@ -124,7 +137,7 @@ def _extract(
         if ranks.is_first:
             log.addHandler(_log_file(plan.output, append=bool(plan.request.resume)))
         log.info("%d images, payload %s", len(plan.images.entries), plan.output)
-        found = collect(plan, reporter, ranks)
+        found = collect(plan, reporter, ranks, pool=early.pool)
         if found is None:
             return 0
         payload, vectors = found
@@ -137,6 +150,7 @@ def _extract(
     finally:
         leave_ranks()
     reporter.end("done")
+    log.info("seconds: %s", reporter.describe_phases())
     run = payload["meta"]["run"]
     log.info(
         "done: %d images in %.1f s (%.1f images/s), %s",

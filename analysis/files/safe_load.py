@@ -11,7 +11,6 @@ reads them, what came out (`analysis.files.plain_values`) before anybody walks t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import warnings
@@ -159,12 +158,6 @@ def is_safetensors(path: Path) -> bool:
             return start[8:] == b"{" and header <= path.stat().st_size
     except (OSError, ValueError):
         return False
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _peek(path: Path, kind: str, error: type[InputError]) -> bytes:

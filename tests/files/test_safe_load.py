@@ -27,7 +27,6 @@ from analysis.files.safe_load import (
     load_json_object,
     load_safetensors,
     load_torch_file,
-    sha256_of,
 )
 
 

@@ -192,6 +192,7 @@ def _allocate(backbone: DinoVisionTransformer, device: torch.device | str) -> No
 
 @torch.no_grad()
 def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None:
+    filled: list[tuple[str, Tensor]] = []
     for official, target in backbone.state_dict().items():
         sources = contents.format.sources(official)
         if not target.numel():
@@ -209,14 +210,26 @@ def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None
                     f"{contents.path}: {source} is {tensor.dtype}, expected floating-point "
                     "numbers. Quantised weights cannot be measured; use the originals."
                 )
-            part.copy_(tensor)
-            # After the copy: a float64 value can overflow on its way to float32. The sum of a
-            # tensor with a NaN or an infinity is one too, and takes a tenth of the time.
-            if not part.sum().isfinite() and (n_bad := int((~part.isfinite()).sum())):
-                raise CheckpointError(
-                    f"{contents.path}: {source} holds {n_bad} NaN or infinite values, so every "
-                    "statistic would be NaN. Use a checkpoint from before the training diverged."
-                )
+            part.copy_(tensor.to(part.device))  # on a GPU in the precision of the file: half
+            filled.append((source, part))
+    _require_finite(contents, filled)
+
+
+def _require_finite(contents: CheckpointContents, filled: list[tuple[str, Tensor]]) -> None:
+    """Refuse values that are NaN or infinite in float32, which a float64 value can become.
+
+    The sum of a tensor that holds one is one too, and takes a tenth of the time. All sums are read
+    at once, since every look at a GPU waits for it.
+    """
+    if not filled:
+        return
+    sums = torch.stack([part.sum() for _, part in filled]).isfinite().tolist()
+    for (source, part), finite in zip(filled, sums, strict=True):
+        if not finite and (n_bad := int((~part.isfinite()).sum())):
+            raise CheckpointError(
+                f"{contents.path}: {source} holds {n_bad} NaN or infinite values, so every "
+                "statistic would be NaN. Use a checkpoint from before the training diverged."
+            )
 
 
 def _by_formula(official: str, variant: Variant, weights_format: WeightsFormat) -> Tensor:

@@ -34,12 +34,12 @@ from analysis.collect.backbone.weights_formats import (
 )
 from analysis.errors import CheckpointError
 from analysis.files.atomic import is_folder, is_regular
+from analysis.files.digest import sha256_of
 from analysis.files.safe_load import (
     is_safetensors,
     load_json_object,
     load_safetensors,
     load_torch_file,
-    sha256_of,
 )
 
 KIND = "backbone weights"

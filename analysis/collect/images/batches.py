@@ -7,24 +7,24 @@ batches keep their image indices.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from analysis.collect.backbone.variants import get_variant
-from analysis.collect.images.decode import decode_image, describe_failure, load_image
-from analysis.collect.images.workers import (
-    PREFETCH,
+from analysis.collect.images.decode import Pixels
+from analysis.collect.images.pool import (
+    CAN_FORK,
+    DecodePool,
+    WorkerDiedError,
     choose_num_workers,
-    fit_shared_memory,
-    prepare_worker,
-    start_workers,
-    worker_context,
+    decode_into,
 )
 from analysis.collect.plan.image_list import ImageList
 from analysis.collect.plan.settings import Settings
@@ -59,15 +59,6 @@ class ImageBatch:
     failures: list[tuple[int, str]]
     """Image index and reason of every row that is not valid."""
 
-    def pin_memory(self) -> ImageBatch:
-        """Return the batch in page-locked memory, for copies that do not block."""
-        return ImageBatch(
-            self.pixels.pin_memory(),
-            self.indices.pin_memory(),
-            self.valid.pin_memory(),
-            self.failures,
-        )
-
 
 class PastureDataModule:
     """The training images that a config names, in batches, without augmentation.
@@ -93,6 +84,7 @@ class PastureDataModule:
         num_workers: int | None = None,
         strict: bool = False,
         pin_memory: bool = False,
+        pool: DecodePool | None = None,
     ) -> None:
         if batch_size < 1 or (num_workers is not None and num_workers < 0):
             raise ValueError(f"batch_size {batch_size}, num_workers {num_workers}")
@@ -105,7 +97,9 @@ class PastureDataModule:
         self.num_batches = -(-len(images.entries) // batch_size)
         self.network_size = self._find_network_size()
         wanted = choose_num_workers() if num_workers is None else num_workers
-        self.num_workers = self._fit_shared_memory(wanted)
+        self.num_workers = wanted if CAN_FORK else 0
+        self._paths = [str(entry.path) for entry in images.entries]
+        self._pool = pool
 
     def train_batches(
         self, start_batch: int = 0, rank: int = 0, world_size: int = 1
@@ -140,31 +134,39 @@ class PastureDataModule:
         None if not one can be read.
         """
         pixels: list[Tensor] = []
-        for entry in self.images.entries:
+        for index, path in enumerate(self._paths):
             if len(pixels) == count:
                 break
-            try:
-                pixels.append(load_image(entry.path, self.settings.image_size))
-            except ImageError:
-                if self.strict:
-                    raise
+            image, reason = self._first(index)
+            if reason is None:
+                pixels.append(torch.from_numpy(image))
+            elif self.strict:
+                raise ImageError(f"{path}: {reason}")
         return torch.stack(pixels) if pixels else None
 
+    def _first(self, index: int) -> tuple[Pixels, str | None]:
+        """Decode one of the first images, or look at it where the pool has it already."""
+        if self._pool is not None and index < self._pool.slots:
+            with contextlib.suppress(WorkerDiedError):  # which reading the batches explains
+                return self._pool.look(index)
+        width, height = self.settings.image_size
+        image = np.empty((3, height, width), np.uint8)
+        return image, decode_into(image, self._paths[index], self.settings.image_size)
+
     def _read(self, numbers: list[int]) -> Iterator[ImageBatch]:
-        num_workers = min(self.num_workers, len(numbers)) if len(numbers) > 1 else 0
-        loader = DataLoader(
-            _Batches(self.images, self.settings.image_size, self.batch_size),
-            batch_size=None,
-            sampler=numbers,
-            num_workers=num_workers,
-            pin_memory=self.pin_memory and torch.cuda.is_available(),
-            worker_init_fn=prepare_worker if num_workers else None,
-            multiprocessing_context=worker_context() if num_workers else None,
-            prefetch_factor=PREFETCH if num_workers else None,
-        )
+        batches = [self._images_of(number) for number in numbers]
+        everything = [index for batch in batches for index in batch]
+        pool, self._pool = self._pool, None
+        if pool is not None and pool.paths != tuple(self._paths[index] for index in everything):
+            pool.close()  # it decodes other images than this rank's, or those of a resumed run
+            pool = None
+        if pool is None and self.num_workers and len(batches) > 1:
+            paths = [self._paths[index] for index in everything]
+            pool = DecodePool(paths, self.settings.image_size, self.num_workers)
         folders: set[Path] = set()
         try:
-            for batch in start_workers(loader):
+            for indices in batches:
+                batch = self._decode(indices, pool)
                 self._require_folders(batch, folders)
                 if self.strict and batch.failures:
                     index, reason = batch.failures[0]
@@ -173,14 +175,36 @@ class PastureDataModule:
                         "first image that cannot be read; leave it out to skip and count them"
                     )
                 yield batch
-        except (RuntimeError, EOFError, OSError) as error:
-            # Which one depends on whether a batch of the dead process was on its way.
-            if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
-                raise
+        except WorkerDiedError as error:
             raise ImageError(
                 "A process that decodes images died, often for want of memory; run again with "
-                f"fewer --num-workers than {num_workers}, or 0 ({describe_failure(error)})"
+                f"fewer --num-workers than {self.num_workers}, or 0 ({error})"
             ) from error
+        finally:
+            if pool is not None:
+                pool.close()
+
+    def _images_of(self, number: int) -> range:
+        start = number * self.batch_size
+        return range(start, min(start + self.batch_size, len(self._paths)))
+
+    def _decode(self, indices: range, pool: DecodePool | None) -> ImageBatch:
+        width, height = self.settings.image_size
+        pin = self.pin_memory and torch.cuda.is_available()
+        shape = (len(indices), 3, height, width)
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
+        failures: list[tuple[int, str]] = []
+        for row, index in zip(pixels.numpy(), indices, strict=True):
+            if pool is None:
+                reason = decode_into(row, self._paths[index], self.settings.image_size)
+            else:
+                row[:], reason = pool.look(pool.taken)
+                pool.give_back()
+            if reason is not None:
+                failures.append((index, reason))
+        valid = torch.ones(len(indices), dtype=torch.bool)
+        valid[[index - indices.start for index, _ in failures]] = False
+        return ImageBatch(pixels, torch.arange(indices.start, indices.stop), valid, failures)
 
     def _require_folders(self, batch: ImageBatch, folders: set[Path]) -> None:
         """Refuse to skip what an unmounted folder no longer shows; `folders` gave images so far."""
@@ -206,17 +230,6 @@ class PastureDataModule:
             )
         return seen
 
-    def _fit_shared_memory(self, num_workers: int) -> int:
-        width, height = self.settings.image_size
-        fitting = fit_shared_memory(num_workers, self.batch_size * 3 * width * height)
-        if fitting < num_workers:
-            self.warnings.append(
-                f"Shared memory has room for {fitting} of {num_workers} decoding processes at "
-                f"batch size {self.batch_size}: {fitting} are used. A smaller --batch-size or more "
-                "shared memory (docker run --shm-size) lifts this"
-            )
-        return fitting
-
 
 def _is_empty(folder: Path) -> bool:
     try:
@@ -224,29 +237,3 @@ def _is_empty(folder: Path) -> bool:
             return next(found, None) is None
     except OSError:
         return True
-
-
-class _Batches(Dataset[ImageBatch]):
-    """Item k is batch k, decoded."""
-
-    def __init__(self, images: ImageList, size: tuple[int, int], batch_size: int) -> None:
-        self.paths = [str(entry.path) for entry in images.entries]
-        self.size = size
-        self.batch_size = batch_size
-
-    def __getitem__(self, number: int) -> ImageBatch:
-        start = number * self.batch_size
-        paths = self.paths[start : start + self.batch_size]
-        width, height = self.size
-        pixels = torch.zeros(len(paths), 3, height, width, dtype=torch.uint8)
-        valid = torch.ones(len(paths), dtype=torch.bool)
-        failures: list[tuple[int, str]] = []
-        for row, path in enumerate(paths):
-            try:
-                pixels[row] = decode_image(path, self.size)
-            except MemoryError as error:  # says nothing about the file: not to be skipped
-                raise MemoryError(f"while reading {path}") from error
-            except Exception as error:  # decoders raise anything on a broken file
-                valid[row] = False
-                failures.append((start + row, describe_failure(error)))
-        return ImageBatch(pixels, torch.arange(start, start + len(paths)), valid, failures)

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from analysis.errors import ImageError
 from analysis.payload.image_paths import FORMATS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def load_image(path: Path, size: tuple[int, int]) -> Tensor:
@@ -33,21 +37,23 @@ def load_image(path: Path, size: tuple[int, int]) -> Tensor:
         ImageError: If the file is missing, not an image, truncated, or so large that Pillow
             takes it for a decompression bomb.
     """
+    import torch  # the processes that decode do without
+
     try:
-        return decode_image(str(path), size)
+        return torch.from_numpy(decode_image(str(path), size))
     except Exception as error:
         raise ImageError(f"{path}: {describe_failure(error)}") from error
 
 
-def decode_image(path: str, size: tuple[int, int]) -> Tensor:
-    """Do what `load_image` does, raising whatever Pillow raises."""
+def decode_image(path: str, size: tuple[int, int]) -> Pixels:
+    """Do what `load_image` does with numpy, raising whatever Pillow raises."""
     # Pillow's remarks about odd metadata and large pictures are not failures.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=FORMATS) as image:
             rgb = image if image.mode == "RGB" else image.convert("RGB")
             pixels = np.array(rgb.resize(size, Image.Resampling.BICUBIC))
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return pixels.transpose(2, 0, 1)
 
 
 def describe_failure(error: Exception) -> str:

@@ -15,11 +15,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from analysis.collect.statistics.launch import launch
+
 _BLOCK = 2048
 """Products per program."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_tokens"])
 def rotate_rows(
     qkv,  # (rows, 3, heads, 2 * half), any float
     sin,  # (n_tokens, 2 * half) float32; both halves are equal
@@ -44,7 +46,7 @@ def rotate_rows(
     tl.store(first_at + half, second * c + first * s, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def gate_rows(
     gate,  # (n,), any float
     value,  # (n,), any float
@@ -71,7 +73,9 @@ def rotate_in_place(qkv: Tensor, sin: Tensor, cos: Tensor) -> None:
     """
     images, n_tokens, _, heads, width = qkv.shape
     with torch.cuda.device_of(qkv):
-        rotate_rows[(images * n_tokens,)](
+        launch(
+            rotate_rows,
+            (images * n_tokens,),
             qkv,
             sin,
             cos,
@@ -86,7 +90,13 @@ def rotate_in_place(qkv: Tensor, sin: Tensor, cos: Tensor) -> None:
 def gate_in_place(gate: Tensor, value: Tensor) -> Tensor:
     """Compute ``silu(gate) * value`` in float32, round it once, and return it in `gate`."""
     with torch.cuda.device_of(gate):
-        gate_rows[(triton.cdiv(gate.numel(), _BLOCK),)](
-            gate, value, gate.numel(), block=_BLOCK, num_warps=4
+        launch(
+            gate_rows,
+            (triton.cdiv(gate.numel(), _BLOCK),),
+            gate,
+            value,
+            gate.numel(),
+            block=_BLOCK,
+            num_warps=4,
         )
     return gate

@@ -12,18 +12,22 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from analysis.collect.backbone.variants import get_variant
 from analysis.collect.images.batches import PastureDataModule
+from analysis.collect.images.pool import DecodePool
 from analysis.collect.plan.image_columns import ImageColumns, read_columns
 from analysis.collect.plan.request import ExtractionPlan
 from analysis.collect.run.devices import choose_batch_size, choose_device
 from analysis.collect.run.fold import BatchFolder, is_out_of_memory, too_little_memory
-from analysis.collect.run.network import load_network
+from analysis.collect.run.network import Network, load_network
+from analysis.collect.run.prepare import prepare_kernels, will_fuse
 from analysis.collect.run.progress import ProgressReporter
 from analysis.collect.run.ranks import Ranks
 from analysis.collect.run.record import Tally, build_payload, merge_tallies
@@ -46,7 +50,11 @@ log = logging.getLogger("analysis")
 
 
 def collect_payload(
-    plan: ExtractionPlan, reporter: ProgressReporter, ranks: Ranks | None = None
+    plan: ExtractionPlan,
+    reporter: ProgressReporter,
+    ranks: Ranks | None = None,
+    *,
+    pool: DecodePool | None = None,
 ) -> dict[str, Any] | None:
     """Run one extraction and return its payload (CPU tensors and plain types).
 
@@ -54,22 +62,27 @@ def collect_payload(
         plan: What to run.
         reporter: Told about every step; may ask to finish early.
         ranks: Which process this is; a lone one by default. All but the first return None.
+        pool: Decodes the images of the plan already; ended when they are read.
 
     Raises:
         InputError: If the device, the weights, the images or (with ``strict``) a single image
             cannot be used. A broken adapter is not an error: the frozen backbone is measured, and
             the payload and the log say so.
     """
-    found = collect(plan, reporter, ranks)
+    found = collect(plan, reporter, ranks, pool=pool)
     return None if found is None else found[0]
 
 
 def collect(
-    plan: ExtractionPlan, reporter: ProgressReporter, ranks: Ranks | None = None
+    plan: ExtractionPlan,
+    reporter: ProgressReporter,
+    ranks: Ranks | None = None,
+    *,
+    pool: DecodePool | None = None,
 ) -> tuple[dict[str, Any], ImageVectors | None] | None:
     """Do what `collect_payload` does, and return the vectors of single images too, if any."""
     with torch.inference_mode():
-        extraction = _Extraction(plan, reporter, ranks or Ranks())
+        extraction = _Extraction(plan, reporter, ranks or Ranks(), pool)
         extraction.run()
         payload = extraction.finish()
         return None if payload is None else (payload, extraction.describe_images())
@@ -78,14 +91,21 @@ def collect(
 class _Extraction:
     """One run: what is loaded, what has been counted, and the steps from one to the other."""
 
-    def __init__(self, plan: ExtractionPlan, reporter: ProgressReporter, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        plan: ExtractionPlan,
+        reporter: ProgressReporter,
+        ranks: Ranks,
+        pool: DecodePool | None,
+    ) -> None:
         for notice in plan.notices:
             log.warning("%s", notice)
         self.plan, self.reporter, self.ranks = plan, reporter, ranks
         reporter.say("preparing", "loading the backbone")
         device = choose_device(plan.request.device or "auto", ranks.local_rank)
-        self.network = load_network(plan, device)
-        self.data = self._open_images()
+        batch_size = self._choose_batch_size(device)
+        self.network = self._load_network(device, batch_size)
+        self.data = self._open_images(batch_size, pool)
         self.proof = self._prove_adapter() if ranks.is_first else None
         self.watched: Tensor | None = ranks.share(self._choose_channels())
         self.keep = choose_images(
@@ -204,12 +224,37 @@ class _Extraction:
         except ConfigError as error:  # a full disk, say: no reason to lose the run
             log.warning("no preview: %s", error)
 
-    def _open_images(self) -> PastureDataModule:
+    def _choose_batch_size(self, device: torch.device) -> int:
+        variant = get_variant(self.plan.settings.backbone_name)
+        width, height = self.plan.settings.image_size
+        patches = (width // variant.patch_size) * (height // variant.patch_size)
+        tokens = 1 + variant.n_storage_tokens + patches
+        return self.plan.request.batch_size or choose_batch_size(tokens, device)
+
+    def _load_network(self, device: torch.device, batch_size: int) -> Network:
+        """Load the network, and make the GPU ready meanwhile."""
+        plan = self.plan
+        if not will_fuse(plan, device):
+            return load_network(plan, device)
+        with ThreadPoolExecutor(1) as executor:
+            network = executor.submit(torch.inference_mode()(load_network), plan, device)
+            try:
+                prepare_kernels(
+                    get_variant(plan.settings.backbone_name),
+                    plan.settings.image_size,
+                    min(batch_size, len(plan.images.entries)),
+                    device,
+                    extras=plan.request.extras,
+                    watched=FOOTPRINT_CHANNELS,
+                )
+            except RuntimeError as error:  # too full a device, say, which the run will meet too
+                log.debug("kernels were not prepared: %s", error)
+            return network.result()
+
+    def _open_images(self, batch_size: int, pool: DecodePool | None) -> PastureDataModule:
         plan, backbone = self.plan, self.network.backbone
         width, height = plan.settings.image_size
-        rows, columns = backbone.patch_grid(height, width)
-        tokens = backbone.n_prefix_tokens + rows * columns
-        batch_size = plan.request.batch_size or choose_batch_size(tokens, self.network.device)
+        backbone.patch_grid(height, width)  # refuses images smaller than a patch
         data = PastureDataModule(
             plan.settings,
             plan.images,
@@ -217,6 +262,7 @@ class _Extraction:
             num_workers=plan.request.num_workers,
             strict=plan.request.strict,
             pin_memory=self.network.device.type == "cuda",
+            pool=pool,
         )
         for warning in data.warnings:
             log.warning("%s", warning)
@@ -238,7 +284,8 @@ class _Extraction:
         if pixels is None:
             return None
         try:
-            return self.network.find_largest_channels(pixels, FOOTPRINT_CHANNELS)
+            rows = min(self.data.batch_size, len(self.plan.images.entries))
+            return self.network.find_largest_channels(pixels, FOOTPRINT_CHANNELS, rows)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise too_little_memory(self.network.device) from error

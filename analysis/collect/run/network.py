@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from analysis.collect.backbone.adapter_facts import describe_missing_head
 from analysis.collect.backbone.adapters import AdapterState, attach_adapter, measure_lora_proof
@@ -81,24 +82,27 @@ class Network:
         with enter_precision(self.precision, self.device):
             return measure_lora_proof(self.backbone, images)
 
-    def find_largest_channels(self, pixels: Tensor, count: int) -> Tensor:
+    def find_largest_channels(self, pixels: Tensor, count: int, rows: int = 1) -> Tensor:
         """Return each layer's channels of the largest patch magnitude, the largest first.
 
         Args:
-            pixels: uint8 ``[n, 3, H, W]``; run one at a time.
+            pixels: uint8 ``[n, 3, H, W]``; run one at a time, or in batches with fused kernels.
             count: Channels per layer.
+            rows: Images per batch of the run, whose kernels serve here too.
 
         Returns:
             int64 ``[depth, count]`` on the CPU.
         """
         first_patch = self.backbone.n_prefix_tokens
         largest: list[Tensor] = []
-        for image in pixels.split(1):
-            outputs = self.measured_outputs(image)
+        rows = rows if self.fused else 1
+        for images in pixels.split(rows):
+            n = len(images)
+            outputs = self.measured_outputs(F.pad(images, (0, 0, 0, 0, 0, 0, 0, rows - n)))
             next(outputs)  # what enters block 0
-            peaks = torch.stack([tokens[0, first_patch:].abs().amax(0) for tokens, _ in outputs])
-            largest.append(peaks.nan_to_num())
-        peaks = torch.stack(largest).amax(0)
+            peaks = [tokens[:n, first_patch:].abs().amax(1) for tokens, _ in outputs]
+            largest.append(torch.stack(peaks, 1).nan_to_num())
+        peaks = torch.cat(largest).amax(0)
         return peaks.topk(min(count, peaks.shape[1])).indices.cpu()
 
     def norm_parameters(self) -> NormParameters:

@@ -40,11 +40,22 @@ class Progress:
     """Path of the payload, once it is known."""
     error: str | None = None
     """Why it failed; None otherwise."""
+    phases: list[tuple[str, float]] = field(default_factory=list)
+    """What has been done, and the seconds that each took."""
     pid: int = field(default_factory=os.getpid)
     started: float = field(default_factory=time.time)
     """Unix seconds."""
     updated: float = field(default_factory=time.time)
     """Unix seconds."""
+
+
+def seconds_since_start() -> float:
+    """Return how long this process runs; 0 where the system does not say (all but Linux)."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 class ProgressReporter:
@@ -64,6 +75,7 @@ class ProgressReporter:
         self._last_write = 0.0
         self._running_since = 0.0
         self._done_before = 0
+        self._phase, self._phase_began = "starting Python", time.time() - seconds_since_start()
 
     def write_to(self, path: Path | None) -> None:
         """Keep the progress in this file from now on; None keeps no file."""
@@ -73,7 +85,17 @@ class ProgressReporter:
     def say(self, state: str, message: str = "") -> None:
         """Enter a state, and write the file at once."""
         self.progress.state, self.progress.message = state, message
+        self._enter_phase(message or state)
         self._write(now=True)
+
+    def describe_phases(self) -> str:
+        """Return in one line what has taken how many seconds."""
+        return ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.progress.phases)
+
+    def _enter_phase(self, name: str) -> None:
+        now = time.time()
+        self.progress.phases.append((self._phase, round(now - self._phase_began, 2)))
+        self._phase, self._phase_began = name, now
 
     def begin(self, total: int, done: int = 0) -> None:
         """Enter the state "running" with `done` of `total` images already counted."""
@@ -88,10 +110,13 @@ class ProgressReporter:
             dynamic_ncols=True,
             smoothing=0.1,
         )
-        self.say("running")
+        self.say("running", "first batch")
 
     def advance(self, images: int) -> None:
         """Count `images` more."""
+        if self._phase == "first batch":
+            self.progress.message = ""
+            self._enter_phase("running")
         self.progress.done += images
         if self._bar is not None:
             with contextlib.suppress(OSError):  # the log's disk is full

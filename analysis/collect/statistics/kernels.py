@@ -41,7 +41,13 @@ _ONE, _TWO, _THREE = (
 )
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["n_tokens", "images", "stride", "sampled", "n_watched"],
+    do_not_specialize_on_alignment=[
+        *("means", "residues", "variances", "peaks_in", "norms", "rows", "peaks"),
+        *("singles_out", "samples", "footprint"),
+    ],
+)
 def judge_rows(
     tokens,  # (images, n_tokens, channels), any float
     means,  # (images, n_tokens) float32, and the next three, see `rows.RowMoments`
@@ -216,7 +222,10 @@ def _add_tile(
     return total, squares, low, high, ln_total, ln_squares, ln_low, ln_high, peak_row, exceed
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["n_tokens", "tile_rows"],
+    do_not_specialize_on_alignment=["rows", "counts", "sums", "pivots", "places"],
+)
 def measure_tile(
     tokens,  # and below: as above
     rows,
@@ -316,7 +325,10 @@ def measure_tile(
     tl.store(result + channels, ln_pivot, mask=leaves)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["n_tokens"],
+    do_not_specialize_on_alignment=["peaks", "largest"],
+)
 def find_largest(
     tokens,  # and below: as above
     peaks,

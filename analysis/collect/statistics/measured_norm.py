@@ -15,13 +15,14 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
+from analysis.collect.statistics.launch import launch
 from analysis.collect.statistics.moments import RowMoments
 from analysis.vocabulary import LAYER_NORM_EPS
 
 _EPS = tl.constexpr(LAYER_NORM_EPS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["means", "residues", "variances", "peaks"])
 def measure_rows(
     tokens,  # (images, n_tokens, channels), any float
     weight,  # (channels,) float32, and below: not read unless `normalizes`
@@ -132,7 +133,9 @@ def _launch(
     images, n_tokens, channels = tokens.shape
     width = triton.next_power_of_2(channels)
     with torch.cuda.device_of(tokens):  # Triton launches on the current device
-        measure_rows[(images * n_tokens,)](
+        launch(
+            measure_rows,
+            (images * n_tokens,),
             tokens,
             *norm,
             *residual,

@@ -29,6 +29,7 @@ from analysis.collect.statistics.kernels import (
     judge_rows,
     measure_tile,
 )
+from analysis.collect.statistics.launch import launch
 from analysis.collect.statistics.measured_norm import measure
 from analysis.collect.statistics.moments import RowMoments
 
@@ -165,7 +166,9 @@ class TritonEngine:
         width = triton.next_power_of_2(channels)
         stride = sample_stride(n_tokens, channels)
         scales, peaks = tokens.new_empty(4, images, n_tokens, dtype=torch.float32).split((3, 1))
-        judge_rows[triton.cdiv(n_tokens, JUDGED) + singles, images](
+        launch(
+            judge_rows,
+            (triton.cdiv(n_tokens, JUDGED) + singles, images),
             tokens,
             *(measure(tokens) if rows is None else rows),
             batch.valid,
@@ -190,7 +193,9 @@ class TritonEngine:
             **sizes,
         )
         plan = parts.plan
-        measure_tile[triton.cdiv(channels, STRIPE), plan.tiles, images](
+        launch(
+            measure_tile,
+            (triton.cdiv(channels, STRIPE), plan.tiles, images),
             tokens,
             scales,
             parts.counts[place],
@@ -208,7 +213,9 @@ class TritonEngine:
             **sizes,
         )
         if batch.extras:
-            find_largest[(images,)](
+            launch(
+                find_largest,
+                (images,),
                 tokens,
                 peaks,
                 batch.largest[slot],
@@ -254,7 +261,9 @@ class TritonEngine:
         images, n_tokens = batch.norms.shape[2:]
         roles, channels = state.low.shape[2:]
         layers, self._tiles.held = self._tiles.held, 0
-        fold_tiles[images, triton.cdiv(channels, FOLD_WIDTH), 2 * layers](
+        launch(
+            fold_tiles,
+            (images, triton.cdiv(channels, FOLD_WIDTH), 2 * layers),
             parts.counts,
             parts.sums,
             parts.pivots,
@@ -283,14 +292,18 @@ class TritonEngine:
         roles, channels = state.low.shape[2:]
         layers, self._singles.held = self._singles.held, 0
         where = self._singles.first + state.first_block, images
-        measure_singles[(layers * images * (roles - 1),)](
+        launch(
+            measure_singles,
+            (layers * images * (roles - 1),),
             parts.singles,
             parts.single_rows,
             channels=channels,
             width=triton.next_power_of_2(channels),
             num_warps=4,
         )
-        fold_singles[roles - 1, triton.cdiv(channels, 2 * FOLD_WIDTH), 2 * layers](
+        launch(
+            fold_singles,
+            (roles - 1, triton.cdiv(channels, 2 * FOLD_WIDTH), 2 * layers),
             parts.singles,
             parts.single_rows,
             batch.norms,
@@ -310,7 +323,9 @@ class TritonEngine:
             num_warps=1,
         )
         if batch.extras:
-            find_medians[images, layers](
+            launch(
+                find_medians,
+                (images, layers),
                 parts.samples,
                 batch.medians,
                 *where,

@@ -18,9 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-import analysis.collect.images.workers
+from analysis.collect.images import pool
 from analysis.collect.images.batches import ImageBatch, PastureDataModule, normalize
 from analysis.collect.images.decode import load_image
+from analysis.collect.images.pool import DecodePool, choose_num_workers
 from analysis.collect.plan.image_list import list_images
 from analysis.collect.plan.settings import load_settings
 from analysis.errors import ImageError
@@ -220,6 +221,45 @@ def test_number_of_workers_changes_nothing(num_workers: int, tmp_path: Path) -> 
     assert all(equal(a, b) for a, b in zip(alone, spread, strict=True))
 
 
+def test_a_pool_that_runs_already_gives_the_same_batches(tmp_path: Path) -> None:
+    project = make_images(tmp_path, 10)
+    break_file(image_path(project, 1), "text")
+    expected = list(open_module(project).train_batches())
+    paths = [str(image_path(project, number)) for number in range(10)]
+    module = open_module(project, num_workers=2, pool=DecodePool(paths, SIZE, 2))
+    first = module.first_images(2)
+    assert first is not None
+    assert torch.equal(first, expected[0].pixels[[0, 2]])
+    assert all(equal(a, b) for a, b in zip(module.train_batches(), expected, strict=True))
+    assert multiprocessing.active_children() == []
+
+
+def test_a_pool_of_other_images_is_ended_and_not_used(tmp_path: Path) -> None:
+    project = make_images(tmp_path, 10)
+    paths = [str(image_path(project, number)) for number in range(10)]
+    expected = list(open_module(project).train_batches(1))
+    module = open_module(project, num_workers=1, pool=DecodePool(paths, SIZE, 2))
+    assert all(equal(a, b) for a, b in zip(module.train_batches(1), expected, strict=True))
+    assert multiprocessing.active_children() == []
+
+
+def test_a_pool_with_little_memory_decodes_all_images_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "AHEAD_BYTES", 1)
+    project = make_images(tmp_path, 9)
+    paths = [str(image_path(project, number)) for number in range(9)]
+    decoding = DecodePool(paths, SIZE, 2)
+    assert decoding.slots == 4
+    for number in range(9):
+        pixels, reason = decoding.look(number)
+        assert reason is None
+        assert torch.equal(torch.from_numpy(pixels.copy()), load_image(Path(paths[number]), SIZE))
+        decoding.give_back()
+    decoding.close()
+    assert multiprocessing.active_children() == []
+
+
 def test_start_batch_resumes_on_the_same_batches(tmp_path: Path) -> None:
     module = open_module(make_images(tmp_path, 10))
     whole = list(module.train_batches())
@@ -297,33 +337,15 @@ def test_size_that_patches_divide_is_not_warned(tmp_path: Path) -> None:
     assert module.warnings == []
 
 
-@pytest.mark.parametrize(("batches_that_fit", "expected"), [(100, 4), (13, 2), (5, 0), (0, 0)])
-def test_workers_are_limited_to_what_shared_memory_holds(
-    batches_that_fit: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = make_images(tmp_path, 8)
-    free = batches_that_fit * 4 * 3 * SIZE[0] * SIZE[1]
-
-    class Usage:
-        def __init__(self) -> None:
-            self.free = free
-
-    monkeypatch.setattr(analysis.collect.images.workers.shutil, "disk_usage", lambda _: Usage())
-    module = open_module(project, num_workers=4)
-    assert module.num_workers == expected
-    assert len(module.warnings) == (expected < 4)
-    assert sum(len(batch.indices) for batch in module.train_batches()) == 8
-
-
 def test_default_workers_leave_a_core_and_share_between_local_ranks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
-    assert analysis.collect.images.workers.choose_num_workers() == 11
+    assert choose_num_workers() == 11
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert analysis.collect.images.workers.choose_num_workers() == 2
+    assert choose_num_workers() == 2
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
-    assert analysis.collect.images.workers.choose_num_workers() == 1
+    assert choose_num_workers() == 1
 
 
 def test_worker_that_is_killed_is_an_error_with_a_remedy(tmp_path: Path) -> None:

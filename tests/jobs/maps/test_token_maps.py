@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from analysis.collect.backbone.head_file import read_head
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import CheckpointError, ConfigError, PayloadError
-from analysis.files.safe_load import sha256_of
+from analysis.files.digest import sha256_of
 from analysis.jobs.maps import Arm, MapRequest, Picture, load_maps
 from analysis.jobs.maps import store as map_store
 from analysis.jobs.maps.plan import choose_channels, plan_maps

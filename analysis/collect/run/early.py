@@ -1,0 +1,75 @@
+"""What a run can begin before torch is imported, which takes seconds; imports no torch.
+
+Worker processes decode the first images, a thread computes the digest of the weights file, and so
+brings it into memory, and another one opens the GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from analysis.collect.images.pool import CAN_FORK, DecodePool, choose_num_workers
+from analysis.collect.plan.request import ExtractionPlan
+from analysis.files.digest import begin_sha256
+
+
+class EarlyStart:
+    """What has been begun for a run.
+
+    Attributes:
+        pool: Decodes the images of the plan in order; None where it is not known yet which images
+            this process will read.
+    """
+
+    def __init__(self, plan: ExtractionPlan) -> None:
+        self.pool = _start_pool(plan)  # forks, so it comes before the threads
+        path = plan.weights.path
+        for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
+            begin_sha256(file)
+        kind, _, number = (plan.request.device or "auto").partition(":")
+        if kind != "cpu" and (number or "0").isdecimal() and "RANK" not in os.environ:
+            threading.Thread(target=_open_gpu, args=(int(number or 0),), daemon=True).start()
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if self.pool is not None:
+            self.pool.close()
+
+
+def _start_pool(plan: ExtractionPlan) -> DecodePool | None:
+    wanted = plan.request.num_workers
+    num_workers = choose_num_workers() if wanted is None else wanted
+    several_ranks = "RANK" in os.environ
+    paths = [str(entry.path) for entry in plan.images.entries]
+    if not CAN_FORK or num_workers < 1 or several_ranks or plan.request.resume or len(paths) < 2:
+        return None
+    return DecodePool(paths, plan.settings.image_size, num_workers)
+
+
+def _open_gpu(number: int) -> None:
+    """Create the context that torch will use, which takes half a second; errors are torch's."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    if driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(device), number) == 0:
+        driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import without looking for garbage: what is imported stays."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
