@@ -8,15 +8,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
-_compiling: ContextVar[bool] = ContextVar("compiling", default=False)
+_compiled: ContextVar[list[Any] | None] = ContextVar("compiled", default=None)
+"""What was asked for within `only_compile`, None outside of it."""
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
     """Launch a kernel, or have it compiled for these arguments within `only_compile`."""
-    if _compiling.get():
-        kernel.warmup(*arguments, grid=grid, **options)
-    else:
+    compiled = _compiled.get()
+    if compiled is None:
         kernel[grid](*arguments, **options)
+    else:
+        compiled.append(kernel.warmup(*arguments, grid=grid, **options))
 
 
 @contextmanager
@@ -25,12 +27,21 @@ def only_compile(threads: int) -> Iterator[None]:
 
     What is compiled lies on disk afterwards, where Triton finds it in every later process.
     """
-    token = _compiling.set(True)
+    compiled: list[Any] = []
+    token = _compiled.set(compiled)
     try:
-        with ThreadPoolExecutor(threads) as executor, _side_by_side(executor):
-            yield
+        with ThreadPoolExecutor(threads) as executor:
+            with _side_by_side(executor):
+                yield
+            different = {id(kernel): kernel for kernel in compiled}.values()
+            list(executor.map(_load, different))
     finally:
-        _compiling.reset(token)
+        _compiled.reset(token)
+
+
+def _load(kernel: Any) -> None:
+    """Put a compiled kernel on the GPU; the first time, a C compiler makes its launcher."""
+    getattr(kernel, "run", None)
 
 
 def _side_by_side(executor: ThreadPoolExecutor) -> AbstractContextManager[object]:
