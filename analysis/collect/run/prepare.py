@@ -72,7 +72,7 @@ def prepare_kernels(
     )
     pixels = torch.zeros(batch_size, 3, size[1], size[0], device=device)
     valid = torch.ones(batch_size, dtype=torch.bool)
-    with only_compile(THREADS), enter_precision("bf16", device):
+    with only_compile(THREADS, device), enter_precision("bf16", device):
         collector.begin_batch(torch.arange(batch_size), valid)
         for layer, (tokens, rows) in enumerate(run_fused(backbone, pixels), start=-1):
             with torch.autocast(device.type, enabled=False):

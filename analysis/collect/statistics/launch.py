@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
+import torch
+
 _compiled: ContextVar[list[Any] | None] = ContextVar("compiled", default=None)
 """What was asked for within `only_compile`, None outside of it."""
 
@@ -22,7 +24,7 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) 
 
 
 @contextmanager
-def only_compile(threads: int) -> Iterator[None]:
+def only_compile(threads: int, device: torch.device) -> Iterator[None]:
     """Have kernels compiled side by side instead of launched; the end waits for all of them.
 
     What is compiled lies on disk afterwards, where Triton finds it in every later process.
@@ -30,13 +32,18 @@ def only_compile(threads: int) -> Iterator[None]:
     compiled: list[Any] = []
     token = _compiled.set(compiled)
     try:
-        with ThreadPoolExecutor(threads) as executor:
+        with ThreadPoolExecutor(threads, initializer=_enter, initargs=(device,)) as executor:
             with _side_by_side(executor):
                 yield
             different = {id(kernel): kernel for kernel in compiled}.values()
             list(executor.map(_load, different))
     finally:
         _compiled.reset(token)
+
+
+def _enter(device: torch.device) -> None:
+    if device.type == "cuda":  # which is chosen for each thread
+        torch.cuda.set_device(device)
 
 
 def _load(kernel: Any) -> None:

@@ -100,14 +100,20 @@ def test_every_kernel_of_a_run_is_compiled_before_it(
 def test_kernels_are_only_compiled_within_the_context() -> None:
     calls: list[str] = []
 
+    class Compiled:
+        @property
+        def run(self) -> None:
+            calls.append("loaded")
+
     class Kernel:
-        def warmup(self, *_: object, **__: object) -> None:
+        def warmup(self, *_: object, **__: object) -> Compiled:
             calls.append("compiled")
+            return Compiled()
 
         def __getitem__(self, grid: object) -> Callable[..., None]:
             return lambda *_, **__: calls.append("launched")
 
-    with launching.only_compile(2):
+    with launching.only_compile(2, torch.device("cpu")):
         launching.launch(Kernel(), (1,))
     launching.launch(Kernel(), (1,))
-    assert calls == ["compiled", "launched"]
+    assert calls == ["compiled", "loaded", "launched"]
