@@ -12,6 +12,7 @@ A batch's state has a cell per image for CLS and for patches, and a cell per sto
 # pyright: reportGeneralTypeIssues=false, reportCallIssue=false, reportArgumentType=false
 # pyright: reportIndexIssue=false, reportOperatorIssue=false, reportPossiblyUnboundVariable=false
 # A nested `if` keeps apart what is decided when compiling, and is then left out, from what is not.
+# ruff: noqa: SIM102
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ import triton
 import triton.language as tl
 
 from analysis.collect.statistics.batch import PLACE_MASK
-from analysis.collect.statistics.kernels import PACKED_BITS
+from analysis.collect.statistics.kernels import PACKED_BITS, count_exceedances
 from analysis.collect.statistics.torch_engine import LARGEST_NORM
 from analysis.vocabulary import LAYER_NORM_EPS
 
