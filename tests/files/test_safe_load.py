@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch._tensor import _rebuild_from_type_v2
 
 from analysis.errors import InputError
+from analysis.files.digest import sha256_of
 from analysis.files.safe_load import (
     is_safetensors,
     load_json_object,
