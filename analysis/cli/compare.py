@@ -18,6 +18,7 @@ import numpy as np
 
 from analysis.errors import ConfigError, InputError
 from analysis.files.atomic import replace_file
+from analysis.files.paths import path_flag
 from analysis.read.compare.comparison import Comparison, compare
 from analysis.read.compare.compatibility import Severity
 from analysis.vocabulary import Cell, list_cells
@@ -33,9 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
         description="Say what differs between two payloads, and whether it is more than noise.",
     )
     add = parser.add_argument
-    add("a", type=Path, metavar="A.pt", help="the payload to compare from")
-    add("b", type=Path, metavar="B.pt", help="the payload to compare with")
-    add("--html", type=Path, metavar="FILE", help="write a report that opens without a network")
+    add("a", type=path_flag, metavar="A.pt", help="the payload to compare from")
+    add("b", type=path_flag, metavar="B.pt", help="the payload to compare with")
+    add(
+        "--html", type=path_flag, metavar="FILE", help="write a report that opens without a network"
+    )
     add("--json", action="store_true", help="print the comparison as JSON")
     add("--max-drift", type=float, metavar="X", help="exit with 1 if a layer's drift exceeds X")
     return parser

@@ -15,6 +15,7 @@ from typing import Any
 
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError
+from analysis.files.paths import path_flag
 from analysis.files.roots import allowed_roots
 
 EXIT_INPUT_ERROR = 2
@@ -32,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         argument_default=None,
     )
     add = parser.add_argument
-    add("payload", type=Path, metavar="PAYLOAD.pt", help="names network and images")
+    add("payload", type=path_flag, metavar="PAYLOAD.pt", help="names network and images")
     add("--layer", type=int, help="first block whose output is changed")
     add("--channels", metavar="A,B,...", help="channels to fix (default: the --top ones)")
     add("--top", type=int, default=4, help="fix the K channels of the largest max |x|")
@@ -43,11 +44,16 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-images", type=int, default=64, help="images, evenly spaced over the list")
     add("--draws", type=int, default=10, help="sets of random channels as control")
     add("--images-dir", metavar="DIR", help="where the images are, in place of data.root")
-    add("--project-dir", type=Path, default=Path(), help="project root; files below it are read")
+    add(
+        "--project-dir",
+        type=path_flag,
+        default=Path(),
+        help="project root; files below it are read",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--precision", choices=("auto", "fp32", "tf32", "bf16"), default="auto", help="as extract")
-    add("--output", type=Path, metavar="FILE", help="result (default: beside the payload)")
-    add("--progress", type=Path, metavar="FILE", help="keep a small JSON file on the progress")
+    add("--output", type=path_flag, metavar="FILE", help="result (default: beside the payload)")
+    add("--progress", type=path_flag, metavar="FILE", help="keep a small JSON file on the progress")
     add("--json", action="store_true", help="print the effects as JSON")
     add("--quiet", action="store_true", help="no progress bar")
     return parser

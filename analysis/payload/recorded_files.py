@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from analysis.errors import ConfigError, ImageError, InputError
+from analysis.files.paths import expand_text
 from analysis.files.roots import allowed_roots, resolve_below_roots
 from analysis.payload.image_paths import fingerprint_files
 
@@ -63,6 +65,8 @@ def find_photograph(
         project_dir = str(meta.get("project_dir", ""))
         data = meta.get("config", {}).get("data")
         root = str(data.get("root", "")) if isinstance(data, dict) else ""
+        with suppress(ValueError):
+            root = expand_text(root)
         found = find_recorded(str(PurePosixPath(root) / relative), project_dir, roots)
         where = str(PurePosixPath(project_dir) / root)
     if found is None or not found.is_file():

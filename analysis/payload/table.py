@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.payload.run_schema import clear_run
+from analysis.payload.tapped import choose_tapped
 from analysis.vocabulary import (
     REPRESENTATIONS,
     ROLES,
@@ -74,7 +75,9 @@ class StatsTable:
     def tapped_layers(self) -> tuple[int, ...]:
         """The layers held here that the training config feeds to its head, ascending."""
         backbone_layers = _mapping(_mapping(self.config, "model"), "backbone_layers")
-        indices = backbone_layers.get("indices")
+        recorded = _mapping(self.meta, "backbone").get("backbone_name")
+        names = (_mapping(self.config, "model").get("backbone"), recorded)
+        indices = choose_tapped(backbone_layers, tuple(n for n in names if isinstance(n, str)))
         held = set(self.layers.tolist())
         chosen = indices if isinstance(indices, list) else []
         return tuple(sorted({i for i in chosen if type(i) is int and i in held}))

@@ -86,7 +86,10 @@ def make_payload(
             extra_cells[layer] = measure_layer({n: views[n] for n in registers}, registers, GRID)
     config = {
         "version": version,
-        "model": {"backbone": backbone, "backbone_layers": {"indices": list(tapped)}},
+        "model": {
+            "backbone": backbone,
+            "backbone_layers": {"enabled": True, "indices": list(tapped)},
+        },
         "peft": {"enabled": used_lora, "r": 8},
         "train_all": {"enabled": train_all},
         "data": {"root": "data", "image_size": [64, 32]},

@@ -315,3 +315,14 @@ def test_payloads_of_other_tools_have_no_run() -> None:
     table = make_table(recorded=False)
     assert table.run == {}
     assert table.num_images == 6
+
+
+def test_tapped_layers_may_stand_by_backbone_and_count_only_where_enabled() -> None:
+    payload = make_payload()
+    backbone = payload["meta"]["backbone"]["backbone_name"]
+    section = {"enabled": True, "indices": None, "indices_by_backbone": {backbone: [3, 1]}}
+    payload["meta"]["config"]["model"]["backbone_layers"] = section
+    assert build_table(payload).tapped_layers == (1, 3)
+    section["enabled"] = False
+    section["indices"] = [2]
+    assert build_table(payload).tapped_layers == ()

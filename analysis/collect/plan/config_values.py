@@ -14,12 +14,14 @@ from typing import Any, NoReturn, TypeVar
 
 from analysis.collect.plan.config_file import ConfigFile
 from analysis.errors import ConfigError
+from analysis.files.paths import expand_text
 
 MIN_IMAGE_SIDE = 16
 MAX_IMAGE_SIDE = 16_384
 
 T = TypeVar("T")
 _REQUIRED: Any = object()
+_USE_SAVED = "use the config that training saved, or write the value"
 
 
 class ConfigKeys:
@@ -56,6 +58,9 @@ class ConfigKeys:
             if default is _REQUIRED:
                 raise ConfigError(f"{self.file.path}: the key {key} is missing; add it")
             return default
+        items = value if isinstance(value, list) else [value]
+        if convert is not to_path_text and any("${" in str(item) for item in items):
+            self.refuse(key, value, f"its value; ${{...}} is not filled in here, {_USE_SAVED}")
         try:
             return convert(value)
         except ValueError as error:
@@ -68,12 +73,13 @@ class ConfigKeys:
 
 
 def to_path_text(value: Any) -> str:
-    """Take the text of a path."""
+    """Take the text of a path, `~` and environment variables filled in."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("a path")
-    if "${" in value:
-        raise ValueError("a path; ${...} is not filled in here, use the config that training saved")
-    return value
+    try:
+        return expand_text(value)
+    except ValueError as error:
+        raise ValueError(f"a path ({error}; {_USE_SAVED})") from error
 
 
 def to_text(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from analysis.collect.plan.request import ExtractionRequest
 from analysis.collect.plan.settings import PRECISIONS, SPLITS
 from analysis.errors import ConfigError
+from analysis.files.paths import path_flag, text_flag
 
 
 def parse_arguments(arguments: Sequence[str]) -> ExtractionRequest:
@@ -38,14 +39,16 @@ def build_parser() -> argparse.ArgumentParser:
         argument_default=None,
     )
     add = parser.add_argument
-    add("--project-dir", type=Path, default=Path(), help="project root, holds configs/")
-    add("--config", type=Path, help="training config (default: PROJECT_DIR/configs/train.yaml)")
+    add("--project-dir", type=path_flag, default=Path(), help="project root, holds configs/")
+    add(
+        "--config", type=path_flag, help="training config (default: PROJECT_DIR/configs/train.yaml)"
+    )
     add(
         "--output",
-        type=Path,
+        type=path_flag,
         help="payload to write (default: from version, logging.log_dir and train_all)",
     )
-    add("--dino-weights-pt", type=Path, help="frozen backbone weights (default: searched for)")
+    add("--dino-weights-pt", type=path_flag, help="frozen backbone weights (default: searched for)")
     add(
         "--weights-key",
         metavar="KEY",
@@ -54,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--head-weights",
+        type=text_flag,
         help="head file or folder to take the LoRA adapter from, or none "
         "(default: PROJECT_DIR/weights/head if it exists)",
     )
@@ -82,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--resume", action="store_true", help="continue an interrupted run after its last image")
     add("--backup", action="store_true", help="keep a payload that is replaced as .bak")
-    add("--progress", type=Path, metavar="FILE", help="keep a small JSON file on the progress")
-    add("--preview", type=Path, metavar="FILE", help="write a partial payload at checkpoints")
+    add("--progress", type=path_flag, metavar="FILE", help="keep a small JSON file on the progress")
+    add("--preview", type=path_flag, metavar="FILE", help="write a partial payload at checkpoints")
     add("--quiet", action="store_true", help="no progress bar, only warnings and errors")
     return parser

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import ImageError
+from analysis.files.roots import is_below
 
 NO_VALUE = {"", "nan", "na", "n/a", "null", "none"}
 """Texts, in lower case, that stand for a missing value."""
@@ -74,15 +75,14 @@ def read_rows(
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _read_rows(path, csv.reader(file), is_below(path, root))
+            yield from _read_rows(path, csv.reader(file), _may_quote(path, root))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ImageError(f"data.train_csv {path} cannot be read: {error}") from error
 
 
-def is_below(path: Path, root: Path | None) -> bool:
-    """Return whether a file is in a folder, links resolved; False without a folder."""
+def _may_quote(path: Path, root: Path | None) -> bool:
     try:
-        return root is not None and path.resolve().is_relative_to(root.resolve())
+        return root is not None and is_below(path.resolve(), [root.resolve()])
     except (OSError, RuntimeError):
         return False
 

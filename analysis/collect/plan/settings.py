@@ -35,6 +35,8 @@ from analysis.collect.plan.config_values import (
 )
 from analysis.errors import ConfigError
 from analysis.files.atomic import is_folder, is_regular
+from analysis.files.paths import expand_path
+from analysis.payload.tapped import choose_tapped
 from analysis.vocabulary import FEATURE_STATS_DIR, PAYLOAD_NAME
 
 SPLITS = ("train", "val", "all")
@@ -106,8 +108,9 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
             value and what was expected.
     """
     try:
-        project_dir = Path(project_dir).resolve()
-        config_path = (project_dir / DEFAULT_CONFIG if config is None else Path(config)).resolve()
+        project_dir = expand_path(project_dir).resolve()
+        config = project_dir / DEFAULT_CONFIG if config is None else expand_path(config)
+        config_path = config.resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{config or project_dir} is not a usable path: {error}") from error
     if not is_folder(project_dir):
@@ -125,13 +128,14 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
     train_csv = keys.read("data.train_csv", to_path_text, None)
     weights_path = keys.read("model.weights_path", to_path_text, None)
     normalized = keys.find("data.normalization") is not None
-    tapped = keys.read("model.backbone_layers.enabled", to_flag, False)
+    backbone = keys.read("model.backbone", _to_backbone_name)
+    tapped, tapped_notice = _read_tapped(keys, backbone)
     return Settings(
         project_dir=project_dir,
         config_path=config_path,
         config=file.values,
         version=version,
-        backbone_name=keys.read("model.backbone", _to_backbone_name),
+        backbone_name=backbone,
         weights_path=None if weights_path is None else resolve(weights_path),
         image_size=keys.read("data.image_size", to_image_size),
         mean=keys.read("data.normalization.mean", to_triple) if normalized else IMAGENET_MEAN,
@@ -143,9 +147,9 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
         target_order=keys.read("data.target_order", to_texts, ()),
         train_all=keys.read("train_all.enabled", to_flag, False),
         log_dir=resolve(keys.read("logging.log_dir", to_path_text, DEFAULT_LOG_DIR)),
-        tapped_layers=keys.read("model.backbone_layers.indices", to_integers, ()) if tapped else (),
+        tapped_layers=tapped,
         analysis=_read_analysis(keys, resolve),
-        notices=() if version_notice is None else (version_notice,),
+        notices=tuple(notice for notice in (version_notice, tapped_notice) if notice),
     )
 
 
@@ -160,6 +164,24 @@ def _read_version(keys: ConfigKeys) -> tuple[str | None, str | None]:
         f"version: {written} in {keys.file.path.name} was read by YAML as the number {version}; "
         f'write it in quotes ("{written}") if the text is meant'
     )
+
+
+def _read_tapped(keys: ConfigKeys, backbone: str) -> tuple[tuple[int, ...], str | None]:
+    """Return the blocks that the head reads, and a notice where it should but none is named."""
+    key = "model.backbone_layers"
+    if not keys.read(f"{key}.enabled", to_flag, False):
+        return (), None
+    names = (str(keys.find("model.backbone")), backbone)
+    indices = choose_tapped(keys.find(key), names)
+    if not indices:
+        return (), (
+            f"{key} is enabled, but neither indices nor indices_by_backbone names layers of "
+            f"{backbone}: no tapped layer is marked"
+        )
+    try:
+        return to_integers(indices), None
+    except ValueError as error:
+        keys.refuse(f"{key}.indices", indices, str(error))
 
 
 def _read_analysis(keys: ConfigKeys, resolve: Callable[[str], Path]) -> Mapping[str, str | int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.errors import ConfigError
 from analysis.files.atomic import read_json
+from analysis.files.paths import expand_path
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.estimates import Estimate, estimate_seconds
 from analysis.jobs.extractions.image_cache import remember_images
@@ -114,8 +115,10 @@ def confine(request: ExtractionRequest) -> ExtractionRequest:
     def resolve(path: Path | str | None) -> Path | None:
         if path is None:
             return None
-        from_home = str(path).startswith("~")
-        return resolve_below_roots(path if from_home else project_dir / path)
+        try:
+            return resolve_below_roots(project_dir / expand_path(path))
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}") from error
 
     head = request.head_weights
     return replace(

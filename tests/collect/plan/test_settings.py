@@ -386,3 +386,61 @@ def test_no_value_of_any_key_escapes_as_another_error(key: str, value: Any, tmp_
 def test_reading_inputs_does_not_import_torch(module: str) -> None:
     code = f"import sys, analysis.collect.plan.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "attribute"),
+    [
+        ("data__root", "data_root"),
+        ("data__train_csv", "train_csv"),
+        ("model__weights_path", "weights_path"),
+        ("logging__log_dir", "log_dir"),
+    ],
+)
+@pytest.mark.parametrize("written", ["~/x", "$PLACE/x", "${PLACE}/x"])
+def test_every_path_takes_home_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, attribute: str, written: str
+) -> None:
+    monkeypatch.setenv("HOME", "/elsewhere")
+    monkeypatch.setenv("PLACE", "/elsewhere")
+    assert getattr(load_with(tmp_path, **{key: written}), attribute) == Path("/elsewhere/x")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("version", "${model.backbone}-v1"),
+        ("version", "v${now:%Y}"),
+        ("data__root", "${paths.data}/csiro"),
+        ("data__train_csv", "${csv}"),
+        ("data__image_size", "${size}"),
+        ("data__image_size", ["${size}", 64]),
+        ("data__target_order", ["${targets}"]),
+        ("logging__log_dir", "$NOT_SET_ANYWHERE/x"),
+        ("model__backbone", "${backbone}"),
+        ("seed", "${seed}"),
+        ("train_all__enabled", "${all}"),
+        ("analysis__group_by", "${column}"),
+    ],
+)
+def test_what_nothing_filled_in_is_refused_by_key(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match="not filled in") as error:
+        load_with(tmp_path, **{key: value})
+    assert key.replace("__", ".") in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["dinov3_vits16", "vits16"])
+def test_tapped_layers_may_stand_by_backbone(tmp_path: Path, name: str) -> None:
+    section = {"enabled": True, "indices": None, "indices_by_backbone": {name: [3, 7], "x": [1]}}
+    found = load_with(tmp_path, model__backbone="dinov3_vits16", model__backbone_layers=section)
+    assert (found.tapped_layers, found.notices) == ((3, 7), ())
+    section["indices"] = [2]
+    found = load_with(tmp_path, model__backbone="dinov3_vits16", model__backbone_layers=section)
+    assert found.tapped_layers == (2,)
+
+
+def test_enabled_layers_that_name_none_of_this_backbone_are_said(tmp_path: Path) -> None:
+    section = {"enabled": True, "indices_by_backbone": {"dinov3_vitl16": [3]}}
+    found = load_with(tmp_path, model__backbone="dinov3_vits16", model__backbone_layers=section)
+    assert found.tapped_layers == ()
+    assert "dinov3_vits16" in found.notices[0]
