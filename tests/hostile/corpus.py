@@ -21,6 +21,7 @@ from analysis.collect.run.ranks import Ranks
 from analysis.collect.run.record import Tally
 from analysis.collect.run.resume import Checkpoint
 from analysis.collect.statistics.collector import StatisticsCollector
+from analysis.payload.array_cache import FORMAT
 from tests.factories.backbones import make_backbone
 from tests.factories.payloads import make_payload
 from tests.hostile.archives import RECORDS, as_zip, lying_archives
@@ -346,7 +347,7 @@ def _texts(folder: Path, marker: Path) -> Iterator[Case]:
 
 
 def _cached(**changes: Any) -> bytes:
-    about = changes.pop("about", {"format": 1, "fingerprint": ["/x.pt", 1, 1], "meta": {}})
+    about = changes.pop("about", {"format": FORMAT, "fingerprint": ["/x.pt", 1, 1], "meta": {}})
     table: dict[str, Any] = {
         "values": np.ones((1, 3, 2, 3, 4), np.float32),
         "counts": np.ones((1, 2), np.int64),
@@ -359,7 +360,7 @@ def _cached(**changes: Any) -> bytes:
 
 
 def _cache_entries(folder: Path, marker: Path) -> Iterator[Case]:
-    about = {"format": 1, "fingerprint": ["/x.pt", 1, 1], "meta": {}}
+    about = {"format": FORMAT, "fingerprint": ["/x.pt", 1, 1], "meta": {}}
     huge = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         huge, {"descr": "<f4", "fortran_order": False, "shape": (10**6, 3, 2, 3, 10**6)}

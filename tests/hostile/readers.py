@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis.collect.backbone.adapter_config import (
-    compare_with_training,
-    describe_adapter,
-    refuse_split_projections,
-)
+from analysis.collect.backbone.adapter_config import check_kind
+from analysis.collect.backbone.adapter_facts import compare_with_training, describe_adapter
+from analysis.collect.backbone.adapter_plan import plan_adapter
 from analysis.collect.backbone.head_file import read_head
+from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.backbone.weights import load_backbone
 from analysis.collect.plan.settings import load_settings
 from analysis.collect.run.ranks import Ranks
@@ -31,6 +31,8 @@ from analysis.payload.discovery import discover_payloads
 from analysis.payload.reading import open_payload
 from analysis.payload.sidecar import read_sidecar
 from analysis.vocabulary import Representation, TokenRole
+from tests.factories.backbones import make_backbone
+from tests.hostile.reference import allowed_seconds, measure_reference
 
 IDENTITY = {"weights": "a" * 64, "images": "b" * 64}
 FINGERPRINT = ("/x.pt", 1, 1)
@@ -71,11 +73,21 @@ def _read_extras(path: Path) -> object:
 
 
 def _read_head(path: Path) -> object:
-    head = read_head(path)
-    warnings = compare_with_training(head, TRAINING, depth=12)
+    head, backbone = read_head(path), _small_backbone()
+    warnings = compare_with_training(head, TRAINING, backbone)
     assert "\n" not in "".join(warnings)
-    refuse_split_projections(head)
-    return describe_adapter(head), head.fault
+    if head.peft_config is not None and head.peft_state is not None and head.fault is None:
+        try:
+            check_kind(head.peft_config)
+            plan_adapter(head, backbone)
+        except AdapterError as error:  # `attach_adapter` sets the path before it
+            raise AdapterError(f"{path}: {error}") from error
+    return describe_adapter(head, backbone), head.fault
+
+
+@cache
+def _small_backbone() -> DinoVisionTransformer:
+    return make_backbone("dinov3_vitt16_demo", seed=7)
 
 
 def _read_checkpoint(path: Path) -> object:
@@ -122,11 +134,12 @@ def _spin(path: Path) -> object:
 
 
 def _gorge(path: Path) -> object:
-    return b"x" * 700_000_000
+    return b"x" * 550_000_000
 
 
 def _dawdle(path: Path) -> object:
-    end = time.process_time() + 2.5
+    """Take twice the time that is allowed, half of that after which a reader counts as hung."""
+    end = time.process_time() + 2 * allowed_seconds(measure_reference())
     while time.process_time() < end:
         pass
     return None
