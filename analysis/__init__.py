@@ -16,15 +16,41 @@ from typing import TYPE_CHECKING, Any
 from analysis.vocabulary import TOOL_VERSION
 
 if TYPE_CHECKING:
-    from analysis.api import compare, extract, load_payload, read_features, save_payload
+    from analysis.api import (
+        InterventionRequest,
+        compare,
+        extract,
+        intervene,
+        load_payload,
+        read_features,
+        save_payload,
+    )
 
-__all__ = ["__version__", "compare", "extract", "load_payload", "read_features", "save_payload"]
+_FROM_API = (
+    "InterventionRequest",
+    "compare",
+    "extract",
+    "intervene",
+    "load_payload",
+    "read_features",
+    "save_payload",
+)
+__all__ = [
+    "InterventionRequest",
+    "__version__",
+    "compare",
+    "extract",
+    "intervene",
+    "load_payload",
+    "read_features",
+    "save_payload",
+]
 __version__ = TOOL_VERSION
 
 
 def __getattr__(name: str) -> Any:
     """Import the Python interface, and torch with it, on first use."""
-    if name in ("compare", "extract", "load_payload", "read_features", "save_payload"):
+    if name in _FROM_API:
         from analysis import api
 
         return getattr(api, name)

@@ -22,16 +22,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from analysis.collect.interventions.payload import intervene as _intervene
+from analysis.collect.interventions.request import InterventionRequest
 from analysis.collect.run.record import Tally, layers_of
 from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
 from analysis.payload.features import read_features
 from analysis.payload.file import load_payload as _load_payload
 from analysis.payload.file import save_payload as _save_payload
+from analysis.payload.intervention_file import InterventionResult
 from analysis.payload.schema import validate_payload
 from analysis.read.compare.comparison import compare
 from analysis.vocabulary import LAYER_NORM_EPS, SCHEMA_VERSION, TOOL_VERSION
 
-__all__ = ["compare", "extract", "load_payload", "read_features", "save_payload"]
+__all__ = [
+    "InterventionRequest",
+    "compare",
+    "extract",
+    "intervene",
+    "load_payload",
+    "read_features",
+    "save_payload",
+]
 
 
 def extract(
@@ -183,3 +194,24 @@ def _norm_parameters(
 ) -> NormParameters:
     norm = norm or nn.LayerNorm(channels, eps=LAYER_NORM_EPS, device=device)
     return NormParameters(norm.weight.detach(), norm.bias.detach(), eps=norm.eps)
+
+
+def intervene(
+    payload: Path | str, request: InterventionRequest, *, images_dir: str | None = None
+) -> InterventionResult:
+    """Fix channels of a payload's network and measure what later outputs change.
+
+    Args:
+        payload: Names network and images; those must be readable here.
+        request: Which channels, where, and to what.
+        images_dir: Where the images are, in place of the payload's `data.root`.
+
+    Returns:
+        The effects, beside those of random channels; `analysis.read.interventions` reads them.
+
+    Raises:
+        InputError: If payload, weights, adapter or images cannot be used, or the request names
+            what the network lacks.
+    """
+    path = Path(payload).resolve()
+    return _intervene(path, request, images_dir=images_dir, roots=[Path(path.anchor)])[1]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.cli import compare as compare_cli
+from analysis.cli import intervene as intervene_cli
 from analysis.collect.plan.flags import build_parser
 from analysis.collect.plan.image_list import list_images
 from analysis.collect.plan.settings import _ANALYSIS, load_settings
@@ -20,7 +21,7 @@ from tests import ROOT
 README = (ROOT / "README.md").read_text()
 FLAGS = [
     flag
-    for parser in (build_parser(), compare_cli.build_parser())
+    for parser in (build_parser(), compare_cli.build_parser(), intervene_cli.build_parser())
     for action in parser._actions
     for flag in action.option_strings
     if flag.startswith("--") and flag != "--help"

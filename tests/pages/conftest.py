@@ -16,7 +16,17 @@ from streamlit.testing.v1 import AppTest
 
 from tests import ROOT
 
-PAGES = ("overview", "layers", "outliers", "channels", "images", "versions", "share", "runs")
+PAGES = (
+    "overview",
+    "layers",
+    "outliers",
+    "channels",
+    "images",
+    "interventions",
+    "versions",
+    "share",
+    "runs",
+)
 
 Open = Callable[..., AppTest]
 

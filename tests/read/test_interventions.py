@@ -24,7 +24,7 @@ PATCH = TokenRole.PATCH
 
 def _with_final(effects: list[float], arms: list[Arm]) -> InterventionResult:
     """Build a result whose arms move both final vectors of two images by `effects`."""
-    relative = np.repeat(np.float32(effects), 4).reshape(len(arms), 2, 2)
+    relative = np.repeat(np.array(effects, dtype=np.float32), 4).reshape(len(arms), 2, 2)
     return replace(make_result(len(arms)), arms=tuple(arms), final_relative=relative)
 
 

@@ -95,7 +95,7 @@ def read_means(table: StatsTable, extras: ExtraTable) -> Means:
     registers = [extras.storage(Representation.PRE, role) for role in extras.storage_roles]
     present = [values[:, 0] for values in registers if values is not None]
     if present:
-        means[TokenKind.REGISTERS] = np.mean(present, axis=0, dtype=np.float32)
+        means[TokenKind.REGISTERS] = np.stack(present).mean(axis=0, dtype=np.float32)
     return {kind: torch.from_numpy(values.copy()) for kind, values in means.items()}
 
 

@@ -24,6 +24,7 @@ PAGES = {
     "outliers": ":material/scatter_plot:",
     "channels": ":material/monitoring:",
     "images": ":material/image_search:",
+    "interventions": ":material/experiment:",
     "versions": ":material/difference:",
     "share": ":material/share:",
     "runs": ":material/history:",

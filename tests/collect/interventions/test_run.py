@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.collect.backbone.vit import DinoVisionTransformer, Mlp
+from analysis.collect.backbone.vit import DinoVisionTransformer, LayerScale, Mlp
 from analysis.collect.interventions.edit import Intervention
 from analysis.collect.interventions.request import Action, TokenKind
 from analysis.collect.interventions.run import measure_interventions
@@ -33,8 +33,9 @@ def make_dependent_network() -> DinoVisionTransformer:
         mlp.fc1.weight[0, LOAD_BEARING] = 1
         mlp.fc2.weight[:, 0] = 1
         mlp.fc2.weight[LOAD_BEARING, 0] = 0
-        ls2 = backbone.blocks[READER].ls2
-        ls2.gamma.fill_(3)
+        scale = backbone.blocks[READER].ls2
+        assert isinstance(scale, LayerScale)
+        scale.gamma.fill_(3)
     return backbone
 
 

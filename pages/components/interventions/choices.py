@@ -1,0 +1,95 @@
+"""The fields that say what is fixed, where, and to what."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.jobs.interventions import ALL_TOKENS, Action, InterventionRequest, TokenKind
+from pages.components.shared import selection
+from pages.components.shared.version import Version
+
+ACTIONS = {
+    Action.MEAN: "mean over the data set",
+    Action.ZERO: "zero",
+    Action.IMAGE_MEAN: "mean of the image",
+}
+TOKEN_LABELS = {
+    TokenKind.CLS: "CLS",
+    TokenKind.REGISTERS: "registers",
+    TokenKind.PATCHES: "patches",
+}
+SWEEP_TOP = 8
+
+
+def choose(version: Version) -> tuple[InterventionRequest, str | None]:
+    """Show the fields; return the request, and where the images are if somebody has said so."""
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        sweep = selection.switch(
+            "sweep", "Sweep", default=False, help="Each channel on its own, from each layer on."
+        )
+        layer = None if sweep else _choose_start(version)
+        top = selection.choose_integer(
+            "top",
+            "Largest channels",
+            default=SWEEP_TOP if sweep else 4,
+            low=1,
+            high=version.table.channels // 2,
+            help="By max |x| of the patch tokens.",
+        )
+        named = selection.type_text(
+            "channels", "or these channels", help="Numbers with commas between; empty: the largest."
+        )
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        action = selection.choose(
+            "set", "Set to", list(Action), default=Action.MEAN, format_func=ACTIONS.__getitem__
+        )
+        tokens = selection.choose_some(
+            "tokens", "Of", list(ALL_TOKENS), format_func=TOKEN_LABELS.__getitem__
+        )
+    with (
+        st.expander("More", icon=":material/tune:", key="more of interventions"),
+        st.container(horizontal=True, gap="medium", vertical_alignment="bottom"),
+    ):
+        hold = selection.switch(
+            "hold",
+            "At every later layer too",
+            default=True,
+            help="Otherwise only the output of the first layer is changed.",
+        )
+        images = selection.choose_integer(
+            "images", "Images", default=16 if sweep else 64, low=1, high=1_000
+        )
+        folder = selection.type_text(
+            "folder", "Folder of the images", help="Empty: where the payload says."
+        )
+    request = InterventionRequest(
+        layer=layer,
+        channels=_parse(named, version.table.channels),
+        top=top,
+        tokens=tuple(kind for kind in ALL_TOKENS if kind in tokens) or ALL_TOKENS,
+        action=action,
+        hold=hold,
+        max_images=images,
+        sweep=sweep,
+    )
+    return request, folder or None
+
+
+def _choose_start(version: Version) -> int:
+    layers = version.table.layers.tolist()
+    return selection.choose_on_slider(
+        "start", "From layer", layers, default=layers[len(layers) // 2]
+    )
+
+
+def _parse(text: str | None, channels: int) -> tuple[int, ...] | None:
+    if not text:
+        return None
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = (-1,)
+    if any(not 0 <= number < channels for number in numbers):
+        st.error(f"Channels are whole numbers from 0 to {channels - 1}, with commas between.")
+        st.stop()
+    return numbers

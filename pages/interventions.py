@@ -1,0 +1,18 @@
+"""Does a channel matter: fix it in the network, and see what later outputs change."""
+
+import streamlit as st
+
+from pages.components.frame import picker, shell
+from pages.components.interventions import choices, progress, result
+
+shell.open_page("Interventions")
+version = picker.read_one()
+request, images_dir = choices.choose(version)
+found = progress.follow(version, request, images_dir)
+if found is None:
+    st.caption(
+        "The channels are set to a fixed value in the network that this payload was made with, on "
+        "its own images; as many random channels serve as control."
+    )
+    st.stop()
+result.show(found, version)
