@@ -38,9 +38,12 @@ def unpack_paths(packed: Any) -> list[str]:
     return np.asarray(packed).tobytes().decode(errors="replace").split(_END)
 
 
-# Formats of photographs only: Pillow also opens some that run an interpreter (EPS). A JPEG that
-# holds several pictures (MPO) counts as JPEG.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+# What Pillow reads by itself: it also opens some that run an interpreter (EPS) or need a plugin. A
+# JPEG that holds several pictures (MPO) counts as JPEG.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000"),
+    *("DIB", "TGA", "QOI", "SGI", "PCX", "PSD", "DDS"),
+)
 
 
 def fingerprint_files(relatives: Iterable[str], sizes: Iterable[int | None]) -> str:

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from analysis.cli.extract import main
 from analysis.collect.plan.flags import build_parser
@@ -296,3 +298,13 @@ def test_termination_cancels_and_leaves_no_payload(tmp_path: Path) -> None:
     assert json.loads(progress.read_text())["state"] == "cancelled"
     left = {path.suffix for path in project.glob("outputs/**/*") if path.is_file()}
     assert left == {".log"}
+
+
+def test_deep_pictures_are_warned_of_with_their_number(tmp_path: Path) -> None:
+    project = make_project(tmp_path, images=3, lora=False, changes={"data.train_csv": None})
+    old = sorted((project / "data").rglob("*.jpg"))[0]
+    Image.fromarray(np.full((32, 64), 40_000, np.uint16)).save(old.with_suffix(".png"))
+    old.unlink()
+    assert main([f"--project-dir={project}", "--quiet", "--device=cpu"]) == 0
+    warnings = load_payload(output_of(project))["meta"]["run"]["warnings"]
+    assert [text for text in warnings if text.startswith("1 of 3 image(s) have 16 bits")]

@@ -22,6 +22,7 @@ from analysis.collect.images.decode import Pixels
 from analysis.collect.images.pool import (
     CAN_FORK,
     DecodePool,
+    Outcome,
     WorkerDiedError,
     choose_num_workers,
     decode_into,
@@ -58,6 +59,8 @@ class ImageBatch:
     """bool ``[batch]``: whether the row holds an image."""
     failures: list[tuple[int, str]]
     """Image index and reason of every row that is not valid."""
+    cut: int = 0
+    """Images whose values above 255 were cut off, in training as here."""
 
 
 class PastureDataModule:
@@ -137,14 +140,14 @@ class PastureDataModule:
         for index, path in enumerate(self._paths):
             if len(pixels) == count:
                 break
-            image, reason = self._first(index)
+            image, (reason, _) = self._first(index)
             if reason is None:
                 pixels.append(torch.from_numpy(image))
             elif self.strict:
                 raise ImageError(f"{path}: {reason}")
         return torch.stack(pixels) if pixels else None
 
-    def _first(self, index: int) -> tuple[Pixels, str | None]:
+    def _first(self, index: int) -> tuple[Pixels, Outcome]:
         """Decode one of the first images, or look at it where the pool has it already."""
         if self._pool is not None and index < self._pool.slots:
             with contextlib.suppress(WorkerDiedError):  # which reading the batches explains
@@ -194,17 +197,19 @@ class PastureDataModule:
         shape = (len(indices), 3, height, width)
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
         failures: list[tuple[int, str]] = []
+        cut = 0
         for row, index in zip(pixels.numpy(), indices, strict=True):
             if pool is None:
-                reason = decode_into(row, self._paths[index], self.settings.image_size)
+                outcome = decode_into(row, self._paths[index], self.settings.image_size)
             else:
-                row[:], reason = pool.look(pool.taken)
+                row[:], outcome = pool.look(pool.taken)
                 pool.give_back()
-            if reason is not None:
-                failures.append((index, reason))
+            cut += outcome.cut
+            if outcome.reason is not None:
+                failures.append((index, outcome.reason))
         valid = torch.ones(len(indices), dtype=torch.bool)
         valid[[index - indices.start for index, _ in failures]] = False
-        return ImageBatch(pixels, torch.arange(indices.start, indices.stop), valid, failures)
+        return ImageBatch(pixels, torch.arange(indices.start, indices.stop), valid, failures, cut)
 
     def _require_folders(self, batch: ImageBatch, folders: set[Path]) -> None:
         """Refuse to skip what an unmounted folder no longer shows; `folders` gave images so far."""

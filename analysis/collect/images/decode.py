@@ -20,6 +20,8 @@ from analysis.payload.image_paths import FORMATS
 if TYPE_CHECKING:
     from torch import Tensor
 
+_DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
@@ -40,20 +42,26 @@ def load_image(path: Path, size: tuple[int, int]) -> Tensor:
     import torch  # the processes that decode do without
 
     try:
-        return torch.from_numpy(decode_image(str(path), size))
+        return torch.from_numpy(decode_image(str(path), size)[0])
     except Exception as error:
         raise ImageError(f"{path}: {describe_failure(error)}") from error
 
 
-def decode_image(path: str, size: tuple[int, int]) -> Pixels:
-    """Do what `load_image` does with numpy, raising whatever Pillow raises."""
+def decode_image(path: str, size: tuple[int, int]) -> tuple[Pixels, bool]:
+    """Do what `load_image` does with numpy, raising whatever Pillow raises.
+
+    Returns:
+        The pixels, and whether values above 255 were cut off: Pillow's ``convert("RGB")``, which
+        training uses too, does that to pictures of 16 bits, 32 bits or floats in one channel.
+    """
     # Pillow's remarks about odd metadata and large pictures are not failures.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=FORMATS) as image:
+            cut = image.mode in _DEEP_MODES
             rgb = image if image.mode == "RGB" else image.convert("RGB")
             pixels = np.array(rgb.resize(size, Image.Resampling.BICUBIC))
-    return pixels.transpose(2, 0, 1)
+    return pixels.transpose(2, 0, 1), cut
 
 
 def describe_failure(error: Exception) -> str:

@@ -20,7 +20,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -35,7 +35,7 @@ AHEAD_BYTES = 768 * 2**20
 CAN_FORK = sys.platform == "linux"
 
 _PLACE = struct.Struct("<q")
-_REPORT = struct.Struct("<q500s")  # far below what a pipe takes in one piece
+_REPORT = struct.Struct("<q?500s")  # far below what a pipe takes in one piece
 _OUT_OF_MEMORY = "MemoryError"
 
 
@@ -50,6 +50,15 @@ def choose_num_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, min(MAX_WORKERS, (cores or 1) // ranks - 1))
+
+
+class Outcome(NamedTuple):
+    """What became of one image."""
+
+    reason: str | None = None
+    """Why it could not be decoded; None where it could."""
+    cut: bool = False
+    """Whether values above 255 were cut off, see `decode_image`."""
 
 
 class WorkerDiedError(RuntimeError):
@@ -76,7 +85,7 @@ class DecodePool:
         self.slots = min(len(self.paths), num_workers * AHEAD, fitting)
         self._memory = mmap.mmap(-1, self.slots * 3 * height * width)
         self._pixels = np.frombuffer(self._memory, np.uint8).reshape(self.slots, *self._shape)
-        self._failures: dict[int, str | None] = {}
+        self._outcomes: dict[int, Outcome] = {}
         self._asked = 0
         places, self._ask = os.pipe()
         self._reports, report = os.pipe()
@@ -94,30 +103,30 @@ class DecodePool:
         for _ in range(self.slots):
             self._ask_next()
 
-    def look(self, place: int) -> tuple[Pixels, str | None]:
-        """Wait for an image and return its pixels and, where it could not be decoded, why.
+    def look(self, place: int) -> tuple[Pixels, Outcome]:
+        """Wait for an image and return its pixels and what became of it.
 
         Args:
             place: In `paths`; fewer than `slots` places after `taken`.
 
         Returns:
             RGB pixels ``[3, height, width]``, which are overwritten after `give_back`, and the
-            reason why they are none.
+            outcome.
 
         Raises:
             WorkerDiedError: If a process ended.
             MemoryError: If one ran out of memory.
         """
-        while place not in self._failures:
+        while place not in self._outcomes:
             self._read_report()
-        reason = self._failures[place]
-        if reason == _OUT_OF_MEMORY:
+        outcome = self._outcomes[place]
+        if outcome.reason == _OUT_OF_MEMORY:
             raise MemoryError(f"while reading {self.paths[place]}")
-        return self._pixels[place % self.slots], reason
+        return self._pixels[place % self.slots], outcome
 
     def give_back(self) -> None:
         """Free the memory of the first image that was not given back yet."""
-        del self._failures[self.taken]
+        del self._outcomes[self.taken]
         self.taken += 1
         self._ask_next()
 
@@ -144,8 +153,9 @@ class DecodePool:
         data = os.read(self._reports, _REPORT.size)
         if not data:
             self._require_workers(ended=True)
-        place, reason = _REPORT.unpack(data)
-        self._failures[place] = reason.rstrip(b"\0").decode("utf-8", "ignore") or None
+        place, cut, text = _REPORT.unpack(data)
+        reason = text.rstrip(b"\0").decode("utf-8", "ignore")
+        self._outcomes[place] = Outcome(reason or None, cut)
 
     def _require_workers(self, *, ended: bool = False) -> None:
         for worker in self._workers:
@@ -160,30 +170,31 @@ class DecodePool:
             (place,) = _PLACE.unpack(data)
             target = self._pixels[place % self.slots]
             try:
-                reason = decode_into(target, self.paths[place], self.size)
+                outcome = decode_into(target, self.paths[place], self.size)
             except MemoryError:
-                reason = _OUT_OF_MEMORY
+                outcome = Outcome(_OUT_OF_MEMORY)
+            text = (outcome.reason or "").encode()[:500]
             try:
-                os.write(report, _REPORT.pack(place, (reason or "").encode()[:500]))
+                os.write(report, _REPORT.pack(place, outcome.cut, text))
             except BrokenPipeError:
                 break
         os._exit(0)
 
 
-def decode_into(target: Pixels, path: str, size: tuple[int, int]) -> str | None:
-    """Decode an image into `target`; leave zeros and return the reason where that fails.
+def decode_into(target: Pixels, path: str, size: tuple[int, int]) -> Outcome:
+    """Decode an image into `target`; leave zeros and say the reason where that fails.
 
     Raises:
         MemoryError: Which says nothing about the file.
     """
     try:
-        target[:] = decode_image(path, size)
+        target[:], cut = decode_image(path, size)
     except MemoryError as error:
         raise MemoryError(f"while reading {path}") from error
     except Exception as error:  # decoders raise anything on a broken file
         target[:] = 0
-        return describe_failure(error)
-    return None
+        return Outcome(describe_failure(error))
+    return Outcome(cut=cut)
 
 
 def prepare_worker() -> None:

@@ -7,19 +7,17 @@ over the sorted images, and the first `max(1, int(n * val_split))` of it are val
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from analysis.collect.plan.image_csv import read_image_csv
+from analysis.collect.plan.image_folder import describe_unreadable, walk_images
 from analysis.collect.plan.settings import Settings
 from analysis.errors import ConfigError, ImageError
 from analysis.payload.image_paths import fingerprint_files
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +65,10 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
         )
     notices: list[str] = []
     if settings.train_csv is None:
-        listed, dropped = sorted(_walk(settings.data_root)), 0
-        if not listed:
-            raise ImageError(
-                f"data.root {settings.data_root} holds no image ({', '.join(IMAGE_SUFFIXES)})"
-            )
+        listed, unreadable = walk_images(settings.data_root)
+        dropped = 0
+        if unreadable:
+            notices.append(describe_unreadable(unreadable))
     else:
         listed, dropped = read_image_csv(
             settings.train_csv, settings.target_order, settings.data_root
@@ -122,32 +119,6 @@ def _draw_split(n: int, split: str, settings: Settings) -> Sequence[int]:
     if not len(part):
         raise ImageError(f"The split {split} of {n} image(s) is empty; use --split all")
     return np.sort(part).tolist()
-
-
-def _walk(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield (relative, relative) of every image below `root`; names with a leading dot are not."""
-    seen: set[tuple[int, int]] = set()
-
-    def walk(folder: Path, below: PurePosixPath) -> Iterator[tuple[str, str]]:
-        state = folder.stat()
-        # A link may lead back to a folder that contains it.
-        if (state.st_dev, state.st_ino) in seen:
-            return
-        seen.add((state.st_dev, state.st_ino))
-        with os.scandir(folder) as items:
-            for item in items:
-                if item.name.startswith("."):
-                    continue
-                if item.is_dir():
-                    yield from walk(Path(item.path), below / item.name)
-                elif item.name.lower().endswith(IMAGE_SUFFIXES):
-                    relative = str(below / item.name)
-                    yield relative, relative
-
-    try:
-        yield from walk(root, PurePosixPath())
-    except OSError as error:
-        raise ImageError(f"data.root {root} cannot be listed: {error}") from error
 
 
 def _file_sizes(entries: Sequence[ImageEntry]) -> list[int | None]:

@@ -140,6 +140,7 @@ class _Extraction:
                 tally.num_images += counted
                 tally.num_batches += 1
             tally.skipped += batch.failures
+            tally.cut_images += batch.cut
             tally.next_batch = int(batch.indices[-1]) // self.data.batch_size + 1
             tally.seconds = time.perf_counter() - start
             reporter.advance(len(batch.indices))

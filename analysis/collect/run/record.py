@@ -34,6 +34,8 @@ class Tally:
     num_batches: int = 0
     skipped: list[tuple[int, str]] = field(default_factory=list)
     """Image index and reason of every image that could not be read."""
+    cut_images: int = 0
+    """Images of more than 8 bits whose values above 255 were cut off."""
     next_batch: int = 0
     """Number of the first batch not yet counted."""
     seconds: float = 0.0
@@ -47,6 +49,7 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
         num_images=sum(tally.num_images for tally in tallies),
         num_batches=sum(tally.num_batches for tally in tallies),
         skipped=sorted(item for tally in tallies for item in tally.skipped),
+        cut_images=sum(tally.cut_images for tally in tallies),
         next_batch=max(tally.next_batch for tally in tallies),
         seconds=max(tally.seconds for tally in tallies),
         notices=[notice for tally in tallies for notice in tally.notices],
@@ -124,6 +127,12 @@ def _collect_warnings(
         warnings.append(sentence)
     if tally.skipped:
         warnings.append(f"{len(tally.skipped)} image(s) could not be read and were skipped.")
+    if tally.cut_images:
+        warnings.append(
+            f"{tally.cut_images} of {tally.num_images} image(s) have 16 bits, 32 bits or floats in "
+            "one channel: reading them as RGB with Pillow, as training does, cuts values above "
+            "255, so they are nearly all white or all black. Convert them to 8 bits for both."
+        )
     if lost := sum(statistics.nonfinite_tokens):
         warnings.append(
             f"{lost} token output(s) were NaN or infinite; they were left out of their layer's "

@@ -26,7 +26,7 @@ from analysis.collect.plan.image_list import list_images
 from analysis.collect.plan.settings import load_settings
 from analysis.errors import ImageError
 from tests import ROOT
-from tests.factories.projects import make_photograph, make_project
+from tests.factories.projects import make_photograph, make_project, write_config
 
 SIZE = (64, 32)
 
@@ -96,7 +96,13 @@ def test_other_colour_modes_are_what_pillow_makes_of_them(mode: str, tmp_path: P
     assert difference.max() == 0
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif", "gif", "ppm"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        *["jpg", "jfif", "png", "webp", "bmp", "dib", "tif", "gif", "ppm", "avif", "jp2", "j2k"],
+        *["tga", "qoi", "sgi", "pcx", "dds"],
+    ],
+)
 def test_formats_of_photographs_are_read(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"image.{suffix}"
     make_photograph(40, 30).save(path)
@@ -252,7 +258,7 @@ def test_a_pool_with_little_memory_decodes_all_images_in_order(
     decoding = DecodePool(paths, SIZE, 2)
     assert decoding.slots == 4
     for number in range(9):
-        pixels, reason = decoding.look(number)
+        pixels, (reason, _) = decoding.look(number)
         assert reason is None
         assert torch.equal(torch.from_numpy(pixels.copy()), load_image(Path(paths[number]), SIZE))
         decoding.give_back()
@@ -438,3 +444,37 @@ def test_signal_to_the_process_group_reaches_the_parent_only(tmp_path: Path) -> 
         told, _ = reader.communicate("go on\n", timeout=60)
     assert told == "60 1\n"
     assert reader.returncode == 0
+
+
+DEEP = {
+    "sixteen.png": (np.linspace(0, 65535, 64 * 32).reshape(32, 64).astype(np.uint16)),
+    "sixteen.tif": (np.linspace(0, 65535, 64 * 32).reshape(32, 64).astype(np.uint16)),
+    "sixteen.jp2": (np.linspace(0, 65535, 64 * 32).reshape(32, 64).astype(np.uint16)),
+    "float.tif": np.linspace(0, 1, 64 * 32).reshape(32, 64).astype(np.float32),
+    "integer.tif": (np.linspace(0, 1000, 64 * 32).reshape(32, 64).astype(np.int32)),
+}
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_deep_pictures_are_what_training_sees_and_are_counted(
+    num_workers: int, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    for name, values in DEEP.items():
+        Image.fromarray(values).save(root / name)
+    Image.new("RGB", (64, 32), (9, 99, 199)).save(root / "usual.png")
+    config = {
+        "data": {"root": "data", "image_size": [64, 32]},
+        "model": {"backbone": "dinov3_vits16"},
+    }
+    write_config(tmp_path, config)
+    settings = load_settings(tmp_path)
+    images = list_images(settings)
+    data = PastureDataModule(settings, images, batch_size=3, num_workers=num_workers)
+    batches = list(data.train_batches())
+    assert sum(batch.cut for batch in batches) == len(DEEP)
+    pixels = torch.cat([batch.pixels for batch in batches])
+    for entry, found in zip(images.entries, pixels, strict=True):
+        seen = Image.open(entry.path).convert("RGB").resize((64, 32), Image.Resampling.BICUBIC)
+        assert np.array_equal(found.permute(1, 2, 0).numpy(), np.asarray(seen))

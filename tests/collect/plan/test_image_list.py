@@ -312,3 +312,23 @@ def test_rows_that_a_spreadsheet_left_empty_are_skipped(tmp_path: Path, row: str
     csv_path = tmp_path / "data" / "train.csv"
     csv_path.write_text(csv_path.read_text() + f"{row}\n{row}\n")
     assert ids(list_project(tmp_path, split="all")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("suffix", ["avif", "jp2", "JPE", "gif", "pfm", "tga"])
+def test_a_folder_is_listed_with_every_format_that_is_read(tmp_path: Path, suffix: str) -> None:
+    make_images(tmp_path, [f"a.{suffix}", "b.txt", "c.pt"])
+    assert ids(list_project(tmp_path, split="all", data__train_csv=None)) == [f"a.{suffix}"]
+
+
+def test_photographs_that_pillow_does_not_read_are_said(tmp_path: Path) -> None:
+    make_images(tmp_path, ["a.jpg", "b.HEIC", "c.jxl"])
+    images = list_project(tmp_path, split="all", data__train_csv=None)
+    assert ids(images) == ["a.jpg"]
+    assert "2 photograph(s)" in images.notices[0]
+    assert "b.HEIC" in images.notices[0]
+
+
+def test_a_folder_of_unreadable_photographs_alone_says_why(tmp_path: Path) -> None:
+    make_images(tmp_path, ["b.heic"])
+    with pytest.raises(ImageError, match="convert"):
+        list_project(tmp_path, split="all", data__train_csv=None)
