@@ -158,7 +158,7 @@ def test_the_worked_page_opens(folder: Path) -> None:
         (folder / path).write_text(text)
     entry = re.search(r"^```text\n(\"participation\": .*)\n```", extending(), re.M)
     assert entry
-    shell = folder / "pages" / "components" / "shell.py"
+    shell = folder / "pages" / "components" / "frame" / "shell.py"
     before = shell.read_text()
     changed = before.replace('    "runs": ', f'    {entry[1]}\n    "runs": ')
     assert changed != before

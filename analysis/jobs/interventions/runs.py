@@ -17,6 +17,7 @@ from analysis.files.atomic import read_json, replace_text, write_json
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.processes import identify, send_signal
 from analysis.files.read_only import refuse_if_read_only
+from analysis.files.roots import allowed_roots
 from analysis.jobs.background import start_background
 from analysis.jobs.interventions.folder import (
     ALIVE_FILE,
@@ -96,6 +97,7 @@ def start_run(payload: Path, request: InterventionRequest, images_dir: str | Non
                 "payload": str(payload),
                 "images_dir": images_dir,
                 "request": request.to_json(),
+                "roots": list(map(str, allowed_roots())),
             }
             replace_text(folder / REQUEST_FILE, json.dumps(asked))
             write_json(folder / PROGRESS_FILE, {"state": "preparing", "message": "starting"})

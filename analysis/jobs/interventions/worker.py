@@ -30,6 +30,7 @@ def run(folder: Path) -> None:
             InterventionRequest.from_json(asked["request"]),
             images_dir=asked["images_dir"],
             reporter=reporter,
+            roots=[Path(root) for root in asked["roots"]],
         )
         reporter.progress.output = str(path)
     except KeyboardInterrupt:
