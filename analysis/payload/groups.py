@@ -29,22 +29,22 @@ _FLOAT32_RESOLUTION = float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True)
 class GroupStats:
-    """Mean and std of every channel, group by group."""
+    """Mean and std of every channel, group by group; of one cell or, stacked, of several."""
 
     count: NDArray[np.int64]
-    """``[groups]``: tokens."""
+    """``[..., groups]``: tokens."""
     mean: Floats
-    """``[groups, channels]``."""
+    """``[..., groups, channels]``."""
     std: Floats
-    """``[groups, channels]``: population standard deviation of the group's tokens."""
+    """``[..., groups, channels]``: population standard deviation of the group's tokens."""
 
     @property
     def channels(self) -> int:
         """Number of channels."""
-        return self.mean.shape[1]
+        return self.mean.shape[-1]
 
     def present(self) -> GroupStats:
-        """Return only the groups that hold tokens."""
+        """Return only the groups that hold tokens; of a single cell."""
         some = self.count > 0
         return self if some.all() else GroupStats(self.count[some], self.mean[some], self.std[some])
 
@@ -58,33 +58,36 @@ class GroupStats:
         Args:
             weights: ``[..., groups]``, how much each group counts; its tokens where None.
         """
-        share: Floats = self.count / self.count.sum() if weights is None else weights
-        mean = share @ self.mean
+        share: Floats = self._share() if weights is None else weights
+        mean = (share[..., None, :] @ self.mean)[..., 0, :]
         # Centred on a value near all group means: no difference of large squares.
-        center = self.mean.mean(axis=0)
-        second = share @ (self.std**2 + (self.mean - center) ** 2)
-        return mean, np.sqrt(np.maximum(second - (mean - center) ** 2, 0))
+        center = self.mean.mean(axis=-2, keepdims=True)
+        second = (share[..., None, :] @ (self.std**2 + (self.mean - center) ** 2))[..., 0, :]
+        return mean, np.sqrt(np.maximum(second - (mean - center[..., 0, :]) ** 2, 0))
 
     def log_std_values(self) -> Floats:
         """Return one nearly independent value per group whose average is the log of the pooled std.
 
         These are the pseudo-values of the delete-a-group jackknife for unequal groups (Busing,
         Meijer & van der Leeden 1999, Delete-m jackknife for unequal m), about
-        ``[groups, channels]``: from the std of all tokens and of all but one group's. Unlike the
-        logs of the groups' own stds they hold the variation between groups too, and exist where a
-        group is a single token. The pseudo-values of the mean are the group means themselves.
+        ``[..., groups, channels]``: from the std of all tokens and of all but one group's. Unlike
+        the logs of the groups' own stds they hold the variation between groups too, and exist
+        where a group is a single token. The pseudo-values of the mean are the group means.
         """
-        share = (self.count / self.count.sum())[:, None]
-        center = self.mean.mean(axis=0)
+        share = self._share()[..., None]
+        center = self.mean.mean(axis=-2, keepdims=True)
         first = share * (self.mean - center)
         second = share * self.std**2 + first * (self.mean - center)
-        mean, square = first.sum(axis=0), second.sum(axis=0)
+        mean, square = (x.sum(axis=-2, keepdims=True) for x in (first, second))
         rest = 1 - share
         without = (square - second) / rest - ((mean - first) / rest) ** 2
         floor = np.maximum(TINY_VARIANCE, (_FLOAT32_RESOLUTION * (mean + center)) ** 2)
         log_all = np.log(np.maximum(square - mean**2, floor)) / 2
         log_without = np.log(np.maximum(without, floor)) / 2
         return log_without + (log_all - log_without) / share
+
+    def _share(self) -> Floats:
+        return self.count / self.count.sum(axis=-1, keepdims=True)
 
 
 def read_groups(

@@ -6,7 +6,7 @@ baseline. What is asked for is computed once, when it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from analysis.payload.table import StatsTable
 from analysis.read.compare.compatibility import Reason, Severity, check_compatibility
 from analysis.read.compare.drift import (
     compute_drift,
+    compute_log_ratio,
     have_same_channels,
     have_same_images,
     take_layers,
@@ -93,19 +94,45 @@ class Comparison:
         """``[layers, 3, 2]``; None where backbone or channels differ or no layer is in both."""
         if not have_same_channels(*self.tables) or not len(self.layers):
             return None
-        return compute_drift(*(take_layers(table, self.layers) for table in self.tables))
+        first, second = (take_layers(table, self.layers) for table in self.tables)
+        return np.where(self._measurable, compute_drift(first, second), np.nan)
+
+    @cached_property
+    def log_ratio(self) -> Floats | None:
+        """``[layers, 3, 2]``: mean over channels of log(std of the version / of the baseline).
+
+        Drift saturates where stds vanish or explode; this does not. None where `drift` is.
+        """
+        if self.drift is None:
+            return None
+        first, second = (take_layers(table, self.layers) for table in self.tables)
+        return np.where(self._measurable, compute_log_ratio(first, second), np.nan)
+
+    @property
+    def degenerate(self) -> int:
+        """Cells left out: a single token, or no channel that varies."""
+        return 0 if self.drift is None else int(np.isnan(self.drift).sum())
+
+    @property
+    def _measurable(self) -> NDArray[np.bool_]:
+        """``[layers, 1, 2]``: cells of two tokens or more in both, so that a std is one."""
+        counts = [t.counts[np.searchsorted(t.layers, self.layers)] for t in self.tables]
+        return (np.minimum(*counts) > 1)[:, None]
 
     @property
     def max_drift(self) -> float | None:
-        """The largest drift of all cells."""
-        return None if self.drift is None else float(self.drift.max())
+        """The largest drift of all cells; None where it cannot be told of any."""
+        if self.drift is None or np.isnan(self.drift).all():
+            return None
+        return float(np.nanmax(self.drift))
 
     @property
     def largest(self) -> Cell | None:
         """The cell of the largest drift."""
-        if self.drift is None:
+        if self.drift is None or np.isnan(self.drift).all():
             return None
-        return cell_at(self.layers, np.unravel_index(int(self.drift.argmax()), self.drift.shape))
+        at = np.unravel_index(int(np.nanargmax(self.drift)), self.drift.shape)
+        return cell_at(self.layers, at)
 
     @cached_property
     def noise(self) -> NoiseTable | None:
@@ -117,8 +144,8 @@ class Comparison:
         if self.drift is None:
             return None
         return compare_noise(
-            self.baseline.extras.as_extras(),
-            self.version.extras.as_extras(),
+            _groups_of(self.baseline),
+            _groups_of(self.version),
             self.layers,
             same_images=self.same_images,
         )
@@ -133,7 +160,8 @@ class Comparison:
         groups = [reading.extras.groups(*cell) for reading in readings]
         held = [each for each in groups if each is not None]
         if len(held) == len(readings):
-            return compare_groups(*held, same_images=self.same_images)
+            threshold = -1.0 if self.noise is None else self.noise.threshold_of(cell)
+            return compare_groups(*held, same_images=self.same_images, threshold=threshold)
         whole = (_as_one_group(table, cell) for table in self.tables)
         return compare_groups(*whole, same_images=self.same_images, note=NO_GROUPS)
 
@@ -174,9 +202,9 @@ class Comparison:
             ``[layers, 3, 2]`` each; NaN where a payload has no groups.
         """
         found, by_chance = np.full((2, len(self.layers), len(REPRESENTATIONS), len(ROLES)), np.nan)
-        extras = [reading.extras.as_extras() for reading in (self.baseline, self.version)]
+        groups = [_groups_of(reading) for reading in (self.baseline, self.version)]
         for index, cell in list_cells(self.layers):
-            a, b = (read_groups(part, *cell) for part in extras)
+            a, b = (read(cell) for read in groups)
             if a is not None and b is not None:
                 overlap = compare_top(a, b, k, rank_by)
                 found[index], by_chance[index] = overlap.found, overlap.by_chance
@@ -224,6 +252,11 @@ def _name(payloads: tuple[Comparable, Comparable], readings: tuple[Reading, Read
 
 
 _ROLES_OF_TWO = ("baseline", "version")
+
+
+def _groups_of(reading: Reading) -> Callable[[Cell], GroupStats | None]:
+    extras = reading.extras.as_extras()
+    return lambda cell: read_groups(extras, *cell)
 
 
 def _as_one_group(table: StatsTable, cell: Cell) -> GroupStats:

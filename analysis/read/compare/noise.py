@@ -1,13 +1,13 @@
-"""Whether two versions differ by more than chance, channel by channel and layer by layer.
+"""Whether two versions differ by more than chance, channel by channel and cell by cell.
 
 The mean of every channel moves a little on other images. How much is read from the image groups
-(`image_groups`), never from the number of tokens. Versions measured on the same images are
-compared group by group (*paired*: what is special about an image cancels); other versions by the
-groups of each. The error of each channel is made steadier by all others (`moderation`), and of
-thousands of channels only those are flagged that a false discovery rate allows. max |x| grows with
-the number of tokens and has no place here.
+(`analysis.payload.groups`), never from the number of tokens. Versions measured on the same images
+are compared group by group (*paired*: what is special about an image cancels); other versions by
+the groups of each. The error of each channel is made steadier by all others (`moderation`). max |x|
+grows with the number of tokens and has no place here.
 
-All differences are B - A in units of the pooled std, P = sqrt(½ (σA² + σB²)).
+All differences are version minus baseline in units of the pooled std, P = sqrt(½ (σA² + σB²)), A
+being the baseline and B the version.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.payload.groups import TINY_VARIANCE, GroupStats
-from analysis.read.compare.distributions import positive_quadratic_form, two_sided_t
-from analysis.read.compare.false_discovery import find_discoveries
+from analysis.read.compare.distributions import f_quantile, positive_quadratic_form, two_sided_t
+from analysis.read.compare.drift import RESOLUTION, measure_drift
+from analysis.read.compare.false_discovery import find_threshold
 from analysis.read.compare.moderation import moderate_variances
 
 Floats = NDArray[np.float64]
@@ -28,8 +29,8 @@ Floats = NDArray[np.float64]
 LEVEL = 0.01
 """Accepted share of channels that were flagged by chance among those flagged."""
 
-RESOLUTION = 1e-5
-"""Two runs of the same network agree to this part of a channel's root mean square, no better."""
+BAND = 0.95
+"""Share of the comparisons without a difference whose drift lies below the band."""
 
 NO_GROUPS = (
     "Without statistics by image group nobody can tell a difference from noise, so nothing is "
@@ -43,41 +44,55 @@ TOO_FEW_GROUPS = (
 
 @dataclass(frozen=True)
 class Effect:
-    """One kind of difference, channel by channel; B - A."""
+    """One kind of difference, channel by channel; version minus baseline."""
 
     value: Floats
-    """``[channels]``."""
+    """``[..., channels]``."""
     error: Floats
-    """``[channels]``: moderated standard error; NaN where there is no noise to compare with."""
+    """``[..., channels]``: moderated standard error; NaN where no noise is known."""
     p: Floats
-    """``[channels]``: how often chance alone gives as much; NaN likewise."""
-    flagged: NDArray[np.bool_]
-    """``[channels]``: beyond the noise."""
+    """``[..., channels]``: how often chance alone gives as much; NaN likewise."""
 
 
 @dataclass(frozen=True)
 class CellNoise:
-    """Two versions in one layer, representation and role."""
+    """Two versions in one cell or, stacked, in several."""
 
     shift: Effect
     """(μB - μA) / P."""
     log_ratio: Effect
     """log(σB / σA), freed of the bias of few images."""
-    drift: float
-    """sqrt of the mean over channels of ((μA - μB)² + (σA - σB)²) / P²."""
-    noise_floor: float
-    """Root mean square of the drift that chance alone gives; NaN where it cannot be told."""
-    drift_p: float
-    """How often chance alone gives at least this drift; NaN likewise."""
+    drift: Floats
+    """``[...]``: as `analysis.read.compare.drift.measure_drift` defines it."""
+    noise_floor: Floats
+    """``[...]``: root mean square of the drift that chance alone gives; NaN where unknown."""
+    noise_band: Floats
+    """``[...]``: below it lie 95 % of the drifts that chance alone gives; NaN likewise."""
+    drift_p: Floats
+    """``[...]``: how often chance alone gives at least this drift; NaN likewise."""
     paired: bool
     """Whether group differences were used, rather than the groups of each version."""
-    note: str | None
+    left_out: tuple[int, ...] = ()
+    """Groups with other tokens in the two versions, which a paired comparison leaves out."""
+    note: str | None = None
     """Why nothing is called significant, where that is so."""
+    threshold: float = -1.0
+    """Up to which probability a channel is flagged."""
+
+    @property
+    def shift_flagged(self) -> NDArray[np.bool_]:
+        """Channels whose mean differs by more than noise, ``[..., channels]``."""
+        return self.shift.p <= self.threshold
+
+    @property
+    def log_ratio_flagged(self) -> NDArray[np.bool_]:
+        """Channels whose std differs by more than noise, ``[..., channels]``."""
+        return self.log_ratio.p <= self.threshold
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
-        """Channels whose mean or std differs by more than noise, ``[channels]``."""
-        return self.shift.flagged | self.log_ratio.flagged
+        """Channels whose mean or std differs by more than noise, ``[..., channels]``."""
+        return self.shift_flagged | self.log_ratio_flagged
 
 
 @dataclass(frozen=True)
@@ -85,29 +100,33 @@ class _Sample:
     """Independent values, as many as groups, whose weighted mean adds to a difference."""
 
     values: Floats
-    """``[groups, channels]``; of the version to compare from with the opposite sign."""
+    """``[cells, groups, channels]``; of the baseline with the opposite sign."""
     weights: Floats
-    """``[groups]``: the variance of a value is proportional to 1 / weight."""
+    """``[cells, groups]``: the variance of a value is proportional to 1 / weight."""
 
     @property
     def df(self) -> int:
-        return len(self.weights) - 1
+        return self.weights.shape[-1] - 1
+
+    @cached_property
+    def share(self) -> Floats:
+        """``[cells, groups, 1]``."""
+        return (self.weights / self.weights.sum(axis=-1, keepdims=True))[..., None]
 
     @cached_property
     def mean(self) -> Floats:
-        """``[channels]``."""
-        return self.weights @ self.values / self.weights.sum()
+        """``[cells, channels]``."""
+        return (self.share * self.values).sum(axis=-2)
 
     @cached_property
     def residuals(self) -> Floats:
-        """``[groups, channels]``, scaled: their squares sum to `df` times `variance`."""
-        share = self.weights / self.weights.sum()
-        return np.sqrt(share)[:, None] * (self.values - self.mean)
+        """``[cells, groups, channels]``, scaled: their squares sum to `df` times `variance`."""
+        return np.sqrt(self.share) * (self.values - self.mean[:, None])
 
-    @property
+    @cached_property
     def variance(self) -> Floats:
-        """``[channels]``: of the mean."""
-        return np.einsum("gc,gc->c", self.residuals, self.residuals) / self.df
+        """``[cells, channels]``: of the mean."""
+        return np.einsum("agc,agc->ac", self.residuals, self.residuals) / self.df
 
 
 def compare_groups(
@@ -116,60 +135,142 @@ def compare_groups(
     *,
     same_images: bool,
     level: float = LEVEL,
+    threshold: float | None = None,
     resolution: float = RESOLUTION,
     note: str = TOO_FEW_GROUPS,
 ) -> CellNoise:
-    """Compare two versions in one layer, representation and role.
+    """Compare two versions in one cell.
 
     Args:
-        a: The groups of the version to compare from.
-        b: Those of the version to compare with; as many channels.
-        same_images: Whether both were measured on the same list of images. Paired then, if the
-            token counts agree group by group too.
-        level: Accepted share of false discoveries; half of it for means, half for stds.
+        a: The groups of the baseline.
+        b: Those of the version; as many channels.
+        same_images: Whether both were measured on the same list of images. Paired then, by the
+            groups whose token counts agree, if these are most of them.
+        level: Accepted share of false discoveries among the channels of this cell.
+        threshold: Up to which probability a channel is flagged, where the family of tests is
+            larger than this cell; from `level` where None.
         resolution: To what part of a channel's root mean square a measurement can be repeated.
         note: What to say where fewer than two groups hold images.
     """
-    paired = same_images and np.array_equal(a.count, b.count)
-    a, b = a.present(), b.present()
-    groups = min(len(a.count), len(b.count))
-    if groups == 0:
-        unknown = _untested(np.full(a.channels, np.nan))
-        return CellNoise(unknown, unknown, np.nan, np.nan, np.nan, paired, note)
-    (mean_a, std_a), (mean_b, std_b) = a.pool(), b.pool()
-    variance = np.maximum((std_a**2 + std_b**2) / 2, TINY_VARIANCE)
-    pooled = np.sqrt(variance)
-    shift = (mean_b - mean_a) / pooled
-    drift = float(np.sqrt(np.mean(shift**2 + (std_b - std_a) ** 2 / variance)))
-    if groups < 2:
-        floor = np.sqrt(TINY_VARIANCE)
-        ratio = np.log(np.maximum(std_b, floor) / np.maximum(std_a, floor))
-        nothing = _untested(shift), _untested(ratio)
-        return CellNoise(*nothing, drift, np.nan, np.nan, paired, note)
-
-    shifts = _samples(a, b, a.mean / pooled, b.mean / pooled, paired)
-    ratios = _samples(a, b, a.log_std_values(), b.log_std_values(), paired)
-    both = [
-        _Sample(np.concatenate([x.values, y.values], axis=1), x.weights)
-        for x, y in zip(shifts, ratios, strict=True)
-    ]
-    repeatable = resolution * np.sqrt((mean_a**2 + mean_b**2) / 2 + variance) / pooled
+    stacked = (GroupStats(x.count[None], x.mean[None], x.std[None]) for x in (a, b))
+    noise = compare_stacks(*stacked, same_images=same_images, resolution=resolution, note=note)
+    if threshold is None:
+        tested = np.stack([noise.shift.p, noise.log_ratio.p])
+        threshold = find_threshold(tested, level)
+    effects = (
+        Effect(effect.value[0], effect.error[0], effect.p[0])
+        for effect in (noise.shift, noise.log_ratio)
+    )
+    numbers = (noise.drift, noise.noise_floor, noise.noise_band, noise.drift_p)
     return CellNoise(
-        _test(shifts, repeatable, level / 2),
-        _test(ratios, repeatable, level / 2),
-        drift,
-        float(np.sqrt(sum(sample.variance.sum() for sample in both) / a.channels)),
-        _test_drift(both, 2 * float(np.sum(repeatable**2))),
-        paired,
-        None,
+        *effects,
+        *(values[0] for values in numbers),
+        noise.paired,
+        noise.left_out,
+        noise.note,
+        threshold,
     )
 
 
+def find_pairs(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    """Return which groups can be compared one by one; None where too few can.
+
+    A group in which a version lost an image or a token is not the same group in both.
+
+    Args:
+        a: ``[groups]``: tokens of each in the baseline.
+        b: Those in the version.
+    """
+    if a.shape != b.shape:
+        return None
+    equal = (a == b) & (a > 0)
+    number = int(equal.sum())
+    return equal if number >= 2 and 2 * number >= int(((a > 0) | (b > 0)).sum()) else None
+
+
+def compare_stacks(
+    a: GroupStats,
+    b: GroupStats,
+    *,
+    same_images: bool,
+    resolution: float = RESOLUTION,
+    note: str = TOO_FEW_GROUPS,
+) -> CellNoise:
+    """Compare two versions in several cells; nothing is flagged yet.
+
+    Args:
+        a: The groups of the baseline, ``[cells, groups]``. The same groups hold tokens, and agree
+            with those of the version, in every cell.
+        b: Those of the version; as many cells and channels.
+        same_images: As in `compare_groups`.
+        resolution: Likewise.
+        note: Likewise.
+    """
+    pairs = find_pairs(a.count[0], b.count[0]) if same_images else None
+    present_a, present_b = a.count[0] > 0, b.count[0] > 0
+    shape = a.mean.shape[0], a.channels
+    unknown = np.full(shape[:1], np.nan)
+    if not present_a.any() or not present_b.any():
+        effect = _untested(np.full(shape, np.nan))
+        return CellNoise(effect, effect, *([unknown] * 4), pairs is not None, note=note)
+    whole_a, whole_b = _choose(a, present_a), _choose(b, present_b)
+    (mean_a, std_a), (mean_b, std_b) = whole_a.pool(), whole_b.pool()
+    drift, usable = measure_drift(mean_a, std_a, mean_b, std_b)
+    variance = np.maximum((std_a**2 + std_b**2) / 2, TINY_VARIANCE)
+    pooled = np.sqrt(variance)
+    if min(present_a.sum(), present_b.sum()) < 2:
+        floor = np.sqrt(TINY_VARIANCE)
+        ratio = np.log(np.maximum(std_b, floor) / np.maximum(std_a, floor))
+        effects = _untested((mean_b - mean_a) / pooled), _untested(ratio)
+        return CellNoise(*effects, drift, *([unknown] * 3), pairs is not None, note=note)
+
+    left_out: tuple[int, ...] = ()
+    if pairs is not None:
+        left_out = tuple(np.flatnonzero((present_a | present_b) & ~pairs).tolist())
+        whole_a, whole_b = _choose(a, pairs), _choose(b, pairs)
+    scale = pooled[:, None]
+    shifts = _samples(whole_a, whole_b, whole_a.mean / scale, whole_b.mean / scale, pairs)
+    logs = whole_a.log_std_values(), whole_b.log_std_values()
+    ratios = _samples(whole_a, whole_b, *logs, pairs)
+    channels = np.maximum(usable.sum(axis=-1), 1)
+    both = [
+        _Sample(np.concatenate([x.values, y.values], axis=-1) * _twice(usable)[:, None], x.weights)
+        for x, y in zip(shifts, ratios, strict=True)
+    ]
+    repeatable = resolution * np.sqrt((mean_a**2 + mean_b**2) / 2 + variance) / pooled
+    total, upper = _bound_length(both)
+    alone = usable.any(axis=-1)
+    return CellNoise(
+        _test(shifts, repeatable),
+        _test(ratios, repeatable),
+        drift,
+        np.where(alone, np.sqrt(total / channels), np.nan),
+        np.where(alone, np.sqrt(upper / channels), np.nan),
+        np.where(alone, _test_drift(both, 2 * np.sum(repeatable**2 * usable, axis=-1)), np.nan),
+        pairs is not None,
+        left_out,
+    )
+
+
+def _choose(groups: GroupStats, which: NDArray[np.bool_]) -> GroupStats:
+    if which.all():
+        return groups
+    return GroupStats(groups.count[:, which], groups.mean[:, which], groups.std[:, which])
+
+
+def _twice(usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.concatenate([usable, usable], axis=-1)
+
+
 def _samples(
-    a: GroupStats, b: GroupStats, values_a: Floats, values_b: Floats, paired: bool
+    a: GroupStats,
+    b: GroupStats,
+    values_a: Floats,
+    values_b: Floats,
+    pairs: NDArray[np.bool_] | None,
 ) -> list[_Sample]:
     """Return independent samples whose means add up to the difference."""
-    if paired:
+    if pairs is not None:
         return [_Sample(values_b - values_a, a.count.astype(np.float64))]
     return [
         _Sample(-values_a, a.count.astype(np.float64)),
@@ -177,44 +278,81 @@ def _samples(
     ]
 
 
-def _test(samples: list[_Sample], repeatable: Floats, level: float) -> Effect:
+def _test(samples: list[_Sample], repeatable: Floats) -> Effect:
     value, variance, doubt = (np.zeros_like(repeatable) for _ in range(3))
     for sample in samples:
         moderated, df = moderate_variances(sample.variance, sample.df)
-        scale = np.sqrt(np.where(moderated > 0, moderated, np.inf))
+        scale = np.sqrt(np.where(moderated > 0, moderated, np.inf))[:, None]
         # Channels that vary together know no more about their variance than one of them does.
-        df = np.minimum(df, sample.df * _count_independent(sample.residuals / scale))
+        independent = _count_independent(sample.residuals / scale)
+        df = np.minimum(df, sample.df * independent[:, None])
         value += sample.mean
         variance += moderated
         doubt += moderated**2 / df
     df = np.divide(variance**2, doubt, out=np.ones_like(doubt), where=doubt > 0)  # Welch 1947
     error = np.sqrt(variance + repeatable**2)
     t = np.divide(value, error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
-    p = two_sided_t(t, df)
-    return Effect(value, error, p, find_discoveries(p, level))
+    return Effect(value, error, two_sided_t(t, df))
 
 
-def _count_independent(residuals: Floats) -> float:
-    """Return how many independent channels would vary together as these do, 1 or more.
+def _count_independent(residuals: Floats) -> Floats:
+    """Return how many independent channels would vary together as these do, 1 or more, ``[cells]``.
 
-    That is tr(S)² / tr(S²), S being their covariance (Satterthwaite 1946). Both traces are
-    estimated without bias from the inner products between groups, which are Wishart.
+    That is tr(S)² / tr(S²), S being their covariance (Satterthwaite 1946).
 
     Args:
-        residuals: ``[groups, channels]`` of channels of about equal variance.
+        residuals: ``[cells, groups, channels]`` of channels of about equal variance.
     """
-    df = len(residuals) - 1
-    products = residuals @ residuals.T
-    trace, square = float(np.trace(products)), float((products**2).sum())
-    if df == 1 or trace == 0:  # two groups cannot tell: as if all channels were one
-        return 1.0
+    df = residuals.shape[-2] - 1
+    trace, square = _estimate_traces(residuals, df)
+    if df == 1:  # two groups cannot tell: as if all channels were one
+        return np.ones(len(residuals))
+    independent = trace**2 / np.maximum(square, np.finfo(np.float64).tiny)
+    return np.clip(np.where(trace > 0, independent, 1.0), 1.0, residuals.shape[-1])
+
+
+def _estimate_traces(residuals: Floats, df: int) -> tuple[Floats, Floats]:
+    """Return tr(S) and tr(S²) of the covariance of channels, ``[cells]`` each.
+
+    Both are estimated without bias from the inner products between groups, which are Wishart; of
+    two groups the second is taken to be the square of the first.
+    """
+    products = residuals @ np.swapaxes(residuals, -1, -2)
+    trace = np.trace(products, axis1=-2, axis2=-1)
+    if df == 1:
+        return trace, trace**2
+    square = (products**2).sum(axis=(-1, -2))
     unbiased = (df * square - trace**2) / (df * (df - 1) * (df + 2))
-    independent = (trace / df) ** 2 / max(unbiased, np.finfo(np.float64).tiny)
-    return min(max(independent, 1.0), float(residuals.shape[1]))
+    return trace / df, np.maximum(unbiased, 0)
 
 
-def _test_drift(samples: list[_Sample], repeatable: float) -> float:
-    """Return how often chance alone gives a difference of at least this length.
+def _bound_length(samples: list[_Sample]) -> tuple[Floats, Floats]:
+    """Return mean and 95 % bound of the squared length that chance gives a difference.
+
+    The length is a weighted sum of χ², approximated by one of them with the same mean and variance
+    (Satterthwaite 1946); its mean is estimated too, so that the ratio of both is F.
+
+    Returns:
+        ``[cells]`` each.
+    """
+    traces = [_estimate_traces(sample.residuals, sample.df) for sample in samples]
+    mean = np.asarray(sum(trace for trace, _ in traces))
+    square = np.asarray(sum(square for _, square in traces))
+    doubt = np.asarray(
+        sum(each / sample.df for (_, each), sample in zip(traces, samples, strict=True))
+    )
+    if len(samples) == 2:
+        cross = samples[0].residuals @ np.swapaxes(samples[1].residuals, -1, -2)
+        square = square + 2 * (cross**2).sum(axis=(-1, -2)) / (samples[0].df * samples[1].df)
+    most = samples[0].values.shape[-1]
+    tiny = np.finfo(np.float64).tiny
+    df = np.clip(mean**2 / np.maximum(square, tiny), 1.0, most)
+    own = np.clip(mean**2 / np.maximum(doubt, tiny), 1.0, most * max(s.df for s in samples))
+    return mean, mean * f_quantile(BAND, df, own)
+
+
+def _test_drift(samples: list[_Sample], repeatable: Floats) -> Floats:
+    """Return how often chance alone gives a difference of at least this length, ``[cells]``.
 
     A rotation test (Langsrud 2005, Rotation tests): without a change the difference between the
     versions is a direction like any other among the groups, so its length is compared with that
@@ -222,21 +360,23 @@ def _test_drift(samples: list[_Sample], repeatable: float) -> float:
 
     Args:
         samples: Of shifts and log ratios together.
-        repeatable: Squared length that rounding may have.
+        repeatable: ``[cells]``: squared length that rounding may have.
     """
-    weights = np.concatenate([sample.weights for sample in samples])
+    weights = np.concatenate([sample.weights for sample in samples], axis=-1)
     # Of two samples the level they share says nothing; signs as stored, so B's level is -A's.
-    signs = np.repeat([-1.0, 1.0][-len(samples) :], [len(s.weights) for s in samples])
-    values = signs[:, None] * np.concatenate([sample.values for sample in samples])
+    signs = np.repeat([-1.0, 1.0][-len(samples) :], [s.weights.shape[-1] for s in samples])
+    values = signs[:, None] * np.concatenate([sample.values for sample in samples], axis=-2)
     if len(samples) == 2:
-        values = values - weights @ values / weights.sum()
-    rows = np.sqrt(weights)[:, None] * values
-    squares = np.linalg.eigvalsh(rows @ rows.T)[len(samples) - 1 :]
-    length = float(np.sum(sum(sample.mean for sample in samples) ** 2)) - repeatable
-    unit = sum(1 / float(sample.weights.sum()) for sample in samples)
-    return positive_quadratic_form((squares - max(length, 0.0) / unit).astype(np.float64))
+        share = (weights / weights.sum(axis=-1, keepdims=True))[..., None]
+        values = values - (share * values).sum(axis=-2, keepdims=True)
+    rows = np.sqrt(weights)[..., None] * values
+    squares = np.linalg.eigvalsh(rows @ np.swapaxes(rows, -1, -2))[:, len(samples) - 1 :]
+    difference = np.asarray(sum(sample.mean for sample in samples))
+    length = np.maximum(np.sum(difference**2, axis=-1) - repeatable, 0.0)
+    unit = np.asarray(sum(1 / sample.weights.sum(axis=-1) for sample in samples))
+    return positive_quadratic_form(squares - (length / unit)[:, None])
 
 
 def _untested(value: Floats) -> Effect:
     unknown = np.full_like(value, np.nan)
-    return Effect(value, unknown, unknown, np.zeros(value.shape, dtype=bool))
+    return Effect(value, unknown, unknown)

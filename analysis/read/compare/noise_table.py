@@ -1,20 +1,29 @@
-"""Two versions against their noise, over all layers, representations and roles."""
+"""Two versions against their noise, over all layers, representations and roles.
+
+All channels of all cells, their means and their stds, are one family of tests: a sentence that
+looks for the largest of many cells must not find what chance puts into one of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.payload.groups import read_groups
-from analysis.read.compare.false_discovery import find_discoveries
-from analysis.read.compare.noise import LEVEL, NO_GROUPS, compare_groups
-from analysis.vocabulary import REPRESENTATIONS, ROLES, list_cells
+from analysis.errors import PayloadError
+from analysis.payload.groups import GroupStats
+from analysis.read.compare.false_discovery import combine, find_discoveries, find_threshold
+from analysis.read.compare.noise import LEVEL, NO_GROUPS, CellNoise, compare_stacks
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, CellIndex, list_cells
 
-Extras = Mapping[str, Any]
+Floats = NDArray[np.float64]
+Groups = Callable[[Cell], GroupStats | None]
+"""The groups of a cell; None where they are not stored."""
+
+_BATCH = 1 << 22
+"""Numbers of one version that are worked on at a time."""
 
 
 @dataclass(frozen=True)
@@ -23,26 +32,48 @@ class NoiseTable:
 
     layers: NDArray[np.int64]
     """``[layers]``."""
-    drift: NDArray[np.float64]
+    drift: Floats
     """``[layers, 3, 2]``: of the pooled groups, that of the payload up to rounding."""
-    noise_floor: NDArray[np.float64]
+    noise_floor: Floats
     """``[layers, 3, 2]``: root mean square of the drift that chance alone gives."""
-    drift_p: NDArray[np.float64]
+    noise_band: Floats
+    """``[layers, 3, 2]``: below it lie 95 % of the drifts that chance alone gives."""
+    drift_p: Floats
     """``[layers, 3, 2]``: how often chance alone gives at least the drift."""
     flagged_channels: NDArray[np.int64]
-    """``[layers, 3, 2]``: channels whose mean or std differs by more than noise."""
+    """``[layers, 3, 2]``: channels whose mean or std differs by more than noise; 0 in cells that
+    are not `beyond`."""
     beyond: NDArray[np.bool_]
-    """``[layers, 3, 2]``: a channel is flagged, or the drift as a whole exceeds chance at the
+    """``[layers, 3, 2]``: some channel (Simes 1986), or the drift as a whole, exceeds chance at the
     false discovery rate over all cells."""
     paired: bool
     """Whether every cell was compared image group by image group."""
-    notes: tuple[str, ...]
-    """Why nothing, or not all, is called significant."""
+    notes: tuple[str, ...] = ()
+    """Why nothing, or not all, is called significant, and what was left out."""
+    threshold: float = -1.0
+    """Up to which probability a channel of any cell is flagged."""
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """``[layers, 3, 2]``: where the noise is known."""
+        return ~np.isnan(self.noise_floor)
+
+    def threshold_of(self, cell: Cell) -> float:
+        """Return up to which probability a channel of a cell is flagged; below 0: none is."""
+        index = np.flatnonzero(self.layers == cell.layer)
+        beyond = self.beyond[index, cell.representation.position, cell.role.position]
+        return self.threshold if beyond.any() else -1.0
+
+    @property
+    def excess(self) -> Floats:
+        """``[layers, 3, 2]``: the drift freed of what chance adds; 0 where it is not beyond."""
+        freed = np.sqrt(np.maximum(self.drift**2 - self.noise_floor**2, 0))
+        return np.where(self.tested, np.where(self.beyond, freed, 0.0), np.nan)
 
 
 def compare_noise(
-    a: Extras | None,
-    b: Extras | None,
+    a: Groups,
+    b: Groups,
     layers: Sequence[int] | NDArray[np.int64],
     *,
     same_images: bool,
@@ -51,34 +82,114 @@ def compare_noise(
     """Compare two payloads in every layer, representation and role.
 
     Args:
-        a: `extras` of the payload to compare from; None where it has none.
-        b: `extras` of the payload to compare with.
+        a: Gives the groups of the baseline.
+        b: Those of the version.
         layers: Those that both hold.
         same_images: Whether both carry the same dataset fingerprint.
         level: Accepted share of false discoveries.
+
+    Raises:
+        PayloadError: If groups are not numbers, or those of the two have other channels.
     """
-    shape = (len(layers), len(REPRESENTATIONS), len(ROLES))
-    drift, floor, p = (np.full(shape, np.nan) for _ in range(3))
-    flagged = np.zeros(shape, dtype=np.int64)
+    numbers = np.asarray(layers, dtype=np.int64)
+    shape = (len(numbers), len(REPRESENTATIONS), len(ROLES))
+    drift, floor, band, drift_p = (np.full(shape, np.nan) for _ in range(4))
+    places: list[list[CellIndex]] = []
+    probabilities: list[Floats] = []
     paired, notes = same_images, dict[str, None]()
-    for index, cell in list_cells(layers):
-        groups_a, groups_b = (read_groups(extras, *cell) for extras in (a, b))
-        if groups_a is None or groups_b is None:
+    for indices, first, second in _read_stacks(a, b, numbers):
+        if first is None or second is None:
             notes[NO_GROUPS] = None
             continue
-        found = compare_groups(groups_a, groups_b, same_images=same_images, level=level)
-        drift[index], floor[index], p[index] = found.drift, found.noise_floor, found.drift_p
-        flagged[index] = found.flagged.sum()
-        paired &= found.paired
-        if found.note:
-            notes[found.note] = None
+        noise = compare_stacks(first, second, same_images=same_images)
+        at = tuple(np.transpose(indices))
+        drift[at], floor[at] = noise.drift, noise.noise_floor
+        band[at], drift_p[at] = noise.noise_band, noise.drift_p
+        places.append(indices)
+        probabilities.append(np.stack([noise.shift.p, noise.log_ratio.p], axis=1))
+        paired &= noise.paired
+        notes |= dict.fromkeys(_explain(noise))
+    family = [p.ravel() for p in probabilities]
+    threshold = find_threshold(np.concatenate(family), level) if family else -1.0
+    flagged, any_channel = np.zeros(shape, dtype=np.int64), np.full(shape, np.nan)
+    for indices, p in zip(places, probabilities, strict=True):
+        at = tuple(np.transpose(indices))
+        flagged[at] = (p <= threshold).any(axis=1).sum(axis=-1)
+        any_channel[at] = combine(p.reshape(len(p), -1))
+    beyond = find_discoveries(any_channel, level) | find_discoveries(drift_p, level)
+    flagged[~beyond] = 0  # where much differs elsewhere, chance passes the threshold here and there
     return NoiseTable(
-        np.asarray(layers, dtype=np.int64),
+        numbers,
         drift,
         floor,
-        p,
+        band,
+        drift_p,
         flagged,
-        (flagged > 0) | find_discoveries(p, level),
-        paired and not np.isnan(p).all(),
+        beyond,
+        paired and not np.isnan(drift_p).all(),
         tuple(notes),
+        threshold,
     )
+
+
+def _read_stacks(
+    a: Groups, b: Groups, layers: NDArray[np.int64]
+) -> Iterator[tuple[list[CellIndex], GroupStats | None, GroupStats | None]]:
+    """Yield cells that can be worked on together: the same groups hold images in all of them."""
+    waiting: dict[object, list[tuple[CellIndex, GroupStats, GroupStats]]] = {}
+    for index, cell in list_cells(layers):
+        first, second = a(cell), b(cell)
+        if first is None or second is None:
+            yield [index], None, None
+            continue
+        _check(first, second, cell)
+        same = first.count.shape == second.count.shape and first.count == second.count
+        masks = (first.count > 0, second.count > 0, np.asarray(same))
+        key = tuple(mask.tobytes() for mask in masks)
+        cells = waiting.setdefault(key, [])
+        cells.append((index, first, second))
+        if len(cells) * max(first.mean.size, second.mean.size) >= _BATCH:
+            yield _stack(waiting.pop(key))
+    for cells in waiting.values():
+        yield _stack(cells)
+
+
+def _stack(
+    cells: list[tuple[CellIndex, GroupStats, GroupStats]],
+) -> tuple[list[CellIndex], GroupStats, GroupStats]:
+    first, second = (
+        GroupStats(
+            np.stack([groups.count for groups in version]),
+            np.stack([groups.mean for groups in version]),
+            np.stack([groups.std for groups in version]),
+        )
+        for version in ([cell[1] for cell in cells], [cell[2] for cell in cells])
+    )
+    return [cell[0] for cell in cells], first, second
+
+
+def _check(a: GroupStats, b: GroupStats, cell: Cell) -> None:
+    where = f"layers.{cell.layer}.groups.{cell.representation}.{cell.role}"
+    if a.channels != b.channels:
+        raise PayloadError(
+            f"extras.{where}: {a.channels} channels in the baseline and {b.channels} in the "
+            "version, though both payloads have as many. Make the payload anew."
+        )
+    for groups, name in ((a, "baseline"), (b, "version")):
+        present = groups.present()
+        if not (np.isfinite(present.mean).all() and np.isfinite(present.std).all()):
+            raise PayloadError(
+                f"extras.{where}: a group of the {name} that holds tokens has a mean or std that "
+                "is no finite number. Make the payload anew."
+            )
+
+
+def _explain(noise: CellNoise) -> Iterator[str]:
+    if noise.note:
+        yield noise.note
+    if noise.left_out:
+        groups = ", ".join(map(str, noise.left_out))
+        yield (
+            f"Image groups {groups} hold other tokens in the two versions (a skipped image, or a "
+            "token that is no number), so the noise was measured on the others."
+        )

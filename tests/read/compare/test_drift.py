@@ -9,7 +9,12 @@ import pytest
 
 from analysis.payload.table import StatsTable
 from analysis.read.compare.comparison import compare
-from analysis.read.compare.drift import TINY_VARIANCE, compute_drift, have_same_images
+from analysis.read.compare.drift import (
+    TINY_VARIANCE,
+    compute_drift,
+    compute_log_ratio,
+    have_same_images,
+)
 from tests.factories.payloads import make_table
 
 
@@ -52,10 +57,24 @@ def test_drift_grows_where_the_network_changed() -> None:
     assert (np.diff(drift[:, 0, 1]) > 0).all()
 
 
-def test_channels_that_never_move_keep_the_drift_finite() -> None:
+def test_channels_that_never_vary_are_left_out_of_the_drift() -> None:
     dead = np.zeros((3, 4))
-    assert compute_drift(dead, dead) == 0
-    assert np.isfinite(compute_drift(dead, dead + 1e-3))
+    dead[0] = 5.0
+    moved = dead + np.array([1.0, 0, 0])[:, None]
+    assert np.isnan(compute_drift(dead, moved))
+    alive = np.stack([np.zeros(4), np.ones(4), np.ones(4)])
+    both = (np.concatenate([alive, x], axis=1) for x in (dead, moved))
+    assert compute_drift(*both) == 0
+
+
+def test_the_log_ratio_follows_what_drift_saturates_at() -> None:
+    before = np.stack([np.zeros(16), np.ones(16), np.ones(16)])
+    for factor in (1e-3, 0.5, 1.0, 2.0, 1e3):
+        after = before * np.array([1.0, factor, 1.0])[:, None]
+        assert compute_log_ratio(before, after) == pytest.approx(math.log(factor))
+        assert compute_drift(before, after) <= math.sqrt(2)
+    before[1, :4] = 0
+    assert compute_log_ratio(before, 2 * before) == pytest.approx(math.log(2))
 
 
 def test_images_are_the_same_only_where_both_say_so() -> None:

@@ -27,7 +27,9 @@ def _noise(
         beyond[layer, :, role] = True
     p = np.where(beyond, 0.0, 0.5)
     layers = np.arange(LAYERS)
-    return NoiseTable(layers, found, np.full(shape, floor), p, channels, beyond, True, ())
+    return NoiseTable(
+        layers, found, *(np.full(shape, floor) for _ in range(2)), p, channels, beyond, True
+    )
 
 
 def _sentences(findings: tuple[Finding, ...]) -> list[str]:
@@ -89,7 +91,15 @@ def test_without_groups_only_the_reason_is_given() -> None:
     shape = (LAYERS, 3, 2)
     unknown, no = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     table = NoiseTable(
-        np.arange(LAYERS), unknown, unknown, unknown, no.astype(np.int64), no, False, (NO_GROUPS,)
+        np.arange(LAYERS),
+        unknown,
+        unknown,
+        unknown,
+        unknown,
+        no.astype(np.int64),
+        no,
+        False,
+        (NO_GROUPS,),
     )
     assert _sentences(describe_comparison(table)) == [NO_GROUPS]
 

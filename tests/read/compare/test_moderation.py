@@ -35,9 +35,9 @@ def test_the_prior_is_limmas(prior_df: float) -> None:
     variances = _draw(prior_df)
     prior = fit_prior(variances, DF, margin=0)
     expected = _limma(variances)
-    assert (prior.variance, prior.df) == pytest.approx(expected, rel=1e-6)
-    assert prior.variance == pytest.approx(3, rel=0.1)
-    assert prior.df == pytest.approx(prior_df, rel=0.3)
+    assert (float(prior.variance[0]), float(prior.df[0])) == pytest.approx(expected, rel=1e-6)
+    assert float(prior.variance[0]) == pytest.approx(3, rel=0.1)
+    assert float(prior.df[0]) == pytest.approx(prior_df, rel=0.3)
 
 
 def test_variances_are_drawn_as_limma_draws_them() -> None:
@@ -46,13 +46,13 @@ def test_variances_are_drawn_as_limma_draws_them() -> None:
     prior = fit_prior(variances, DF)
     expected = (prior.df * prior.variance + DF * variances) / (prior.df + DF)
     np.testing.assert_allclose(moderated, expected)
-    np.testing.assert_allclose(df, prior.df + DF)
+    np.testing.assert_allclose(df, np.full(len(df), prior.df[0] + DF))
 
 
 def test_caution_costs_little_among_thousands() -> None:
     variances = _draw(20, channels=4000)
     careful, limma = fit_prior(variances, DF), fit_prior(variances, DF, margin=0)
-    assert careful.variance == pytest.approx(limma.variance, rel=0.02)
+    assert float(careful.variance[0]) == pytest.approx(float(limma.variance[0]), rel=0.02)
     assert 0.7 * limma.df < careful.df < limma.df
 
 
@@ -107,3 +107,14 @@ def test_too_few_variances_stay_as_they_are(values: list[float]) -> None:
     moderated, df = moderate_variances(np.array(values), DF)
     np.testing.assert_array_equal(moderated, values)
     np.testing.assert_array_equal(df, DF)
+
+
+def test_cells_worked_on_together_are_moderated_as_each_alone() -> None:
+    cells = np.stack([_draw(20, 300), _draw(np.inf, 300), _draw(4, 300)])
+    cells[1, :50] *= 1000
+    cells[2, 7] = 0
+    together, df = moderate_variances(cells, DF)
+    for cell in range(3):
+        alone, alone_df = moderate_variances(cells[cell], DF)
+        np.testing.assert_allclose(together[cell], alone, rtol=1e-9)
+        np.testing.assert_allclose(df[cell], alone_df, rtol=1e-9)
