@@ -48,6 +48,19 @@ class GroupStats:
         some = self.count > 0
         return self if some.all() else GroupStats(self.count[some], self.mean[some], self.std[some])
 
+    def merge(self, number: int) -> GroupStats:
+        """Return at most `number` groups, each of neighbours; every group here holds tokens."""
+        groups = self.count.shape[-1]
+        if groups <= number:
+            return self
+        starts = -(-np.arange(number) * groups // number)
+        count = np.add.reduceat(self.count, starts, axis=-1)
+        share = (self.count / np.repeat(count, np.diff([*starts, groups]), axis=-1))[..., None]
+        mean = np.add.reduceat(share * self.mean, starts, axis=-2)
+        apart = self.mean - np.repeat(mean, np.diff([*starts, groups]), axis=-2)
+        variance = np.add.reduceat(share * (self.std**2 + apart**2), starts, axis=-2)
+        return GroupStats(count, mean, np.sqrt(variance))
+
     def affine(self, gamma: NDArray[np.floating], beta: NDArray[np.floating]) -> GroupStats:
         """Return the groups of ``gamma * x + beta``, each ``[channels]``."""
         return GroupStats(self.count, gamma * self.mean + beta, np.abs(gamma) * self.std)

@@ -29,6 +29,9 @@ Floats = NDArray[np.float64]
 LEVEL = 0.01
 """Accepted share of channels that were flagged by chance among those flagged."""
 
+SPREAD_GROUPS = 8
+"""Groups that a std is followed in, at most: the log of a std of few images is far from normal."""
+
 BAND = 0.95
 """Share of the comparisons without a difference whose drift lies below the band."""
 
@@ -228,20 +231,23 @@ def compare_stacks(
     if pairs is not None:
         left_out = tuple(np.flatnonzero((present_a | present_b) & ~pairs).tolist())
         whole_a, whole_b = _choose(a, pairs), _choose(b, pairs)
-    scale = pooled[:, None]
-    shifts = _samples(whole_a, whole_b, whole_a.mean / scale, whole_b.mean / scale, pairs)
-    logs = whole_a.log_std_values(), whole_b.log_std_values()
-    ratios = _samples(whole_a, whole_b, *logs, pairs)
+    scale, paired = pooled[:, None], pairs is not None
+    few_a, few_b = whole_a.merge(SPREAD_GROUPS), whole_b.merge(SPREAD_GROUPS)
+    logs = few_a.log_std_values(), few_b.log_std_values()
+    ratios = _samples(few_a, few_b, *logs, paired)
+    shifts = _samples(whole_a, whole_b, whole_a.mean / scale, whole_b.mean / scale, paired)
+    few_shifts = _samples(few_a, few_b, few_a.mean / scale, few_b.mean / scale, paired)
     channels = np.maximum(usable.sum(axis=-1), 1)
     both = [
         _Sample(np.concatenate([x.values, y.values], axis=-1) * _twice(usable)[:, None], x.weights)
-        for x, y in zip(shifts, ratios, strict=True)
+        for x, y in zip(few_shifts, ratios, strict=True)
     ]
+    certainty = _count_certainty(ratios)
     repeatable = resolution * np.sqrt((mean_a**2 + mean_b**2) / 2 + variance) / pooled
     total, upper = _bound_length(both)
     alone = usable.any(axis=-1)
     return CellNoise(
-        _test(shifts, repeatable),
+        _test(shifts, repeatable, certainty),
         _test(ratios, repeatable),
         drift,
         np.where(alone, np.sqrt(total / channels), np.nan),
@@ -267,10 +273,10 @@ def _samples(
     b: GroupStats,
     values_a: Floats,
     values_b: Floats,
-    pairs: NDArray[np.bool_] | None,
+    paired: bool,
 ) -> list[_Sample]:
     """Return independent samples whose means add up to the difference."""
-    if pairs is not None:
+    if paired:
         return [_Sample(values_b - values_a, a.count.astype(np.float64))]
     return [
         _Sample(-values_a, a.count.astype(np.float64)),
@@ -278,7 +284,31 @@ def _samples(
     ]
 
 
-def _test(samples: list[_Sample], repeatable: Floats) -> Effect:
+def _count_certainty(ratios: list[_Sample]) -> Floats | None:
+    """Return the degrees of freedom behind the pooled std that a shift is divided by, ``[cells]``.
+
+    The variance of a shift and its unit are of the same images where the versions are not paired:
+    in this unit the variances of all channels seem alike, whatever they are. Paired differences
+    vary apart from the unit, so there it does not matter: None.
+
+    A std of f degrees of freedom has a log of variance 1 / 2f; the variance of the average of both
+    logs is taken over groups, as the median of the channels.
+    """
+    if len(ratios) == 1:
+        return None
+    samples = [_Sample(ratio.values / 2, ratio.weights) for ratio in ratios]
+    variance = np.asarray(sum(np.median(sample.variance, axis=-1) for sample in samples))
+    return 1 / np.maximum(2 * variance, 1e-12)
+
+
+def _test(samples: list[_Sample], repeatable: Floats, certainty: Floats | None = None) -> Effect:
+    """Test a difference by moderated t.
+
+    Args:
+        samples: Whose means add up to it.
+        repeatable: ``[cells, channels]``: how far rounding may move it.
+        certainty: ``[cells]``: degrees of freedom behind its unit; the unit is exact where None.
+    """
     value, variance, doubt = (np.zeros_like(repeatable) for _ in range(3))
     for sample in samples:
         moderated, df = moderate_variances(sample.variance, sample.df)
@@ -290,6 +320,8 @@ def _test(samples: list[_Sample], repeatable: Floats) -> Effect:
         variance += moderated
         doubt += moderated**2 / df
     df = np.divide(variance**2, doubt, out=np.ones_like(doubt), where=doubt > 0)  # Welch 1947
+    if certainty is not None:
+        df = 1 / (1 / df + 1 / certainty[:, None])
     error = np.sqrt(variance + repeatable**2)
     t = np.divide(value, error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
     return Effect(value, error, two_sided_t(t, df))

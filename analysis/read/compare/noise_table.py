@@ -44,8 +44,8 @@ class NoiseTable:
     """``[layers, 3, 2]``: channels whose mean or std differs by more than noise; 0 in cells that
     are not `beyond`."""
     beyond: NDArray[np.bool_]
-    """``[layers, 3, 2]``: some channel (Simes 1986), or the drift as a whole, exceeds chance at the
-    false discovery rate over all cells."""
+    """``[layers, 3, 2]``: some channel (Simes 1986), or the drift as a whole, exceeds chance; both
+    tests of all cells are one family."""
     paired: bool
     """Whether every cell was compared image group by image group."""
     notes: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def compare_noise(
         at = tuple(np.transpose(indices))
         flagged[at] = (p <= threshold).any(axis=1).sum(axis=-1)
         any_channel[at] = combine(p.reshape(len(p), -1))
-    beyond = find_discoveries(any_channel, level) | find_discoveries(drift_p, level)
+    beyond = find_discoveries(np.stack([any_channel, drift_p]), level).any(axis=0)
     flagged[~beyond] = 0  # where much differs elsewhere, chance passes the threshold here and there
     return NoiseTable(
         numbers,
