@@ -1,7 +1,7 @@
-"""`python -m analysis compare A.pt B.pt`: what differs, for people and for pipelines.
+"""`python -m analysis compare BASELINE VERSION`: what differs, for people and for pipelines.
 
-Exit codes: 0 compared, 1 the drift exceeds `--max-drift`, 2 the two cannot be compared or the
-input is wrong (one line on stderr).
+Exit codes: 0 compared, 1 a limit (`--max-drift`, `--max-ratio`) is exceeded, 2 the two cannot be
+compared or the input is wrong (one line on stderr).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from analysis.files.atomic import replace_file
 from analysis.files.paths import path_flag
 from analysis.read.compare.comparison import Comparison, compare
 from analysis.read.compare.compatibility import Severity
-from analysis.vocabulary import Cell, list_cells
+from analysis.vocabulary import Cell, TokenRole, list_cells
 
 EXIT_DRIFT = 1
 EXIT_CANNOT_COMPARE = 2
@@ -34,13 +34,25 @@ def build_parser() -> argparse.ArgumentParser:
         description="Say what differs between two payloads, and whether it is more than noise.",
     )
     add = parser.add_argument
-    add("a", type=path_flag, metavar="A.pt", help="the payload to compare from")
-    add("b", type=path_flag, metavar="B.pt", help="the payload to compare with")
+    add("baseline", type=path_flag, metavar="BASELINE", help="the payload to compare with")
+    add("version", type=path_flag, metavar="VERSION", help="the payload that is judged")
     add(
         "--html", type=path_flag, metavar="FILE", help="write a report that opens without a network"
     )
     add("--json", action="store_true", help="print the comparison as JSON")
-    add("--max-drift", type=float, metavar="X", help="exit with 1 if a layer's drift exceeds X")
+    add(
+        "--max-drift",
+        type=float,
+        metavar="X",
+        help="exit with 1 if a cell drifts by more than X, noise taken off",
+    )
+    add(
+        "--max-ratio",
+        type=float,
+        metavar="R",
+        help="exit with 1 if the stds of a cell are more than R times as large or as small",
+    )
+    add("--role", choices=list(TokenRole), help="let the limits hold for these tokens only")
     return parser
 
 
@@ -50,7 +62,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if flags.max_drift is not None and not flags.max_drift >= 0:
             raise ConfigError(f"--max-drift {flags.max_drift}: must be 0 or more.")
-        comparison = compare(flags.a, flags.b)
+        if flags.max_ratio is not None and not flags.max_ratio >= 1:
+            raise ConfigError(f"--max-ratio {flags.max_ratio}: must be 1 or more.")
+        comparison = compare(flags.baseline, flags.version)
+        _ = comparison.noise  # groups that contradict each other are refused here
         if flags.html:
             _write_report(comparison, flags.html)
     except InputError as error:
@@ -62,8 +77,24 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(_describe(comparison)))
     if comparison.severity is Severity.RED or comparison.max_drift is None:
         return EXIT_CANNOT_COMPARE
-    limit = math.inf if flags.max_drift is None else flags.max_drift
-    return EXIT_DRIFT if comparison.max_drift > limit else 0
+    role = None if flags.role is None else TokenRole(flags.role)
+    return EXIT_DRIFT if _exceeds(comparison, role, flags.max_drift, flags.max_ratio) else 0
+
+
+def _exceeds(
+    comparison: Comparison,
+    role: TokenRole | None,
+    max_drift: float | None,
+    max_ratio: float | None,
+) -> bool:
+    """Return whether a cell drifts beyond a limit, freed of what chance adds where it is known."""
+    freed, log_ratio = comparison.excess, comparison.log_ratio
+    if freed is None or log_ratio is None:
+        return False
+    where = slice(None) if role is None else role.position
+    drifts = bool((freed[..., where] > (math.inf if max_drift is None else max_drift)).any())
+    limit = math.inf if max_ratio is None else math.log(max_ratio)
+    return drifts or bool((np.abs(log_ratio[..., where]) > limit).any())
 
 
 def _write_report(comparison: Comparison, path: Path) -> None:
@@ -90,7 +121,10 @@ def build_json(comparison: Comparison) -> dict[str, Any]:
             {"topic": r.topic, "severity": r.severity.value, "sentence": r.sentence}
             for r in comparison.reasons
         ],
+        "baseline": comparison.names[0],
+        "version": comparison.names[1],
         "max_drift": comparison.max_drift,
+        "degenerate_cells": comparison.degenerate,
         "cells": _list_differences(comparison),
         "outliers": [] if comparison.drift is None else _list_outliers(comparison),
     }
@@ -98,15 +132,20 @@ def build_json(comparison: Comparison) -> dict[str, Any]:
 
 def _list_differences(comparison: Comparison) -> list[dict[str, Any]]:
     drift, noise = comparison.drift, comparison.noise
-    if drift is None or noise is None:
+    excess, log_ratio = comparison.excess, comparison.log_ratio
+    if drift is None or noise is None or excess is None or log_ratio is None:
         return []
     rows = []
     for index, cell in list_cells(comparison.layers):
         floor = float(noise.noise_floor[index])
         tested = not math.isnan(floor)
         row = {
-            "drift": float(drift[index]),
+            "drift": _number(drift[index]),
+            "excess": _number(excess[index]),
+            "log_ratio": _number(log_ratio[index]),
             "noise_floor": floor if tested else None,
+            "noise_band": _number(noise.noise_band[index]),
+            "beyond_noise": bool(noise.beyond[index]) if tested else None,
             "flagged_channels": int(noise.flagged_channels[index]) if tested else None,
         }
         rows.append(_as_json(cell) | row)
@@ -123,6 +162,10 @@ def _list_outliers(comparison: Comparison) -> list[dict[str, Any]]:
     return rows
 
 
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
 def _as_json(cell: Cell) -> dict[str, Any]:
     layer, representation, role = cell
     return {"layer": layer, "representation": representation.value, "role": role.value}
@@ -137,11 +180,15 @@ def _describe(comparison: Comparison) -> list[str]:
     drift, noise, cell = comparison.drift, comparison.noise, comparison.largest
     if drift is None or noise is None or cell is None:
         return [*lines, "Nothing can be compared number by number."]
-    index = np.unravel_index(int(drift.argmax()), drift.shape)
+    index = np.unravel_index(int(np.nanargmax(drift)), drift.shape)
     floor = float(noise.noise_floor[index])
     lines.append(
         f"Largest drift: {drift[index]:.4g} at layer {cell.layer}, "
         f"{cell.representation}, {cell.role} tokens"
         + ("." if math.isnan(floor) else f"; chance alone gives {floor:.4g}.")
     )
+    if comparison.degenerate:
+        lines.append(
+            f"{comparison.degenerate} cells have no drift: a single token, or no channel varies."
+        )
     return [*lines, *comparison.sentences]

@@ -38,14 +38,21 @@ def _compare_json(capsys: Capture, *arguments: str) -> dict[str, Any]:
 
 def test_the_json_has_exactly_the_documented_keys(pair: tuple[str, str], capsys: Capture) -> None:
     found = _compare_json(capsys, *pair)
-    assert found.keys() == {"comparability", "reasons", "max_drift", "cells", "outliers"}
+    assert found.keys() == {
+        *("comparability", "reasons", "baseline", "version", "max_drift", "degenerate_cells"),
+        *("cells", "outliers"),
+    }
     assert found["comparability"] == "green"
     cell = {"layer", "representation", "role"}
     assert {frozenset(row) for row in found["reasons"]} == {
         frozenset({"topic", "severity", "sentence"})
     }
     assert {frozenset(row) for row in found["cells"]} == {
-        frozenset(cell | {"drift", "noise_floor", "flagged_channels"})
+        frozenset(
+            cell
+            | {"drift", "excess", "log_ratio", "noise_floor", "noise_band"}
+            | {"beyond_noise", "flagged_channels"}
+        )
     }
     assert {frozenset(row) for row in found["outliers"]} == {
         frozenset(cell | {"new", "gone", "kept", "jaccard"})
@@ -82,10 +89,11 @@ def test_the_top_lists_are_those_of_the_two_files(pair: tuple[str, str], capsys:
 
 
 def test_a_gate_opens_and_closes_at_the_drift(pair: tuple[str, str], capsys: Capture) -> None:
-    drift = _compare_json(capsys, *pair)["max_drift"]
+    excess = max(row["excess"] for row in _compare_json(capsys, *pair)["cells"])
     assert main(["compare", *pair]) == 0
-    assert main(["compare", *pair, "--max-drift", repr(drift)]) == 0
-    assert main(["compare", *pair, "--max-drift", repr(drift * 0.999)]) == 1
+    assert main(["compare", *pair, "--max-drift", repr(excess)]) == 0
+    assert main(["compare", *pair, "--max-drift", repr(excess * 0.999)]) == 1
+    assert main(["compare", *pair, "--max-drift", "0", "--role", "cls"]) == 0
     assert main(["compare", pair[0], pair[0], "--max-drift", "0"]) == 0
 
 
@@ -155,3 +163,48 @@ def test_payloads_of_the_original_script_compare_without_significance(
     assert found["max_drift"] > 0
     assert {row["noise_floor"] for row in found["cells"]} == {None}
     assert {row["flagged_channels"] for row in found["cells"]} == {None}
+
+
+def test_a_gate_does_not_fire_on_what_chance_gives(tmp_path: Path, capsys: Capture) -> None:
+    pair = _write(tmp_path, *make_grouped_pair(shifted=(), images=16))
+    cells = _compare_json(capsys, *pair)["cells"]
+    assert max(row["drift"] for row in cells) > 0
+    assert main(["compare", *pair, "--max-drift", "0"]) == 0
+
+
+def test_stds_that_explode_are_held_by_their_ratio(tmp_path: Path) -> None:
+    before, after = make_payload(), make_payload()
+    for roles in after["layers"][1].values():
+        roles["patch"]["std"] = roles["patch"]["std"] * 3
+        roles["patch"]["max_abs"] = roles["patch"]["max_abs"] * 30
+    pair = _write(tmp_path, before, after)
+    assert main(["compare", *pair, "--max-ratio", "3.1"]) == 0
+    assert main(["compare", *pair, "--max-ratio", "2.9"]) == 1
+    assert main(["compare", *pair, "--max-ratio", "2.9", "--role", "cls"]) == 0
+
+
+def test_one_image_has_no_drift_of_its_cls_token(tmp_path: Path, capsys: Capture) -> None:
+    pair = _write(tmp_path, make_payload(images=1), make_payload(images=1, drift=2.0))
+    found = _compare_json(capsys, *pair)
+    drifts = {row["role"]: row["drift"] for row in found["cells"]}
+    assert drifts["cls"] is None
+    assert drifts["patch"] is not None
+    assert found["degenerate_cells"] == len(found["cells"]) / 2
+
+
+@pytest.mark.parametrize("fault", ["NaN", "width"])
+def test_groups_that_contradict_the_payload_are_one_line_and_exit_code_two(
+    tmp_path: Path, capsys: Capture, fault: str
+) -> None:
+    before, after = make_grouped_pair()
+    group = after["extras"]["layers"][1]["groups"]["pre"]["patch"]
+    if fault == "NaN":
+        group["mean"][2, 7] = float("nan")
+    else:
+        for layer in after["extras"]["layers"].values():
+            cell = layer["groups"]["pre"]["patch"]
+            cell["mean"], cell["std"] = cell["mean"][:, :40], cell["std"][:, :40]
+    assert main(["compare", *_write(tmp_path, before, after), "--max-drift", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "groups" in error
+    assert error.count("\n") == 1

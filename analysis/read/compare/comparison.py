@@ -150,6 +150,17 @@ class Comparison:
             same_images=self.same_images,
         )
 
+    @property
+    def excess(self) -> Floats | None:
+        """``[layers, 3, 2]``: the drift freed of what chance adds, or as it is without noise.
+
+        Raises:
+            PayloadError: As `noise` does.
+        """
+        if self.drift is None or self.noise is None:
+            return None
+        return np.where(self.noise.tested, self.noise.excess, self.drift)
+
     def examine(self, cell: Cell) -> CellNoise:
         """Return one cell channel by channel; untested where a payload has no groups.
 

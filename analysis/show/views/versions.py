@@ -69,12 +69,13 @@ def drift(
             found,
             representations=drawn,
             roles=roles,
-            noise=noise.noise_floor,
+            noise=noise.noise_band,
             beyond=noise.beyond if tested else None,
             mode=mode,
         ),
         lambda: tabulate_cells(comparison.layers, found, "drift").assign(
             noise_floor=noise.noise_floor.ravel(),
+            noise_band=noise.noise_band.ravel(),
             p=noise.drift_p.ravel(),
             beyond_noise=noise.beyond.ravel(),
         ),
@@ -104,8 +105,8 @@ def _explain_noise(noise: NoiseTable) -> str:
         else "different images, so that each version's own image groups say how much chance gives"
     )
     return (
-        f"Thin lines: what chance alone gives, from image groups ({how}). Hollow marks do not "
-        f"exceed it. {notes}"
+        f"Thin lines: what chance alone stays below in 95 % of cases, by image groups ({how}). "
+        f"Hollow marks: not beyond chance, all cells taken together. {notes}"
     )
 
 
@@ -149,8 +150,11 @@ def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "
         axes.label_with_unit("log ratio of the std", "log(version / baseline)"),
     )
     shift, ratio = (
-        ChannelEffect(effect.value, effect.error, effect.flagged, label)
-        for effect, label in zip((noise.shift, noise.log_ratio), labels, strict=True)
+        ChannelEffect(effect.value, effect.error, marked, label)
+        for effect, marked, label in (
+            (noise.shift, noise.shift_flagged, labels[0]),
+            (noise.log_ratio, noise.log_ratio_flagged, labels[1]),
+        )
     )
     caption = noise.note or (
         f"{int(noise.flagged.sum())} of {len(noise.flagged)} channels differ in mean or spread by "
@@ -171,15 +175,15 @@ def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "
 
 def _tabulate_effects(noise: CellNoise) -> pd.DataFrame:
     frame = pd.DataFrame({"channel": np.arange(len(noise.flagged), dtype=np.int32)})
-    both: tuple[tuple[str, Effect], ...] = (
-        ("shift", noise.shift),
-        ("log ratio of std", noise.log_ratio),
+    both: tuple[tuple[str, Effect, NDArray[np.bool_]], ...] = (
+        ("shift", noise.shift, noise.shift_flagged),
+        ("log ratio of std", noise.log_ratio, noise.log_ratio_flagged),
     )
-    for name, effect in both:
+    for name, effect, marked in both:
         frame[name] = effect.value
         frame[f"{name}, standard error"] = effect.error
         frame[f"{name}, p"] = effect.p
-        frame[f"{name}, beyond noise"] = effect.flagged
+        frame[f"{name}, beyond noise"] = marked
     return frame
 
 
