@@ -13,15 +13,20 @@ being the baseline and B the version.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.payload.groups import TINY_VARIANCE, GroupStats
-from analysis.read.compare.distributions import f_quantile, positive_quadratic_form, two_sided_t
+from analysis.read.compare.distributions import two_sided_t
 from analysis.read.compare.drift import RESOLUTION, measure_drift
 from analysis.read.compare.false_discovery import find_threshold
+from analysis.read.compare.group_samples import (
+    Sample,
+    bound_length,
+    count_independent,
+    rotate_length,
+)
 from analysis.read.compare.moderation import moderate_variances
 
 Floats = NDArray[np.float64]
@@ -31,9 +36,6 @@ LEVEL = 0.01
 
 SPREAD_GROUPS = 8
 """Groups that a std is followed in, at most: the log of a std of few images is far from normal."""
-
-BAND = 0.95
-"""Share of the comparisons without a difference whose drift lies below the band."""
 
 NO_GROUPS = (
     "Without statistics by image group nobody can tell a difference from noise, so nothing is "
@@ -98,40 +100,6 @@ class CellNoise:
         return self.shift_flagged | self.log_ratio_flagged
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Independent values, as many as groups, whose weighted mean adds to a difference."""
-
-    values: Floats
-    """``[cells, groups, channels]``; of the baseline with the opposite sign."""
-    weights: Floats
-    """``[cells, groups]``: the variance of a value is proportional to 1 / weight."""
-
-    @property
-    def df(self) -> int:
-        return self.weights.shape[-1] - 1
-
-    @cached_property
-    def share(self) -> Floats:
-        """``[cells, groups, 1]``."""
-        return (self.weights / self.weights.sum(axis=-1, keepdims=True))[..., None]
-
-    @cached_property
-    def mean(self) -> Floats:
-        """``[cells, channels]``."""
-        return (self.share * self.values).sum(axis=-2)
-
-    @cached_property
-    def residuals(self) -> Floats:
-        """``[cells, groups, channels]``, scaled: their squares sum to `df` times `variance`."""
-        return np.sqrt(self.share) * (self.values - self.mean[:, None])
-
-    @cached_property
-    def variance(self) -> Floats:
-        """``[cells, channels]``: of the mean."""
-        return np.einsum("agc,agc->ac", self.residuals, self.residuals) / self.df
-
-
 def compare_groups(
     a: GroupStats,
     b: GroupStats,
@@ -160,14 +128,19 @@ def compare_groups(
     if threshold is None:
         tested = np.stack([noise.shift.p, noise.log_ratio.p])
         threshold = find_threshold(tested, level)
-    effects = (
+    shift, log_ratio = (
         Effect(effect.value[0], effect.error[0], effect.p[0])
         for effect in (noise.shift, noise.log_ratio)
     )
     numbers = (noise.drift, noise.noise_floor, noise.noise_band, noise.drift_p)
+    drift, floor, band, drift_p = (values[0] for values in numbers)
     return CellNoise(
-        *effects,
-        *(values[0] for values in numbers),
+        shift,
+        log_ratio,
+        drift,
+        floor,
+        band,
+        drift_p,
         noise.paired,
         noise.left_out,
         noise.note,
@@ -215,7 +188,9 @@ def compare_stacks(
     unknown = np.full(shape[:1], np.nan)
     if not present_a.any() or not present_b.any():
         effect = _untested(np.full(shape, np.nan))
-        return CellNoise(effect, effect, *([unknown] * 4), pairs is not None, note=note)
+        return CellNoise(
+            effect, effect, unknown, unknown, unknown, unknown, pairs is not None, note=note
+        )
     whole_a, whole_b = _choose(a, present_a), _choose(b, present_b)
     (mean_a, std_a), (mean_b, std_b) = whole_a.pool(), whole_b.pool()
     drift, usable = measure_drift(mean_a, std_a, mean_b, std_b)
@@ -224,8 +199,10 @@ def compare_stacks(
     if min(present_a.sum(), present_b.sum()) < 2:
         floor = np.sqrt(TINY_VARIANCE)
         ratio = np.log(np.maximum(std_b, floor) / np.maximum(std_a, floor))
-        effects = _untested((mean_b - mean_a) / pooled), _untested(ratio)
-        return CellNoise(*effects, drift, *([unknown] * 3), pairs is not None, note=note)
+        shift, log_ratio = _untested((mean_b - mean_a) / pooled), _untested(ratio)
+        return CellNoise(
+            shift, log_ratio, drift, unknown, unknown, unknown, pairs is not None, note=note
+        )
 
     left_out: tuple[int, ...] = ()
     if pairs is not None:
@@ -239,12 +216,12 @@ def compare_stacks(
     few_shifts = _samples(few_a, few_b, few_a.mean / scale, few_b.mean / scale, paired)
     channels = np.maximum(usable.sum(axis=-1), 1)
     both = [
-        _Sample(np.concatenate([x.values, y.values], axis=-1) * _twice(usable)[:, None], x.weights)
+        Sample(np.concatenate([x.values, y.values], axis=-1) * _twice(usable)[:, None], x.weights)
         for x, y in zip(few_shifts, ratios, strict=True)
     ]
     certainty = _count_certainty(ratios)
     repeatable = resolution * np.sqrt((mean_a**2 + mean_b**2) / 2 + variance) / pooled
-    total, upper = _bound_length(both)
+    total, upper = bound_length(both)
     alone = usable.any(axis=-1)
     return CellNoise(
         _test(shifts, repeatable, certainty),
@@ -252,7 +229,7 @@ def compare_stacks(
         drift,
         np.where(alone, np.sqrt(total / channels), np.nan),
         np.where(alone, np.sqrt(upper / channels), np.nan),
-        np.where(alone, _test_drift(both, 2 * np.sum(repeatable**2 * usable, axis=-1)), np.nan),
+        np.where(alone, rotate_length(both, 2 * np.sum(repeatable**2 * usable, axis=-1)), np.nan),
         pairs is not None,
         left_out,
     )
@@ -274,17 +251,17 @@ def _samples(
     values_a: Floats,
     values_b: Floats,
     paired: bool,
-) -> list[_Sample]:
+) -> list[Sample]:
     """Return independent samples whose means add up to the difference."""
     if paired:
-        return [_Sample(values_b - values_a, a.count.astype(np.float64))]
+        return [Sample(values_b - values_a, a.count.astype(np.float64))]
     return [
-        _Sample(-values_a, a.count.astype(np.float64)),
-        _Sample(values_b, b.count.astype(np.float64)),
+        Sample(-values_a, a.count.astype(np.float64)),
+        Sample(values_b, b.count.astype(np.float64)),
     ]
 
 
-def _count_certainty(ratios: list[_Sample]) -> Floats | None:
+def _count_certainty(ratios: list[Sample]) -> Floats | None:
     """Return the degrees of freedom behind the pooled std that a shift is divided by, ``[cells]``.
 
     The variance of a shift and its unit are of the same images where the versions are not paired:
@@ -296,12 +273,12 @@ def _count_certainty(ratios: list[_Sample]) -> Floats | None:
     """
     if len(ratios) == 1:
         return None
-    samples = [_Sample(ratio.values / 2, ratio.weights) for ratio in ratios]
+    samples = [Sample(ratio.values / 2, ratio.weights) for ratio in ratios]
     variance = np.asarray(sum(np.median(sample.variance, axis=-1) for sample in samples))
     return 1 / np.maximum(2 * variance, 1e-12)
 
 
-def _test(samples: list[_Sample], repeatable: Floats, certainty: Floats | None = None) -> Effect:
+def _test(samples: list[Sample], repeatable: Floats, certainty: Floats | None = None) -> Effect:
     """Test a difference by moderated t.
 
     Args:
@@ -314,7 +291,7 @@ def _test(samples: list[_Sample], repeatable: Floats, certainty: Floats | None =
         moderated, df = moderate_variances(sample.variance, sample.df)
         scale = np.sqrt(np.where(moderated > 0, moderated, np.inf))[:, None]
         # Channels that vary together know no more about their variance than one of them does.
-        independent = _count_independent(sample.residuals / scale)
+        independent = count_independent(sample.residuals / scale)
         df = np.minimum(df, sample.df * independent[:, None])
         value += sample.mean
         variance += moderated
@@ -325,88 +302,6 @@ def _test(samples: list[_Sample], repeatable: Floats, certainty: Floats | None =
     error = np.sqrt(variance + repeatable**2)
     t = np.divide(value, error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
     return Effect(value, error, two_sided_t(t, df))
-
-
-def _count_independent(residuals: Floats) -> Floats:
-    """Return how many independent channels would vary together as these do, 1 or more, ``[cells]``.
-
-    That is tr(S)² / tr(S²), S being their covariance (Satterthwaite 1946).
-
-    Args:
-        residuals: ``[cells, groups, channels]`` of channels of about equal variance.
-    """
-    df = residuals.shape[-2] - 1
-    trace, square = _estimate_traces(residuals, df)
-    if df == 1:  # two groups cannot tell: as if all channels were one
-        return np.ones(len(residuals))
-    independent = trace**2 / np.maximum(square, np.finfo(np.float64).tiny)
-    return np.clip(np.where(trace > 0, independent, 1.0), 1.0, residuals.shape[-1])
-
-
-def _estimate_traces(residuals: Floats, df: int) -> tuple[Floats, Floats]:
-    """Return tr(S) and tr(S²) of the covariance of channels, ``[cells]`` each.
-
-    Both are estimated without bias from the inner products between groups, which are Wishart; of
-    two groups the second is taken to be the square of the first.
-    """
-    products = residuals @ np.swapaxes(residuals, -1, -2)
-    trace = np.trace(products, axis1=-2, axis2=-1)
-    if df == 1:
-        return trace, trace**2
-    square = (products**2).sum(axis=(-1, -2))
-    unbiased = (df * square - trace**2) / (df * (df - 1) * (df + 2))
-    return trace / df, np.maximum(unbiased, 0)
-
-
-def _bound_length(samples: list[_Sample]) -> tuple[Floats, Floats]:
-    """Return mean and 95 % bound of the squared length that chance gives a difference.
-
-    The length is a weighted sum of χ², approximated by one of them with the same mean and variance
-    (Satterthwaite 1946); its mean is estimated too, so that the ratio of both is F.
-
-    Returns:
-        ``[cells]`` each.
-    """
-    traces = [_estimate_traces(sample.residuals, sample.df) for sample in samples]
-    mean = np.asarray(sum(trace for trace, _ in traces))
-    square = np.asarray(sum(square for _, square in traces))
-    doubt = np.asarray(
-        sum(each / sample.df for (_, each), sample in zip(traces, samples, strict=True))
-    )
-    if len(samples) == 2:
-        cross = samples[0].residuals @ np.swapaxes(samples[1].residuals, -1, -2)
-        square = square + 2 * (cross**2).sum(axis=(-1, -2)) / (samples[0].df * samples[1].df)
-    most = samples[0].values.shape[-1]
-    tiny = np.finfo(np.float64).tiny
-    df = np.clip(mean**2 / np.maximum(square, tiny), 1.0, most)
-    own = np.clip(mean**2 / np.maximum(doubt, tiny), 1.0, most * max(s.df for s in samples))
-    return mean, mean * f_quantile(BAND, df, own)
-
-
-def _test_drift(samples: list[_Sample], repeatable: Floats) -> Floats:
-    """Return how often chance alone gives a difference of at least this length, ``[cells]``.
-
-    A rotation test (Langsrud 2005, Rotation tests): without a change the difference between the
-    versions is a direction like any other among the groups, so its length is compared with that
-    in a random direction. Exact however the channels depend on each other.
-
-    Args:
-        samples: Of shifts and log ratios together.
-        repeatable: ``[cells]``: squared length that rounding may have.
-    """
-    weights = np.concatenate([sample.weights for sample in samples], axis=-1)
-    # Of two samples the level they share says nothing; signs as stored, so B's level is -A's.
-    signs = np.repeat([-1.0, 1.0][-len(samples) :], [s.weights.shape[-1] for s in samples])
-    values = signs[:, None] * np.concatenate([sample.values for sample in samples], axis=-2)
-    if len(samples) == 2:
-        share = (weights / weights.sum(axis=-1, keepdims=True))[..., None]
-        values = values - (share * values).sum(axis=-2, keepdims=True)
-    rows = np.sqrt(weights)[..., None] * values
-    squares = np.linalg.eigvalsh(rows @ np.swapaxes(rows, -1, -2))[:, len(samples) - 1 :]
-    difference = np.asarray(sum(sample.mean for sample in samples))
-    length = np.maximum(np.sum(difference**2, axis=-1) - repeatable, 0.0)
-    unit = np.asarray(sum(1 / sample.weights.sum(axis=-1) for sample in samples))
-    return positive_quadratic_form(squares - (length / unit)[:, None])
 
 
 def _untested(value: Floats) -> Effect:
