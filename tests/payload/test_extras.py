@@ -13,10 +13,10 @@ import torch
 
 from analysis.errors import PayloadError
 from analysis.payload.extras import NORM_EDGES, STORED, Part
-from analysis.payload.groups import read_groups
+from analysis.payload.groups import GroupStats, read_groups
 from analysis.payload.reading import open_payload
 from analysis.read.compare.noise_table import compare_noise
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 from tests.factories.extras import make_extra_table
 from tests.factories.payloads import make_payload, make_table, write_payload
 
@@ -125,7 +125,11 @@ def test_groups_come_as_the_noise_of_a_comparison_wants_them(payload: dict[str, 
             np.testing.assert_array_equal(found.count, expected.count)
             np.testing.assert_array_equal(found.mean, expected.mean)
             np.testing.assert_array_equal(found.std, expected.std)
-    noise = compare_noise(*[lambda cell: table.groups(*cell)] * 2, [0, 1], same_images=True)
+
+    def read(cell: Cell) -> GroupStats | None:
+        return table.groups(*cell)
+
+    noise = compare_noise(read, read, [0, 1], same_images=True)
     assert noise.paired
     assert not noise.drift.any()
 

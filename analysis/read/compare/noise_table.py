@@ -116,7 +116,7 @@ def compare_noise(
         at = tuple(np.transpose(indices))
         flagged[at] = (p <= threshold).any(axis=1).sum(axis=-1)
         any_channel[at] = combine(p.reshape(len(p), -1))
-    beyond = find_discoveries(np.stack([any_channel, drift_p]), level).any(axis=0)
+    beyond = np.logical_or(*find_discoveries(np.stack([any_channel, drift_p]), level))
     flagged[~beyond] = 0  # where much differs elsewhere, chance passes the threshold here and there
     return NoiseTable(
         numbers,

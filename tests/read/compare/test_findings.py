@@ -26,10 +26,8 @@ def _noise(
         found[layer, :, role], channels[layer, :, role] = value, flagged
         beyond[layer, :, role] = True
     p = np.where(beyond, 0.0, 0.5)
-    layers = np.arange(LAYERS)
-    return NoiseTable(
-        layers, found, *(np.full(shape, floor) for _ in range(2)), p, channels, beyond, True
-    )
+    low, high = np.full((2, *shape), floor)
+    return NoiseTable(np.arange(LAYERS), found, low, high, p, channels, beyond, True)
 
 
 def _sentences(findings: tuple[Finding, ...]) -> list[str]:
