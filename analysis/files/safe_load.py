@@ -192,6 +192,8 @@ def _scan(
     }
     if archive.pickle is not None:
         scan_pickle(archive.pickle, names, beside_tensors=beside_tensors)
+        if torch._C.PyTorchFileReader(str(path)).get_record("data.pkl") != archive.pickle:
+            raise ValueError("torch reads another data.pkl than the archive's directory names")
         return
     with path.open("rb") as file:
         data = file.read(MAX_PICKLE_BYTES)

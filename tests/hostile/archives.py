@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 from tests.hostile.pickles import START, STOP, in_dict, tensor, text
 
+_END, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+
 HARMLESS = START + b"}" + text("layers") + b"}s" + STOP
 RECORDS = {"version": b"3\n", "byteorder": b"little", "data/0": bytes(16)}
 
@@ -91,8 +94,72 @@ def lying_archives() -> dict[str, bytes]:
         "storage missing": as_zip(in_dict(tensor([2], [1])), {"version": b"3\n"}),
         "storage cut short": as_zip(in_dict(tensor([4], [1])), RECORDS | {"data/0": b"1"}),
         "archive in an archive": as_zip(good),
+        "two zip64 directories": with_two_directories(as_zip(in_dict(tensor([2], [1]))), good),
+        "record of zip64 that contradicts the end": _patch(
+            with_zip64(good), (len(with_zip64(good)) - 12, 9)
+        ),
+        "second name in an extra field": _with_extra(0x7075, b"\1\0\0\0\0archive/version"),
+        "two sizes in extra fields": _with_extra(1, bytes(8), times=2),
+        "many entries over the same bytes": overlapping(200, 100_000),
         "pickle flipped": bytes(wrapped[:60] + b"\xff" + wrapped[61:]),
     }
+
+
+def with_zip64(archive: bytes, directory: int | None = None) -> bytes:
+    """Write the end of an archive with a zip64 record and a locator, which leads to `directory`."""
+    *_, count, length, offset, _ = _END.unpack(archive[-_END.size :])
+    record = _END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, offset)
+    place = offset + length if directory is None else directory
+    locator = _LOCATOR.pack(b"PK\6\7", 0, place, 1)
+    return archive[: -_END.size] + record + locator + archive[-_END.size :]
+
+
+def with_two_directories(loaded: bytes, shown: bytes) -> bytes:
+    """Join two archives: the record before the locator is of one, the locator leads to the other.
+
+    Python's reader follows the former, torch's the latter.
+    """
+    *_, length, offset, _ = _END.unpack(loaded[-_END.size :])
+    first = with_zip64(loaded)[: offset + length + _END64.size]
+    *_, length_shown, offset_shown, _ = _END.unpack(shown[-_END.size :])
+    entries = shown[:offset_shown]
+    directory = bytearray(shown[offset_shown : offset_shown + length_shown])
+    place = 0
+    while place < len(directory):
+        sizes = struct.unpack_from("<3H", directory, place + 28)
+        start = struct.unpack_from("<L", directory, place + 42)[0]
+        struct.pack_into("<L", directory, place + 42, start + len(first))
+        place += 46 + sum(sizes)
+    end = bytearray(shown[-_END.size :])
+    struct.pack_into("<L", end, 16, len(first) + offset_shown)
+    return with_zip64(first + entries + bytes(directory) + bytes(end), offset + length)
+
+
+def overlapping(entries: int, size: int) -> bytes:
+    """Name the same bytes many times in the directory, as if each were its own tensor."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", HARMLESS)
+        archive.writestr("archive/data/0", bytes(size))
+        first = archive.getinfo("archive/data/0")
+        for number in range(1, entries):
+            entry = zipfile.ZipInfo(f"archive/data/{number}")
+            entry.file_size = entry.compress_size = size
+            entry.CRC, entry.header_offset = first.CRC, first.header_offset
+            archive.filelist.append(entry)
+        archive.writestr("archive/version", b"3\n")
+    return file.getvalue()
+
+
+def _with_extra(kind: int, content: bytes, times: int = 1) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", HARMLESS)
+        entry = zipfile.ZipInfo("archive/data/0")
+        entry.extra = times * (struct.pack("<2H", kind, len(content)) + content)
+        archive.writestr(entry, bytes(16))
+        archive.writestr("archive/version", b"3\n")
+    return file.getvalue()
 
 
 def _bomb(record: str, size: int, content: bytes | None = HARMLESS) -> bytes:
