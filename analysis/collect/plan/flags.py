@@ -67,6 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--num-workers", type=int, help="processes that decode images (default: by cores)")
     add("--precision", choices=PRECISIONS, help="auto: bf16 on a GPU that has it, else fp32")
     add("--split", choices=SPLITS, help="images to measure (default: as train_all says)")
+    add(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="the split of this fold of kfold, from 0 (default: the single split)",
+    )
     add("--head-index", type=int, help="which of several heads (default: 0)")
     add("--strict", action="store_true", help="stop at the first image that cannot be read")
     add(

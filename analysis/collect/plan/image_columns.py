@@ -65,6 +65,30 @@ def read_values(path: Path, images: Sequence[ImageKey], column: str) -> list[str
     return [next(iter(texts[key])) for key in images]
 
 
+def read_labels(
+    path: Path, images: Sequence[ImageKey], columns: Sequence[str], root: Path | None = None
+) -> list[list[str]] | None:
+    """Return the columns' first value of every image, for a split; None without such a column.
+
+    A missing value is the text nan, as pandas has it.
+
+    Raises:
+        ImageError: If the CSV cannot be read.
+    """
+    firsts: dict[str, list[str]] = {}
+    for (image_id, _), row in read_rows(path, root):
+        if any(column not in row for column in columns):
+            return None
+        found = firsts.setdefault(image_id, ["nan"] * len(columns))
+        for place, column in enumerate(columns):
+            text = row[column].strip()
+            if found[place] == "nan" and text.lower() not in NO_VALUE:
+                found[place] = text
+    missing = ["nan"] * len(columns)
+    rows = [firsts.get(image_id, missing) for image_id, _ in images]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 def read_columns(path: Path, images: Sequence[ImageKey]) -> ImageColumns:
     """Return the targets and categories of the images.
 

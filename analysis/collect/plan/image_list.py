@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from analysis.collect.plan.image_csv import read_image_csv
 from analysis.collect.plan.image_folder import describe_unreadable, walk_images
+from analysis.collect.plan.image_split import draw_split
 from analysis.collect.plan.settings import Settings
-from analysis.errors import ConfigError, ImageError
+from analysis.errors import ImageError
 from analysis.payload.image_paths import fingerprint_files
 
 
@@ -78,7 +77,9 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
             f"{dropped} of {len(listed) + dropped} images lack a target of data.target_order "
             f"({', '.join(settings.target_order)}) and are left out, as in training"
         )
-    chosen = [listed[index] for index in _draw_split(len(listed), split, settings)]
+    positions, split_notices = draw_split(listed, split, settings)
+    notices += split_notices
+    chosen = [listed[index] for index in positions]
     entries = tuple(
         ImageEntry(image_id, settings.data_root / relative, relative)
         for image_id, relative in (chosen[:max_images] if max_images else chosen)
@@ -101,24 +102,6 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
         fingerprint=fingerprint_files((entry.relative for entry in entries), sizes),
         notices=tuple(notices),
     )
-
-
-def _draw_split(n: int, split: str, settings: Settings) -> Sequence[int]:
-    """Return the positions of a split among `n` sorted images, ascending."""
-    if split == "all":
-        return range(n)
-    if settings.val_split is None:
-        raise ConfigError(
-            f"{settings.config_path}: the key data.val_split is missing, so the split {split} "
-            "cannot be drawn; add it, or take all images with --split all"
-        )
-    order = np.arange(n)
-    np.random.default_rng(settings.seed).shuffle(order)
-    held_out = max(1, int(n * settings.val_split))
-    part = order[:held_out] if split == "val" else order[held_out:]
-    if not len(part):
-        raise ImageError(f"The split {split} of {n} image(s) is empty; use --split all")
-    return np.sort(part).tolist()
 
 
 def _file_sizes(entries: Sequence[ImageEntry]) -> list[int | None]:

@@ -44,6 +44,7 @@ class ExtractionRequest:
     num_workers: int | None = None
     precision: str | None = None
     split: str | None = None
+    fold: int | None = None
     head_index: int | None = None
     strict: bool = False
     extras: bool = True
@@ -139,7 +140,7 @@ def plan_extraction(request: ExtractionRequest, listed: ListImages = list_images
             f"--project-dir {request.project_dir}: no such folder. "
             "Give the folder that holds configs/."
         )
-    settings = load_settings(project_dir, request.config)
+    settings = replace(load_settings(project_dir, request.config), fold=request.fold)
     filled = fill_request(request, settings)
     weights = find_backbone_weights(settings, filled.dino_weights_pt)
     heads = find_heads(settings, filled.head_weights)
@@ -180,7 +181,7 @@ def fill_request(request: ExtractionRequest, settings: Settings) -> ExtractionRe
         "device": "auto",
         "precision": "auto",
         "head_index": 0,
-        "split": "all" if settings.train_all else "train",
+        "split": "all" if settings.train_all and request.fold is None else "train",
         **{key: value for key, value in settings.analysis.items() if key != "group_by"},
     }
     missing = {key: value for key, value in defaults.items() if getattr(request, key) is None}
@@ -210,6 +211,7 @@ def _check_values(request: ExtractionRequest) -> ExtractionRequest:
     for name, least in (
         ("max_images", 0),
         ("head_index", 0),
+        ("fold", 0),
         ("num_workers", 0),
         ("batch_size", 1),
     ):

@@ -33,6 +33,7 @@ from analysis.collect.plan.config_values import (
     to_texts,
     to_triple,
 )
+from analysis.collect.plan.folds import Folds, read_folds
 from analysis.errors import ConfigError
 from analysis.files.atomic import is_folder, is_regular
 from analysis.files.paths import expand_path
@@ -82,6 +83,10 @@ class Settings:
     """Blocks that the training head reads (`model.backbone_layers`); empty where disabled."""
     analysis: Mapping[str, str | int]
     """`group_by`, and defaults for flags, by flag name with underscores; paths are absolute."""
+    folds: Folds | None = None
+    """The section `kfold`."""
+    fold: int | None = None
+    """The fold that a run asked for, from 0."""
     notices: tuple[str, ...] = ()
     """What a person should know about how the config was read."""
 
@@ -89,7 +94,9 @@ class Settings:
     def default_output(self) -> Path:
         """Where the payload goes when no output is named, by the specification's rule."""
         folder = self.log_dir / self.version if self.version else self.log_dir
-        if self.train_all:
+        if self.fold is not None:
+            folder /= f"fold_{self.fold}"
+        elif self.train_all:
             folder /= "train_all"
         return folder / FEATURE_STATS_DIR / PAYLOAD_NAME
 
@@ -149,6 +156,7 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
         log_dir=resolve(keys.read("logging.log_dir", to_path_text, DEFAULT_LOG_DIR)),
         tapped_layers=tapped,
         analysis=_read_analysis(keys, resolve),
+        folds=read_folds(keys),
         notices=tuple(notice for notice in (version_notice, tapped_notice) if notice),
     )
 

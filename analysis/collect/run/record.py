@@ -79,6 +79,7 @@ def _describe_run(
         "image_size": list(settings.image_size),
         "network_size": list(data.network_size),
         "split": plan.images.split,
+        "fold": plan.request.fold,
         "group_by": settings.analysis.get("group_by"),
         "max_images": plan.request.max_images or 0,
         "batch_size": data.batch_size,

@@ -31,7 +31,7 @@ def remember_images(settings: Settings, split: str, max_images: int) -> ImageLis
     """
     files = [settings.config_path, settings.data_root]
     files += [settings.train_csv] if settings.train_csv else []
-    key: Key = (*map(_state, files), split, max_images)
+    key: Key = (*map(_state, files), split, settings.fold, max_images)
     now = time.monotonic()
     with _guard:
         made, images = _lists.get(key, (0.0, None))
