@@ -27,6 +27,7 @@ __all__ = [
     "allowed_roots",
     "discover_payloads",
     "load_ref",
+    "payload_key",
     "resolve_below_roots",
     "short_names",
 ]
@@ -63,7 +64,20 @@ class PayloadRef:
     @property
     def key(self) -> str:
         """Twelve hex digits of the path's hash: a name for links that outlives a new extraction."""
-        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+        return payload_key(self.path)
+
+    @property
+    def mark(self) -> str:
+        """Eight hex digits of the extraction: another one to the same path has another mark.
+
+        From the facts of the JSON, so that a copy keeps its mark; a file without these facts is
+        marked by its size and time.
+        """
+        facts = self.facts
+        deciding = (facts.created, facts.request_fingerprint, facts.num_images, facts.lora_error)
+        if facts.request_fingerprint is None:
+            deciding = (self.size, self.mtime_ns)
+        return hashlib.sha256(repr(deciding).encode()).hexdigest()[:8]
 
     @property
     def name(self) -> str:
@@ -80,6 +94,11 @@ class PayloadList(list[PayloadRef]):
         super().__init__(refs)
         self.notices: tuple[str, ...] = tuple(notices)
         """One sentence each, for the screen."""
+
+
+def payload_key(path: Path) -> str:
+    """Return the key of a payload at a resolved path, see `PayloadRef.key`."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
 
 
 def load_ref(path: Path) -> PayloadRef:

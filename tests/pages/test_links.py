@@ -108,3 +108,51 @@ def test_the_link_outlives_a_new_extraction_to_the_same_path(
     after = decode(figures(open_page("layers", version=keys["v1"]))[0]["data"][0]["y"])
     assert before.shape == after.shape
     assert (before != after).any()  # and shows the new numbers, not the cached ones
+
+
+def test_a_link_to_what_was_extracted_anew_says_so_until_it_is_accepted(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    content = open_page("overview", version=keys["v1"]).query_params["content"]
+    again = open_page("overview", version=keys["v1"], content=content)
+    assert "extracted anew" not in texts(again)
+    write_payload(payload_path(project, "v1"), make_payload(version="v1", images=7))
+    app = open_page("overview", version=keys["v1"], content=content)
+    assert "v1 was extracted anew since this link was made" in texts(app)
+    assert app.query_params["content"] == content  # a reload says it again
+    (accept,) = [b for b in app.button if b.label == "Go on with the new numbers"]
+    accept.click().run()
+    assert "extracted anew" not in texts(app)
+    assert app.query_params["content"] != content
+
+
+def test_a_link_whose_compared_payload_is_gone_says_so(
+    keys: dict[str, str], open_page: Open
+) -> None:
+    app = open_page("overview", version=keys["v1"], compare="0123456789ab")
+    assert "A payload to compare with that this link names is not here" in texts(app)
+    app = open_page("overview", version=keys["v1"], compare=f"0123456789ab.{keys['v2']}.aa")
+    assert "2 payloads to compare with that this link names are not here" in texts(app)
+
+
+def test_a_version_is_not_compared_with_itself_without_a_word(
+    keys: dict[str, str], open_page: Open
+) -> None:
+    app = open_page("overview", version=keys["v1"], compare=keys["v1"])
+    assert "v1 is the version; it is not compared with itself" in texts(app)
+    assert "with itself" not in texts(open_page("overview", version=keys["v1"], compare=keys["v2"]))
+
+
+def test_more_than_fit_are_cut_aloud(project: Path, open_page: Open) -> None:
+    for number in range(12):
+        payload = make_payload(version=f"v{number}", layers=1, channels=2, images=2)
+        write_payload(payload_path(project, f"v{number}"), payload)
+    app = open_page("runs")
+    menu = app.sidebar.multiselect[0]
+    others = [ref.key for ref in discover_payloads() if ref.key != app.query_params["version"]]
+    menu.set_value(others).run()
+    assert "11 were asked for; 9 fit, and the first 9 are taken" in texts(app)
+    assert app.sidebar.multiselect[0].value == others[:9]
+    assert app.query_params["compare"] == ".".join(others[:9])
+    app.run()
+    assert "were asked for" not in texts(app)

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis.files.atomic import write_json
 from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, start_job
 from analysis.jobs.extractions import queue
+from analysis.jobs.extractions.job import read_job
 from analysis.payload.annotations import Annotation, annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import load_ref
 from pages.components.frame import picker
@@ -189,3 +191,55 @@ def test_a_running_job_says_how_certain_its_top_channels_are(job: Job, open_page
     assert len(errors) == 10
     assert (errors["mean_error"] > 0).all()
     assert (errors["std_error"] > 0).all()
+
+
+def _write_ended_job(project: Path, name: str, version: str, **end: object) -> Job:
+    """Write the folder of a job that has ended, with its payload, as its worker leaves them."""
+    path = write_payload(payload_path(project, version), make_payload(version=version))
+    folder = project / "outputs" / ".jobs" / name
+    folder.mkdir(parents=True, mode=0o700)
+    asked = {"title": version, "output": str(path), "device": "cpu", "total": 5, "created": 1.0}
+    write_json(folder / "job.json", asked)
+    write_json(folder / "progress.json", {"state": "done", "done": 5, "total": 5})
+    write_json(folder / "exit.json", {"state": "done", "finished": 700.0, "seconds": 600.0, **end})
+    job = read_job(folder)
+    assert job is not None
+    return job
+
+
+def test_a_finished_extraction_offers_itself_and_changes_nothing(
+    project: Path, open_page: Open
+) -> None:
+    paths = [payload_path(project, version) for version in ("v1", "v2")]
+    for path, version in zip(paths, ("v1", "v2"), strict=True):
+        write_payload(path, make_payload(version=version))
+    first, second = (load_ref(path).key for path in paths)
+    app = open_page("overview", version=first, compare=second)
+    new = load_ref(_write_ended_job(project, "1", "v3").output).key
+    app.run()
+    assert (app.query_params["version"], app.query_params["compare"]) == (first, second)
+    _press(app, "Open it")
+    assert app.query_params["version"] == new
+    assert app.query_params["compare"] == f"{second}.{first}"  # what was looked at stays
+    assert not _has(app, "Open it")
+
+
+def test_every_ending_since_the_last_look_is_listed(project: Path, open_page: Open) -> None:
+    _write_ended_job(project, "0", "before")
+    app = open_page("runs")
+    assert not _has(app, "Dismiss")
+    _write_ended_job(project, "1", "good")
+    _write_ended_job(project, "2", "lost", adapter_error="made for dinov3_vits16")
+    app.run()
+    assert "Done, adapter NOT loaded** lost" in texts(app)
+    assert "made for dinov3\\_vits16" in app.sidebar.error[0].value
+    states = app.dataframe[0].value["state"].tolist()
+    assert states == ["⚠ done, adapter NOT loaded, new", "✓ done, new", "✓ done"]
+    _press(app, "Dismiss all")
+    assert app.dataframe[0].value["state"].tolist()[-1] == "✓ done"
+    assert not app.sidebar.error
+
+
+def test_the_time_of_a_job_is_without_its_waiting(project: Path, open_page: Open) -> None:
+    _write_ended_job(project, "1", "v1", ran_seconds=61.0)
+    assert open_page("runs").dataframe[0].value["took"].tolist() == ["61 s"]

@@ -101,6 +101,14 @@ class Job:
     """Command-line arguments that ask for the same extraction."""
     replaces: bool
     """Whether it was asked to replace the payload at its output path."""
+    is_cancelling: bool = False
+    """Whether somebody asked it to stop, and it has not ended yet."""
+    began: float | None = None
+    """Unix seconds: when its device was free; None while it waits."""
+    ran_seconds: float | None = None
+    """From `began` to its end; None like `finished`."""
+    adapter_error: str | None = None
+    """Why the adapter was not loaded where it is done all the same: the frozen backbone counted."""
 
     @property
     def is_live(self) -> bool:
@@ -150,6 +158,10 @@ def read_job(folder: Path) -> Job | None:
             state, error = JobState.DONE, None
         elif (folder / CANCEL_FILE).exists():
             state, error = JobState.CANCELLED, None
+    # what is counted again after an interruption begins where that ended
+    counted_before = state in (JobState.WAITING, JobState.PREPARING)
+    done = _number(asked if counted_before else progress, "done")
+    waits = state is JobState.WAITING
     return Job(
         id=folder.name,
         folder=folder,
@@ -157,7 +169,7 @@ def read_job(folder: Path) -> Job | None:
         output=output,
         device=_text(asked, "device"),
         state=state,
-        done=int(_number(progress, "done") or 0),
+        done=int(done or 0),
         total=int(_number(progress, "total") or _number(asked, "total") or 0),
         images_per_second=_number(progress, "images_per_second"),
         seconds_left=_number(progress, "seconds_left"),
@@ -168,6 +180,10 @@ def read_job(folder: Path) -> Job | None:
         seconds=_number(end or {}, "seconds", LAST_SECOND),
         arguments=_arguments(asked),
         replaces=bool(asked.get("replace")),
+        is_cancelling=not state.is_final and (folder / CANCEL_FILE).exists(),
+        began=None if waits else _number(progress, "started", LAST_SECOND),
+        ran_seconds=_number(end or {}, "ran_seconds", LAST_SECOND),
+        adapter_error=_text(end or {}, "adapter_error") or None,
     )
 
 

@@ -124,13 +124,15 @@ def restart_job(
         goes_there = not taken and (replaces or not output.exists())
         return choose_output(output, IfExists.REPLACE if goes_there else IfExists.BESIDE, live)
 
-    return _start_where(forecast_extraction(request), choose, command)
+    done = now.done if resume else 0
+    return _start_where(forecast_extraction(request), choose, command, done)
 
 
 def _start_where(
     forecast: Forecast,
     choose: Callable[[Sequence[Job]], Path],
     command: Sequence[str],
+    done: int = 0,
 ) -> Job:
     settings, images = forecast.plan.settings, forecast.plan.images
     request = forecast.pinned
@@ -141,7 +143,7 @@ def _start_where(
         with locked(project_dir / JOBS_DIR / START_LOCK):
             live = [job for job in list_jobs([project_dir]) if job.is_live]
             chosen = replace(request, output=choose(live))
-            return _start(chosen, settings.version, len(images.entries), command)
+            return _start(chosen, settings.version, len(images.entries), command, done)
     except OSError as error:
         raise ConfigError(
             f"{project_dir / JOBS_DIR}: the job cannot be written down "
@@ -150,7 +152,11 @@ def _start_where(
 
 
 def _start(
-    request: ExtractionRequest, version: str | None, total: int, command: Sequence[str]
+    request: ExtractionRequest,
+    version: str | None,
+    total: int,
+    command: Sequence[str],
+    done: int,
 ) -> Job:
     assert request.output is not None
     device = resolve_device(request.device, list_devices())
@@ -182,6 +188,7 @@ def _start(
                 "device_label": device.label,
                 "queue": str(queue),
                 "total": total,
+                "done": done,
                 "created": time.time(),
                 "clock": time.monotonic(),
             },

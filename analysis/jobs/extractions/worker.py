@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from analysis.collect.run.progress import Progress
+from analysis.errors import PayloadError
 from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.processes import identify
@@ -38,6 +39,7 @@ from analysis.jobs.extractions.job import (
     has_written,
     read_log,
 )
+from analysis.payload.discovery import load_ref
 
 POLL_INTERVAL_S = 0.2
 GRACE_S = 10.0
@@ -74,15 +76,16 @@ def run_job(folder: Path, alive_descriptor: int) -> JobState:
         device_descriptor = _wait_for_device(folder, ticket, stop, str(asked["device_label"]))
         if device_descriptor is None:
             return _end(folder, JobState.CANCELLED)
+        began = time.monotonic()
         _report(folder, JobState.PREPARING, "Starting")
         code = _run_command(asked["command"], stop, folder, [alive_descriptor, device_descriptor])
         if code == 0 or has_written(asked, read_json(folder / PROGRESS_FILE) or {}):
             for file in folder.glob(f"{Path(PREVIEW_FILE).stem}.*"):
                 file.unlink()  # the payload itself is there now
-            return _end(folder, JobState.DONE)
+            return _end(folder, JobState.DONE, began=began)
         if stop.is_set or code == EXIT_CANCELLED:
-            return _end(folder, JobState.CANCELLED)
-        return _end(folder, JobState.FAILED, _explain(folder, code))
+            return _end(folder, JobState.CANCELLED, began=began)
+        return _end(folder, JobState.FAILED, _explain(folder, code), began=began)
     finally:
         ticket.unlink(missing_ok=True)
 
@@ -140,14 +143,29 @@ def _report(folder: Path, state: JobState, message: str) -> None:
     _note(folder / PROGRESS_FILE, asdict(progress))
 
 
-def _end(folder: Path, state: JobState, error: str | None = None) -> JobState:
+def _end(
+    folder: Path, state: JobState, error: str | None = None, *, began: float | None = None
+) -> JobState:
+    """Note how the job ended; `began` is the monotonic clock when its command was started."""
     asked, progress = (read_json(folder / name) or {} for name in (JOB_FILE, PROGRESS_FILE))
-    end = {"state": state.value, "error": error}
+    end: dict[str, Any] = {"state": state.value, "error": error}
+    if state is JobState.DONE:
+        end["adapter_error"] = _adapter_error(Path(str(asked.get("output"))))
+    if began is not None:
+        end["ran_seconds"] = time.monotonic() - began
     seconds = time.monotonic() - float(asked.get("clock", "nan"))
     if not _note(folder / EXIT_FILE, {**end, "finished": time.time(), "seconds": seconds}):
         # A full disk: the progress file has room for it.
         _note(folder / PROGRESS_FILE, progress | end)
     return state
+
+
+def _adapter_error(output: Path) -> str | None:
+    """Return why a payload holds no adapter although one was asked for."""
+    try:
+        return load_ref(output).facts.lora_error
+    except PayloadError:
+        return None
 
 
 def _note(path: Path, value: Mapping[str, Any]) -> bool:

@@ -1,13 +1,15 @@
-"""Progress of the extractions that run now, and what became of those that this session started."""
+"""Progress of the extractions that run now, and the ends of those that ended since."""
 
 from __future__ import annotations
+
+import time
 
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import Job, JobState, can_resume, cancel_job, finish_job, is_read_only
-from pages.components.frame import picker
-from pages.components.shared import job_list, selection
+from analysis.jobs import Job, JobState, cancel_job, finish_job, is_read_only
+from pages.components.frame import job_endings, picker
+from pages.components.shared import job_list, job_states, selection
 from pages.components.shared.text import format_duration, plain
 
 POLL_SECONDS = 2
@@ -15,59 +17,29 @@ POLL_SECONDS = 2
 
 SHOWN = 5
 
-_STATE_LABELS = {
-    JobState.WAITING: "Waiting",
-    JobState.PREPARING: "Preparing",
-    JobState.RUNNING: "Measuring",
-    JobState.SAVING: "Saving",
-    JobState.FAILED: "Failed",
-    JobState.CANCELLED: "Cancelled",
-    JobState.DONE: "Done",
-}
-
 
 def watch(job: Job) -> None:
-    """Follow a job in this session and in its address: its payload is shown once it is done."""
+    """Follow a job in this session and in its address."""
     selection.remember("job", job.id)
 
 
 def show() -> None:
-    """Show the jobs that live, polled as long as there are any, and the end of the watched one."""
+    """Show the jobs that live, polled as long as there are any, and those that ended since."""
     jobs = job_list.look()
-    watched = next((job for job in jobs if job.id == selection.recall("job")), None)
-    if watched is not None and not watched.is_live:
-        _settle(watched)
+    job_endings.open_where_nothing_is_picked(jobs)
     if any(job.is_live for job in jobs):
         st.fragment(_poll, run_every=POLL_SECONDS)()
-
-
-def _settle(job: Job) -> None:
-    """Show the payload of a watched job that is done; say why one has failed."""
-    if job.state is JobState.DONE:
-        selection.remember("job", None)
-        selection.write_address()
-        picker.pick(job.output)
-        st.toast(f"{job.title} is done: {job.done} images measured.", icon=":material/check:")
-        return
-    if job.state is JobState.FAILED:
-        st.error(f"The extraction of {job.title} failed. {job.error}", icon=":material/error:")
     else:
-        st.warning(f"The extraction of {job.title} was cancelled; nothing was written.")
-    if can_resume(job):
-        st.caption("What it had counted is kept: go on with it on the page **Runs**.")
-    _show_log(job)
-    if st.button("Dismiss", key=f"dismiss {job.id}"):
-        selection.remember("job", None)
-        selection.write_address()
-        st.rerun()
+        job_endings.show(jobs)
 
 
 def _poll() -> None:
     jobs = job_list.look()
     live = [job for job in jobs if job.is_live]
-    ended = {job.id for job in jobs} - {job.id for job in live}
-    if not live or selection.recall("job") in ended:
-        st.rerun()  # stops the polling, or shows what has come of the watched job
+    # stops the polling, or shows what there was none of
+    if not live or job_endings.open_where_nothing_is_picked(jobs):
+        st.rerun()
+    job_endings.show(jobs)
     for job in reversed(live[-SHOWN:]):
         _show_job(job)
     if len(live) > SHOWN:
@@ -78,14 +50,14 @@ def _poll() -> None:
 
 def _show_job(job: Job) -> None:
     with st.container(border=True):
-        st.markdown(f"**{_STATE_LABELS[job.state]}** {plain(job.title)}")
+        st.markdown(f"**{job_states.describe(job)}** {plain(job.title)}")
         if job.state is JobState.WAITING:
             st.caption(plain(job.message) or "Waiting for its turn")
         else:
             share = job.done / job.total if job.total else 0.0
             st.progress(min(share, 1.0), text=f"{job.done} of {job.total} images")
             st.caption(_describe_pace(job))
-        _show_log(job)
+        job_endings.show_log(job)
         if job.preview is not None and st.button(
             "Look at it now",
             key=f"look {job.id}",
@@ -95,7 +67,7 @@ def _show_job(job: Job) -> None:
         ):
             picker.pick_preview(job)
             st.rerun()
-        if not is_read_only():
+        if not is_read_only() and not job.is_cancelling:
             _show_ends(job)
 
 
@@ -114,19 +86,15 @@ def _show_ends(job: Job) -> None:
             st.caption("Finishing; the batch at hand is still counted.")
         if cancel:
             cancel_job(job)
-            st.caption("Cancelling; it may take a few seconds.")
+            st.rerun()
     except InputError as error:
         st.error(plain(str(error)))
 
 
-def _show_log(job: Job) -> None:
-    expander = st.expander("Log", on_change="rerun", key=f"log {job.id}")
-    if expander.open:
-        expander.code(job.read_log() or "Nothing yet.", language=None, wrap_lines=True)
-
-
 def _describe_pace(job: Job) -> str:
-    parts = [plain(job.message)] if job.message else []
+    parts = [plain(job.message)] if job.message and not job.is_cancelling else []
+    if job.began is not None:
+        parts.append(f"since {format_duration(max(0.0, time.time() - job.began))}")
     if job.images_per_second:
         parts.append(f"{job.images_per_second:.3g} images/s")
     if job.seconds_left is not None and job.state is JobState.RUNNING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import streamlit as st
 
 from analysis.errors import PayloadError
 from analysis.jobs import Job
-from analysis.jobs.extractions.job import JOBS_DIR
-from analysis.payload.discovery import PayloadRef, load_ref, short_names
+from analysis.jobs.extractions.job import JOBS_DIR, PREVIEW_FILE
+from analysis.payload.discovery import PayloadRef, load_ref, payload_key, short_names
 from analysis.vocabulary import FEATURE_STATS_DIR
+from pages.components.frame import link_content
 from pages.components.shared import cache, job_list, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -27,6 +28,7 @@ _PICKED = "picked"
 _UPLOADS = "uploads"
 _PREVIEWS = "previews shown"
 _DRAWN = "previews drawn at"
+_NOTICES = "notices of the picker"
 
 REDRAW_SECONDS = 5
 """A preview that is written anew more often than that is not drawn each time."""
@@ -44,6 +46,8 @@ def show() -> None:
         return
     names = list(refs)
     baseline = next((key for key, ref in refs.items() if ref.path == said.baseline), None)
+    for notice in st.session_state.pop(_NOTICES, []):
+        st.warning(notice)
     if selection.recall("version") is None:
         # noted although it is the default: tomorrow's newest payload may be another
         selection.remember("version", names[0])
@@ -70,8 +74,10 @@ def show() -> None:
             format_func=lambda key: refs[key].label,
             limit=MAX_COMPARED,
         )
+    _explain_left_out(first, refs)
     picked = [refs[key] for key in [first, *compared]]
     st.session_state[_PICKED] = picked
+    link_content.check([ref for ref in picked if not _is_preview(ref)])
     previews = [ref for ref in picked if _is_preview(ref)]
     st.session_state[_PREVIEWS] = {str(ref.path): ref.mtime_ns for ref in previews}
     st.session_state[_DRAWN] = time.monotonic()
@@ -155,12 +161,33 @@ def pick(path: Path) -> None:
     """Look at the payload at a path from the next run on; what was looked at stays beside it."""
     cache.forget_lists()
     key = load_ref(path).key
-    before = selection.recall("version")
-    others = (selection.recall("compare") or "").split(".")
     there = {ref.key for ref in [*cache.find_payloads(), *_uploaded()]}
-    kept = [other for other in (before, *others) if other in there and other != key]
+    before = [*_compared_keys(), selection.recall("version")]
+    kept = [other for other in dict.fromkeys(before) if other in there and other != key]
+    if len(kept) > MAX_COMPARED:
+        st.session_state[_NOTICES] = [f"Only {MAX_COMPARED} of the versions before stay beside it."]
     selection.remember("version", key)
-    selection.remember("compare", ".".join(kept[:1]) or None)
+    selection.remember("compare", ".".join(map(str, kept[:MAX_COMPARED])) or None)
+    link_content.forget(key)
+
+
+def is_nothing_picked() -> bool:
+    """Return whether no payload that is there is looked at."""
+    there = {ref.key for ref in [*cache.find_payloads(), *_uploaded(), *_previews()]}
+    return selection.recall("version") not in there
+
+
+def follow_preview(job: Job) -> None:
+    """Look at the payload of a job that is done wherever its preview was looked at."""
+    preview = payload_key((job.folder / PREVIEW_FILE).resolve())
+    if preview not in (selection.recall("version"), *_compared_keys()):
+        return
+    cache.forget_lists()
+    key = load_ref(job.output).key
+    if selection.recall("version") == preview:
+        selection.remember("version", key)
+    compared = [key if other == preview else other for other in _compared_keys()]
+    selection.remember("compare", ".".join(compared) or None)
 
 
 def pick_preview(job: Job) -> None:
@@ -195,6 +222,22 @@ def list_visible() -> list[PayloadRef]:
         label = f"{about.name} · {ref.label}" if about.name else ref.label
         shown.append(replace(ref, label=f"★ {label}" if ref.path == said.baseline else label))
     return shown
+
+
+def _compared_keys() -> list[str]:
+    return [key for key in (selection.recall("compare") or "").split(".") if key]
+
+
+def _explain_left_out(first: str, refs: Mapping[str, PayloadRef]) -> None:
+    """Say which of the payloads that were to be compared with are not."""
+    asked = _compared_keys()
+    if first in asked:
+        st.warning(f"{plain(refs[first].name)} is the version; it is not compared with itself.")
+    gone = [key for key in asked if key not in refs]
+    if len(gone) == 1:
+        st.warning("A payload to compare with that this link names is not here.")
+    elif gone:
+        st.warning(f"{len(gone)} payloads to compare with that this link names are not here.")
 
 
 def _previews() -> list[PayloadRef]:

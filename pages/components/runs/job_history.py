@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,26 +13,18 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import Job, JobState, can_resume, delete_job, is_read_only, restart_job
-from pages.components.frame import job_panel, picker
+from pages.components.frame import job_endings, job_panel, picker
 from pages.components.runs import confirm
+from pages.components.shared import job_states
 from pages.components.shared.text import format_duration, plain, shorten_path
-
-MARKS = {
-    JobState.WAITING: "◌ waiting",
-    JobState.PREPARING: "◔ preparing",
-    JobState.RUNNING: "◑ running",
-    JobState.SAVING: "◕ saving",
-    JobState.DONE: "✓ done",
-    JobState.FAILED: "✗ failed",
-    JobState.CANCELLED: "– cancelled",
-}
 
 
 def choose(jobs: Sequence[Job]) -> Job:
     """Show the jobs, latest first, and return the one whose row is picked, or else the latest."""
+    unseen = {job.id for job in job_endings.list_unseen(jobs)}
     frame = pd.DataFrame(
         {
-            "state": [MARKS[job.state] for job in jobs],
+            "state": [_describe_state(job, unseen) for job in jobs],
             "title": [job.title for job in jobs],
             "images": [f"{job.done} of {job.total}" for job in jobs],
             "device": [job.device for job in jobs],
@@ -48,7 +41,7 @@ def choose(jobs: Sequence[Job]) -> Job:
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
         column_config={
-            "state": st.column_config.TextColumn("State", width="small"),
+            "state": st.column_config.TextColumn("State"),
             "title": st.column_config.TextColumn("Version"),
             "images": st.column_config.TextColumn("Images"),
             "device": st.column_config.TextColumn("Device", width="small"),
@@ -63,7 +56,13 @@ def choose(jobs: Sequence[Job]) -> Job:
 
 def show(job: Job) -> None:
     """Show one job: why it failed, its command, the end of its log."""
-    st.subheader(f"{plain(job.title)}: {job.state.value}")
+    st.subheader(f"{plain(job.title)}: {job_states.describe(job).lower()}")
+    if job.adapter_error:
+        st.error(
+            "The adapter was NOT loaded; the frozen backbone was measured. "
+            f"{plain(job.adapter_error)}",
+            icon=":material/error:",
+        )
     if job.error:
         st.error(plain(job.error), icon=":material/error:")
     with st.container(horizontal=True):
@@ -113,5 +112,14 @@ def _show_actions(job: Job) -> None:
         st.error(plain(str(error)), icon=":material/error:")
 
 
+def _describe_state(job: Job, unseen: Set[str]) -> str:
+    return job_states.mark(job) + (", new" if job.id in unseen else "")
+
+
 def _took(job: Job) -> str:
-    return "" if job.seconds is None else format_duration(job.seconds)
+    """Return how long a job ran, or has run until now; waiting for its device does not count."""
+    if job.is_live:
+        seconds = None if job.began is None else max(0.0, time.time() - job.began)
+    else:
+        seconds = job.seconds if job.ran_seconds is None else job.ran_seconds
+    return "" if seconds is None else format_duration(seconds)

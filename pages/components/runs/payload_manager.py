@@ -69,7 +69,7 @@ def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
         selection_default={"selection": {"rows": [0]}},
         column_config={
             "name": st.column_config.TextColumn("Name"),
-            "marks": st.column_config.TextColumn("Marks", width="small"),
+            "marks": st.column_config.TextColumn("Marks"),
             "images": st.column_config.NumberColumn("Images", width="small"),
             "size": st.column_config.TextColumn("Size", width="small"),
             "measured": st.column_config.DatetimeColumn(
@@ -84,7 +84,11 @@ def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
 
 
 def _mark(ref: PayloadRef, said: Annotations) -> str:
-    marks = {"baseline": ref.path == said.baseline, "hidden": said.of(ref.path).hidden}
+    marks = {
+        "adapter NOT loaded": bool(ref.facts.lora_error),
+        "baseline": ref.path == said.baseline,
+        "hidden": said.of(ref.path).hidden,
+    }
     return ", ".join(mark for mark, holds in marks.items() if holds)
 
 

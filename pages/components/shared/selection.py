@@ -158,12 +158,21 @@ def choose_many(
     format_func: Callable[[T], str] = str,
     help: str | None = None,
 ) -> list[T]:
-    """Show a choice of any number of options, none at first, as a menu."""
-    wanted = _read_several(name, options)[:limit]
-    key = _offer(name, wanted, valid=lambda values: all(value in options for value in values))
+    """Show a choice of up to `limit` options, none at first, as a menu.
+
+    The menu itself has no limit: it would take the first of several matches without a word.
+    """
+    asked = _read_several(name, options)
+    key = _offer(name, asked[:limit], valid=lambda values: all(v in options for v in values))
+    picked = st.session_state[key]
+    if len(picked) > limit:
+        asked = picked
+        st.session_state[key] = picked[:limit]
     chosen = st.multiselect(
-        label, options, key=key, format_func=format_func, help=help, max_selections=limit
+        label, options, key=key, format_func=format_func, help=help, filter_mode="contains"
     )
+    if len(asked) > limit:
+        st.warning(f"{len(asked)} were asked for; {limit} fit, and the first {limit} are taken.")
     _accept(name, chosen, _join(chosen))
     return chosen
 

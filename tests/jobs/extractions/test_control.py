@@ -84,7 +84,10 @@ def test_a_preview_is_there_only_while_the_job_lives(start: Start) -> None:
 def test_an_interrupted_job_goes_on_with_what_it_had_counted(start: Start, project: Path) -> None:
     job = _interrupted(start)
     assert can_resume(job)
-    again = wait_for(restart_job(job, resume=True, command=stand_in(project, "finish")), *ENDED)
+    again = restart_job(job, resume=True, command=stand_in(project, "finish"))
+    if again.state in (JobState.WAITING, JobState.PREPARING):
+        assert again.done == job.done == 2  # not from 0 while it prepares
+    again = wait_for(again, *ENDED)
     assert "--resume" in again.arguments
     assert set(again.arguments) - {"--resume"} == set(job.arguments)
     assert (again.state, again.output) == (JobState.DONE, job.output)
