@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         extract,
         intervene,
         load_payload,
-        read_features,
         save_payload,
     )
+    from analysis.payload.features import read_features
+    from analysis.read.worth.probe import probe
+    from analysis.read.worth.similarity import similarity
 
 _FROM_API = (
     "InterventionRequest",
@@ -32,7 +34,6 @@ _FROM_API = (
     "extract",
     "intervene",
     "load_payload",
-    "read_features",
     "save_payload",
 )
 __all__ = [
@@ -42,14 +43,28 @@ __all__ = [
     "extract",
     "intervene",
     "load_payload",
+    "probe",
     "read_features",
     "save_payload",
+    "similarity",
 ]
 __version__ = TOOL_VERSION
 
 
 def __getattr__(name: str) -> Any:
-    """Import the Python interface, and torch with it, on first use."""
+    """Import a name of the Python interface on first use; those of image vectors need no torch."""
+    if name == "read_features":
+        from analysis.payload.features import read_features
+
+        return read_features
+    if name == "probe":
+        from analysis.read.worth.probe import probe
+
+        return probe
+    if name == "similarity":
+        from analysis.read.worth.similarity import similarity
+
+        return similarity
     if name in _FROM_API:
         from analysis import api
 

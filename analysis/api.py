@@ -26,7 +26,6 @@ from analysis.collect.interventions.payload import intervene as _intervene
 from analysis.collect.interventions.request import InterventionRequest
 from analysis.collect.run.record import Tally, layers_of
 from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
-from analysis.payload.features import read_features
 from analysis.payload.file import load_payload as _load_payload
 from analysis.payload.file import save_payload as _save_payload
 from analysis.payload.intervention_file import InterventionResult
@@ -40,7 +39,6 @@ __all__ = [
     "extract",
     "intervene",
     "load_payload",
-    "read_features",
     "save_payload",
 ]
 

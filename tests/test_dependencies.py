@@ -19,6 +19,7 @@ MODULES = {
     "pillow": "PIL",
     "pyyaml": "yaml",
     "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
     "pytest-timeout": "timeout = ",  # a setting
     "pytest-xdist": "-n 2",  # a flag
     "ruff": "/ruff ",

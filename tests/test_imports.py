@@ -48,7 +48,7 @@ RULES = {
         ("analysis.payload", "analysis.files", *BASE),
     ),
     "analysis/read": Rule(
-        ("numpy", "pandas", "scipy", "PIL"),
+        ("numpy", "pandas", "scipy", "sklearn", "threadpoolctl", "PIL"),
         ("analysis.payload", "analysis.files.roots", *BASE),
         NOTHING_OF_TORCH,
     ),
@@ -82,7 +82,13 @@ RULES = {
     ),
     "analysis/cli": Rule(("numpy",), ("analysis",), ("analysis.jobs",)),
     "analysis/api.py": Rule(("torch", "numpy", "PIL"), ("analysis",), ("analysis.jobs",)),
-    "analysis/__init__.py": Rule((), ("analysis.api", "analysis.vocabulary")),
+    "analysis/__init__.py": Rule(
+        (),
+        (
+            *("analysis.api", "analysis.vocabulary", "analysis.payload.features"),
+            "analysis.read.worth",
+        ),
+    ),
     "analysis/__main__.py": Rule((), ("analysis.cli",)),
     "pages/components/shared": Rule(
         ("streamlit", "numpy", "pandas", "plotly"),

@@ -1,0 +1,159 @@
+"""A target as a probe needs it: encoded values, folds and permutations of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+
+from analysis.errors import InputError
+
+FOLDS = 5
+REPEATS = 2
+PERMUTATIONS = 49
+MIN_IMAGES = 20
+MAX_LABELS = 20
+
+
+class Measure(StrEnum):
+    """What the quality of a probe is measured by."""
+
+    R2 = "R2"
+    BALANCED_ACCURACY = "balanced accuracy"
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a probe has to learn; the same for every cell and version of the same images."""
+
+    name: str
+    """Column of the target."""
+    measure: Measure
+    kept: NDArray[np.intp]
+    """``[n]``: positions of the images that have a value."""
+    codes: NDArray[np.float64]
+    """``[n, outputs]``: the value, or for each label 1 / its frequency on its own images, else 0.
+
+    The largest output is then the label that is most likely at equal frequencies, which is what
+    balanced accuracy rewards.
+    """
+    folds: NDArray[np.intp]
+    """``[repeats, n]``: the fold that holds each image out."""
+    permutations: NDArray[np.intp]
+    """``[permutations, n]``: orders of the images that destroy what the target has to do with them.
+    """
+    labels: tuple[str, ...] = ()
+    """Of a category, in the order of the outputs."""
+    group: str | None = None
+    """Column whose images are held out together."""
+
+    def held_out(self) -> Iterator[tuple[int, NDArray[np.intp]]]:
+        """Yield the repeat and the images of every fold."""
+        for repeat, folds in enumerate(self.folds):
+            for fold in range(folds.max() + 1):
+                yield repeat, np.flatnonzero(folds == fold)
+
+
+def make_problem(
+    name: str,
+    values: NDArray[np.float64] | NDArray[np.str_],
+    *,
+    group: str | None = None,
+    groups: NDArray[np.generic] | None = None,
+    repeats: int = REPEATS,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> Problem:
+    """Return a target as a probe needs it.
+
+    Args:
+        name: Column of the target.
+        values: ``[images]``: numbers, NaN where unknown, or texts, empty where unknown.
+        group: Column whose images are held out together; for the record.
+        groups: ``[images]``: its values.
+        repeats: How often the images are split into folds anew.
+        permutations: Number of permuted targets.
+        seed: Of folds and permutations.
+
+    Raises:
+        InputError: If there are too few images, the target is constant, a label is on fewer images
+            than there are folds, or there are too many labels or too few groups.
+    """
+    is_category = values.dtype.kind == "U"
+    known = values != "" if is_category else np.isfinite(values.astype(np.float64))
+    kept = np.flatnonzero(known)
+    chosen = values[kept]
+    if len(kept) < MIN_IMAGES:
+        raise InputError(
+            f"{name}: {len(kept)} images have a value; a probe needs {MIN_IMAGES}. "
+            "Choose another target or keep more images (--image-features)."
+        )
+    labels: tuple[str, ...] = ()
+    if is_category:
+        names, codes, counts = np.unique(chosen, return_inverse=True, return_counts=True)
+        labels = tuple(map(str, names))
+        if not 2 <= len(labels) <= MAX_LABELS or counts.min() < FOLDS:
+            raise InputError(
+                f"{name}: {len(labels)} labels, the rarest on {counts.min()} images; a probe needs "
+                f"2 to {MAX_LABELS} labels on {FOLDS} images each. Choose another category."
+            )
+        encoded = np.eye(len(labels))[codes] * (len(kept) / counts)
+    else:
+        encoded = chosen.astype(np.float64)[:, None]
+        if np.ptp(encoded) == 0:
+            raise InputError(f"{name}: the same value on all images. Choose another target.")
+    blocks = None
+    if groups is not None:
+        blocks = np.unique(groups[kept], return_inverse=True)[1]
+        if blocks.max() < 2:
+            raise InputError(
+                f"{group}: {blocks.max() + 1} different values; folds grouped by a column need 3. "
+                "Choose another column or none."
+            )
+    rng = np.random.default_rng(seed)
+    return Problem(
+        name,
+        Measure.BALANCED_ACCURACY if is_category else Measure.R2,
+        kept,
+        encoded,
+        _split(encoded, blocks, repeats, seed),
+        np.array([_permute(len(kept), blocks, rng) for _ in range(permutations)], np.intp),
+        labels,
+        group,
+    )
+
+
+def _split(
+    codes: NDArray[np.float64], blocks: NDArray[np.intp] | None, repeats: int, seed: int
+) -> NDArray[np.intp]:
+    folds = np.empty((repeats, len(codes)), np.intp)
+    for repeat in range(repeats):
+        if blocks is not None:
+            count = min(FOLDS, int(blocks.max()) + 1)
+            splitter = GroupKFold(count, shuffle=True, random_state=seed + repeat)
+        elif codes.shape[1] > 1:
+            splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=seed + repeat)
+        else:
+            splitter = KFold(FOLDS, shuffle=True, random_state=seed + repeat)
+        for fold, (_, out) in enumerate(splitter.split(codes, codes.argmax(axis=1), blocks)):
+            folds[repeat, out] = fold
+    return folds
+
+
+def _permute(
+    count: int, blocks: NDArray[np.intp] | None, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return a random order of the images; the values of a group stay together."""
+    if blocks is None:
+        return rng.permutation(count)
+    members = [np.flatnonzero(blocks == block) for block in range(blocks.max() + 1)]
+    places = np.concatenate(members)
+    order = np.empty(count, np.intp)
+    order[places] = np.concatenate(
+        [rng.permutation(members[b]) for b in rng.permutation(len(members))]
+    )
+    return order
