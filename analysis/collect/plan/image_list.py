@@ -26,7 +26,10 @@ class ImageEntry:
     image_id: str
     path: Path
     relative: str
-    """Path below `data.root` with forward slashes; an absolute path where the CSV gives one."""
+    """Path below `data.root` with forward slashes; an absolute path where the CSV gives one, and of
+    a further data set elsewhere."""
+    section: str = ""
+    """Key of the further data set that the image is of; empty for the config's own."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,15 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
     positions, split_notices = draw_split(listed, split, settings)
     notices += split_notices
     chosen = [listed[index] for index in positions]
-    entries = tuple(
+    everything = [
         ImageEntry(image_id, settings.data_root / relative, relative)
-        for image_id, relative in (chosen[:max_images] if max_images else chosen)
-    )
+        for image_id, relative in chosen
+    ]
+    if split != "val" and settings.mixed_sets:
+        further, further_notices = _list_further(settings, {image_id for image_id, _ in chosen})
+        everything += further
+        notices += further_notices
+    entries = tuple(everything[:max_images] if max_images else everything)
     sizes = _file_sizes(entries)
     missing = sum(size is None for size in sizes)
     if missing == len(entries):
@@ -97,11 +105,40 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
     return ImageList(
         entries=entries,
         split=split,
-        total=len(chosen),
+        total=len(everything),
         dropped_missing_target=dropped,
         fingerprint=fingerprint_files((entry.relative for entry in entries), sizes),
         notices=tuple(notices),
     )
+
+
+def _list_further(settings: Settings, image_ids: set[str]) -> tuple[list[ImageEntry], list[str]]:
+    """Return the images of the further data sets in training's order, and notices with counts."""
+    entries: list[ImageEntry] = []
+    notices: list[str] = []
+    counts = {"data.train_csv": len(image_ids)}
+    for mixed in settings.mixed_sets:
+        try:
+            paths = mixed.list_images(image_ids)
+        except ImageError as error:
+            notices.append(f"{mixed.section} is enabled, but left out: {error}")
+            continue
+        if mixed.image_size not in (None, settings.image_size):
+            notices.append(
+                f"{mixed.section}: {len(paths)} images are left out, since its image_size "
+                f"{mixed.image_size} is not data.image_size {settings.image_size}, and one payload "
+                "has one grid of patches"
+            )
+            continue
+        counts[mixed.section] = len(paths)
+        for path in paths:
+            below = path.is_relative_to(settings.data_root)
+            relative = path.relative_to(settings.data_root).as_posix() if below else str(path)
+            entries.append(ImageEntry(f"{mixed.section}/{relative}", path, relative, mixed.section))
+    if entries:
+        shares = ", ".join(f"{count} of {section}" for section, count in counts.items())
+        notices.append(f"Training mixes data sets, and so does this list: {shares} images")
+    return entries, notices
 
 
 def _file_sizes(entries: Sequence[ImageEntry]) -> list[int | None]:

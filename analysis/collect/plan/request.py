@@ -197,8 +197,11 @@ def _group_images(settings: Settings, images: ImageList) -> tuple[int, ...]:
             f"{settings.config_path}: analysis.group_by names the column {column}, but "
             "data.train_csv names no table; add it, or leave analysis.group_by out"
         )
-    keys = [(entry.image_id, entry.relative) for entry in images.entries]
+    own = [entry for entry in images.entries if not entry.section]
+    keys = [(entry.image_id, entry.relative) for entry in own]
     values = read_values(settings.train_csv, keys, str(column))
+    # a further data set has no such column: each is a group of its own
+    values += [entry.section for entry in images.entries if entry.section]
     return tuple(divide_by_values(values, str(column)).tolist())
 
 

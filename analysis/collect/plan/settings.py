@@ -34,6 +34,7 @@ from analysis.collect.plan.config_values import (
     to_triple,
 )
 from analysis.collect.plan.folds import Folds, read_folds
+from analysis.collect.plan.mixed_sets import MixedSet, read_mixed_sets
 from analysis.errors import ConfigError
 from analysis.files.atomic import is_folder, is_regular
 from analysis.files.paths import expand_path
@@ -87,6 +88,8 @@ class Settings:
     """The section `kfold`."""
     fold: int | None = None
     """The fold that a run asked for, from 0."""
+    mixed_sets: tuple[MixedSet, ...] = ()
+    """Further data sets that training appends."""
     notices: tuple[str, ...] = ()
     """What a person should know about how the config was read."""
 
@@ -137,6 +140,7 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
     normalized = keys.find("data.normalization") is not None
     backbone = keys.read("model.backbone", _to_backbone_name)
     tapped, tapped_notice = _read_tapped(keys, backbone)
+    mixed_sets, mixed_notices = read_mixed_sets(keys, data_root, resolve)
     return Settings(
         project_dir=project_dir,
         config_path=config_path,
@@ -157,7 +161,8 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
         tapped_layers=tapped,
         analysis=_read_analysis(keys, resolve),
         folds=read_folds(keys),
-        notices=tuple(notice for notice in (version_notice, tapped_notice) if notice),
+        mixed_sets=mixed_sets,
+        notices=(*filter(None, (version_notice, tapped_notice)), *mixed_notices),
     )
 
 

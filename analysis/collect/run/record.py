@@ -6,6 +6,7 @@ Everything in `meta` is of plain types; the record is `meta["run"]`.
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,6 +80,10 @@ def _describe_run(
         "image_size": list(settings.image_size),
         "network_size": list(data.network_size),
         "split": plan.images.split,
+        "image_sets": [
+            {"section": section or "data.train_csv", "images": images}
+            for section, images in Counter(entry.section for entry in entries).items()
+        ],
         "fold": plan.request.fold,
         "group_by": settings.analysis.get("group_by"),
         "max_images": plan.request.max_images or 0,

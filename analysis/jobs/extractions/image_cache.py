@@ -31,6 +31,7 @@ def remember_images(settings: Settings, split: str, max_images: int) -> ImageLis
     """
     files = [settings.config_path, settings.data_root]
     files += [settings.train_csv] if settings.train_csv else []
+    files += [mixed.csv for mixed in settings.mixed_sets]
     key: Key = (*map(_state, files), split, settings.fold, max_images)
     now = time.monotonic()
     with _guard:
