@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -47,6 +48,7 @@ _logger = logging.getLogger(__name__)
 DAMAGED = (
     OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, NotImplementedError,
     RecursionError, MemoryError, BadZipFile, zlib.error,
+    tokenize.TokenError, OverflowError,
 )  # fmt: skip
 
 

@@ -7,12 +7,13 @@ down here. Keys of parts that are not known here belong to later versions, and a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from analysis.errors import PayloadError
+from analysis.payload.image_paths import MAX_PACKED_BYTES, MAX_PACKED_PATHS
 from analysis.vocabulary import EXCEED_LEVELS, NORM_EDGES
 
 Array = tuple[str, tuple[int | str, ...]]
@@ -42,6 +43,13 @@ _LAYER_PARTS: dict[str, tuple[tuple[str, ...], dict[str, Array] | Array]] = {
 _MAX_GRID = 10_000
 _MAX_GROUPS = 1024
 
+MAX_ARRAY_BYTES = 300_000_000
+"""Of all layers together, twice what the largest backbone needs. A file may name one tensor in
+many places, but each of these becomes an array of its own."""
+
+_MIN_ARRAY_BYTES = 1_000
+"""What any array counts for, however small."""
+
 
 def check_extras(extras: Any, layers: Iterable[int], channels: int) -> None:
     """Check all that `analysis.payload.extras` reads.
@@ -58,6 +66,8 @@ def check_extras(extras: Any, layers: Iterable[int], channels: int) -> None:
     if extras is None:
         return
     held = _mapping(_mapping(extras, "extras").get("layers", {}), "extras.layers")
+    layers = list(layers)
+    _check_size(held, layers)
     grid = _check_images(extras.get("images"))
     for layer in layers:
         where = f"extras.layers.{layer}"
@@ -73,6 +83,27 @@ def check_extras(extras: Any, layers: Iterable[int], channels: int) -> None:
     for key in ("gamma", "beta", "cls_gamma", "cls_beta"):
         if norm.get(key) is not None:
             _check_array(norm[key], _VECTOR, channels, f"extras.norm.{key}")
+
+
+def _check_size(held: Mapping[Any, Any], layers: Iterable[int]) -> None:
+    total = 0
+    for layer in layers:
+        tree = _mapping(held.get(layer, {}), f"extras.layers.{layer}")
+        for part in (*_LAYER_PARTS, "footprint"):
+            for value in _leaves(tree.get(part)):
+                total += max(_MIN_ARRAY_BYTES, int(getattr(value, "nbytes", 0)))
+                if total > MAX_ARRAY_BYTES:
+                    expected = f"arrays of {MAX_ARRAY_BYTES} bytes in all layers together"
+                    raise _fault("extras.layers", expected, "more")
+
+
+def _leaves(value: Any, levels: int = 4) -> Iterator[Any]:
+    """Yield the values of a nested dict, as deep as any part is specified."""
+    if levels and isinstance(value, Mapping):
+        for child in value.values():
+            yield from _leaves(child, levels - 1)
+    else:
+        yield value
 
 
 def _check_tree(
@@ -134,6 +165,10 @@ def _check_images(images: Any) -> Grid | None:
     paths = _mapping(images, "extras.images").get("paths")
     if paths is not None and hasattr(paths, "dtype"):
         _check_array(paths, ("uint", tuple(paths.shape)[:1]), 0, "extras.images.paths")
+        number = 1 + int((np.asarray(paths) == 0).sum())
+        if paths.nbytes > MAX_PACKED_BYTES or number > MAX_PACKED_PATHS:
+            expected = f"at most {MAX_PACKED_PATHS} paths of {MAX_PACKED_BYTES} bytes"
+            raise _fault("extras.images.paths", expected, f"{number} of {paths.nbytes} bytes")
     elif not isinstance(paths or [], list) or not all(
         isinstance(path, str) for path in paths or []
     ):

@@ -19,6 +19,10 @@ MAX_LISTED = 200_000
 MAX_LISTED_BYTES = 16_000_000
 """Of all paths together, half of what `analysis.files.plain_values` lets pass."""
 
+MAX_PACKED_PATHS = 2_000_000
+MAX_PACKED_BYTES = 128_000_000
+"""What is read of a packed list: each path becomes a text of some fifty bytes more."""
+
 _END = "\0"
 """Between two paths; no path holds it."""
 

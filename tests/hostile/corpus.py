@@ -24,6 +24,7 @@ from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.payload.array_cache import FORMAT
 from tests.factories.backbones import make_backbone
 from tests.factories.payloads import make_payload
+from tests.hostile.amplified import amplified_extras, heads_of_every_float
 from tests.hostile.archives import RECORDS, as_zip, lying_archives
 from tests.hostile.payloads import CHANNELS, LAYERS, odd_payloads, wrong_extras, wrong_payloads
 from tests.hostile.pickles import START, STOP, as_legacy, endless, executing, in_dict
@@ -51,7 +52,7 @@ def build_corpus(folder: Path, marker: Path) -> list[Case]:
         case
         for kind in (
             _pickles, _archives, _payloads, _damaged, _heads, _weights, _checkpoints, _texts,
-            _cache_entries, _places, _safetensors,
+            _cache_entries, _places, _safetensors, build_amplified,
         )
         for case in kind(folder / kind.__name__.strip("_"), marker)
     ]  # fmt: skip
@@ -301,6 +302,22 @@ def _safetensors(folder: Path, marker: Path) -> Iterator[Case]:
             _write(adapter / "adapter_config.json", b'{"r": 4}')
             _write(adapter / "adapter_model.safetensors", content)
             yield Case(f"adapter of safetensors: {name}", "head", adapter, ANY)
+
+
+def build_amplified(folder: Path, marker: Path) -> Iterator[Case]:
+    """Yield small files from which much could be made."""
+    for number, (name, content) in enumerate(amplified_extras().items()):
+        path = _write(folder / "extras" / "feature_stats" / _name(number), content)
+        yield Case(f"extras: {name}", "extras", path)
+        yield Case(f"payload with extras: {name}", "payload", path, ANY)
+    for number, (name, head) in enumerate(heads_of_every_float().items()):
+        path = _write(folder / "heads" / _name(number), _dump(head))
+        yield Case(f"head of {name}", "head", path, ANY)
+        yield Case(f"attached head of {name}", "adapter", path, ANY)
+    full = make_backbone("dinov3_vitt16_demo", seed=7).state_dict()
+    packed = torch.zeros(1, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    path = _write(folder / "weights.pt", _dump(full | {"cls_token": packed.expand(1, 1, 192)}))
+    yield Case("weights of float4", "weights", path)
 
 
 def _checkpoint(folder: Path) -> bytes:

@@ -17,6 +17,7 @@ import numpy as np
 from analysis.collect.backbone.adapter_config import check_kind
 from analysis.collect.backbone.adapter_facts import compare_with_training, describe_adapter
 from analysis.collect.backbone.adapter_plan import plan_adapter
+from analysis.collect.backbone.adapters import attach_adapter
 from analysis.collect.backbone.head_file import read_head
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.backbone.weights import load_backbone
@@ -83,6 +84,11 @@ def _read_head(path: Path) -> object:
         except AdapterError as error:  # `attach_adapter` sets the path before it
             raise AdapterError(f"{path}: {error}") from error
     return describe_adapter(head, backbone), head.fault
+
+
+def _attach(path: Path) -> object:
+    state = attach_adapter(lambda: make_backbone("dinov3_vitt16_demo", seed=7), path, {})[1]
+    return state.lora_error
 
 
 @cache
@@ -167,6 +173,7 @@ READERS: dict[str, Reader] = {
     "payload": Reader(_read_payload, (PayloadError,)),
     "extras": Reader(_read_extras, (PayloadError,)),
     "head": Reader(_read_head, (AdapterError,)),
+    "adapter": Reader(_attach, (AdapterError,)),
     "weights": Reader(lambda path: load_backbone("dinov3_vitt16_demo", path), (CheckpointError,)),
     "checkpoint": Reader(_read_checkpoint, (ConfigError,)),
     "config": Reader(lambda path: load_settings(path.parent, path), (ConfigError,)),

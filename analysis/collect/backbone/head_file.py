@@ -48,6 +48,8 @@ ALLOWED: tuple[SafeGlobal, ...] = (
 _NAMED_MODULES = ("target_modules", "exclude_modules", "rank_pattern", "alpha_pattern")
 _DECISIVE = ("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
 _MAX_LEVELS = 8
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Others (float8, float4) are of no use without scales, and torch cannot compare or copy all."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def _describe_aside(path: Path, related: AdapterTensors) -> tuple[str, ...]:
 def _is_float_tensor(value: object) -> bool:
     return (
         isinstance(value, Tensor)
-        and value.is_floating_point()
+        and value.dtype in _FLOATS
         and value.layout is torch.strided
         and not value.is_meta
     )

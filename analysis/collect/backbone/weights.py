@@ -38,6 +38,9 @@ from analysis.errors import CheckpointError
 from analysis.files.safe_load import load_json_object
 from analysis.vocabulary import LAYER_NORM_EPS
 
+_PACKED = (getattr(torch, "float4_e2m1fn_x2", None),)
+"""Two numbers in a byte: a floating type to torch, which cannot convert it."""
+
 
 @dataclass(frozen=True)
 class WeightsInfo:
@@ -205,7 +208,7 @@ def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None
                 part.zero_()
                 continue
             tensor = contents.tensors[source]
-            if not tensor.is_floating_point():
+            if not tensor.is_floating_point() or tensor.dtype in _PACKED:
                 raise CheckpointError(
                     f"{contents.path}: {source} is {tensor.dtype}, expected floating-point "
                     "numbers. Quantised weights cannot be measured; use the originals."

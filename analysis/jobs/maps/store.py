@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
+from analysis.payload.array_cache import DAMAGED, open_stored
 from analysis.vocabulary import Representation
 
 MAX_KEPT_BYTES = 2 * 2**30
@@ -115,9 +115,9 @@ def load_maps(path: Path) -> TokenMaps:
         PayloadError: If it is not there or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_stored(path) as stored:
             return TokenMaps(**{field.name: stored[field.name] for field in fields(TokenMaps)})
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except DAMAGED as error:
         with contextlib.suppress(OSError):
             path.unlink()  # to be computed anew
         raise PayloadError(f"{path}: the maps cannot be read ({error}). Ask again.") from error

@@ -16,6 +16,9 @@ from pages.components.shared.text import format_duration
 from pages.components.shared.version import Version
 
 UNKNOWN = "—"
+MAX_WARNINGS = 50
+"""Shown of one payload; each is an element of the page."""
+
 _SPLITS = {"all": "all images", "train": "training split", "val": "validation split"}
 
 
@@ -46,9 +49,13 @@ def tabulate(versions: Sequence[Version]) -> pd.DataFrame:
 
 
 def list_warnings(table: StatsTable) -> list[str]:
-    """Return what the extraction warned of."""
+    """Return what the extraction warned of; of very many the first ones, and how many more."""
     warnings = table.run.get("warnings")
-    return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
+    if not isinstance(warnings, list):
+        return []
+    shown = [str(warning) for warning in warnings[:MAX_WARNINGS]]
+    more = len(warnings) - len(shown)
+    return [*shown, f"{more:,} more warnings are in the payload."] if more else shown
 
 
 def list_skipped(table: StatsTable) -> tuple[pd.DataFrame, int]:
