@@ -21,6 +21,7 @@ from analysis.files.atomic import replace_file
 from analysis.files.paths import path_flag
 from analysis.read.compare.comparison import Comparison, compare
 from analysis.read.compare.compatibility import Severity
+from analysis.read.compare.findings import OTHER_IMAGES
 from analysis.vocabulary import Cell, TokenRole, list_cells
 
 EXIT_DRIFT = 1
@@ -182,8 +183,10 @@ def _describe(comparison: Comparison) -> list[str]:
         return [*lines, "Nothing can be compared number by number."]
     index = np.unravel_index(int(np.nanargmax(drift)), drift.shape)
     floor = float(noise.noise_floor[index])
+    images = comparison.common_images
     lines.append(
-        f"Largest drift: {drift[index]:.4g} at layer {cell.layer}, "
+        ("" if images is None or images.any else OTHER_IMAGES)
+        + f"Largest drift: {drift[index]:.4g} at layer {cell.layer}, "
         f"{cell.representation}, {cell.role} tokens"
         + ("." if math.isnan(floor) else f"; chance alone gives {floor:.4g}.")
     )

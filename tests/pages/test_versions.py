@@ -42,7 +42,7 @@ def test_what_exceeds_the_noise_is_said_and_coloured(project: Path, open_page: O
     assert not app.exception
     assert "Comparable: measured in the same way" in app.success[0].value
     said = texts(app)
-    assert r"Drift of patch tokens concentrates in layer 2" in said
+    assert r"concentrates in layer 2" in said
     assert r"1 channel flagged" in said
     assert "The CLS token is within noise" in said
     shift = next(f for f in figures(app) if "beyond the noise (1)" in _names(f))

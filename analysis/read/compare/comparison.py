@@ -7,7 +7,7 @@ baseline. What is asked for is computed once, when it is first asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from analysis.payload.discovery import load_ref, short_names
 from analysis.payload.groups import GroupStats, read_groups
 from analysis.payload.reading import Reading, build_reading, open_payload
 from analysis.payload.table import StatsTable
+from analysis.read.compare.common_images import CommonImages, count_common_images
 from analysis.read.compare.compatibility import Reason, Severity, check_compatibility
 from analysis.read.compare.drift import (
     compute_drift,
@@ -27,11 +28,11 @@ from analysis.read.compare.drift import (
     have_same_images,
     take_layers,
 )
-from analysis.read.compare.findings import Finding, describe_comparison
+from analysis.read.compare.findings import SCALE, Finding, Scale, describe_comparison
 from analysis.read.compare.noise import NO_GROUPS, CellNoise, compare_groups
 from analysis.read.compare.noise_table import NoiseTable, compare_noise
 from analysis.read.compare.outlier_change import find_outlier_change
-from analysis.read.compare.overlap import RankBy, compare_top
+from analysis.read.compare.overlap import RankBy, Turnover, compare_top, count_turnover
 from analysis.read.compare.top_channels import (
     TopComparison,
     compare_top_channels,
@@ -77,7 +78,12 @@ class Comparison:
     @cached_property
     def reasons(self) -> tuple[Reason, ...]:
         """What the payloads agree and disagree in, worst first."""
-        return check_compatibility(self.tables, self.names)
+        return check_compatibility(self.tables, self.names, self.common_images)
+
+    @cached_property
+    def common_images(self) -> CommonImages | None:
+        """Which images both were measured on; None where that is not recorded."""
+        return count_common_images((self.baseline, self.version))
 
     @property
     def severity(self) -> Severity:
@@ -176,19 +182,45 @@ class Comparison:
         whole = (_as_one_group(table, cell) for table in self.tables)
         return compare_groups(*whole, same_images=self.same_images, note=NO_GROUPS)
 
-    def findings(self, representation: Representation = Representation.PRE) -> tuple[Finding, ...]:
-        """Return the comparison in sentences; none where nothing can be compared."""
+    def findings(
+        self, representation: Representation = Representation.PRE, scale: Scale = SCALE
+    ) -> tuple[Finding, ...]:
+        """Return the comparison in sentences; none where nothing can be compared.
+
+        Args:
+            representation: Of what to speak.
+            scale: Words for drifts below each bound, as `findings.SCALE`.
+        """
         if self.noise is None:
             return ()
         change = find_outlier_change(*self.tables, self.layers, representation)
-        return describe_comparison(self.noise, representation, change, self.names)
+        peaks = {
+            role: Cell(int(self.layers[change.peak(role)]), representation, role)
+            for role in ROLES
+            if change.changed[:, role.position].any()
+        }
+        found = {role: self.turnover(cell) for role, cell in peaks.items()}
+        known = {role: each for role, each in found.items() if each is not None}
+        return describe_comparison(
+            self.noise,
+            representation,
+            replace(change, turnover=known),
+            self.names,
+            scale=scale,
+            common_images=self.common_images is None or self.common_images.any,
+        )
+
+    def turnover(self, cell: Cell, k: int = TOP, rank_by: RankBy = RankBy.RMS) -> Turnover | None:
+        """Return how many of the top k of a cell are new; None where a payload has no groups."""
+        a, b = (_groups_of(reading)(cell) for reading in (self.baseline, self.version))
+        return None if a is None or b is None else count_turnover(a, b, k, rank_by)
 
     @property
     def sentences(self) -> list[str]:
         """What was found of the block outputs, and why some of it cannot be told."""
         found = [finding.sentence for finding in self.findings()]
         notes = () if self.noise is None else self.noise.notes
-        return found + [note for note in notes if note not in found]
+        return found + [n for n in notes if not any(n[1:] in sentence for sentence in found)]
 
     def top(self, cell: Cell, score: Score = Score.MAX_ABS, k: int = TOP) -> TopComparison:
         """Return which channels are new among the top k of a cell, gone from it, or kept.

@@ -8,13 +8,14 @@ nobody can tell because an older tool did not record it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from analysis.payload.table import StatsTable
+from analysis.read.compare.common_images import CommonImages
 
 
 class Severity(StrEnum):
@@ -144,16 +145,20 @@ _ORDER = (Severity.RED, Severity.AMBER, Severity.GREEN)
 
 
 def check_compatibility(
-    tables: Sequence[StatsTable], names: Sequence[str] | None = None
+    tables: Sequence[StatsTable],
+    names: Sequence[str] | None = None,
+    images: CommonImages | None = None,
 ) -> tuple[Reason, ...]:
     """Judge every topic for a set of payloads, worst first.
 
     Args:
         tables: Two or more payloads.
         names: What the sentences call them; A, B, C, ... where None.
+        images: Which images they have in common; None where that is not known.
     """
     names = names or [chr(ord("A") + i) for i in range(len(tables))]
     reasons = [_judge(topic, tables, names) for topic in _TOPICS]
+    reasons = [_judge_images(reason, images) for reason in reasons]
     reasons += _judge_adapters(tables, names)
     return tuple(sorted(reasons, key=lambda reason: _ORDER.index(reason.severity)))
 
@@ -171,6 +176,17 @@ def _judge(topic: _Topic, tables: Sequence[StatsTable], names: Sequence[str]) ->
     return Reason(
         topic.name, topic.severity, f"{subject}: they differ ({found}); {topic.consequence}."
     )
+
+
+def _judge_images(reason: Reason, images: CommonImages | None) -> Reason:
+    """Say how many images are in common where the lists of images are not the same."""
+    if reason.topic != "images" or reason.severity is Severity.GREEN or images is None:
+        return reason
+    if not images.any:
+        sentence = "Images: none in common, so any difference may come from the images alone."
+        return replace(reason, severity=Severity.RED, sentence=sentence)
+    sentence = f"{reason.sentence} By their paths {images.common} of {images.most} are in common."
+    return replace(reason, sentence=sentence)
 
 
 def _judge_adapters(tables: Sequence[StatsTable], names: Sequence[str]) -> list[Reason]:

@@ -1,5 +1,6 @@
 """What a comparison found, in one to three sentences, none more certain than its numbers.
 
+Size comes first, significance after it: a difference that is measurable may be negligible.
 Drift is spoken of only where it exceeds the noise, and said to concentrate only where the layers
 outside, their noise included, hold little. Being an outlier is counted, never tested: it rests on
 max |x|. Each sentence says which figure shows it.
@@ -8,12 +9,13 @@ max |x|. Each sentence says which figure shows it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.read.compare.noise_table import NoiseTable
+from analysis.read.compare.outlier_change import OutlierChange
 from analysis.vocabulary import ROLES, Representation, TokenRole
 
 CONCENTRATED = 0.8
@@ -21,6 +23,19 @@ CONCENTRATED = 0.8
 FEW_LAYERS = 0.5
 """Share of all layers that they may be at most."""
 _NAMED_CHANNELS = 5
+
+Scale = Sequence[tuple[float, str]]
+SCALE: Scale = (
+    (0.01, "measurable, negligible"),
+    (0.2, "very small"),
+    (0.5, "small"),
+    (0.8, "medium"),
+    (np.inf, "large"),
+)
+"""Words for drifts below each bound, in standard deviations (Sawilowsky 2009, New effect size rules
+of thumb, whose bounds are for the difference of two means)."""
+
+OTHER_IMAGES = "On different images, so that all of it may come from them: "
 
 _SUBJECTS = {TokenRole.CLS: "the CLS token", TokenRole.PATCH: "patch tokens"}
 
@@ -38,21 +53,14 @@ class Finding:
     """The layers spoken of; empty where it is all."""
 
 
-@dataclass(frozen=True)
-class OutlierChange:
-    """Which channels are outliers in each version, for one representation."""
-
-    a: NDArray[np.bool_]
-    """``[layers, 2, channels]``."""
-    b: NDArray[np.bool_]
-    """``[layers, 2, channels]``."""
-
-
 def describe_comparison(
     noise: NoiseTable,
     representation: Representation = Representation.PRE,
     outliers: OutlierChange | None = None,
     names: tuple[str, str] = ("A", "B"),
+    *,
+    scale: Scale = SCALE,
+    common_images: bool = True,
 ) -> tuple[Finding, ...]:
     """Say what changed between two versions, and whether it is more than noise.
 
@@ -61,14 +69,33 @@ def describe_comparison(
         representation: Of what to speak.
         outliers: Nothing is said of them where None.
         names: What the sentences call the versions; not to be rendered as HTML.
+        scale: Words for drifts below each bound, ascending; the last bound is infinite.
+        common_images: Whether any image was measured in both; every sentence says where not.
     """
-    findings = list(_describe_drift(noise, representation))
+    findings = list(_describe_drift(noise, representation, scale))
     if outliers is not None:
         findings += _describe_outliers(noise, representation, outliers, names)
+    if not common_images:
+        findings = [replace(each, sentence=_prefix(each.sentence)) for each in findings]
     return tuple(findings)
 
 
-def _describe_drift(noise: NoiseTable, representation: Representation) -> list[Finding]:
+def _prefix(sentence: str) -> str:
+    return OTHER_IMAGES + sentence[0].lower() + sentence[1:]
+
+
+def name_size(drift: float, scale: Scale = SCALE) -> str:
+    """Return the word for a drift.
+
+    >>> name_size(0.001), name_size(0.3)
+    ('measurable, negligible', 'small')
+    """
+    return next(word for bound, word in scale if drift < bound)
+
+
+def _describe_drift(
+    noise: NoiseTable, representation: Representation, scale: Scale
+) -> list[Finding]:
     column = representation.position
     tested = ~np.isnan(noise.drift_p[:, column])
     if not tested.any():
@@ -82,7 +109,7 @@ def _describe_drift(noise: NoiseTable, representation: Representation) -> list[F
     order = sorted(ROLES, key=lambda role: role is TokenRole.CLS)
     quiet = [r for r in order if tested[:, r.position].any() and not beyond[:, r.position].any()]
     findings = [
-        _describe_role(noise, representation, role)
+        _describe_role(noise, representation, role, scale)
         for role in order
         if beyond[:, role.position].any()
     ]
@@ -94,7 +121,9 @@ def _describe_drift(noise: NoiseTable, representation: Representation) -> list[F
     return findings
 
 
-def _describe_role(noise: NoiseTable, representation: Representation, role: TokenRole) -> Finding:
+def _describe_role(
+    noise: NoiseTable, representation: Representation, role: TokenRole, scale: Scale
+) -> Finding:
     cell = slice(None), representation.position, role.position
     drift, floor, beyond = noise.drift[cell], noise.noise_floor[cell], noise.beyond[cell]
     peak = int(np.argmax(np.where(beyond, drift, -1.0)))
@@ -102,20 +131,22 @@ def _describe_role(noise: NoiseTable, representation: Representation, role: Toke
     channels = f"{flagged} channels flagged" if flagged != 1 else "1 channel flagged"
     if not flagged:
         channels = "as a whole, no single channel stands out"
-    numbers = f"drift {drift[peak]:.2g}, noise floor {floor[peak]:.2g}, {channels}"
     found = _find_concentration(drift, floor, beyond)
     if found is not None:
         run, share = found
         named = noise.layers[run]
-        subject = f"drift of {_SUBJECTS[role]} concentrates in {name_layers(named)}"
-        numbers = f"{numbers}; {int(100 * share)} % of the squared drift or more"
+        where = f"concentrates in {name_layers(named)}"
+        end = f"; {int(100 * share)} % of the squared drift or more"
     else:
         named = noise.layers[beyond]
         everywhere = "every layer" if beyond.all() else name_layers(named)
-        verb = "differs" if role is TokenRole.CLS else "differ"
-        subject = f"{_SUBJECTS[role]} {verb} by more than noise in {everywhere}"
-    most = f"most in layer {noise.layers[peak]}: " if len(named) > 1 else ""
-    sentence = f"{_start(subject)} ({most}{numbers})."
+        where, end = f"more than noise in {everywhere}", ""
+    most = f", most in layer {noise.layers[peak]}" if len(named) > 1 else ""
+    size = name_size(float(noise.excess[cell][peak]), scale)
+    sentence = (
+        f"{_start(_SUBJECTS[role])}: drift {drift[peak]:.2g} of a standard deviation, {size}; "
+        f"{where}{most} (noise floor {floor[peak]:.2g}, {channels}{end})."
+    )
     return Finding(sentence, "drift", representation, (role,), tuple(named.tolist()))
 
 
@@ -147,30 +178,43 @@ def _describe_outliers(
     outliers: OutlierChange,
     names: tuple[str, str],
 ) -> list[Finding]:
-    clauses: list[str] = []
-    places = np.zeros(len(noise.layers), dtype=bool)
-    roles: list[TokenRole] = []
-    for role in reversed(ROLES):
-        a, b = (mask[:, role.position] for mask in (outliers.a, outliers.b))
-        ever_a, ever_b = np.asarray(a.any(axis=0)), np.asarray(b.any(axis=0))
-        new, gone = ever_b & ~ever_a, ever_a & ~ever_b
-        changed = {"new": new, "gone": gone}
-        parts = [f"{_count(mask)} {word}" for word, mask in changed.items() if mask.any()]
-        if parts:
-            clauses.append(f"{' and '.join(parts)} for {_SUBJECTS[role]}")
-            roles.append(role)
-            places |= (b[:, new].any(axis=1)) | (a[:, gone].any(axis=1))
-    if not clauses:
-        if not (outliers.a.any() or outliers.b.any()):
-            return []
-        sentence = "The same channels are outliers in both versions."
+    """Compare the outliers layer by layer: other channels in one layer may be those of another."""
+    changed = outliers.changed  # [layers, 2]
+    if not (outliers.a.any() or outliers.b.any()):
+        return []
+    if not changed.any():
+        sentence = "The same channels are outliers of both versions in every layer."
         return [Finding(sentence, "outliers", representation, ROLES, ())]
-    layers = tuple(noise.layers[places].tolist())
+    roles = [role for role in reversed(ROLES) if changed[:, role.position].any()]
+    clauses = [_describe_changes(noise, outliers, role) for role in roles]
     sentence = (
-        f"Outlier channels in {names[1]} against {names[0]}: {'; '.join(clauses)}, in "
-        f"{name_layers(layers)} (by max |x|, which is not tested for noise)."
+        f"Outlier channels of {names[1]} against {names[0]}: {'; '.join(clauses)} (by max |x|, "
+        "which is not tested for noise)."
     )
+    layers = tuple(noise.layers[changed.any(axis=1)].tolist())
     return [Finding(sentence, "outliers", representation, tuple(roles), layers)]
+
+
+def _describe_changes(noise: NoiseTable, outliers: OutlierChange, role: TokenRole) -> str:
+    changed = outliers.changed[:, role.position]
+    peak = outliers.peak(role)
+    a, b = (mask[peak, role.position] for mask in (outliers.a, outliers.b))
+    parts = [
+        f"{_count(mask)} {word}" for word, mask in (("new", b & ~a), ("gone", a & ~b)) if mask.any()
+    ]
+    number = int(changed.sum())
+    others = f"others in {number} of {len(changed)} layers for {_SUBJECTS[role]}, most in "
+    if number == 1:
+        others = f"others for {_SUBJECTS[role]} only in "
+    clause = f"{others}layer {noise.layers[peak]}: {' and '.join(parts)}"
+    turnover = outliers.turnover.get(role)
+    if turnover is None:
+        return clause
+    low, high = turnover.by_chance
+    chance = (
+        "" if low is None else f", chance {low}" if low == high else f", chance {low} to {high}"
+    )
+    return f"{clause}; of its {turnover.k} largest by root mean square, new {turnover.new}{chance}"
 
 
 def name_layers(layers: Sequence[int] | NDArray[np.int64]) -> str:

@@ -63,23 +63,56 @@ def compare_top(a: GroupStats, b: GroupStats, k: int, rank_by: RankBy = RankBy.R
         k: Length of the tops; with all channels in them the overlap is 1.
         rank_by: What to rank by.
     """
+    tops = [_find_top(*version.present().pool(), k, rank_by) for version in (a, b)]
+    swapped = _swap(a, b, k, rank_by)
+    by_chance = float("nan") if swapped is None else float(np.mean(jaccard(*swapped)))
+    return Overlap(float(jaccard(*tops)), by_chance)
+
+
+@dataclass(frozen=True)
+class Turnover:
+    """How many of the top channels of a version are not among those of its baseline."""
+
+    k: int
+    """Channels of a top."""
+    new: int
+    by_chance: tuple[int, int] | tuple[None, None]
+    """Bounds that hold 90 % of what two measurements without a change give; None where unknown."""
+
+
+def count_turnover(a: GroupStats, b: GroupStats, k: int, rank_by: RankBy = RankBy.RMS) -> Turnover:
+    """Count what is new among the top k, beside what is without a change.
+
+    The arguments are those of `compare_top`.
+    """
+    tops = [_find_top(*version.present().pool(), k, rank_by) for version in (a, b)]
+    new, swapped = int((tops[1] & ~tops[0]).sum()), _swap(a, b, k, rank_by)
+    if swapped is None:
+        return Turnover(k, new, (None, None))
+    low, high = np.quantile((swapped[1] & ~swapped[0]).sum(axis=-1), [0.05, 0.95])
+    return Turnover(k, new, (int(np.floor(low)), int(np.ceil(high))))
+
+
+def _swap(
+    a: GroupStats, b: GroupStats, k: int, rank_by: RankBy
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Return the top k of both sides of every swap, ``[swaps, channels]``; None with few groups."""
     a, b = a.present(), b.present()
-    tops = [_find_top(*version.pool(), k, rank_by) for version in (a, b)]
     if len(a.count) != len(b.count) or len(a.count) < FEWEST_GROUPS:
-        return Overlap(float(jaccard(*tops)), float("nan"))
+        return None
     groups = GroupStats(
         np.concatenate([a.count, b.count]),
         np.concatenate([a.mean, b.mean]),
         np.concatenate([a.std, b.std]),
     )
     share = np.concatenate([a.count / a.count.sum(), b.count / b.count.sum()])
-    sides = []
     first = _balanced_halves(len(a.count))
-    for halves in (first, ~first):
-        weights = np.concatenate([halves, ~halves], axis=1) * share
-        pooled = groups.pool(weights / weights.sum(axis=1, keepdims=True))
-        sides.append(_find_top(*pooled, k, rank_by))
-    return Overlap(float(jaccard(*tops)), float(np.mean(jaccard(*sides))))
+    one, other = (
+        _find_top(*groups.pool(weights / weights.sum(axis=1, keepdims=True)), k, rank_by)
+        for halves in (first, ~first)
+        for weights in [np.concatenate([halves, ~halves], axis=1) * share]
+    )
+    return one, other
 
 
 def rank_biased_overlap(

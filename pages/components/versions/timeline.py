@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from analysis.read.compare.common_images import count_common_images
 from analysis.read.compare.compatibility import check_compatibility
 from analysis.read.compare.drift import have_same_channels
 from analysis.read.compare.timeline import (
@@ -49,7 +50,8 @@ def show(
     if len(kept) < 2:
         return
     with st.expander("Whether all of them may be compared"):
-        agreement = check_compatibility([v.table for v in kept], names)
+        images = count_common_images([version.reading for version in kept])
+        agreement = check_compatibility([v.table for v in kept], names, images)
         reasons.show(agreement)
         reasons.show_agreed(agreement)
     layers, drift = differences.follow_drift(tuple(kept))

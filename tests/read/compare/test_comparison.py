@@ -74,7 +74,7 @@ def test_payloads_files_and_readings_give_one_comparison(
     assert comparison.noise.paired
     assert np.flatnonzero(comparison.examine(PLANTED).flagged).tolist() == [5]
     assert comparison.noise.flagged_channels[2, 0, 1] == 1
-    assert "patch tokens" in comparison.sentences[0]
+    assert comparison.sentences[0].startswith("Patch tokens: drift")
 
 
 def test_every_difference_is_the_version_minus_its_baseline() -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.read.compare.findings import Finding, OutlierChange, describe_comparison, name_layers
+from analysis.read.compare.findings import Finding, describe_comparison, name_layers
 from analysis.read.compare.noise import NO_GROUPS
 from analysis.read.compare.noise_table import NoiseTable
+from analysis.read.compare.outlier_change import OutlierChange
+from analysis.read.compare.overlap import Turnover
 from analysis.vocabulary import Representation, TokenRole
 
 LAYERS, CHANNELS = 12, 50
@@ -45,8 +47,9 @@ def test_drift_in_a_few_layers_concentrates_there() -> None:
     planted = {(layer, PATCH): 0.3 + 0.01 * layer for layer in range(8, 12)}
     findings = describe_comparison(_noise(planted))
     assert _sentences(findings) == [
-        "Drift of patch tokens concentrates in layers 8-11 (most in layer 11: drift 0.41, noise "
-        "floor 0.01, 9 channels flagged; 99 % of the squared drift or more).",
+        "Patch tokens: drift 0.41 of a standard deviation, small; concentrates in layers 8-11, "
+        "most in layer 11 (noise floor 0.01, 9 channels flagged; 99 % of the squared drift or "
+        "more).",
         "The CLS token is within noise.",
     ]
     assert findings[0].layers == (8, 9, 10, 11)
@@ -55,29 +58,28 @@ def test_drift_in_a_few_layers_concentrates_there() -> None:
 
 def test_drift_in_many_layers_does_not_concentrate() -> None:
     findings = describe_comparison(_noise({(layer, CLS): 0.2 for layer in range(2, 12)}))
-    assert findings[0].sentence.startswith(
-        "The CLS token differs by more than noise in layers 2-11"
-    )
+    assert findings[0].sentence.startswith("The CLS token: drift 0.2 of a standard deviation, ")
+    assert "more than noise in layers 2-11, " in findings[0].sentence
     assert findings[1].sentence == "Patch tokens are within noise."
 
 
 def test_drift_in_every_layer_is_said_to_be_everywhere() -> None:
     findings = describe_comparison(_noise({(layer, PATCH): 0.2 for layer in range(LAYERS)}))
-    assert "Patch tokens differ by more than noise in every layer" in findings[0].sentence
+    assert "more than noise in every layer" in findings[0].sentence
 
 
 def test_a_small_drift_amid_noise_does_not_concentrate() -> None:
     # the other layers' noise might hide as much
     findings = describe_comparison(_noise({(5, PATCH): 0.02}))
     assert findings[0].sentence == (
-        "Patch tokens differ by more than noise in layer 5 (drift 0.02, noise floor 0.01, "
-        "9 channels flagged)."
+        "Patch tokens: drift 0.02 of a standard deviation, very small; more than noise in layer 5 "
+        "(noise floor 0.01, 9 channels flagged)."
     )
 
 
 def test_drift_on_both_sides_of_a_quiet_layer_does_not_concentrate_there() -> None:
     findings = describe_comparison(_noise({(8, PATCH): 0.5, (10, PATCH): 0.5}))
-    assert "differ by more than noise in layers 8, 10 " in findings[0].sentence
+    assert "more than noise in layers 8, 10, most" in findings[0].sentence
 
 
 def test_a_drift_without_a_flagged_channel_is_not_pinned_on_channels() -> None:
@@ -134,22 +136,53 @@ def _outliers(*places: tuple[int, int, int]) -> NDArray[np.bool_]:
 
 def test_outliers_new_and_gone_are_counted_with_their_layers() -> None:
     before = _outliers((3, PATCH, 7), (4, PATCH, 7), (5, CLS, 2))
-    after = _outliers((9, PATCH, 7), (8, PATCH, 1), (10, PATCH, 4))
+    after = _outliers((3, PATCH, 7), (8, PATCH, 1), (8, PATCH, 4))
+    turnover = {TokenRole.PATCH: Turnover(20, 4, (3, 5))}
     findings = describe_comparison(
-        _noise({}), outliers=OutlierChange(before, after), names=("v1", "v2")
+        _noise({}), outliers=OutlierChange(before, after, turnover), names=("v1", "v2")
     )
     assert findings[-1].sentence == (
-        "Outlier channels in v2 against v1: 2 (1, 4) new for patch tokens; 1 (2) gone for the CLS "
-        "token, in layers 5, 8, 10 (by max |x|, which is not tested for noise)."
+        "Outlier channels of v2 against v1: others in 2 of 12 layers for patch tokens, most in "
+        "layer 8: 2 (1, 4) new; of its 20 largest by root mean square, new 4, chance 3 to 5; "
+        "others for the CLS token only in layer 5: 1 (2) gone (by max |x|, which is not tested for "
+        "noise)."
     )
     assert findings[-1].figure == "outliers"
-    assert findings[-1].layers == (5, 8, 10)
+    assert findings[-1].layers == (4, 5, 8)
 
 
-def test_the_same_outliers_are_called_the_same() -> None:
+def test_the_same_outliers_in_every_layer_are_called_the_same() -> None:
     mask = _outliers((3, PATCH, 7))
     findings = describe_comparison(_noise({}), outliers=OutlierChange(mask, mask))
-    assert findings[-1].sentence == "The same channels are outliers in both versions."
+    expected = "The same channels are outliers of both versions in every layer."
+    assert findings[-1].sentence == expected
+
+
+def test_the_same_outliers_at_another_depth_are_not_called_the_same() -> None:
+    change = OutlierChange(_outliers((3, PATCH, 7)), _outliers((4, PATCH, 7)))
+    sentence = describe_comparison(_noise({}), outliers=change)[-1].sentence
+    assert "others in 2 of 12 layers" in sentence
+
+
+def test_a_measurable_drift_may_be_called_negligible_and_the_scale_can_be_moved() -> None:
+    table = _noise({(5, PATCH): 0.001}, floor=1e-5)
+    assert "0.001 of a standard deviation, measurable, negligible;" in _first(table)
+    moved = describe_comparison(table, scale=((1e-4, "nothing"), (np.inf, "much")))
+    assert "of a standard deviation, much;" in moved[0].sentence
+
+
+def test_every_sentence_on_other_images_begins_with_them() -> None:
+    mask = _outliers((3, PATCH, 7))
+    for noise in (_noise({}), _noise({(5, PATCH): 0.5})):
+        findings = describe_comparison(
+            noise, outliers=OutlierChange(mask, mask), common_images=False
+        )
+        assert len(findings) >= 2
+        assert all(each.startswith("On different images") for each in _sentences(findings))
+
+
+def _first(table: NoiseTable) -> str:
+    return describe_comparison(table)[0].sentence
 
 
 def test_without_outliers_nothing_is_said_of_them() -> None:

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from analysis.payload.groups import GroupStats
-from analysis.read.compare.overlap import RankBy, compare_top, rank_biased_overlap
+from analysis.read.compare.overlap import (
+    RankBy,
+    compare_top,
+    count_turnover,
+    rank_biased_overlap,
+)
 from tests.factories.image_groups import draw_groups, draw_paired
 
 CHANNELS = 300
@@ -99,3 +104,30 @@ def test_rank_biased_overlap_weighs_the_head_most() -> None:
 def test_rank_biased_overlap_refuses_what_cannot_be_paired(a: list[int], b: list[int]) -> None:
     with pytest.raises(ValueError, match="ranking"):
         rank_biased_overlap(a, b)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_bounds_of_chance_hold_what_is_new_without_a_change(paired: bool) -> None:
+    inside = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        if paired:
+            versions = draw_paired(rng, 64, CHANNELS, 0.5, change=0.3)
+        else:
+            versions = draw_groups(rng, 64, CHANNELS, 0.5), draw_groups(rng, 64, CHANNELS, 0.5)
+        a, b = (_spread_out(version) for version in versions)
+        found = count_turnover(a, b, 20)
+        low, high = found.by_chance
+        assert low is not None
+        inside.append(low <= found.new <= high)
+    assert 0.6 <= np.mean(inside) < 1  # of eight groups there are seven swaps only
+
+
+def test_channels_that_a_change_brings_are_beyond_the_bounds_of_chance() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (_spread_out(x) for x in draw_paired(rng, 357, CHANNELS, 0.5, change=0.05))
+    gain = np.ones(CHANNELS)
+    gain[:10] = 2.0
+    found = count_turnover(a, b.affine(gain, np.zeros(CHANNELS)), 20)
+    assert found.by_chance[1] is not None
+    assert found.new > found.by_chance[1]

@@ -24,7 +24,7 @@ def test_the_report_tells_findings_figures_settings_and_reasons(tmp_path: Path) 
     text = (tmp_path / "report.html").read_text()
     assert "<h1>autumn against spring</h1>" in text
     assert '<span class="badge green">green</span>' in text
-    assert "Drift of patch tokens concentrates in layer 2" in text
+    assert "concentrates in layer 2" in text
     assert "<td>version</td><td>spring</td><td>autumn</td>" in text
     assert "Number of images: the same (48)." in text
     assert text.count('class="plotly-graph-div"') == 6
