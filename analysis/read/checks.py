@@ -61,6 +61,7 @@ def run_checks(table: StatsTable) -> list[Check]:
         _check_patch_count,
         _check_mean_below_maximum,
         _check_square_below_maximum,
+        _check_layers_differ,
         _check_tokens_finite,
         _check_adapter,
     ]
@@ -215,6 +216,17 @@ def _check_ratio(
             f"{place}, and {int(bad.sum())} values break this law: they cannot belong together."
         )
     return Check(name, not bad.any(), number, "a share of 1 or less", sentence)
+
+
+def _check_layers_differ(table: StatsTable) -> Check:
+    output = table.values[:, Representation.PRE.position].reshape(table.num_layers, -1)
+    same = [i for i in range(1, len(output)) if np.array_equal(output[i - 1], output[i])]
+    sentence = "Every block changes what it is given."
+    if same and output.any():
+        before, after = table.layers[same[0] - 1], table.layers[same[0]]
+        sentence = f"Layers {before} and {after} hold the same numbers: was one copied?"
+        return Check("layers differ", False, float(len(same)), "0 equal neighbours", sentence)
+    return Check("layers differ", True, 0.0, "0 equal neighbours", sentence)
 
 
 def _check_tokens_finite(table: StatsTable) -> Check:

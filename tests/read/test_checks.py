@@ -34,7 +34,7 @@ def _failed(table: StatsTable) -> set[str]:
 
 def test_a_payload_that_was_measured_obeys_every_law() -> None:
     checks = run_checks(make_table())
-    assert [check.ok for check in checks] == [True] * 9
+    assert [check.ok for check in checks] == [True] * 10
     for check in checks:
         assert check.sentence.endswith(".")
         assert check.expectation
@@ -69,9 +69,14 @@ def _set_negative(values: NDArray[np.float32]) -> None:
     values[1, PRE, CLS, MAX_ABS, 3] = -1
 
 
+def _copy_layer(values: NDArray[np.float32]) -> None:
+    values[2] = values[1]
+
+
 @pytest.mark.parametrize(
     ("change", "broken"),
     [
+        pytest.param(_copy_layer, {"layers differ"}, id="copied-layer"),
         pytest.param(_apply_gain, {"LayerNorm second moment"}, id="gain-left-in"),
         pytest.param(_shift, {"LayerNorm centring"}, id="bias-left-in"),
         pytest.param(

@@ -14,9 +14,10 @@ import yaml
 from analysis.payload.extras import ExtraTable
 from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
-from analysis.read.checks import run_checks
+from analysis.read.compare.common_images import count_common_images
 from analysis.read.compare.comparison import TOP, compare
 from analysis.read.compare.compatibility import check_compatibility
+from analysis.read.consistency import check_reading
 from analysis.read.frames import Aggregate, aggregate_channels
 from analysis.read.outliers import count_outliers, find_persistent, map_channels, rank_channels
 from analysis.read.scores import Score
@@ -107,7 +108,9 @@ def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> 
         blocks.append(html_page.table("Provenance", facts))
     if len(versions) > 1:
         reasons = check_compatibility(
-            [each.table for each in versions], [each.name for each in versions]
+            [each.table for each in versions],
+            [each.name for each in versions],
+            count_common_images([_reading(each) for each in versions]),
         )
         blocks.append("<h3>Whether they may be compared</h3>")
         blocks.append(html_page.sentences([f"{r.severity}: {r.sentence}" for r in reasons]))
@@ -146,7 +149,7 @@ def _draw_depth(versions: Sequence[ReportVersion]) -> list[str]:
 
 def _draw_channels(version: ReportVersion, score: Score, threshold: float | None) -> list[str]:
     table = version.table
-    blocks = [html_page.table("Sanity of the numbers", _tabulate_checks(table))]
+    blocks = [html_page.table("Sanity of the numbers", _tabulate_checks(_reading(version)))]
     proof = table.run.get("lora_proof")
     if proof:
         drawn = build_lora_proof(
@@ -181,11 +184,11 @@ def _choose_layers(table: StatsTable) -> list[int]:
     return sorted({last, *table.tapped_layers[-MAX_LAYERS + 1 :]})
 
 
-def _tabulate_checks(table: StatsTable) -> pd.DataFrame:
+def _tabulate_checks(reading: Reading) -> pd.DataFrame:
     marks = {True: "holds", False: "BROKEN", None: "not checked"}
     rows = [
         (check.name, marks[check.ok], check.number, check.expectation, check.sentence)
-        for check in run_checks(table)
+        for check in check_reading(reading)
     ]
     return pd.DataFrame(rows, columns=["Law", "Outcome", "Found", "Expected", "In words"])
 

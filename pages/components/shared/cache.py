@@ -13,7 +13,8 @@ from analysis.payload.annotations import Annotations, load_annotations
 from analysis.payload.discovery import PayloadList, PayloadRef, discover_payloads
 from analysis.payload.fingerprint import fingerprint_file
 from analysis.payload.reading import Reading, open_payload
-from analysis.read.checks import Check, run_checks
+from analysis.read.checks import Check
+from analysis.read.consistency import check_reading
 from pages.components.shared.version import Version
 
 KEPT_READINGS = 16
@@ -93,7 +94,7 @@ def read(ref: PayloadRef) -> Reading:
 @by_file()
 def check_table(reading: Reading) -> list[Check]:
     """Return the sanity laws of the payload and whether each holds."""
-    return run_checks(reading.table)
+    return check_reading(reading)
 
 
 @st.cache_resource(show_spinner=False)

@@ -119,6 +119,7 @@ def test_the_bounds_of_chance_hold_what_is_new_without_a_change(paired: bool) ->
         found = count_turnover(a, b, 20)
         low, high = found.by_chance
         assert low is not None
+        assert high is not None
         inside.append(low <= found.new <= high)
     assert 0.6 <= np.mean(inside) < 1  # of eight groups there are seven swaps only
 
