@@ -23,8 +23,8 @@ from analysis.payload.features import features_path, read_features
 from benchmarks.precision import compare
 from benchmarks.whole_job import draw_photograph, make_project
 
-BOUND = 1e-3
-"""Largest deviation of a statistic in fp32: two orders of summation, two sets of kernels."""
+BOUND = 5e-3
+"""Largest relative deviation of a statistic in fp32: the std of a channel that hardly varies."""
 
 
 def extract(project: Path, name: str, *flags: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def run_job(
     The payload is left as ``<compiling>-<images>-<ranks>.pt`` in the project.
     """
     name = f"{compiling}-{images}-{ranks}"
-    progress, output = project / f"{name}.json", project / f"{name}.pt"
+    progress, output = project / f"{name}-progress.json", project / f"{name}.pt"
     command = [sys.executable, "-m"]
     if ranks > 1:
         command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
