@@ -15,8 +15,10 @@ from typing import Any
 
 from analysis.collect.backbone.variants import find_variant_name
 from analysis.collect.backbone.weights_folder import holds_weights
+from analysis.collect.plan.head_versions import choose_version_folder, order_epochs
 from analysis.collect.plan.settings import NO_HEAD, Settings
 from analysis.errors import ConfigError
+from analysis.files.roots import is_below
 
 WEIGHT_FOLDERS = ("dinov3_weights", "weights")
 WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
@@ -85,7 +87,8 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
     `weights/head` of the project dir, if that exists; `none` asks for the frozen backbone. In a
     folder, the first of these that is there counts: a peft adapter (the folder itself), the list
     in `ensemble.json` where `configs/ensemble.json` of the project is enabled, `infer_head.pt`,
-    `fold_*/infer_head.pt` by number, `*.pt` by name.
+    `fold_*/infer_head.pt` by number, `*.pt` by name or the latest epoch first; else the same in the
+    folder of the config's version, or of the newest where the config switches an adapter on.
 
     Raises:
         ConfigError: If a named path does not exist or holds no head, or an ensemble's list
@@ -106,6 +109,18 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
             f"or give {NO_HEAD} for the frozen backbone"
         )
     paths, notices = _heads_in(base, settings.project_dir)
+    if not paths:
+        holding = [path for path in _entries(base) if path.is_dir() and _heads_in(path, base)[0]]
+        wanted = bool((settings.config.get("peft") or {}).get("enabled"))
+        folder, said = choose_version_folder(
+            base, settings.version, holding, wanted=wanted or named is not None
+        )
+        notices += said
+        if folder is not None:
+            paths, found = _heads_in(folder, settings.project_dir)
+            notices += found
+        elif said:
+            return HeadChoice(None, (), notices)
     if paths:
         return HeadChoice(base, tuple(paths), notices)
     missing = f"{base} holds no {HEAD_NAME}, fold_*/{HEAD_NAME}, *.pt or adapter_config.json"
@@ -175,7 +190,8 @@ def _heads_in(folder: Path, project_dir: Path) -> tuple[list[Path], tuple[str, .
     folds = [path for path in folder.glob(f"fold_*/{HEAD_NAME}") if path.is_file()]
     if folds:
         return sorted(folds, key=lambda path: _natural(path.parent.name)), notices
-    return sorted(path for path in folder.glob("*.pt") if path.is_file()), notices
+    paths, said = order_epochs(sorted(path for path in folder.glob("*.pt") if path.is_file()))
+    return paths, (*notices, *said)
 
 
 def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:
@@ -183,6 +199,7 @@ def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:
     if not isinstance(heads, list) or not heads:
         raise ConfigError(f"{listing}: heads is {heads!r}; expected a list of {{path}}")
     paths: list[Path] = []
+    roots = [listing.parent.resolve(), project_dir.resolve()]
     for number, head in enumerate(heads):
         text = head.get("path") if isinstance(head, dict) else None
         if not isinstance(text, str) or not text or "\0" in text:
@@ -193,6 +210,11 @@ def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:
             raise ConfigError(
                 f"{listing}: heads[{number}].path {text} does not exist, neither below "
                 f"{listing.parent} nor below {project_dir}"
+            )
+        if not is_below(there.resolve(), roots):
+            raise ConfigError(
+                f"{listing}: heads[{number}].path {text} lies outside {roots[0]} and {roots[1]}; "
+                "put it there, or name it with --head-weights"
             )
         paths.append(there)
     return paths

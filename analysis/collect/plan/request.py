@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.collect.plan.find_weights import (
+    DEFAULT_HEAD,
     HeadChoice,
     WeightsChoice,
     find_backbone_weights,
     find_heads,
 )
+from analysis.collect.plan.head_versions import check_head_version
 from analysis.collect.plan.image_columns import read_values
 from analysis.collect.plan.image_groups import divide_by_values, divide_list
 from analysis.collect.plan.image_list import ImageList, list_images
@@ -144,12 +146,17 @@ def plan_extraction(request: ExtractionRequest, listed: ListImages = list_images
     filled = fill_request(request, settings)
     weights = find_backbone_weights(settings, filled.dino_weights_pt)
     heads = find_heads(settings, filled.head_weights)
+    if settings.fold is not None and request.head_index is None:
+        folds = [path.parent.name for path in heads.paths]
+        if f"fold_{settings.fold}" in folds:
+            filled = replace(filled, head_index=folds.index(f"fold_{settings.fold}"))
     head_index = filled.head_index or 0
     if heads.paths and head_index >= len(heads.paths):
         raise ConfigError(
             f"--head-index {head_index}: {heads.base} holds {len(heads.paths)} head(s), "
             f"so the index must be below {len(heads.paths)}."
         )
+    head = heads.paths[head_index] if heads.paths else None
     images = listed(settings, str(filled.split), filled.max_images or 0)
     output = filled.output.expanduser().resolve() if filled.output else settings.default_output
     return ExtractionPlan(
@@ -165,6 +172,7 @@ def plan_extraction(request: ExtractionRequest, listed: ListImages = list_images
             *weights.notices,
             *check_normalization(weights.path, settings.mean, settings.std),
             *heads.notices,
+            *check_head_version(head, project_dir / DEFAULT_HEAD, settings.version),
             *images.notices,
         ),
     )
