@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.files.processes import PACKAGE_ROOT
@@ -13,8 +14,10 @@ from analysis.files.processes import PACKAGE_ROOT
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
 
 
-def start_background(module: str, folder: Path, lock: int, log: Path) -> subprocess.Popen[bytes]:
-    """Run ``python -m <module> <folder> <lock>`` in a session of its own.
+def start_background(
+    module: str, folder: Path, lock: int, log: Path, arguments: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """Run ``python -m <module> <folder> <lock> <arguments>`` in a session of its own.
 
     Args:
         module: Takes a folder and the descriptor of a lock that is locked already, so that there
@@ -23,13 +26,14 @@ def start_background(module: str, folder: Path, lock: int, log: Path) -> subproc
         folder: What the process works on.
         lock: The descriptor; the caller closes its own copy.
         log: File that gets all that the process prints.
+        arguments: What the process must not take from a file in `folder`.
 
     Raises:
         OSError: If the log cannot be written or the process cannot be started.
     """
     with log.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(folder), str(lock)],
+            [sys.executable, "-m", module, str(folder), str(lock), *arguments],
             cwd=PACKAGE_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=file,

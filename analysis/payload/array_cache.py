@@ -29,11 +29,9 @@ from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
+from analysis.files.cache_folder import cache_folder
 from analysis.payload.fingerprint import Fingerprint
 from analysis.vocabulary import Representation, Statistic, TokenRole
-
-CACHE_ENV = "DASHBOARD_CACHE"
-"""Where the cache is kept, instead of the user's cache folder."""
 
 FORMAT = 3
 """Part of every cached file; to be raised when the arrays' meaning changes."""
@@ -50,15 +48,6 @@ DAMAGED = (
     RecursionError, MemoryError, BadZipFile, zlib.error,
     tokenize.TokenError, OverflowError,
 )  # fmt: skip
-
-
-def cache_folder() -> Path:
-    """Return the folder of the cache; it need not exist."""
-    chosen = os.environ.get(CACHE_ENV)
-    if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "dinov3-feature-stats"
 
 
 class StoredArrays(Mapping[str, NDArray[Any]]):

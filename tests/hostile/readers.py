@@ -27,6 +27,7 @@ from analysis.collect.run.resume import Checkpoint
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.errors import AdapterError, CheckpointError, ConfigError, PayloadError
 from analysis.files.atomic import is_regular
+from analysis.files.cache_folder import CACHE_ENV
 from analysis.payload import array_cache as table_cache
 from analysis.payload.discovery import discover_payloads
 from analysis.payload.reading import open_payload
@@ -112,9 +113,9 @@ def _read_sidecar(path: Path) -> object:
 
 
 def _read_cache(path: Path) -> object:
-    os.environ[table_cache.CACHE_ENV] = str(path.parent)
+    os.environ[CACHE_ENV] = str(path.parent)
     found = table_cache.open_arrays(FINGERPRINT)
-    os.environ[table_cache.CACHE_ENV] = "/nonexistent"
+    os.environ[CACHE_ENV] = "/nonexistent"
     assert found is None or isinstance(found[1], dict)
     return None if found is None else sorted(found[0])
 

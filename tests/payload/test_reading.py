@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import PartAbsentError, PayloadError
+from analysis.files.cache_folder import CACHE_ENV
 from analysis.payload import array_cache, file, reading
 from analysis.payload.extras import Part
 from analysis.payload.fingerprint import fingerprint_file
@@ -18,7 +19,7 @@ from tests.factories.payloads import make_payload, make_table, write_payload
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setenv(array_cache.CACHE_ENV, str(folder))
+    monkeypatch.setenv(CACHE_ENV, str(folder))
     return folder
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
+from analysis.files.cache_folder import CACHE_ENV, cache_folder
 from analysis.payload import array_cache as table_cache
 from analysis.payload.reading import open_payload
 from analysis.payload.table import StatsTable, build_table
@@ -31,7 +32,7 @@ from tests.factories.payloads import make_payload, make_table, write_payload
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setenv(table_cache.CACHE_ENV, str(folder))
+    monkeypatch.setenv(CACHE_ENV, str(folder))
     return folder
 
 
@@ -177,7 +178,7 @@ def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> Non
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        pytest.param({table_cache.CACHE_ENV: "/chosen"}, "/chosen", id="chosen"),
+        pytest.param({CACHE_ENV: "/chosen"}, "/chosen", id="chosen"),
         pytest.param({"XDG_CACHE_HOME": "/xdg"}, "/xdg/dinov3-feature-stats", id="xdg"),
         pytest.param({"HOME": "/home/me"}, "/home/me/.cache/dinov3-feature-stats", id="home"),
     ],
@@ -185,11 +186,11 @@ def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> Non
 def test_the_cache_is_the_users_own_unless_chosen(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
 ) -> None:
-    for name in (table_cache.CACHE_ENV, "XDG_CACHE_HOME"):
+    for name in (CACHE_ENV, "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert table_cache.cache_folder() == Path(expected)
+    assert cache_folder() == Path(expected)
 
 
 def test_reading_works_where_no_cache_can_be_written(
@@ -197,7 +198,7 @@ def test_reading_works_where_no_cache_can_be_written(
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    monkeypatch.setenv(table_cache.CACHE_ENV, str(blocked / "cache"))
+    monkeypatch.setenv(CACHE_ENV, str(blocked / "cache"))
     _assert_equal(
         open_payload(write_payload(tmp_path / "a.pt", make_payload())).table, make_table()
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from analysis.collect.plan.image_list import ImageList, list_images
 from analysis.collect.plan.normalization_check import check_normalization
 from analysis.collect.plan.settings import PRECISIONS, SPLITS, Settings, load_settings
 from analysis.errors import ConfigError
+
+MAX_WORKERS_PER_CORE = 4
+"""Processes that decode images; more only take memory from one another."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +234,12 @@ def _check_values(request: ExtractionRequest) -> ExtractionRequest:
         if value is not None and (not isinstance(value, int) or value < least):
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag} {value}: must be a whole number, {least} or more.")
+    most = MAX_WORKERS_PER_CORE * (os.cpu_count() or 1)
+    if (request.num_workers or 0) > most:
+        raise ConfigError(
+            f"--num-workers {request.num_workers}: must be {most} or less on this machine, "
+            f"{MAX_WORKERS_PER_CORE} for each core."
+        )
     wanted = request.image_features
     if wanted not in (None, "auto", "all") and not (wanted.isdecimal() and len(wanted) < 12):
         raise ConfigError(f"--image-features {wanted}: must be auto, all or a whole number.")

@@ -2,7 +2,7 @@
 
 A job is a folder ``<project dir>/outputs/.jobs/<id>/``; ids sort by the time of asking::
 
-    job.json       what was asked: command, output, device, ...       written once, before the start
+    job.json       what was asked: arguments, output, device, ...     written once, before the start
     log.txt        all that the child printed
     progress.json  `analysis.collect.run.progress.Progress`           replaced by the child
     alive.lock     locked while any process of the job lives

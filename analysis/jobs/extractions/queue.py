@@ -38,7 +38,6 @@ from analysis.jobs.extractions.job import (
     JOB_FILE,
     JOBS_DIR,
     LOG_FILE,
-    PREVIEW_FILE,
     PROGRESS_FILE,
     WORKER_FILE,
     Job,
@@ -165,12 +164,6 @@ def _start(
     folder.mkdir(mode=0o700)
     arguments = request.to_arguments()
     every = PREVIEW_EVERY_S if request.checkpoint_every is None else request.checkpoint_every
-    kept = [
-        f"--progress={folder / PROGRESS_FILE}",
-        f"--preview={folder / PREVIEW_FILE}",
-        f"--checkpoint-every={every:g}",
-        "--backup",
-    ]
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)
     assert alive is not None
     try:
@@ -180,13 +173,12 @@ def _start(
                 "title": version
                 or (request.config.stem if request.config else request.output.stem),
                 "arguments": arguments,
-                "command": [*command, *arguments, *kept],
+                "save_every": every,
                 "output": str(request.output),
                 "replace": request.output.exists(),
                 "replaced": describe_file(request.output),
                 "device": device.name,
                 "device_label": device.label,
-                "queue": str(queue),
                 "total": total,
                 "done": done,
                 "created": time.time(),
@@ -196,7 +188,10 @@ def _start(
         # There from the start, so that a disk that fills up has room for how the job ends.
         write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
         (queue / folder.name).symlink_to(folder)
-        child = start_background(WORKER, folder, alive, folder / LOG_FILE)
+        roots = os.pathsep.join(map(str, allowed_roots()))
+        child = start_background(
+            WORKER, folder, alive, folder / LOG_FILE, [str(queue), roots, *command]
+        )
     except OSError:
         (queue / folder.name).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)  # the caller is told: it was never a job

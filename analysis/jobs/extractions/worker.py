@@ -1,6 +1,9 @@
 """The process of one job: wait for the device, run the command, note how it ended.
 
-``python -m analysis.jobs.extractions.worker FOLDER ALIVE_FD`` is started at once for every job.
+``python -m analysis.jobs.extractions.worker FOLDER ALIVE_FD QUEUE ROOTS COMMAND...`` is started at
+once for every job. What decides which program runs, and where it may write, is in these arguments;
+the request is read from the job's folder and checked as if a stranger had written it.
+
 There is no scheduler: each worker waits until no earlier job for its device lives, in the order of
 the job ids, and then holds the device's lock. The descriptor `ALIVE_FD` holds the lock on the
 folder's `alive.lock`; it and the device's lock pass to the command, so that both stay held should
@@ -15,17 +18,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from analysis.collect.plan.flags import parse_arguments
 from analysis.collect.run.progress import Progress
-from analysis.errors import PayloadError
+from analysis.errors import ConfigError, InputError, PayloadError
 from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.processes import identify
+from analysis.files.roots import ROOTS_ENV
+from analysis.jobs.extractions.forecast import confine
 from analysis.jobs.extractions.job import (
     ALIVE_FILE,
     CANCEL_FILE,
@@ -37,6 +43,7 @@ from analysis.jobs.extractions.job import (
     WORKER_FILE,
     JobState,
     has_written,
+    read_job,
     read_log,
 )
 from analysis.payload.discovery import load_ref
@@ -46,6 +53,12 @@ GRACE_S = 10.0
 """How long a cancelled command may take to stop before it is killed."""
 
 EXIT_CANCELLED = 130
+
+QUIET_S = 3600.0 * float(os.environ.get("DASHBOARD_JOB_QUIET_HOURS", "1"))
+"""A command that counts no image for so long hangs, and is killed."""
+EXIT_QUIET = 1000
+"""No exit code of a process."""
+QUIET_ERROR = f"It counted no image for {QUIET_S / 3600:g} h and was ended. Look at its log."
 
 
 class _StopRequest:
@@ -65,29 +78,66 @@ class _StopRequest:
         self._has_signal = True
 
 
-def run_job(folder: Path, alive_descriptor: int) -> JobState:
-    """Run the job in `folder` to its end and return the final state."""
+def run_job(folder: Path, alive_descriptor: int, queue: Path, command: Sequence[str]) -> JobState:
+    """Run the job in `folder` to its end and return the final state.
+
+    Args:
+        folder: Of the job.
+        alive_descriptor: Holds the lock that says that the job lives.
+        queue: Folder in which the jobs for the device wait.
+        command: The program to run; the arguments of the request follow.
+    """
     stop = _StopRequest(folder / CANCEL_FILE)
     _note(folder / WORKER_FILE, identify(os.getpid()))
     asked = read_json(folder / JOB_FILE)
     assert asked is not None, f"{folder} is no job"
-    ticket = Path(asked["queue"]) / folder.name
+    ticket = queue / folder.name
     try:
-        device_descriptor = _wait_for_device(folder, ticket, stop, str(asked["device_label"]))
+        try:
+            arguments = _build_arguments(folder, asked)
+        except InputError as error:
+            return _end(folder, JobState.FAILED, str(error))
+        device_descriptor = _wait_for_device(folder, ticket, stop, str(asked.get("device_label")))
         if device_descriptor is None:
             return _end(folder, JobState.CANCELLED)
         began = time.monotonic()
         _report(folder, JobState.PREPARING, "Starting")
-        code = _run_command(asked["command"], stop, folder, [alive_descriptor, device_descriptor])
+        descriptors = [alive_descriptor, device_descriptor]
+        code = _run_command([*command, *arguments], stop, folder, descriptors)
         if code == 0 or has_written(asked, read_json(folder / PROGRESS_FILE) or {}):
             for file in folder.glob(f"{Path(PREVIEW_FILE).stem}.*"):
                 file.unlink()  # the payload itself is there now
             return _end(folder, JobState.DONE, began=began)
         if stop.is_set or code == EXIT_CANCELLED:
             return _end(folder, JobState.CANCELLED, began=began)
-        return _end(folder, JobState.FAILED, _explain(folder, code), began=began)
+        error = QUIET_ERROR if code == EXIT_QUIET else _explain(folder, code)
+        return _end(folder, JobState.FAILED, error, began=began)
     finally:
         ticket.unlink(missing_ok=True)
+
+
+def _build_arguments(folder: Path, asked: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of the request, checked again, and where to keep progress and preview.
+
+    Raises:
+        InputError: If the request cannot be read, or a path of it lies outside the roots.
+    """
+    job = read_job(folder)
+    if job is None:
+        raise ConfigError(f"{folder} is no job of this user. Start the extraction again.")
+    asked_for = parse_arguments(job.arguments)
+    if asked_for.project_dir != folder.parents[2]:
+        raise ConfigError(f"{folder}: asks for another project dir, {asked_for.project_dir}.")
+    every = asked.get("save_every")
+    if not isinstance(every, int | float) or not every >= 0:
+        raise ConfigError(f"{folder / JOB_FILE}: save_every {every!r} must be seconds, 0 or more.")
+    request = replace(
+        confine(asked_for),
+        output=job.output,
+        preview=folder / PREVIEW_FILE,
+        checkpoint_every=float(every),
+    )
+    return [*request.to_arguments(), f"--progress={folder / PROGRESS_FILE}", "--backup"]
 
 
 def _wait_for_device(folder: Path, ticket: Path, stop: _StopRequest, device: str) -> int | None:
@@ -127,7 +177,15 @@ def _run_command(
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
     _note(folder / COMMAND_FILE, identify(child.pid))
     deadline: float | None = None
+    last_state, last_moment = 0, time.monotonic()
     while child.poll() is None:
+        state = _last_written(folder / PROGRESS_FILE)
+        if state != last_state:
+            last_state, last_moment = state, time.monotonic()
+        elif time.monotonic() - last_moment > QUIET_S:
+            child.kill()
+            child.wait()
+            return EXIT_QUIET
         if stop.is_set and deadline is None:
             child.terminate()
             deadline = time.monotonic() + GRACE_S
@@ -135,6 +193,13 @@ def _run_command(
             child.kill()  # its own children (image decoders) end when their parent is gone
         time.sleep(POLL_INTERVAL_S)
     return child.returncode
+
+
+def _last_written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _report(folder: Path, state: JobState, message: str) -> None:
@@ -189,4 +254,5 @@ def _explain(folder: Path, code: int) -> str:
 
 
 if __name__ == "__main__":
-    run_job(Path(sys.argv[1]), int(sys.argv[2]))
+    os.environ[ROOTS_ENV] = sys.argv[4]
+    run_job(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[5:])

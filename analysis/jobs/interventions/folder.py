@@ -15,7 +15,7 @@ import hashlib
 from pathlib import Path
 
 from analysis.collect.interventions.request import InterventionRequest
-from analysis.payload.array_cache import cache_folder
+from analysis.files.cache_folder import cache_folder
 
 REQUEST_FILE = "request.json"
 PROGRESS_FILE = "progress.json"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from analysis.payload.array_cache import cache_folder
+from analysis.files.cache_folder import cache_folder
 
 FORMAT = 2
 """Part of the name of every result; to be raised when the meaning of its arrays changes."""
