@@ -26,7 +26,7 @@ from analysis.collect.plan.flags import build_parser
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.collect.run.early import EarlyStart, importing
 from analysis.collect.run.progress import ProgressReporter
-from analysis.errors import ConfigError, InputError
+from analysis.errors import ConfigError, InputError, to_printable
 
 EXIT_INPUT_ERROR = 2
 EXIT_CANCELLED = 130
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backup = flags.pop("backup")
     first_rank = os.environ.get("RANK", "0") == "0"
     console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    console.setFormatter(_PlainFormatter("%(levelname)s: %(message)s"))
     console.setLevel(logging.WARNING if quiet else logging.INFO)
     log.setLevel(logging.INFO)
     log.addHandler(console)
@@ -162,6 +162,14 @@ def _run(
     return 0
 
 
+class _PlainFormatter(logging.Formatter):
+    """Writes each message on one line: paths and configs may hold control characters."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = to_printable(record.message)
+        return super().formatMessage(record)
+
+
 class _LogFile(logging.FileHandler):
     """A log that is never written through a link, also one made after the check."""
 
@@ -180,7 +188,7 @@ def _log_file(output: Path, *, append: bool) -> logging.Handler:
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror}); remove it, or choose another --output."
         ) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
 
 

@@ -99,17 +99,26 @@ def replace_text(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text)
+        with _create(temporary) as file:
+            file.write(text.encode())
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
-        with path.open("r+b") as file:  # padded, since a reader may look before it is cut
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "r+b") as file:  # padded: a reader may look before it is cut
             file.write(text.encode().ljust(os.fstat(file.fileno()).st_size))
+
+
+def _create(path: Path) -> BinaryIO:
+    """Open a new file for writing; what stood there is removed, and a link is not followed."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
 def _open_locked(path: Path) -> BinaryIO:
     while True:
-        file = path.open("wb")
+        file = _create(path)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:

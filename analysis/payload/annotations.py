@@ -16,6 +16,7 @@ from typing import Any
 from analysis.errors import ConfigError, PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.locks import locked
+from analysis.files.own_state import read_small
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.roots import allowed_roots, resolve_below_roots
 from analysis.vocabulary import FEATURE_STATS_DIR
@@ -150,10 +151,29 @@ def _below(root: Path, key: Any) -> Path | None:
 
 def _read(root: Path) -> dict[str, Any]:
     try:
-        with (root / FILE).open("rb") as file:
-            content = json.loads(file.read(MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
+        return _read_strictly(root)
+    except ConfigError:
         return {}
+
+
+def _read_strictly(root: Path) -> dict[str, Any]:
+    """Return the content of a root's file, empty where there is none or it is no JSON object.
+
+    Raises:
+        ConfigError: If it is too large, a link or a pipe, or the system refuses it.
+    """
+    path = root / FILE
+    try:
+        content = json.loads(read_small(path, MAX_BYTES))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError):
+        return {}
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: names and notes cannot be read ({error}), and are not overwritten. Repair "
+            "the file or move it away."
+        ) from error
     return content if isinstance(content, dict) else {}
 
 
@@ -162,17 +182,23 @@ def _changing(root: Path) -> Iterator[dict[str, Any]]:
     """Yield the content of a root's file, which is replaced when the block ends without error."""
     refuse_if_read_only()
     path = root / FILE
+    resolve_below_roots(path.parent)  # a link may lead elsewhere
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock")):
-            content = {"schema_version": 1, **_read(root)}
+            before = _read_strictly(root)
+            content = {"schema_version": 1, **before}
             if not isinstance(content.get("payloads", {}), dict):
                 content["payloads"] = {}
             yield content
-            with replace_file(path) as file:
-                file.write(
-                    json.dumps(content, indent=1, ensure_ascii=False).encode(errors="surrogatepass")
+            text = json.dumps(content, indent=1, ensure_ascii=False).encode(errors="surrogatepass")
+            if len(text) > MAX_BYTES:
+                raise ConfigError(
+                    f"{path}: all names and notes together may have {MAX_BYTES} bytes; with this "
+                    f"change they have {len(text)}. Shorten notes first."
                 )
+            with replace_file(path, backup=not before) as file:  # what is damaged is kept
+                file.write(text)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror or error}). Make the folder writable."

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.files.own_state import read_small
+
 MAX_BYTES = 256 * 1024
 """A sidecar is about one kilobyte; more is not one."""
 
@@ -65,8 +67,7 @@ def read_sidecar(payload: Path, state: os.stat_result) -> Sidecar | None:
         if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
             return None
         written = about.st_mtime
-        with path.open("rb") as file:
-            facts = json.loads(file.read(MAX_BYTES))
+        facts = json.loads(read_small(path, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(facts, dict) or _is_stale(facts, state, written):

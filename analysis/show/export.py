@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 from PIL import Image
 from safetensors.numpy import save
 
@@ -56,8 +57,23 @@ def pixels_to_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def frame_to_csv(frame: pd.DataFrame) -> bytes:
-    """Return a table as CSV, without its index."""
-    return frame.to_csv(index=False).encode()
+    """Return a table as CSV, without its index.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    texts = [name for name in frame.columns if not is_numeric_dtype(frame[name].dtype)]
+    shown = frame.assign(**{name: frame[name].map(_disarm) for name in texts})
+    return shown.rename(columns=_disarm).to_csv(index=False).encode(errors="replace")
+
+
+def _disarm(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value  # a number written as text
 
 
 def frame_to_parquet(frame: pd.DataFrame) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import torch
 import yaml
 from PIL import Image
 
-from analysis.cli.extract import main
+from analysis.cli.extract import _PlainFormatter, main
 from analysis.collect.plan.flags import build_parser
 from analysis.collect.plan.request import ExtractionRequest
 from analysis.payload.file import load_payload
@@ -308,3 +309,8 @@ def test_deep_pictures_are_warned_of_with_their_number(tmp_path: Path) -> None:
     assert main([f"--project-dir={project}", "--quiet", "--device=cpu"]) == 0
     warnings = load_payload(output_of(project))["meta"]["run"]["warnings"]
     assert [text for text in warnings if text.startswith("1 of 3 image(s) have 16 bits")]
+
+
+def test_a_message_of_several_lines_is_one_line_of_the_log() -> None:
+    record = logging.makeLogRecord({"msg": "%s", "args": ("a\ntouch marker\x1b[31m",)})
+    assert _PlainFormatter("%(message)s").format(record) == r"a\ntouch marker\x1b[31m"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from analysis.errors import ConfigError, PayloadError
 from analysis.payload.annotations import (
     FILE,
+    MAX_BYTES,
     MAX_NAME,
+    MAX_NOTE,
     Annotation,
     annotate,
     delete_payload,
@@ -159,3 +162,65 @@ def test_a_damaged_or_hostile_file_says_nothing_and_can_be_written_over(
     assert all(path.is_relative_to(tmp_path) for path in said.by_path)
     annotate(payload, Annotation(name="new"))
     assert load_annotations().of(payload).name == "new"
+
+
+def annotate_many(folder: Path, note: str) -> None:
+    for number in range(30):
+        annotate(folder / f"more{number}.pt", Annotation(note=note))
+
+
+def test_a_change_beyond_the_limit_is_refused_and_nothing_is_lost(
+    payload: Path, tmp_path: Path
+) -> None:
+    note = "\u6ce8" * MAX_NOTE
+    entries = {f"outputs/{n}.pt": {"note": note} for n in range(MAX_BYTES // 6_100)}
+    (tmp_path / FILE).write_text(json.dumps({"payloads": entries}, ensure_ascii=False))
+    with pytest.raises(ConfigError, match="Shorten notes"):
+        annotate_many(tmp_path / "outputs", note)
+    found = load_annotations().by_path
+    assert {tmp_path / key for key in entries} <= found.keys()
+
+
+def test_a_file_beyond_the_limit_is_not_overwritten(payload: Path, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(" " * (MAX_BYTES + 1))
+    assert load_annotations().by_path == {}
+    with pytest.raises(ConfigError, match="Repair the file"):
+        annotate(payload, Annotation(name="x"))
+    assert (tmp_path / FILE).stat().st_size == MAX_BYTES + 1
+
+
+def test_a_damaged_file_is_kept_beside_the_new_one(payload: Path, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"payloads": {"a": ')
+    for name in ("one", "two"):
+        annotate(payload, Annotation(name=name))
+    assert (tmp_path / f"{FILE}.bak").read_text() == '{"payloads": {"a": '
+
+
+@pytest.mark.parametrize("name", [FILE.name, ".dashboard.lock"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_names_are_never_written_through_a_link(
+    payload: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, name: str, exists: bool
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "profile"
+    if exists:
+        outside.write_text("{}")
+    (tmp_path / "outputs" / name).symlink_to(outside)
+    with pytest.raises(ConfigError):
+        annotate(payload, Annotation(name="x"))
+    assert outside.read_text() == "{}" if exists else not outside.exists()
+
+
+def test_a_pipe_in_place_of_the_names_keeps_nobody_waiting(payload: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE)
+    assert load_annotations().of(payload) == Annotation()
+
+
+def test_a_folder_of_outputs_that_leads_elsewhere_is_not_written(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outside = tmp_path_factory.mktemp("outside")
+    (tmp_path / "outputs").symlink_to(outside)
+    with pytest.raises(ConfigError, match="outside the folders"):
+        annotate(tmp_path / "feature_stats" / "a.pt", Annotation(name="x"))
+    assert list(outside.iterdir()) == []

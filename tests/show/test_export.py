@@ -44,3 +44,14 @@ def test_csv_and_parquet_hold_the_same_table() -> None:
 )
 def test_a_file_name_is_safe(name: str, stem: str) -> None:
     assert name_file(name) == stem
+
+
+@pytest.mark.parametrize(
+    "text", ['=HYPERLINK("x")', "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1"]
+)
+def test_a_text_of_the_csv_is_no_formula(text: str) -> None:
+    frame = pd.DataFrame({text: [text, "plain", "-0.5"], "value": [-1.5, 2.0, 3.0]})
+    read = pd.read_csv(io.BytesIO(frame_to_csv(frame)), dtype=str)
+    assert list(read.columns) == [f"'{text}", "value"]
+    assert list(read.iloc[:, 0]) == [f"'{text}", "plain", "-0.5"]
+    assert list(read["value"]) == ["-1.5", "2.0", "3.0"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.errors import PayloadError
+from analysis.errors import PayloadError, to_printable
 from analysis.jobs import Job
 from analysis.jobs.extractions.job import JOBS_DIR, PREVIEW_FILE
 from analysis.payload.discovery import PayloadRef, load_ref, payload_key, short_names
@@ -288,7 +288,7 @@ def _show_upload() -> None:
 def _store(name: str, content: bytes) -> Path:
     """Keep an upload by its content, so that the same file is kept once."""
     folder = cache.upload_folder() / hashlib.sha256(content).hexdigest() / FEATURE_STATS_DIR
-    path = folder / (Path(name).stem[:80] + ".pt")
+    path = folder / (Path(to_printable(name)).stem[:80] + ".pt")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
