@@ -138,3 +138,46 @@ def test_a_cancelled_job_says_so_where_it_was_started(open_page: Open) -> None:
     assert not app.sidebar.warning
     history = open_page("runs")
     assert history.dataframe[0].value["state"].tolist() == ["– cancelled"]
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5])
+def test_a_batch_size_that_no_run_can_have_is_refused_before_the_start(
+    open_page: Open, value: float
+) -> None:
+    app = open_page("overview")
+    _field(app, "Batch size").set_value(value).run()  # type: ignore[attr-defined]
+    assert f"Batch size {value:g}: give a whole number, 1 or more" in app.sidebar.error[
+        0
+    ].value.replace("\\", "")
+    assert _start_button(app).disabled  # type: ignore[attr-defined]
+
+
+def test_the_form_remembers_its_fields_while_it_is_closed(open_page: Open) -> None:
+    app = open_page("overview")
+    _field(app, "Max images").set_value(2).run()  # type: ignore[attr-defined]
+    for is_open in (False, False, True):
+        app.session_state["form"] = is_open
+        app.run()
+    assert _field(app, "Max images").value == 2  # type: ignore[attr-defined]
+
+
+def test_messages_speak_of_fields(project: Path, open_page: Open) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.session_state[f"form head {project}"] = "weights/missing"
+    app.run()
+    assert "correct “Head weights”" in app.sidebar.error[0].value
+
+
+def test_every_head_and_adapter_folder_is_offered(project: Path, open_page: Open) -> None:
+    for name in ("head_winter/infer_head.pt", "deep/er/infer_head.pt", "peft/adapter_config.json"):
+        path = project / "weights" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    options = _field(open_page("overview"), "Head weights (LoRA)").options  # type: ignore[attr-defined]
+    assert options == [
+        "automatic",
+        "none",
+        "weights/deep/er/infer_head.pt",
+        "weights/head_winter/infer_head.pt",
+        "weights/peft",
+    ]

@@ -6,9 +6,17 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from analysis.collect.plan.find_weights import DEFAULT_HEAD, WEIGHT_FOLDERS, WEIGHT_SUFFIXES
+from analysis.collect.plan.find_weights import (
+    DEFAULT_HEAD,
+    HEAD_NAME,
+    WEIGHT_FOLDERS,
+    WEIGHT_SUFFIXES,
+)
 from analysis.errors import ConfigError
 from analysis.payload.discovery import resolve_below_roots
+
+ADAPTER_CONFIG = "adapter_config.json"
+"""Of a folder that peft wrote."""
 
 OFFERED = 200
 """More choices than this are not offered; a path can still be typed."""
@@ -24,7 +32,9 @@ def list_configs(project_dir: Path) -> list[Path]:
     """
     patterns = ("configs/*.y*ml", "outputs/*/train.yaml", "outputs/*/train_all/train.yaml")
     found = _find(project_dir, patterns, suffixes=(".yaml", ".yml"))
-    return sorted(found, key=lambda path: (path.parts[0] != "configs", path.name != "train.yaml"))
+    return sorted(
+        found, key=lambda path: (path.parts[0] != "configs", path.name != "train.yaml", str(path))
+    )
 
 
 def list_weights(project_dir: Path) -> list[Path]:
@@ -38,15 +48,19 @@ def list_weights(project_dir: Path) -> list[Path]:
 
 
 def list_heads(project_dir: Path) -> list[Path]:
-    """Return the head files and folders of a project dir, relative to it.
+    """Return the head files and the folders of heads and adapters, relative to the project dir.
 
     Raises:
         ConfigError: If the project dir lies outside the allowed roots.
     """
     root = resolve_below_roots(project_dir)
     default = [DEFAULT_HEAD] if (root / DEFAULT_HEAD).is_dir() else []
-    patterns = (f"{DEFAULT_HEAD}/*", f"{DEFAULT_HEAD}/fold_*/*", "outputs/*/head/*")
-    return [*default, *sorted(_find(project_dir, patterns, suffixes=(".pt", ".pth")))]
+    files = (f"weights/**/{HEAD_NAME}", f"{DEFAULT_HEAD}/*", "outputs/*/head/*")
+    heads = _find(project_dir, files, suffixes=(".pt", ".pth"))
+    configs = [f"{folder}/**/{ADAPTER_CONFIG}" for folder in ("weights", "outputs/*")]
+    adapters = [path.parent for path in _find(project_dir, configs, suffixes=(".json",))]
+    found = {*heads, *adapters} - {*default}
+    return [*default, *sorted(found)][:OFFERED]
 
 
 def _find(project_dir: Path, patterns: Iterable[str], suffixes: tuple[str, ...]) -> list[Path]:

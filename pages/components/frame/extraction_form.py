@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.errors import InputError
+from analysis.errors import ConfigError, InputError
 from analysis.jobs import (
     PRECISIONS,
     ExtractionRequest,
@@ -32,6 +32,25 @@ FROZEN = "none"
 
 _OPEN = "form"
 _STARTED = "form started"
+_FIELDS = tuple(
+    f"form {name}"
+    for name in (
+        "project_dir", "config", "weights", "head", "max_images", "batch_size", "device",
+        "precision",
+    )
+)  # fmt: skip
+"""How the keys of the fields begin."""
+
+_FIELD_OF_FLAG = {
+    "--project-dir": "Project dir",
+    "--config": "Config",
+    "--dino-weights-pt": "Backbone weights",
+    "--head-weights": "Head weights",
+    "--max-images": "Max images",
+    "--batch-size": "Batch size",
+    "--device": "Device",
+    "--precision": "Precision",
+}
 
 
 def show() -> None:
@@ -39,6 +58,7 @@ def show() -> None:
     if is_read_only():
         st.caption("Read-only server: payloads can be viewed, extractions cannot be started.")
         return
+    _keep_fields()
     if st.session_state.pop(_STARTED, False):
         st.session_state[_OPEN] = False
     expander = st.expander(
@@ -51,6 +71,13 @@ def show() -> None:
     if expander.open:
         with expander:
             _show_fields()
+
+
+def _keep_fields() -> None:
+    """Keep what is in the fields while they are not drawn; Streamlit forgets it otherwise."""
+    for key in list(st.session_state):
+        if str(key).startswith(_FIELDS):
+            st.session_state[key] = st.session_state[key]
 
 
 def prefill(project_dir: Path, *, config_name: str, max_images: int, precision: str) -> None:
@@ -86,7 +113,7 @@ def _show_fields() -> None:
             payloads=[ref.path for ref in cache.find_payloads()],
         )
     except InputError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(plain(_name_fields(str(error))), icon=":material/error:")
         st.button("Start extraction", type="primary", disabled=True, width="stretch")
         return
     if_exists = _show_forecast(forecast)
@@ -120,18 +147,15 @@ def _read_fields() -> ExtractionRequest:
         "Head weights (LoRA)", "head", list_heads, project_dir, first=[AUTOMATIC, FROZEN]
     )
     left, right = st.columns(2)
-    max_images = left.number_input(
-        "Max images",
-        min_value=0,
-        value=None,
-        step=1,
-        placeholder="all",
-        key="form max_images",
-        help="Measure only the first N images of the list; empty or 0 measures all of them.",
-    )
-    batch_size = right.number_input(
-        "Batch size", min_value=1, value=None, step=1, placeholder="auto", key="form batch_size"
-    )
+    with left:
+        max_images = _choose_whole(
+            "Max images",
+            "max_images",
+            placeholder="all",
+            help="Measure only the first N images of the list; empty or 0 measures all of them.",
+        )
+    with right:
+        batch_size = _choose_whole("Batch size", "batch_size", placeholder="auto")
     left, right = st.columns(2)
     with left:
         device = _choose_device()
@@ -141,16 +165,47 @@ def _read_fields() -> ExtractionRequest:
         key="form precision",
         help="auto is bf16 on a GPU that has it, else fp32.",
     )
+    for label, value, least in (("Max images", max_images, 0), ("Batch size", batch_size, 1)):
+        if value is not None and (value < least or not value.is_integer()):
+            raise ConfigError(
+                f"{label} {value:g}: give a whole number, {least} or more, or leave it empty."
+            )
     return ExtractionRequest(
         project_dir=project_dir,
         config=Path(config) if config else None,
         dino_weights_pt=None if weights in (None, AUTOMATIC) else Path(weights),
         head_weights=None if head in (None, AUTOMATIC) else head,
-        max_images=max_images,
+        max_images=None if max_images is None else int(max_images),
         device=device,
-        batch_size=batch_size,
+        batch_size=None if batch_size is None else int(batch_size),
         precision=precision if precision != "auto" else None,
     )
+
+
+def _choose_whole(
+    label: str, name: str, *, placeholder: str, help: str | None = None
+) -> float | None:
+    """Show a field for a whole number; the number as typed, since the form judges it.
+
+    A field with a least value shows a typed one below it in red, and goes on with the last.
+    """
+    value = st.number_input(
+        label,
+        value=None,
+        step=None,
+        format="%g",
+        placeholder=placeholder,
+        key=f"form {name}",
+        help=help,
+    )
+    return None if value is None else float(value)
+
+
+def _name_fields(sentence: str) -> str:
+    """Return a sentence about flags as one about the fields of the form."""
+    for flag, field in _FIELD_OF_FLAG.items():
+        sentence = sentence.replace(flag, f"“{field}”")
+    return sentence
 
 
 def _choose_file(
@@ -196,13 +251,17 @@ def _show_forecast(forecast: Forecast) -> IfExists:
         f"({plan.images.split}) through {plain(plan.settings.backbone_name)}, {rough} {about}."
     )
     st.caption(f"The time is judged by {plain(estimate.basis)}.")
-    head = plan.head_path
+    head, folder = plan.head_path, plan.settings.project_dir
     st.caption(
-        f"Weights {plain(plan.weights.path.name)}, "
-        + (f"adapter from {plain(head.name)}." if head else "frozen backbone, no adapter.")
+        f"Weights {plain(shorten_path(plan.weights.path, folder))}, "
+        + (
+            f"adapter from {plain(shorten_path(head, folder))}."
+            if head
+            else "frozen backbone, no adapter."
+        )
     )
     for notice in plan.notices:
-        st.warning(plain(notice))
+        st.warning(plain(_name_fields(notice)))
     if forecast.identical is not None:
         counted = forecast.identical_images
         part = f", of {counted} of {images} images" if counted not in (None, images) else ""
