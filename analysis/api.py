@@ -14,10 +14,10 @@ tokens, patches: it listens to the blocks while the model runs as it always does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -64,11 +64,13 @@ def extract(
     Args:
         model: Any module; its parameters tell the device.
         batches: Float images ``[B, 3, H, W]``, normalised as the model expects, or tuples, lists
-            or dicts (key ``image``) that begin with them, as data loaders yield.
+            that begin with them, or dicts that hold them (``image``, ``pixel_values``, ...), as
+            data loaders yield.
         blocks: The blocks in order; each returns tokens ``[B, 1 + S + N, C]``, or a tuple that
             begins with them. Each must run exactly once per forward pass.
         norm: The shared output LayerNorm for `global_ln`; None takes one without affine
-            parameters, which makes `global_ln` equal to `per_layer_ln`.
+            parameters, which makes `global_ln` equal to `per_layer_ln`. With another epsilon than
+            1e-5, `global_ln` is taken with 1e-5 and the payload warns of it.
         n_storage_tokens: Tokens between CLS and the patches (registers); counted as neither.
         forward: Runs the model on one batch; ``model(images)`` by default.
         name: Backbone name in the payload; the class name by default.
@@ -76,8 +78,8 @@ def extract(
         extras: Whether to collect the payload's ``extras`` too.
 
     Raises:
-        ValueError: If there is no batch, or a block did not run.
-        StatisticsError: If a layer has no finite token, or the epsilon of `norm` is not 1e-5.
+        ValueError: If there is no batch, a batch holds no images, or a block did not run.
+        StatisticsError: If a layer has no finite token.
     """
     run = forward or model
     device = next(model.parameters()).device
@@ -146,7 +148,7 @@ def extract(
                 "torch_version": str(torch.__version__),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "device": str(device),
-                "warnings": [],
+                "warnings": _warn_of_epsilon(norm),
                 "nonfinite_tokens": statistics.nonfinite_tokens,
             },
         },
@@ -181,17 +183,50 @@ def _begin(collector: StatisticsCollector, tally: Tally, images: int) -> None:
     collector.begin_batch(torch.arange(first, first + images), torch.ones(images, dtype=torch.bool))
 
 
+_IMAGE_KEYS = ("image", "images", "pixel_values", "img", "imgs", "x", "input", "inputs", "pixels")
+
+
 def _images_of(batch: Any) -> Tensor:
-    if isinstance(batch, Tensor):
-        return batch
-    return batch["image"] if isinstance(batch, dict) else batch[0]
+    if isinstance(batch, Mapping):
+        named = [batch[key] for key in _IMAGE_KEYS if key in batch]
+        found = next((value for value in [*named, *batch.values()] if _are_images(value)), None)
+        held = f"a dict with the keys {', '.join(map(str, batch))}"
+    else:
+        found = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        held = f"a {type(found).__name__}"
+    if _are_images(found):
+        return found
+    if isinstance(found, Tensor):
+        held = f"a tensor of shape {list(found.shape)}"
+    raise ValueError(
+        f"a batch is {held}; expected images [B, 3, H, W], or a tuple, list or dict that holds them"
+    )
+
+
+def _are_images(value: Any) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.ndim == 4 and value.is_floating_point()
 
 
 def _norm_parameters(
     norm: nn.LayerNorm | None, channels: int, device: torch.device
 ) -> NormParameters:
     norm = norm or nn.LayerNorm(channels, eps=LAYER_NORM_EPS, device=device)
-    return NormParameters(norm.weight.detach(), norm.bias.detach(), eps=norm.eps)
+    weight, bias = norm.weight, norm.bias
+    return NormParameters(
+        torch.ones(channels, device=device) if weight is None else weight.detach(),
+        torch.zeros(channels, device=device) if bias is None else bias.detach(),
+    )
+
+
+def _warn_of_epsilon(norm: nn.LayerNorm | None) -> list[str]:
+    if norm is None or norm.eps == LAYER_NORM_EPS:
+        return []
+    difference = abs(norm.eps - LAYER_NORM_EPS) / 2
+    return [
+        f"The epsilon of the output norm is {norm.eps}; global_ln is taken with "
+        f"{LAYER_NORM_EPS}, as per_layer_ln is. A token of variance v over its channels "
+        f"changes by {difference:.1g} / v."
+    ]
 
 
 def intervene(

@@ -119,3 +119,48 @@ def test_load_payload_refuses_other_files(tmp_path: Path) -> None:
     (tmp_path / "stats.pt").write_bytes(b"no payload")
     with pytest.raises(PayloadError, match=r"stats\.pt"):
         load_payload(str(tmp_path / "stats.pt"))
+
+
+@pytest.mark.parametrize("key", ["image", "images", "pixel_values", "x", "of_my_own"])
+def test_images_are_found_in_a_dict_beside_other_values(key: str) -> None:
+    model = make_backbone("dinov3_vitt16_demo", seed=1)
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    bare = extract(model, [pixels], blocks=list(model.blocks), norm=model.norm, extras=False)
+    batch = {"target": torch.zeros(2, 3), "path": ["a", "b"], key: pixels}
+    found = extract(model, [batch], blocks=list(model.blocks), norm=model.norm, extras=False)
+    assert torch.equal(
+        bare["layers"][3]["pre"]["patch"]["mean"], found["layers"][3]["pre"]["patch"]["mean"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        ({"target": torch.zeros(2, 3)}, "target"),
+        ({}, "dict"),
+        ([], "list"),
+        ("a.jpg", "str"),
+        (torch.zeros(3, 32, 32), r"\[3, 32, 32\]"),
+        (torch.zeros(2, 3, 32, 32, dtype=torch.uint8), r"\[2, 3, 32, 32\]"),
+    ],
+)
+def test_a_batch_without_images_is_said_in_words(batch: object, said: str) -> None:
+    model = make_backbone("dinov3_vitt16_demo", seed=1)
+    with pytest.raises(ValueError, match=said):
+        extract(model, [batch], blocks=list(model.blocks), norm=model.norm)
+
+
+@pytest.mark.parametrize("eps", [1e-6, 1e-12])
+def test_a_norm_of_another_epsilon_is_measured_and_said(eps: float) -> None:
+    model = make_backbone("dinov3_vitt16_demo", seed=1)
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    norm = torch.nn.LayerNorm(192, eps=eps)
+    tokens: list[torch.Tensor] = []
+    model.blocks[3].register_forward_hook(lambda _m, _i, out: tokens.append(out.clone()))
+    payload = extract(model, [pixels], blocks=list(model.blocks), norm=norm, extras=False)
+    with torch.inference_mode():
+        exact = norm(tokens[0])[:, 0].double().mean(0)
+    found = payload["layers"][3]["global_ln"]["cls"]["mean"].double()
+    largest = (1e-5 - eps) / 2 / float(tokens[0][:, 0].var(-1).min())
+    assert float((found - exact).abs().max()) < 10 * largest + 1e-5
+    assert str(eps) in payload["meta"]["run"]["warnings"][0]

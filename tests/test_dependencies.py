@@ -26,6 +26,7 @@ MODULES = {
     "pyright": "/pyright",
     "pandas-stubs": "pyright",  # types only
     "types-pyyaml": "pyright",
+    "setuptools": "setuptools.build_meta",
 }
 """Names under which packages are used that are not their own."""
 
