@@ -47,6 +47,7 @@ class Part(StrEnum):
     NORM_HIST = "norm_hist"
     TOP = "top"
     GROUPS = "groups"
+    IMAGE_MEANS = "image_means"
     STORAGE = "storage"
     EMBEDDING = "embedding"
     NORM = "norm"
@@ -61,6 +62,7 @@ PART_LABELS: Mapping[Part, str] = {
     Part.NORM_HIST: "histograms of token norms",
     Part.TOP: "the three largest activations and the median of each layer",
     Part.GROUPS: "statistics by image group",
+    Part.IMAGE_MEANS: "how far the means of the images lie apart",
     Part.STORAGE: "statistics of storage tokens (registers)",
     Part.EMBEDDING: "statistics of the tokens that enter the first block",
     Part.NORM: "the weights of the shared LayerNorm",
@@ -197,6 +199,13 @@ class ExtraTable:
     ) -> GroupStats | None:
         """Return the statistics by image group of one layer (`comparison.image_groups`)."""
         return read_groups(self.as_extras(representation, role), layer, representation, role)
+
+    def image_means(self, representation: Representation, role: TokenRole) -> Floats | None:
+        """Return the squared deviations of the image means, summed, ``[layers, channels]``.
+
+        None for `global_ln`, of which they are γ² times those of `per_layer_ln`.
+        """
+        return self._part(f"image_means/{representation}/{role}")
 
     def as_extras(
         self,

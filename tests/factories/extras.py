@@ -54,6 +54,10 @@ def measure_layer(
             for name, parts in roles.items()
         },
         "top": _float32(_top(every)),
+        "image_means": {
+            name: {role: _image_means(parts[role]) for role in ("cls", "patch")}
+            for name, parts in roles.items()
+        },
         "groups": {
             name: {role: _groups(parts[role]) for role in ("cls", "patch")}
             for name, parts in roles.items()
@@ -94,6 +98,10 @@ def _top(tokens: Floats) -> Floats:
     sizes = np.sort(np.abs(tokens).reshape(len(tokens), -1), axis=1)
     largest = [sizes[:, -min(i, sizes.shape[1])].mean() for i in (1, 2, 3)]
     return np.array([*largest, np.median(sizes, axis=1).mean()])
+
+
+def _image_means(tokens: Floats) -> torch.Tensor:
+    return _float32(((tokens.mean(1) - tokens.mean((0, 1))) ** 2).sum(0))
 
 
 def _groups(tokens: Floats) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class _Topic:
     consequence: str
     """What a difference means, as the second half of the sentence."""
     show: Callable[[Any], str] = str
+    read_meta: Callable[[StatsTable], Any] | None = None
+    """The same by config and backbone of the payload, where one lacks `meta.run`."""
 
 
 def _run(key: str) -> Callable[[StatsTable], Any]:
@@ -63,6 +65,26 @@ def _normalization(value: Any) -> str:
 
 def _size(value: Any) -> str:
     return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _data(key: str) -> Callable[[StatsTable], Any]:
+    def read(table: StatsTable) -> Any:
+        data = table.config.get("data")
+        return data.get(key) if isinstance(data, dict) else None
+
+    return read
+
+
+def _split(table: StatsTable) -> str | None:
+    train_all = table.config.get("train_all")
+    if not isinstance(train_all, dict):
+        return None
+    return "all" if train_all.get("enabled") else "train"
+
+
+def _weights_file(table: StatsTable) -> str | None:
+    path = table.backbone.get("dino_weights_pt")
+    return str(path) if path else None
 
 
 _TOPICS = (
@@ -91,6 +113,7 @@ _TOPICS = (
         Severity.AMBER,
         "a difference may come from the pretrained weights, not from the fine-tuning",
         _shorten,
+        _weights_file,
     ),
     _Topic(
         "images",
@@ -118,6 +141,7 @@ _TOPICS = (
         Severity.AMBER,
         "part of any difference comes from the resolution",
         _size,
+        _data("image_size"),
     ),
     _Topic(
         "normalisation",
@@ -125,8 +149,15 @@ _TOPICS = (
         Severity.AMBER,
         "the network saw differently scaled pixels",
         _normalization,
+        _data("normalization"),
     ),
-    _Topic("split", _run("split"), Severity.AMBER, "they were measured on different images"),
+    _Topic(
+        "split",
+        _run("split"),
+        Severity.AMBER,
+        "they were measured on different images",
+        read_meta=_split,
+    ),
     _Topic(
         "precision",
         _run("precision"),
@@ -140,6 +171,10 @@ _TOPICS = (
         "read the changelog for what is measured differently",
     ),
 )
+
+_BY_META: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "backbone weights": ("Backbone weights by the path of the file", str)
+}
 
 _ORDER = (Severity.RED, Severity.AMBER, Severity.GREEN)
 
@@ -165,14 +200,19 @@ def check_compatibility(
 
 def _judge(topic: _Topic, tables: Sequence[StatsTable], names: Sequence[str]) -> Reason:
     values = [topic.read(table) for table in tables]
-    subject = topic.name.capitalize()
+    subject, show = topic.name.capitalize(), topic.show
+    if None in values and topic.read_meta is not None:
+        asked = [topic.read_meta(table) for table in tables]
+        if None not in asked:
+            values = asked
+            subject, show = _BY_META.get(topic.name, (f"{subject} by the configs", show))
     missing = [name for name, value in zip(names, values, strict=True) if value is None]
     if missing:
         sentence = f"{subject}: not recorded in {', '.join(missing)}, so nobody can tell."
         return Reason(topic.name, Severity.AMBER, sentence)
     if all(value == values[0] for value in values):
-        return Reason(topic.name, Severity.GREEN, f"{subject}: the same ({topic.show(values[0])}).")
-    found = ", ".join(f"{n} {topic.show(v)}" for n, v in zip(names, values, strict=True))
+        return Reason(topic.name, Severity.GREEN, f"{subject}: the same ({show(values[0])}).")
+    found = ", ".join(f"{n} {show(v)}" for n, v in zip(names, values, strict=True))
     return Reason(
         topic.name, topic.severity, f"{subject}: they differ ({found}); {topic.consequence}."
     )

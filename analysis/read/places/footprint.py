@@ -47,6 +47,7 @@ class Footprint(StrEnum):
     SPARSE = "sparse high-norm patches"
     IMAGE = "image-dependent"
     PLACE = "patch-dependent"
+    UNKNOWN = "cannot be told"
 
 
 SENTENCES = {
@@ -54,6 +55,7 @@ SENTENCES = {
     Footprint.SPARSE: "Ordinary almost everywhere, far out in few patches.",
     Footprint.IMAGE: "Some images have more of it than others, over most of their patches.",
     Footprint.PLACE: "Differs from patch to patch within an image.",
+    Footprint.UNKNOWN: "Images or places: too few image groups are stored to tell.",
 }
 
 
@@ -77,6 +79,9 @@ def describe_footprint(
     max_abs: NDArray[np.floating],
     groups: GroupStats | None,
     tokens_per_image: int,
+    *,
+    ends: NDArray[np.floating] | None = None,
+    image_means: NDArray[np.floating] | None = None,
 ) -> pd.DataFrame:
     """Describe some channels of one kind of token of one layer.
 
@@ -87,6 +92,10 @@ def describe_footprint(
         max_abs: Of all channels, ``[C]``.
         groups: Of the same cell; None where the payload has none.
         tokens_per_image: Patches of one image; with 1, all of the variance is between images.
+        ends: Signed minimum and maximum of all channels, ``[2, C]``; where None the peak is at
+            least as far out as said.
+        image_means: Variance over images of the image's mean, ``[C]``, which makes the share
+            between images exact; estimated from `groups` where None.
 
     Returns:
         One row per channel: channel, mean_over_std, peak_z, between, between_low, between_high
@@ -96,16 +105,28 @@ def describe_footprint(
     center, spread, peak = np.abs(picked[0]), np.maximum(picked[1], 1e-12), picked[2]
     if tokens_per_image == 1:
         between = low = high = np.where(picked[1] > 0, 1.0, np.nan)
+    elif image_means is not None:
+        variance = np.where(picked[1] > 0, picked[1] ** 2, np.nan)
+        between = low = high = np.clip(image_means[channels] / variance, 0, 1)
     else:
         shares = share_between(groups, tokens_per_image, len(mean))
         between, low, high = (values[channels] for values in shares)
-    # the peak lies on either side of zero; the nearer side is claimed only
-    peak_z = np.maximum(peak - center, 0) / spread
+    # Without the ends the peak lies on either side of zero: the nearer side is claimed.
+    reach = np.maximum(peak - center, 0)
+    if ends is not None:
+        low_end, high_end = np.asarray(ends, dtype=np.float64)[:, channels]
+        reach = np.maximum(high_end - picked[0], picked[0] - low_end)
+    peak_z = reach / spread
     ratio = center / spread
     constant = (ratio >= CONSTANT) | (picked[1] == 0)
     kinds = np.select(
-        [constant, peak_z >= SPARSE, np.nan_to_num(between) >= BETWEEN],
-        [Footprint.CONSTANT.value, Footprint.SPARSE.value, Footprint.IMAGE.value],
+        [constant, peak_z >= SPARSE, np.isnan(between), between >= BETWEEN],
+        [
+            Footprint.CONSTANT.value,
+            Footprint.SPARSE.value,
+            Footprint.UNKNOWN.value,
+            Footprint.IMAGE.value,
+        ],
         Footprint.PLACE.value,
     )
     return pd.DataFrame(

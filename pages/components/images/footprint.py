@@ -44,8 +44,18 @@ def show(version: Version) -> None:
     if not single:
         groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
         tokens_per_image = round(table.count(layer, TokenRole.PATCH) / max(1, table.num_images))
+    ends = extras.value_range(Representation.PRE, role)
+    sums = None if single else extras.image_means(Representation.PRE, TokenRole.PATCH)
+    place = table.position(layer)
     frame = describe_footprint(
-        np.append(channel, top), cell.mean, cell.std, cell.max_abs, groups, tokens_per_image
+        np.append(channel, top),
+        cell.mean,
+        cell.std,
+        cell.max_abs,
+        groups,
+        tokens_per_image,
+        ends=None if ends is None else ends[place],
+        image_means=None if sums is None else sums[place] / max(1, table.num_images),
     )
 
     st.header(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
@@ -75,22 +85,22 @@ def _read_maps(extras: ExtraTable, place: int) -> tuple[np.ndarray, Floats]:
 def _show_kind(row: pd.Series, single: bool) -> None:
     between = row["between"]
     known = not np.isnan(between)
-    bounds = f"80 % bounds: {row['between_low']:.0%} to {row['between_high']:.0%}. "
+    exact = bool(known and row["between_low"] == row["between_high"])
+    share = f"{between:.0%}" if exact else f"{row['between_low']:.0%} to {row['between_high']:.0%}"
     with st.container(horizontal=True):
         st.metric("|mean| / std", f"{row['mean_over_std']:.3g}", border=True)
         st.metric(
             "Variance between images",
-            f"{between:.0%}" if known else "–",
+            share if known else "–",
             border=True,
             help="All of it: one token per image."
             if single
-            else "Share of the variance that lies between the images' means. "
-            + (bounds if known else "")
-            + "Estimated from the means of eight image groups.",
+            else "Share of the variance that lies between the images' means"
+            + (": exact." if exact else ": 80 % bounds, from the means of the image groups."),
         )
         st.metric(
             "Variance within images",
-            f"{1 - between:.0%}" if known else "–",
+            _subtract(row, exact) if known else "–",
             border=True,
             help="The rest: from patch to patch of one image.",
         )
@@ -98,12 +108,19 @@ def _show_kind(row: pd.Series, single: bool) -> None:
             "Peak, in stds",
             f"{row['peak_z']:.1f}",
             border=True,
-            help="(max |x| − |mean|) / std: at least so far out.",
+            help="Distance of the farthest value from the mean, in stds; without "
+            "signed ends at least so far.",
         )
     kind = Footprint(row["footprint"])
     sentences = SINGLE_SENTENCES if single else SENTENCES
     label = label_kind(kind, single=single).capitalize()
     st.markdown(f"**{label}**: {sentences[kind]}")
+
+
+def _subtract(row: pd.Series, exact: bool) -> str:
+    if exact:
+        return f"{1 - row['between']:.0%}"
+    return f"{1 - row['between_high']:.0%} to {1 - row['between_low']:.0%}"
 
 
 def _show_maps(channels: np.ndarray, maps: Floats, channel: int, images: int) -> None:
@@ -199,16 +216,17 @@ def _show_table(frame: pd.DataFrame, single: bool) -> None:
             "peak_z": number(
                 "Peak, in stds",
                 format="%.1f",
-                help="(max |x| − |mean|) / std: at least so far out.",
+                help="Distance of the farthest value from the mean, in stds; where the payload holds "
+                "no signed ends, at least so far.",
             ),
             "between": number(
                 "Between images",
                 format="%.0f %%",
                 help="Share of the variance that lies between the images' means; the rest lies "
-                "within images. Estimated from the means of eight image groups.",
+                "within images. Exact where the images' means are held; else from image groups.",
             ),
             "bounds": text(
-                "80 % bounds", help="Eight groups say little: the share may lie anywhere in here."
+                "80 % bounds", help="Few groups say little: the share may lie anywhere in here."
             ),
         },
     )

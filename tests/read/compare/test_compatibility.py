@@ -79,3 +79,22 @@ def test_the_worst_comes_first_and_names_are_used() -> None:
     order = [reason.severity for reason in reasons]
     assert order == sorted(order, key=[Severity.RED, Severity.AMBER, Severity.GREEN].index)
     assert "left dinov3_vitt16_demo, right other" in reasons[0].sentence
+
+
+def test_a_payload_without_a_record_is_judged_by_its_config() -> None:
+    reasons = _reasons({}, {"recorded": False})
+    assert reasons["image size"] == (
+        Severity.GREEN,
+        "Image size by the configs: the same (64 × 32).",
+    )
+    assert reasons["split"] == (Severity.GREEN, "Split by the configs: the same (train).")
+    assert "by the path of the file: the same" in reasons["backbone weights"][1]
+    assert "not recorded in B" in reasons["precision"][1]
+
+
+def test_configs_that_differ_are_said_to() -> None:
+    severity, sentence = _reasons({"recorded": False}, {"recorded": False, "train_all": True})[
+        "split"
+    ]
+    assert severity is Severity.AMBER
+    assert "A train, B all" in sentence

@@ -90,9 +90,45 @@ def test_too_few_images_give_no_share(images: int) -> None:
     assert np.isnan(share_between(None, PATCHES, 4)).all()
 
 
-def test_without_groups_constants_and_peaks_are_still_told() -> None:
+def test_without_groups_constants_and_peaks_are_told_and_the_rest_cannot_be() -> None:
     kinds = _describe(_tokens(), None)["footprint"].tolist()
-    assert kinds == [Footprint.PLACE, Footprint.PLACE, Footprint.SPARSE, Footprint.CONSTANT]
+    unknown = Footprint.UNKNOWN
+    assert kinds == [unknown, unknown, Footprint.SPARSE, Footprint.CONSTANT]
+
+
+def test_the_peak_is_measured_on_its_own_side_where_the_ends_are_known() -> None:
+    tokens = np.zeros((1, 100, 1))
+    tokens[0, :, 0] = np.linspace(1, 3, 100)
+    tokens[0, 0, 0] = -7.0
+    flat = tokens.reshape(-1, 1)
+    frame = describe_footprint(
+        np.array([0]),
+        flat.mean(0),
+        flat.std(0),
+        np.abs(flat).max(0),
+        None,
+        100,
+        ends=np.stack([flat.min(0), flat.max(0)]),
+    )
+    assert frame["peak_z"][0] == pytest.approx((flat.mean() + 7) / flat.std())
+
+
+def test_image_means_make_the_share_between_images_exact() -> None:
+    tokens = _tokens()
+    flat = tokens.reshape(-1, 4)
+    frame = describe_footprint(
+        np.arange(4),
+        flat.mean(0),
+        flat.std(0),
+        np.abs(flat).max(0),
+        None,
+        PATCHES,
+        image_means=tokens.mean(1).var(0),
+    )
+    expected = 1 - tokens.var(1).mean(0) / flat.var(0)
+    np.testing.assert_allclose(frame["between"], expected, atol=1e-9)
+    assert (frame["between_low"] == frame["between_high"]).all()
+    assert frame["footprint"][2] == Footprint.IMAGE
 
 
 def test_a_dead_channel_is_no_crash() -> None:
