@@ -6,8 +6,8 @@ on all tokens (|mean| / std), and what the shared norm leaves of them. The first
 decides:
 
 1. *raw*: no channel is an outlier.
-2. *global LN*: it is the last layer, for which the norm was trained, or the norm suppresses the
-   outliers at least tenfold, and in both cases none is left after it.
+2. *global LN*: it is the last layer, for which the norm was trained, and no outlier is left after
+   it. Earlier layers are not what it was trained for, however well it lowers their outliers.
 3. *BatchNorm-like*: the outliers are an offset. Subtracting each channel's mean and dividing by its
    std removes it; DINOv3 (Siméoni et al. 2025, appendix A.2) advises batch normalisation or PCA
    for intermediate layers, and Sun et al. 2024 (Massive Activations) found them near constant.
@@ -24,7 +24,7 @@ not a measurement of a head's quality.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -40,7 +40,8 @@ from analysis.vocabulary import (
     TokenRole,
 )
 
-STRONG_SUPPRESSION = 10.0
+FEWEST_IMAGES = 2
+"""One image says nothing of how channels vary between images: no advice."""
 OFFSET = 3.0
 """|mean| / std from which a channel is an offset more than a feature."""
 DOMINANT_ENERGY = 0.5
@@ -55,6 +56,7 @@ class Norm(StrEnum):
     PER_LAYER_LN = "per-layer LN"
     BATCH_NORM = "BatchNorm-like"
     DROP = "drop channels"
+    NONE = "no advice"
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,6 @@ def advise(facts: LayerFacts) -> tuple[Norm, str]:
         return Norm.RAW, "No channel stands out, so there is nothing that a norm must tame."
     if facts.remaining == 0 and facts.last:
         return Norm.GLOBAL_LN, "The shared norm was trained for this layer and leaves no outlier."
-    if facts.remaining == 0 and facts.suppression >= STRONG_SUPPRESSION:
-        return (
-            Norm.GLOBAL_LN,
-            f"The shared norm lowers the outliers {facts.suppression:,.0f}-fold and leaves none.",
-        )
     if facts.mean_over_std >= OFFSET:
         return (
             Norm.BATCH_NORM,
@@ -115,7 +112,7 @@ def advise_layers(table: StatsTable, layers: Sequence[int]) -> pd.DataFrame:
 
     Returns:
         layer, role, outlier_share, outlier_energy, suppression (NaN without outliers), remaining,
-        mean_over_std, advice, reason.
+        mean_over_std (NaN of one image), advice, reason.
     """
     suppression = measure_suppression(table)
     rows = []
@@ -130,6 +127,9 @@ def advise_layers(table: StatsTable, layers: Sequence[int]) -> pd.DataFrame:
                 int(suppression.remaining[at, place]),
             )
             norm, reason = advise(facts)
+            if 0 < table.num_images < FEWEST_IMAGES:
+                facts = replace(facts, mean_over_std=float("nan"))
+                norm, reason = Norm.NONE, "One image does not tell how channels vary."
             rows.append(
                 {
                     "layer": int(layer),

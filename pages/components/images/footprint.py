@@ -216,8 +216,8 @@ def _show_table(frame: pd.DataFrame, single: bool) -> None:
             "peak_z": number(
                 "Peak, in stds",
                 format="%.1f",
-                help="Distance of the farthest value from the mean, in stds; where the payload holds "
-                "no signed ends, at least so far.",
+                help="Distance of the farthest value from the mean, in stds; without "
+                "signed ends at least so far.",
             ),
             "between": number(
                 "Between images",

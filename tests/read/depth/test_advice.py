@@ -24,8 +24,7 @@ FACTS = LayerFacts(
         pytest.param({"outlier_share": 0.0}, Norm.RAW, id="nothing stands out"),
         pytest.param({"remaining": 0, "last": True}, Norm.GLOBAL_LN, id="the norm's own layer"),
         pytest.param({"last": True}, Norm.DROP, id="last, but outliers are left"),
-        pytest.param({"remaining": 0, "suppression": 10.0}, Norm.GLOBAL_LN, id="suppressed"),
-        pytest.param({"remaining": 0, "suppression": 9.9}, Norm.DROP, id="hardly suppressed"),
+        pytest.param({"remaining": 0, "suppression": 50.0}, Norm.DROP, id="not its own layer"),
         pytest.param({"suppression": 50.0}, Norm.DROP, id="suppressed, but outliers are left"),
         pytest.param({"mean_over_std": 3.0}, Norm.BATCH_NORM, id="an offset"),
         pytest.param({"outlier_energy": 0.5}, Norm.PER_LAYER_LN, id="outliers hold little"),
@@ -73,3 +72,9 @@ def test_dead_channels_have_no_ratio_to_stumble_over() -> None:
     frame = advise_layers(make_flat_table(np.zeros((1, 3, 2, 3, 5))), [0])
     assert frame["advice"].tolist() == ["raw", "raw"]
     assert np.isfinite(frame["mean_over_std"]).all()
+
+
+def test_one_image_gets_no_advice_and_no_ratio() -> None:
+    frame = advise_layers(make_table(images=1), [1])
+    assert frame["advice"].tolist() == ["no advice", "no advice"]
+    assert frame["mean_over_std"].isna().all()
