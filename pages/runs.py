@@ -21,7 +21,7 @@ with st.container(horizontal=True):
     )
     st.metric("Jobs", format_bytes(use.jobs), border=True, help="Logs and previews.")
 
-st.subheader("Extractions")
+st.header("Extractions")
 
 
 def show_jobs() -> None:
@@ -37,5 +37,5 @@ def show_jobs() -> None:
 is_polled = any(job.is_live for job in jobs)
 st.fragment(show_jobs, run_every=job_panel.POLL_SECONDS if is_polled else None)()
 
-st.subheader("Payloads")
+st.header("Payloads")
 payload_manager.show()

@@ -32,9 +32,7 @@ def list_configs(project_dir: Path) -> list[Path]:
     """
     patterns = ("configs/*.y*ml", "outputs/*/train.yaml", "outputs/*/train_all/train.yaml")
     found = _find(project_dir, patterns, suffixes=(".yaml", ".yml"))
-    return sorted(
-        found, key=lambda path: (path.parts[0] != "configs", path.name != "train.yaml", str(path))
-    )
+    return sorted(found, key=_rank_config)
 
 
 def list_weights(project_dir: Path) -> list[Path]:
@@ -61,6 +59,16 @@ def list_heads(project_dir: Path) -> list[Path]:
     adapters = [path.parent for path in _find(project_dir, configs, suffixes=(".json",))]
     found = {*heads, *adapters} - {*default}
     return [*default, *sorted(found)][:OFFERED]
+
+
+def _rank_config(path: Path) -> tuple[bool, bool, bool, str]:
+    """Order configs: the project's own, `train.yaml` first, then snapshots; each by name."""
+    return (
+        path.parts[0] != "configs",
+        path.name != "train.yaml",
+        "train_all" in path.parts,
+        str(path),
+    )
 
 
 def _find(project_dir: Path, patterns: Iterable[str], suffixes: tuple[str, ...]) -> list[Path]:

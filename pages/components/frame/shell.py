@@ -48,6 +48,7 @@ def navigate() -> Page:
     """Show the list of pages and return the one that is asked for; for app.py only."""
     _exempt_imports()
     page = _declare_pages()
+    st.set_page_config(page_title=f"{page.title} · DINOv3 feature statistics")
     st.session_state[_FRAMED] = True
     return page
 
