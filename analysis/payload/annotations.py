@@ -24,6 +24,9 @@ from analysis.vocabulary import FEATURE_STATS_DIR
 FILE = Path("outputs", ".dashboard.json")
 MAX_NAME = 60
 MAX_NOTE = 2_000
+MAX_KEY = 1_000
+"""Letters of a payload's path below its root."""
+
 MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -59,9 +62,12 @@ def load_annotations(roots: Sequence[Path] | None = None) -> Annotations:
         content = _read(root)
         entries = content.get("payloads")
         for key, value in entries.items() if isinstance(entries, dict) else ():
-            path = _below(root, key)
-            if path is not None and isinstance(value, dict):
-                by_path[path] = _parse(value)
+            # Without asking the disk: a file may name a hundred thousand.
+            parts = key.split("/") if len(key) <= MAX_KEY else [".."]
+            if ".." not in parts and isinstance(value, dict):
+                path = root / key
+                if path.is_relative_to(root):
+                    by_path[path] = _parse(value)
         baseline = baseline or _below(root, content.get("baseline"))
     return Annotations(by_path, baseline)
 

@@ -224,3 +224,14 @@ def test_a_folder_of_outputs_that_leads_elsewhere_is_not_written(
     with pytest.raises(ConfigError, match="outside the folders"):
         annotate(tmp_path / "feature_stats" / "a.pt", Annotation(name="x"))
     assert list(outside.iterdir()) == []
+
+
+def test_a_hundred_thousand_names_are_read_without_asking_the_disk(
+    payload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {f"{n:x}": {} for n in range(100_000)} | {"../x": {}, "/etc/x": {}}
+    (tmp_path / FILE).write_text(json.dumps({"payloads": names}))
+    monkeypatch.setattr(Path, "resolve", None)
+    found = load_annotations([tmp_path]).by_path
+    assert len(found) == 100_000
+    assert all(path.is_relative_to(tmp_path) for path in found)
