@@ -57,8 +57,9 @@ def find_largest_move(layers: NDArray[np.int64], drift: NDArray[np.float64]) -> 
         layers: ``[layers]``.
         drift: ``[versions, layers, 3, 2]``, as `measure_drift_from_first` returns it.
     """
-    version, *index = np.unravel_index(int(drift.argmax()), drift.shape)
-    return LargestMove(int(version), cell_at(layers, index), float(drift.max()))
+    known = np.nan_to_num(drift)  # a cell of constant channels has no drift
+    version, *index = np.unravel_index(int(known.argmax()), known.shape)
+    return LargestMove(int(version), cell_at(layers, index), float(known.max()))
 
 
 def follow_channels(tables: Sequence[StatsTable], cell: Cell) -> NDArray[np.float32]:

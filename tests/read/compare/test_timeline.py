@@ -60,3 +60,10 @@ def test_channels_that_changed_most_come_first_and_small_ones_never() -> None:
 
 def test_channels_of_zero_everywhere_change_nothing() -> None:
     assert find_most_changed(np.zeros((2, 3)), 2) == [0, 1]
+
+
+def test_a_cell_without_a_drift_is_not_the_largest_move() -> None:
+    drift = np.zeros((2, 3, 3, 2))
+    drift[1, 0], drift[1, 2, 0, 1] = np.nan, 0.5
+    move = find_largest_move(np.arange(3), drift)
+    assert (move.version, move.cell.layer, move.drift) == (1, 2, 0.5)
