@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from analysis.collect.backbone import variants
 from tests import ROOT
 from tests.factories.payloads import make_payload, write_payload
+from tests.factories.vectors import write_with_vectors
 
 
 def blocks_of(name: str) -> list[str]:
@@ -120,12 +121,17 @@ def test_a_users_own_model_is_measured_and_compared(
     install(monkeypatch, "my_project", MyViT=MyViT, MyModule=MyModule)
     install(monkeypatch, "lightning")
     install(monkeypatch, "lightning.pytorch", Callback=Callback, Trainer=Trainer)
+    write_with_vectors(folder / "outputs" / "demo" / "feature_stats" / "dinov3_feature_stats.pt")
     scripts = blocks_of("python.md")
     names: dict[str, Any] = {"MyModule": MyModule}
     run(scripts, names)
     first = [line for line in scripts[0].splitlines() if line]
     assert len(first) <= 10
-    assert sorted(path.parts[-3] for path in folder.rglob("*.pt")) == ["before", "trained"]
+    assert sorted(path.parts[-3] for path in folder.rglob("*.pt")) == [
+        "before",
+        "demo",
+        "trained",
+    ]
 
 
 def test_only_the_first_rank_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

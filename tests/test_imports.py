@@ -109,7 +109,7 @@ def _page_rule(*ours: str) -> Rule:
 
 
 RULES["pages/components/frame"] = _page_rule()
-for _page in ("overview", "layers", "outliers", "channels", "images", "interventions"):
+for _page in ("overview", "layers", "outliers", "channels", "images", "targets", "interventions"):
     RULES[f"pages/components/{_page}"] = _page_rule()
 for _page in ("versions", "runs"):
     RULES[f"pages/components/{_page}"] = _page_rule(_FRAME)

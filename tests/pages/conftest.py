@@ -23,6 +23,7 @@ PAGES = (
     "channels",
     "images",
     "interventions",
+    "targets",
     "versions",
     "share",
     "runs",

@@ -25,6 +25,7 @@ PAGES = {
     "channels": ":material/monitoring:",
     "images": ":material/image_search:",
     "interventions": ":material/experiment:",
+    "targets": ":material/target:",
     "versions": ":material/difference:",
     "share": ":material/share:",
     "runs": ":material/history:",

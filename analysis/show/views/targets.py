@@ -1,0 +1,164 @@
+"""How well a linear probe predicts a target at every depth, and what may be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.payload.table import StatsTable
+from analysis.read.worth.probe import Probe, subtract
+from analysis.read.worth.problem import Measure
+from analysis.show.figures import theme
+from analysis.show.figures.depth import DepthLine, draw_over_depth
+from analysis.show.figures.theme import Mode, describe_cell
+from analysis.show.view import View, describe_one
+from analysis.vocabulary import Cell, Representation
+
+LABELS = {Measure.R2: "R²", Measure.BALANCED_ACCURACY: "balanced accuracy"}
+
+
+def versions_over_depth(
+    table: StatsTable, probes: Mapping[str, Probe], mode: Mode = "light"
+) -> View:
+    """Return the quality of the probe of each version in one representation and role.
+
+    Args:
+        table: Whose tapped layers are marked.
+        probes: By version; each of one representation and role.
+        mode: Light or dark.
+    """
+    first = next(iter(probes.values()))
+    lines = []
+    for place, (name, probe) in enumerate(probes.items()):
+        color = theme.version_color(place, mode)
+        bars = {"type": "data", "array": theme.as_float32(probe.errors), "thickness": 1, "width": 2}
+        lines.append(DepthLine(_layers(probe), probe.scores, name, color, keys={"error_y": bars}))
+    chance = max(probe.chance for probe in probes.values())
+    return View(
+        f"{first.problem.name}: {describe_cell(*first.cells[0][1:])}",
+        "probe of versions",
+        draw_over_depth(
+            lines,
+            height={"title": {"text": f"{LABELS[first.problem.measure]} on images held out"}},
+            levels=[chance] if np.isfinite(chance) else [],
+            tapped=table.tapped_layers,
+            revision="probe",
+            mode=mode,
+        ),
+        _tabulate(probes),
+        caption="Bars: standard error over the folds. Dashed: the most that a permuted target "
+        "reached in any of these layers. A backbone that was trained on these targets has seen "
+        "the images that the probe holds out.",
+        about=", ".join(probes),
+    )
+
+
+def cells_over_depth(table: StatsTable, name: str, probe: Probe, mode: Mode = "light") -> View:
+    """Return the quality of the probe of one version in all its cells.
+
+    Args:
+        table: Of the version.
+        name: The version.
+        probe: Of whatever cells there are.
+        mode: Light or dark.
+    """
+    kinds = dict.fromkeys((cell.representation, cell.role) for cell in probe.cells)
+    lines = []
+    for kind in kinds:
+        places = [n for n, cell in enumerate(probe.cells) if (cell[1], cell[2]) == kind]
+        layers = np.array([probe.cells[n].layer for n in places])
+        lines.append(DepthLine.of_cell(layers, probe.scores[places], *kind, mode))
+    return View(
+        "Every representation and role",
+        "probe of cells",
+        draw_over_depth(
+            lines,
+            height={"title": {"text": f"{LABELS[probe.problem.measure]} on images held out"}},
+            levels=[probe.chance] if np.isfinite(probe.chance) else [],
+            tapped=table.tapped_layers,
+            revision="probe cells",
+            mode=mode,
+        ),
+        _tabulate({name: probe}),
+        caption="Dashed: the most that a permuted target reached in any of these cells.",
+        **describe_one(name),
+    )
+
+
+def find_sentences(probe: Probe) -> list[str]:
+    """Return what the probe of all cells of a version says, no more certain than its numbers."""
+    problem, best = probe.problem, probe.best
+    label = LABELS[problem.measure]
+    if best is None:
+        return [f"{problem.name}: no cell has finite vectors on all images."]
+    cell = probe.cells[best]
+    limit = f"permuted targets reach {probe.chance:.2f} in their best cell"
+    together = f", whole {problem.group} held out" if problem.group else ""
+    basis = f"{len(problem.kept)} images{together}"
+    if not probe.is_predictable:
+        return [
+            f"{problem.name} cannot be told from chance: {label} {_number(probe, best)} in the "
+            f"best of {len(probe.cells)} cells; {limit} ({basis})."
+        ]
+    sentences = [
+        f"{problem.name} can be predicted: {label} {_number(probe, best)} in {_describe(cell)}, "
+        f"the best of {len(probe.cells)} cells, which flatters it; {limit} ({basis})."
+    ]
+    last = Cell(max(c.layer for c in probe.cells), Representation.GLOBAL_LN, cell.role)
+    if last in probe.cells and last != cell:
+        difference = subtract(probe, probe, cell, last)
+        verdict = "within the folds' noise" if difference.is_noise else "beyond the folds' noise"
+        sentences.append(
+            f"The last layer with the global LN has {_number(probe, probe.position(last))}: "
+            f"{difference.value:.2f} ± {difference.error:.2f} less, {verdict}."
+        )
+    return sentences
+
+
+def compare_sentence(a: Probe, b: Probe, names: tuple[str, str]) -> str:
+    """Return how two versions differ in the best cell of the first."""
+    best = a.best
+    if best is None or a.cells[best] not in b.cells:
+        return f"{names[0]} and {names[1]} have no cell in common that can be compared."
+    cell = a.cells[best]
+    difference = subtract(a, b, cell)
+    verdict = "within the folds' noise" if difference.is_noise else "beyond the folds' noise"
+    return (
+        f"{_describe(cell)}: {names[0]} less {names[1]} is {difference.value:+.2f} ± "
+        f"{difference.error:.2f}, {verdict}."
+    )
+
+
+def _describe(cell: Cell) -> str:
+    return f"layer {cell.layer}, {describe_cell(cell.representation, cell.role)}"
+
+
+def _number(probe: Probe, place: int) -> str:
+    return f"{probe.scores[place]:.2f} ± {probe.errors[place]:.2f}"
+
+
+def _layers(probe: Probe) -> np.ndarray:
+    return np.array([cell.layer for cell in probe.cells])
+
+
+def _tabulate(probes: Mapping[str, Probe]) -> pd.DataFrame:
+    rows = [
+        {
+            "version": name,
+            "target": probe.problem.name,
+            "measure": str(probe.problem.measure),
+            "layer": cell.layer,
+            "representation": str(cell.representation),
+            "role": str(cell.role),
+            "score": score,
+            "standard_error": error,
+            "chance_max": chance,
+        }
+        for name, probe in probes.items()
+        for cell, score, error, chance in zip(
+            probe.cells, probe.scores, probe.errors, probe.permuted.max(axis=1), strict=True
+        )
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,49 @@
+"""What the vectors of single images predict: linear probes at every depth."""
+
+import streamlit as st
+
+from analysis.errors import InputError, PayloadError
+from pages.components.frame import picker, shell
+from pages.components.shared import controls, selection
+from pages.components.shared.text import plain
+from pages.components.targets import curves
+
+GROUP_HELP = (
+    "Images with the same value are held out together, so that a probe cannot recognise a date or "
+    "a place instead of the target."
+)
+
+shell.open_page("Targets")
+versions = picker.read_versions()
+try:
+    features = curves.open_features(versions[0])
+except PayloadError as error:
+    st.info(plain(str(error)), icon=":material/info:")
+    st.stop()
+columns = [*features.targets, *features.categories]
+if not columns:
+    st.info(
+        "The CSV of this payload has no column that could be predicted. Add a target to the CSV "
+        "and extract again.",
+        icon=":material/info:",
+    )
+    st.stop()
+with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+    target = selection.choose("target", "Target", columns, default=columns[0], menu_width=260)
+    groups = ["none", *(name for name in features.categories if name != target)]
+    group = selection.choose(
+        "group", "Held out together", groups, default="none", menu_width=220, help=GROUP_HELP
+    )
+with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+    where = controls.choose_representation(), controls.choose_role()
+    standardize = selection.switch(
+        "standardize",
+        "Each channel divided by its std",
+        default=False,
+        help="As the normalisation vectors of Share do, before the probe reads the vectors.",
+    )
+try:
+    chosen_group = None if group == "none" else group
+    curves.show(versions, target, chosen_group, where, standardize=standardize)
+except InputError as error:
+    st.info(plain(str(error)), icon=":material/info:")

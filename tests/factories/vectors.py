@@ -1,0 +1,36 @@
+"""Vectors of single images whose target is linear in one layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from analysis.payload.features import STORED, ImageVectors, features_path, write_features
+from analysis.payload.table import build_table
+from analysis.vocabulary import Cell
+from tests.factories.payloads import make_payload, write_payload
+
+IMAGES, CHANNELS, LAYER = 60, 16, 1
+
+
+def write_with_vectors(path: Path) -> None:
+    """Write a payload and its vectors; `Mass` is linear in the mean patch of `LAYER`."""
+    payload = make_payload(layers=3, channels=CHANNELS, version="v1")
+    write_payload(path, payload)
+    table, rng = build_table(payload), np.random.default_rng(0)
+    values = np.empty((IMAGES, 3, 3, CHANNELS), np.float32)
+    for layer in range(3):
+        for place, (role, representation) in enumerate(STORED):
+            mean, std, _ = table[Cell(layer, representation, role)]
+            values[:, layer, place] = mean + std * rng.standard_normal((IMAGES, CHANNELS))
+    deviation = (values[:, LAYER, 1] - values[:, LAYER, 1].mean(0)) / values[:, LAYER, 1].std(0)
+    vectors = ImageVectors(
+        np.arange(IMAGES),
+        values,
+        [f"{n}.jpg" for n in range(IMAGES)],
+        {"Mass": deviation.sum(1).tolist(), "Noise": rng.standard_normal(IMAGES).tolist()},
+        {"State": [f"s{n % 6}" for n in range(IMAGES)]},
+        {"gamma": np.ones(CHANNELS, np.float32), "beta": np.zeros(CHANNELS, np.float32)},
+    )
+    write_features(vectors, table, features_path(path))

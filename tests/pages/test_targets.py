@@ -1,0 +1,40 @@
+"""The Targets page names the layer that a target is linear in, and says what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.factories.payloads import make_payload, write_payload
+from tests.factories.vectors import LAYER, write_with_vectors
+from tests.pages.conftest import Open, decode, figures, payload_path, texts
+
+
+def test_the_page_names_the_layer_that_the_target_is_linear_in(
+    project: Path, open_page: Open
+) -> None:
+    write_with_vectors(payload_path(project, "v1"))
+    app = open_page("targets", representation="pre", role="patch")
+    assert not app.exception
+    assert "Mass can be predicted" in texts(app)
+    assert f"layer {LAYER}, " in texts(app)
+    line = figures(app)[0]["data"][0]
+    assert int(np.argmax(decode(line["y"]))) == LAYER
+    assert len(decode(line["error_y"]["array"])) == 3
+
+
+def test_a_target_of_noise_is_said_to_be_no_better_than_chance(
+    project: Path, open_page: Open
+) -> None:
+    write_with_vectors(payload_path(project, "v1"))
+    app = open_page("targets", target="Noise", group="State")
+    assert "Noise cannot be told from chance" in texts(app)
+    assert "whole State held out" in texts(app)
+
+
+def test_a_payload_without_vectors_says_what_to_do(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("targets")
+    assert "without vectors of single images" in texts(app)
+    assert not figures(app)
