@@ -165,7 +165,7 @@ def _check_images(images: Any) -> Grid | None:
     paths = _mapping(images, "extras.images").get("paths")
     if paths is not None and hasattr(paths, "dtype"):
         _check_array(paths, ("uint", tuple(paths.shape)[:1]), 0, "extras.images.paths")
-        number = 1 + int((np.asarray(paths) == 0).sum())
+        number = 1 + len(paths) - int(np.count_nonzero(np.asarray(paths)))
         if paths.nbytes > MAX_PACKED_BYTES or number > MAX_PACKED_PATHS:
             expected = f"at most {MAX_PACKED_PATHS} paths of {MAX_PACKED_BYTES} bytes"
             raise _fault("extras.images.paths", expected, f"{number} of {paths.nbytes} bytes")
