@@ -97,14 +97,15 @@ def _describe_drift(
     noise: NoiseTable, representation: Representation, scale: Scale
 ) -> list[Finding]:
     column = representation.position
-    tested = ~np.isnan(noise.drift_p[:, column])
+    known = np.isfinite(noise.drift[:, column])  # not where every channel is constant
+    tested = ~np.isnan(noise.drift_p[:, column]) & known
     if not tested.any():
         why = " ".join(noise.notes) or "The noise of this comparison is not known."
         return [Finding(why, "drift", representation, ROLES, ())]
     if not noise.drift[:, column][tested].any():
         same = "The versions do not differ at all: every mean and std is the same."
         return [Finding(same, "drift", representation, ROLES, ())]
-    beyond = noise.beyond[:, column]
+    beyond = noise.beyond[:, column] & known
     # Patch tokens first: they are most of what the network computes.
     order = sorted(ROLES, key=lambda role: role is TokenRole.CLS)
     quiet = [r for r in order if tested[:, r.position].any() and not beyond[:, r.position].any()]
@@ -125,7 +126,8 @@ def _describe_role(
     noise: NoiseTable, representation: Representation, role: TokenRole, scale: Scale
 ) -> Finding:
     cell = slice(None), representation.position, role.position
-    drift, floor, beyond = noise.drift[cell], noise.noise_floor[cell], noise.beyond[cell]
+    drift, floor = noise.drift[cell], noise.noise_floor[cell]
+    beyond = noise.beyond[cell] & np.isfinite(drift)
     peak = int(np.argmax(np.where(beyond, drift, -1.0)))
     flagged = int(noise.flagged_channels[cell][peak])
     channels = f"{flagged} channels flagged" if flagged != 1 else "1 channel flagged"

@@ -196,3 +196,10 @@ def test_without_outliers_nothing_is_said_of_them() -> None:
 )
 def test_layers_are_named_by_ranges(layers: list[int], expected: str) -> None:
     assert name_layers(layers) == expected
+
+
+def test_a_layer_whose_channels_are_all_constant_is_left_out() -> None:
+    noise = _noise({(0, 1): np.nan, (1, 1): 0.4, (2, 1): 0.4})
+    sentences = _sentences(describe_comparison(noise))
+    assert any("Patch tokens" in sentence for sentence in sentences)
+    assert not any("nan" in sentence for sentence in sentences)
