@@ -71,8 +71,10 @@ def play(
     assert last.state is JobState.DONE, (last.error, last.read_log())
     left = {path.name for path in last.output.parent.iterdir()}
     assert left == {
-        f"{last.output.stem}{suffix}" for suffix in (".pt", ".json", ".log", ".pt.bak", ".json.bak")
-    }
+        f"{last.output.stem}{suffix}{kept}"
+        for suffix in (".pt", ".json", ".features.safetensors")
+        for kept in ("", ".bak")
+    } | {f"{last.output.stem}.log"}
     return {
         "rounds": rounds,
         "seed": seed,

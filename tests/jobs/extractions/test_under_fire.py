@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -209,7 +208,8 @@ def test_locks_and_tickets_of_the_dead_hold_nobody_up(
     queue = tmp_path / "queue" / "cpu"
     for folder in (dead, queue):
         folder.mkdir(parents=True)
-    write_json(dead / "job.json", {"output": str(project / "x.pt"), "queue": str(queue)})
+    output = project / "outputs" / "v1" / "feature_stats" / "x.pt"
+    write_json(dead / "job.json", {"output": str(output), "queue": str(queue)})
     write_json(dead / "progress.json", {"state": "running", "pid": 1})
     for lock in (dead / "alive.lock", queue / "device.lock", dead.parent / "start.lock"):
         lock.write_text("12345")
@@ -319,7 +319,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 8 MB, which takes an administrator."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only an administrator can mount a small disk")
     yield folder
@@ -353,23 +353,6 @@ def test_a_full_disk_costs_neither_the_old_payload_nor_the_truth(
 
 
 # --- memory
-
-
-def test_a_job_for_which_the_host_has_no_memory_left_says_so_and_resumes(
-    real: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "4096")  # every tensor asks the system
-    output, old = put_old_payload(real)
-    job = wait_for(extract(real), JobState.RUNNING, done=2, seconds=120)
-    command = process_id(job, of="command")
-    used = int(Path(f"/proc/{command}/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.prlimit(command, resource.RLIMIT_AS, (used, used))
-    job = wait_for(job, *ENDED, seconds=120)
-    assert job.state is JobState.FAILED, "it had memory of its own left"
-    assert "memory" in str(job.error)
-    assert output.read_bytes() == old
-    again = wait_for(restart_job(job, resume=True), *ENDED, seconds=300)
-    assert again.state is JobState.DONE, again.error
 
 
 @pytest.mark.soak
@@ -411,7 +394,8 @@ def test_a_job_for_which_the_gpu_has_no_memory_left_says_so_and_resumes(
 def test_what_a_job_folder_says_is_never_believed_without_its_lock(project: Path) -> None:
     folder = project / "outputs/.jobs/20200101-000000-000000001"
     folder.mkdir(parents=True)
-    (folder / "job.json").write_text(json.dumps({"output": "x.pt", "total": 6}))
+    output = project / "outputs" / "v1" / "feature_stats" / "x.pt"
+    (folder / "job.json").write_text(json.dumps({"output": str(output), "total": 6}))
     for state in ("waiting", "preparing", "running", "saving"):
         write_json(folder / "progress.json", {"state": state, "done": 2, "total": 6, "pid": 1})
         job = read_job(folder)
