@@ -186,6 +186,8 @@ class Tab:
         menu.click()
         offered = self.page.get_by_test_id("stPopoverBody")
         expect(offered).to_be_visible()
+        expect(offered.get_by_role("button").first).to_be_visible()  # drawn once it is open
+        self.settle()
         buttons = [offered.get_by_role("button", name=kind, exact=True) for kind in kinds]
         files = [self.download(button, folder) for button in buttons if button.count()]
         self.page.keyboard.press("Escape")
