@@ -46,7 +46,7 @@ def test_the_page_shows_the_red_square_that_the_channel_answers_to(
 def test_registers_have_pictures_without_a_place(dashboard: Dashboard, dark: Tab) -> None:
     dark.open("images", **dashboard.red, role="storage_2")
     expect(dark.page.get_by_text("have no place in the picture")).to_be_visible(timeout=TIMEOUT)
-    assert f"channel {CHANNEL}, storage 2 tokens" in dark.view()["headings"][1]
+    assert f"channel {CHANNEL}, register 2 tokens" in dark.view()["headings"][1]
     expect(dark.page.locator("[data-testid=stMetricValue]").first).to_have_text("-500")
 
 

@@ -58,7 +58,7 @@ def test_two_payloads_are_drawn(project: Path, open_page: Open, page: str) -> No
     app = open_page(page)
     app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
     assert not app.exception
-    if page not in ("images", "targets", "share", "runs"):
+    if page not in ("images", "interventions", "targets", "share", "runs"):
         assert figures(app)
 
 
@@ -190,7 +190,7 @@ def test_the_laws_are_green_red_or_grey_with_their_numbers(project: Path, open_p
     payload["layers"][2]["pre"]["patch"]["max_abs"][5] = 0.0
     write_payload(payload_path(project, "v1"), payload)
     app = open_page("overview")
-    assert ":green-badge[:material/check_circle: 6 hold]" in texts(app)
+    assert ":green-badge[:material/check_circle: 7 hold]" in texts(app)
     assert ":red-badge[:material/cancel: 2 broken]" in texts(app)
     laws = app.table[0].value
     outcome = {law.split(" ", 1)[1].replace("\\", ""): law.split("[")[0] for law in laws.index}

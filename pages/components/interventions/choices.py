@@ -31,9 +31,9 @@ def choose(version: Version) -> tuple[InterventionRequest, str | None]:
         top = selection.choose_integer(
             "top",
             "Largest channels",
-            default=SWEEP_TOP if sweep else 4,
+            default=min(SWEEP_TOP if sweep else 4, max(1, version.table.channels // 2)),
             low=1,
-            high=version.table.channels // 2,
+            high=max(1, version.table.channels // 2),
             help="By max |x| of the patch tokens.",
         )
         named = selection.type_text(
