@@ -13,9 +13,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from analysis.read.interventions import Curve
 from analysis.show import figures
 from analysis.show.figures import (
     channels,
+    interventions,
     layer_views,
     layers,
     maps,
@@ -52,6 +54,9 @@ OVER_DEPTH: dict[str, Callable[[], go.Figure]] = {
     ),
     "build_outlier_counts": lambda: outliers.build_outlier_counts(
         LAYERS, np.ones((1, 3, 2), dtype=int), channels=9
+    ),
+    "build_effect_curves": lambda: interventions.build_effect_curves(
+        [(TokenRole.PATCH, Curve(LAYERS, ONE[0], ONE))], label="change"
     ),
     "build_flagged_curves": lambda: noise.build_flagged_curves(LAYERS, CUBE),
     "build_drift_timeline": lambda: timeline.build_drift_timeline(
@@ -97,6 +102,7 @@ NOT_OVER_DEPTH = {
     "build_norm_histogram",
     "build_pair_scatter",
     "build_suppression_scatter",
+    "build_sweep",
     "build_top_changes",
     "build_value_histogram",
 }
