@@ -14,7 +14,7 @@ from analysis.files.paths import expand_path, expand_text
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("HOME", "/people/ada")
     monkeypatch.setenv("SCRATCH", "/scratch")
     monkeypatch.delenv("MISSING", raising=False)
 
@@ -22,7 +22,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("~/x", "/home/ada/x"),
+        ("~/x", "/people/ada/x"),
         ("$SCRATCH/x", "/scratch/x"),
         ("${SCRATCH}/x", "/scratch/x"),
         ("a/~/b", "a/~/b"),
@@ -63,7 +63,7 @@ def test_path_flags_are_found() -> None:
 )
 def test_every_path_flag_takes_home_and_variables(name: str, flag: str, dest: str) -> None:
     parser, positional = PARSERS[name]
-    for written, meant in (("~/x", "/home/ada/x"), ("$SCRATCH/x", "/scratch/x")):
+    for written, meant in (("~/x", "/people/ada/x"), ("$SCRATCH/x", "/scratch/x")):
         flags = parser.parse_args([*positional, f"{flag}={written}"])
         assert str(getattr(flags, dest)) == meant
 
