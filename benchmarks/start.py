@@ -65,7 +65,7 @@ def limit(size: tuple[int, int], batch: int) -> float:
         for _ in range(variant.depth):
             for weight, bias in weights:
                 F.linear(inputs[weight.shape[1]], weight, bias)
-            F.scaled_dot_product_attention(*qkv)
+            F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
 
     return batch / take_turns({"": step}, 8, clock=clock, warmup=2, repeats=4)[""]
 

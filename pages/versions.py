@@ -32,7 +32,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     reasons.show(comparison.reasons)
     pair.offer_swap(version, baseline, versions)
     frozen_twin.show(version, baseline)
-if comparison.drift is None:
+if comparison.drift is None:  # and then no noise either
     normalised_views.show(version, baseline)
     st.stop()
 try:
@@ -47,7 +47,8 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     role = controls.choose_role()
     score = controls.choose_score()
     k = controls.choose_k(version.table.channels)
-findings.show(differences.describe(baseline, version, representation), noise)
+if noise is not None:
+    findings.show(differences.describe(baseline, version, representation), noise)
 layer_drift.show_flagged(comparison)
 
 layer = controls.choose_layer(version.table, among=comparison.layers)

@@ -278,4 +278,5 @@ def test_the_report_draws_the_figures_of_the_page(project: Path, open_page: Open
         shown = [figure["data"] for figure in figures(app)]
         for view in list_views(comparison):
             if view.name in [*names, "overlap"]:
+                assert view.figure is not None
                 assert json.loads(str(view.figure.to_json()))["data"] in shown, view.name

@@ -65,7 +65,8 @@ def test_broken_extras_do_not_keep_the_table_from_being_read(tmp_path: Path, tim
     payload = make_payload(extras=True)
     del payload["extras"]["layers"][1]["range"]["pre"]["cls"]["min"]
     path = write_payload(tmp_path / "a.pt", payload)
-    for _ in range(times):  # the second time from the cache
+    found = open_payload(path)
+    for _ in range(times - 1):  # the second time from the cache
         found = open_payload(path)
     assert found.table.channels == 48
     with pytest.raises(PayloadError, match=r"a\.pt: extras\.layers\.1\.range\.pre\.cls\.min"):

@@ -100,7 +100,8 @@ def test_the_single_split_keeps_groups_together_where_asked(tmp_path: Path) -> N
 def test_without_that_key_the_single_split_is_of_images(
     tmp_path: Path, section: dict[str, Any] | None
 ) -> None:
-    project = make(tmp_path, **({} if section is None else {"kfold": section}))
+    changes: dict[str, Any] = {} if section is None else {"kfold": section}
+    project = make(tmp_path, columns=True, **changes)
     order = np.arange(N)
     np.random.default_rng(42).shuffle(order)
     assert listed(project, "val") == set(order[: int(N * 0.2)].tolist())
@@ -125,6 +126,7 @@ def test_a_config_of_folds_asks_to_name_one(tmp_path: Path) -> None:
 def test_a_fold_that_is_not_there_is_refused(
     tmp_path: Path, section: dict[str, Any] | None, fold: int
 ) -> None:
-    project = make(tmp_path, **({} if section is None else {"kfold": section}))
+    changes: dict[str, Any] = {} if section is None else {"kfold": section}
+    project = make(tmp_path, columns=True, **changes)
     with pytest.raises(ConfigError, match="--fold"):
         plan_extraction(ExtractionRequest(project_dir=project, fold=fold))
