@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.payload.discovery import discover_payloads
+from analysis.payload.discovery import discover_payloads, load_ref
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts
 
@@ -97,6 +97,17 @@ def test_a_link_to_a_payload_that_is_gone_says_so(keys: dict[str, str], open_pag
     assert not app.exception
     assert "The payload that this link names is not here" in texts(app)
     assert app.metric[0].value in keys
+
+
+def test_a_link_to_a_payload_that_was_written_just_now_opens_it(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    open_page("overview", version=keys["v1"])  # the list of payloads is kept from here on
+    path = payload_path(project, "v3")
+    write_payload(path, make_payload(version="v3"))
+    app = open_page("overview", version=load_ref(path).key)
+    assert "is not here" not in texts(app)
+    assert app.metric[0].value == "v3"
 
 
 def test_the_link_outlives_a_new_extraction_to_the_same_path(

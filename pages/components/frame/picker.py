@@ -29,6 +29,7 @@ _UPLOADS = "uploads"
 _PREVIEWS = "previews shown"
 _DRAWN = "previews drawn at"
 _NOTICES = "notices of the picker"
+_ABSENT = "keys that are absent"
 
 REDRAW_SECONDS = 5
 """A preview that is written anew more often than that is not drawn each time."""
@@ -37,7 +38,7 @@ REDRAW_SECONDS = 5
 def show() -> None:
     """Show the picker, and remember what is picked for `read_versions`."""
     said = cache.read_annotations()
-    refs = {ref.key: ref for ref in [*list_visible(), *_uploaded(), *_previews()]}
+    refs = _list_refs()
     st.session_state[_PREVIEWS] = {}
     if not refs:
         st.session_state[_PICKED] = []
@@ -222,6 +223,24 @@ def list_visible() -> list[PayloadRef]:
         label = f"{about.name} · {ref.label}" if about.name else ref.label
         shown.append(replace(ref, label=f"★ {label}" if ref.path == said.baseline else label))
     return shown
+
+
+def _list_refs() -> dict[str, PayloadRef]:
+    """Return all payloads that can be picked, by key.
+
+    The kept list may be some seconds old, and a link may name a payload that is newer.
+    """
+    wanted = {selection.recall("version"), *_compared_keys()} - {None}
+    refs = _index_refs()
+    if wanted - refs.keys() - st.session_state.get(_ABSENT, set()):
+        cache.forget_lists()
+        refs = _index_refs()
+    st.session_state[_ABSENT] = wanted - refs.keys()
+    return refs
+
+
+def _index_refs() -> dict[str, PayloadRef]:
+    return {ref.key: ref for ref in [*list_visible(), *_uploaded(), *_previews()]}
 
 
 def _compared_keys() -> list[str]:
