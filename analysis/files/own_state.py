@@ -44,13 +44,38 @@ def make_own_folder(path: Path) -> None:
             path.chmod(0o700)
 
 
-def open_regular(path: Path) -> int:
+def open_folder(path: Path) -> int:
+    """Return a descriptor of a folder, to open what lies in it (`dir_fd`); follows no link at all.
+
+    Args:
+        path: Resolved before: where a link has taken the place of a folder since, it is refused.
+
+    Raises:
+        OSError: If a part of the path is missing, no folder, or a link.
+    """
+    flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+    descriptor = os.open(path.anchor, flags)
+    for part in path.parts[1:]:
+        above = descriptor
+        try:
+            descriptor = os.open(part, flags, dir_fd=above)
+        finally:
+            os.close(above)
+    return descriptor
+
+
+def open_regular(path: Path, folder: int | None = None) -> int:
     """Return a descriptor for reading a regular file; it never waits, and follows no link.
+
+    Args:
+        path: The file.
+        folder: Descriptor of the folder that a relative path starts from, see `open_folder`.
 
     Raises:
         OSError: If there is no such file, or a link, pipe, device or folder.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(f"{path}: not a regular file")

@@ -1,33 +1,39 @@
-"""What people say of payloads: a name, a note, hidden or not, which one is the baseline.
+"""What people say of payloads: name, note, tags, score, hidden or not; which one is the baseline.
 
-Kept beside the payloads, never in them: one small JSON per allowed root, `outputs/.dashboard.json`,
-replaced atomically. It is read as if a stranger had written it: what does not fit is left out.
+Kept beside the payloads, never in them, in one small database per allowed root
+(`analysis.payload.annotation_store`). It is read as if a stranger had written it: what does not fit
+is left out. Earlier versions kept `outputs/.dashboard.json`: it is read as long as there is no
+database, taken over by the first change, and left where it is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 from analysis.errors import ConfigError, PayloadError
-from analysis.files.atomic import replace_file
-from analysis.files.locks import locked
 from analysis.files.own_state import read_small
 from analysis.files.read_only import refuse_if_read_only
-from analysis.files.roots import allowed_roots, resolve_below_roots
+from analysis.files.roots import allowed_roots, is_below, resolve_below_roots
+from analysis.payload import annotation_store
 from analysis.vocabulary import FEATURE_STATS_DIR
 
-FILE = Path("outputs", ".dashboard.json")
+OLD_FILE = Path("outputs", ".dashboard.json")
 MAX_NAME = 60
 MAX_NOTE = 2_000
+MAX_TAG = 40
+MAX_TAGS = 20
 MAX_KEY = 1_000
-"""Letters of a payload's path below its root."""
+"""Bytes of a payload's path below its root."""
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_OLD_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class Annotation:
     note: str | None = None
     hidden: bool = False
     """Whether it is left out of the choice of payloads."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by, each once."""
+    score: float | None = None
+    """How well the version does at its task, by whatever measure its makers use; finite."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +58,36 @@ class Annotations:
     by_path: Mapping[Path, Annotation] = field(default_factory=dict)
     baseline: Path | None = None
     """The payload that others are compared with unless asked otherwise."""
+    problems: tuple[str, ...] = ()
+    """A sentence for each root of which nothing can be read."""
 
     def of(self, path: Path) -> Annotation:
         """Return what is said of a payload."""
         return self.by_path.get(path, Annotation())
 
 
+Entries = dict[str, Annotation]
+"""What is said of payloads, by their path below the root."""
+
+
 def load_annotations(roots: Sequence[Path] | None = None) -> Annotations:
-    """Read what is said of the payloads below the roots; nothing where nothing can be read."""
+    """Read what is said of the payloads below the roots; `problems` says what cannot be read."""
     by_path: dict[Path, Annotation] = {}
     baseline: Path | None = None
+    problems: list[str] = []
     for root in allowed_roots() if roots is None else roots:
-        content = _read(root)
-        entries = content.get("payloads")
-        for key, value in entries.items() if isinstance(entries, dict) else ():
-            # Without asking the disk: a file may name a hundred thousand.
-            parts = key.split("/") if len(key) <= MAX_KEY else [".."]
-            if ".." not in parts and isinstance(value, dict):
-                path = root / key
-                if path.is_relative_to(root):
-                    by_path[path] = _parse(value)
-        baseline = baseline or _below(root, content.get("baseline"))
-    return Annotations(by_path, baseline)
+        try:
+            entries, pinned = _read(root)
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        for key, annotation in entries.items():
+            # Without asking the disk: there may be a hundred thousand.
+            path = root / key
+            if ".." not in key.split("/") and path.is_relative_to(root):
+                by_path[path] = annotation
+        baseline = baseline or _below(root, pinned)
+    return Annotations(by_path, baseline, tuple(problems))
 
 
 def annotate(path: Path, annotation: Annotation) -> None:
@@ -77,18 +95,19 @@ def annotate(path: Path, annotation: Annotation) -> None:
 
     Raises:
         ConfigError: If the server is read-only, the payload lies outside the allowed roots, a
-            text is too long, or the file cannot be written.
+            text is too long, there are too many tags, the score is no finite number, or the
+            database cannot be written.
     """
-    for text, limit, what in (
-        (annotation.name, MAX_NAME, "name"),
-        (annotation.note, MAX_NOTE, "note"),
-    ):
-        if text is not None and len(text) > limit:
-            raise ConfigError(f"A {what} may have {limit} letters; this one has {len(text)}.")
+    _check_limits(annotation)
     root, path = _find_root(path)
-    with _changing(root) as content:
-        entries = content.setdefault("payloads", {})
-        entries[str(path.relative_to(root))] = asdict(_clean(annotation))
+    key = str(path.relative_to(root))
+    if len(os.fsencode(key)) > MAX_KEY:
+        raise ConfigError(f"{path}: a path below {root} may have {MAX_KEY} bytes to be named.")
+    with _changing(root) as database:
+        _put(database, key, _clean(annotation))
+        [(number,)] = database.execute("SELECT count(*) FROM payloads")
+        if number > annotation_store.MAX_ROWS:
+            raise ConfigError(_too_many(root))
 
 
 def pin_baseline(path: Path | None) -> None:
@@ -96,15 +115,15 @@ def pin_baseline(path: Path | None) -> None:
 
     Raises:
         ConfigError: If the server is read-only, the payload lies outside the allowed roots, or
-            the file cannot be written.
+            the database cannot be written.
     """
     refuse_if_read_only()
     place = None if path is None else _find_root(path)
     for root in allowed_roots():
         chosen = None if place is None or place[0] != root else str(place[1].relative_to(root))
-        if chosen or _read(root).get("baseline"):
-            with _changing(root) as content:
-                content["baseline"] = chosen
+        if chosen or _read(root)[1]:
+            with _changing(root) as database:
+                _pin(database, chosen)
 
 
 def delete_payload(path: Path, *, being_written: Collection[Path]) -> None:
@@ -131,12 +150,13 @@ def delete_payload(path: Path, *, being_written: Collection[Path]) -> None:
             path.with_suffix(suffix).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be deleted ({error.strerror or error}).") from error
-    if _read(root):
-        with _changing(root) as content:
-            key = str(path.relative_to(root))
-            content.get("payloads", {}).pop(key, None)
-            if content.get("baseline") == key:
-                content["baseline"] = None
+    key = str(path.relative_to(root))
+    entries, pinned = _read(root)
+    if key in entries or pinned == key:
+        with _changing(root) as database:
+            database.execute("DELETE FROM payloads WHERE path = ?", (os.fsencode(key),))
+            if pinned == key:
+                _pin(database, None)
 
 
 def _find_root(path: Path) -> tuple[Path, Path]:
@@ -155,75 +175,144 @@ def _below(root: Path, key: Any) -> Path | None:
     return None
 
 
-def _read(root: Path) -> dict[str, Any]:
-    try:
-        return _read_strictly(root)
-    except ConfigError:
-        return {}
+def _read(root: Path) -> tuple[Entries, str | None]:
+    """Return what is said of the payloads of a root, and which one is the baseline.
+
+    Raises:
+        ConfigError: If what stands there cannot be read.
+    """
+    if not is_below((root / OLD_FILE).parent.resolve(), (root, *allowed_roots())):
+        return {}, None
+    with annotation_store.reading(root) as database:
+        if database is None:
+            return _read_old(root)
+        rows = database.execute(
+            "SELECT path, name, note, hidden, tags, score FROM payloads"
+        ).fetchmany(annotation_store.MAX_ROWS + 1)
+        pinned = database.execute("SELECT value FROM settings WHERE key = 'baseline'").fetchone()
+    if len(rows) > annotation_store.MAX_ROWS:
+        raise ConfigError(_too_many(root))
+    entries: Entries = {}
+    for path, name, note, hidden, tags, score in rows:
+        if isinstance(path, bytes) and len(path) <= MAX_KEY:
+            known = {"name": name, "note": note, "hidden": hidden == 1, "score": score}
+            entries[os.fsdecode(path)] = _parse(known | {"tags": _split_tags(tags)})
+    key = pinned[0] if pinned else None
+    return entries, os.fsdecode(key) if isinstance(key, bytes) else None
 
 
-def _read_strictly(root: Path) -> dict[str, Any]:
-    """Return the content of a root's file, empty where there is none or it is no JSON object.
+def _too_many(root: Path) -> str:
+    return (
+        f"{root / annotation_store.FILE}: names and notes are kept of up to "
+        f"{annotation_store.MAX_ROWS} payloads. Delete payloads of which something is said."
+    )
+
+
+def _read_old(root: Path) -> tuple[Entries, str | None]:
+    """Return what the file of earlier versions says; a file that is no JSON says nothing.
 
     Raises:
         ConfigError: If it is too large, a link or a pipe, or the system refuses it.
     """
-    path = root / FILE
+    path = root / OLD_FILE
     try:
-        content = json.loads(read_small(path, MAX_BYTES))
+        content = json.loads(read_small(path, MAX_OLD_BYTES))
     except FileNotFoundError:
-        return {}
+        return {}, None
     except (ValueError, RecursionError):
-        return {}
+        content = None
     except OSError as error:
         raise ConfigError(
-            f"{path}: names and notes cannot be read ({error}), and are not overwritten. Repair "
+            f"{path}: names and notes cannot be read ({error}), and are not changed. Repair "
             "the file or move it away."
         ) from error
-    return content if isinstance(content, dict) else {}
+    content = content if isinstance(content, dict) else {}
+    entries, pinned = content.get("payloads"), content.get("baseline")
+    found = {
+        key: _parse(value)
+        for key, value in (entries.items() if isinstance(entries, dict) else ())
+        if len(key) <= MAX_KEY and isinstance(value, dict)
+    }
+    return found, pinned if isinstance(pinned, str) else None
 
 
 @contextlib.contextmanager
-def _changing(root: Path) -> Iterator[dict[str, Any]]:
-    """Yield the content of a root's file, which is replaced when the block ends without error."""
+def _changing(root: Path) -> Iterator[Connection]:
+    """Yield the database of a root within a transaction; a new one holds what was said before."""
     refuse_if_read_only()
-    path = root / FILE
-    resolve_below_roots(path.parent)  # a link may lead elsewhere
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_suffix(".lock")):
-            before = _read_strictly(root)
-            content = {"schema_version": 1, **before}
-            if not isinstance(content.get("payloads", {}), dict):
-                content["payloads"] = {}
-            yield content
-            text = json.dumps(content, indent=1, ensure_ascii=False).encode(errors="surrogatepass")
-            if len(text) > MAX_BYTES:
-                raise ConfigError(
-                    f"{path}: all names and notes together may have {MAX_BYTES} bytes; with this "
-                    f"change they have {len(text)}. Shorten notes first."
-                )
-            with replace_file(path, backup=not before) as file:  # what is damaged is kept
-                file.write(text)
-    except OSError as error:
+    with annotation_store.changing(root) as (database, is_new):
+        if is_new:
+            entries, pinned = _read_old(root)
+            for key, annotation in entries.items():
+                _put(database, key, annotation)
+            _pin(database, pinned)
+        yield database
+
+
+def _put(database: Connection, key: str, said: Annotation) -> None:
+    with contextlib.suppress(UnicodeEncodeError):  # a path that no file can have
+        database.execute(
+            "REPLACE INTO payloads VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                os.fsencode(key),
+                said.name,
+                said.note,
+                said.hidden,
+                json.dumps(said.tags, ensure_ascii=False),
+                said.score,
+            ),
+        )
+
+
+def _pin(database: Connection, key: str | None) -> None:
+    database.execute(
+        "REPLACE INTO settings VALUES ('baseline', ?)", (None if key is None else os.fsencode(key),)
+    )
+
+
+def _check_limits(annotation: Annotation) -> None:
+    texts = [(annotation.name, MAX_NAME, "name"), (annotation.note, MAX_NOTE, "note")]
+    for text, limit, what in [*texts, *((tag, MAX_TAG, "tag") for tag in annotation.tags)]:
+        if text is not None and len(text) > limit:
+            raise ConfigError(f"A {what} may have {limit} letters; this one has {len(text)}.")
+    if len(annotation.tags) > MAX_TAGS:
         raise ConfigError(
-            f"{path}: cannot be written ({error.strerror or error}). Make the folder writable."
-        ) from error
+            f"A payload may have {MAX_TAGS} tags; these are {len(annotation.tags)}. Leave some out."
+        )
+    if annotation.score is not None and not math.isfinite(annotation.score):
+        raise ConfigError(f"A score must be a finite number, not {annotation.score}.")
+
+
+def _split_tags(text: Any) -> Any:
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        return json.loads(text)
+    return None
 
 
 def _parse(value: Mapping[str, Any]) -> Annotation:
-    name, note = value.get("name"), value.get("note")
+    name, note, score, tags = (value.get(key) for key in ("name", "note", "score", "tags"))
     return _clean(
         Annotation(
             name=name[:MAX_NAME] if isinstance(name, str) else None,
             note=note[:MAX_NOTE] if isinstance(note, str) else None,
             hidden=value.get("hidden") is True,
+            tags=tuple(tag[:MAX_TAG] for tag in tags[:MAX_TAGS] if isinstance(tag, str))
+            if isinstance(tags, list)
+            else (),
+            score=score if isinstance(score, float) and math.isfinite(score) else None,
         )
     )
 
 
-def _clean(annotation: Annotation) -> Annotation:
-    """Return it with a name of one printable line, and None for what is empty."""
-    letters = (char if char.isprintable() else " " for char in annotation.name or "")
-    note = (annotation.note or "").strip()
-    return replace(annotation, name=" ".join("".join(letters).split()) or None, note=note or None)
+def _clean(said: Annotation) -> Annotation:
+    """Return it with names and tags of one printable line, and None for what is empty."""
+    note = (said.note or "").encode(errors="replace").decode().strip()
+    tags = dict.fromkeys(line for tag in said.tags if (line := _one_line(tag)))
+    score = None if said.score is None else float(said.score)
+    return Annotation(
+        _one_line(said.name or "") or None, note or None, said.hidden, tuple(tags), score
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analysis.cli.extract import main
-from analysis.payload.annotations import FILE
+from analysis.payload.annotations import OLD_FILE
 from analysis.payload.discovery import discover_payloads
 from tests import ROOT
 from tests.browser.tab import Tab
@@ -138,7 +138,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     write_payload(payload_path(project, "spare"), spare)
     note = {"name": "Spring", "note": "fertilised plots"}
     first = payload_path(project, "first").relative_to(project)
-    (project / FILE).write_text(json.dumps({"payloads": {str(first): note}}))
+    (project / OLD_FILE).write_text(json.dumps({"payloads": {str(first): note}}))
     keys = {str(ref.version): ref.key for ref in discover_payloads([project])}
     assert set(keys) == {"red", "first", "second", "spare"}
     with run_server(project, folder) as url:

@@ -15,6 +15,7 @@ from analysis.files.atomic import write_json
 from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, start_job
 from analysis.jobs.extractions import queue
 from analysis.jobs.extractions.job import read_job
+from analysis.payload.annotation_store import FILE
 from analysis.payload.annotations import Annotation, annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import load_ref
 from pages.components.frame import picker
@@ -118,6 +119,15 @@ def test_a_payload_is_renamed_and_noted_on_screen(project: Path, open_page: Open
     assert app.sidebar.selectbox[0].options[0].startswith("Spring *1* · v1")
     assert app.switch_page("pages/overview.py").run().metric[0].value == "Spring *1*"
     assert path.read_bytes() == before
+
+
+def test_a_database_that_cannot_be_read_is_a_sentence(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    (project / FILE).write_text("nothing of SQLite" * 10)
+    app = _press(open_page("runs"), "Save")
+    assert not app.exception
+    assert "names and notes cannot be read" in app.sidebar.warning[0].value
+    assert "names and notes cannot be written" in app.error[0].value
 
 
 def test_a_hidden_payload_is_not_offered_but_its_link_works(project: Path, open_page: Open) -> None:

@@ -38,6 +38,8 @@ REDRAW_SECONDS = 5
 def show() -> None:
     """Show the picker, and remember what is picked for `read_versions`."""
     said = cache.read_annotations()
+    for problem in said.problems:
+        st.warning(plain(problem))
     refs = _list_refs()
     st.session_state[_PREVIEWS] = {}
     if not refs:
