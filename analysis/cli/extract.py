@@ -47,7 +47,7 @@ def run() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one extraction, or what `compare` or `intervene` asks for, and return the exit code."""
+    """Run one extraction, or the command named first, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == "compare":
         from analysis.cli.compare import main as compare
@@ -57,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from analysis.cli.intervene import main as intervene
 
         return intervene(arguments[1:])
+    if arguments and arguments[0] == "standby":
+        from analysis.cli.standby import stand_by
+
+        stand_by(int(arguments[1]), main)
     flags = vars(build_parser().parse_args(arguments))
     quiet, progress_file = flags.pop("quiet"), flags.pop("progress")
     backup = flags.pop("backup")

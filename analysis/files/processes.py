@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,15 @@ import psutil
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 """Folder that `python -m analysis...` must run in."""
+
+NAME_LENGTH = 15
+"""Bytes of a process's name that Linux keeps."""
+
+
+def name_process(name: str) -> None:
+    """Name this process by the end of `name`; where the system cannot, do nothing."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name[-NAME_LENGTH:], encoding="ascii")
 
 
 def identify(pid: int) -> dict[str, float | None]:
@@ -24,15 +34,17 @@ def send_signal(process: Mapping[str, Any] | None, number: int, *, named: str) -
         process: What `identify` returned at some time, in some container; None where nothing is
             known. It comes from a file that another person may have written.
         number: The signal; 0 only asks.
-        named: Text that the process's command line must hold, so that no other process of this
-            user is reached.
+        named: Text that the process's command line must hold, or whose end it must have as its
+            name (see `name_process`), so that no other process of this user is reached.
     """
     pid = (process or {}).get("pid")
     if type(pid) is not int or pid <= 1 or process != identify(pid):
         return False
     try:
         found = psutil.Process(pid)
-        if not any(named in part for part in found.cmdline()):
+        if found.name() != named[-NAME_LENGTH:] and not any(
+            named in part for part in found.cmdline()
+        ):
             return False
         found.send_signal(number)
     except (psutil.Error, PermissionError):

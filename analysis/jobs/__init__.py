@@ -2,7 +2,7 @@
 
 `preview` says what a request comes to, `queue` starts and lists jobs, `control` ends and deletes
 them, `job` reads a job's folder, `worker` is the process of one job, `disk` weighs what they leave;
-`choices` and `devices` name what the form can offer.
+`choices` and `devices` name what the form can offer; `standby` keeps a process ready for a job.
 """
 
 from analysis.collect.plan.request import PRECISIONS, ExtractionRequest
@@ -20,6 +20,7 @@ from analysis.jobs.extractions.queue import (
     restart_job,
     start_job,
 )
+from analysis.jobs.extractions.standby import prepare_standby
 
 __all__ = [
     "PRECISIONS",
@@ -44,6 +45,7 @@ __all__ = [
     "list_outputs_being_written",
     "list_weights",
     "measure_disk",
+    "prepare_standby",
     "restart_job",
     "start_job",
 ]

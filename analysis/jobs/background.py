@@ -10,12 +10,17 @@ from pathlib import Path
 
 from analysis.files.processes import PACKAGE_ROOT
 
-# the log is no terminal: a line of the progress bar a minute is enough
-_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
+"""Of a process whose output is no terminal: a line of the progress bar a minute is enough."""
 
 
 def start_background(
-    module: str, folder: Path, lock: int, log: Path, arguments: Sequence[str] = ()
+    module: str,
+    folder: Path,
+    lock: int,
+    log: Path,
+    arguments: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Run ``python -m <module> <folder> <lock> <arguments>`` in a session of its own.
 
@@ -27,6 +32,7 @@ def start_background(
         lock: The descriptor; the caller closes its own copy.
         log: File that gets all that the process prints.
         arguments: What the process must not take from a file in `folder`.
+        descriptors: Further ones that the process inherits; the caller closes its own copies.
 
     Raises:
         OSError: If the log cannot be written or the process cannot be started.
@@ -39,6 +45,6 @@ def start_background(
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=[lock],
-            env={**os.environ, **_ENVIRONMENT},
+            pass_fds=[lock, *descriptors],
+            env={**os.environ, **ENVIRONMENT},
         )

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -45,6 +44,7 @@ from analysis.jobs.extractions.job import (
     describe_file,
     read_job,
 )
+from analysis.jobs.extractions.standby import COMMAND, take_standby
 from analysis.payload.discovery import allowed_roots, resolve_below_roots
 
 QUEUE_ENV = "DASHBOARD_QUEUE"
@@ -63,7 +63,7 @@ def start_job(
     asked: Forecast | ExtractionRequest,
     if_exists: IfExists = IfExists.REFUSE,
     *,
-    command: Sequence[str] = (sys.executable, "-m", "analysis"),
+    command: Sequence[str] = COMMAND,
 ) -> Job:
     """Start an extraction as a process of its own, and return at once.
 
@@ -87,9 +87,7 @@ def start_job(
     )
 
 
-def restart_job(
-    job: Job, *, resume: bool = False, command: Sequence[str] = (sys.executable, "-m", "analysis")
-) -> Job:
+def restart_job(job: Job, *, resume: bool = False, command: Sequence[str] = COMMAND) -> Job:
     """Start the same extraction again, as a new job, and return at once.
 
     It writes where the old one was to write; only where another payload stands there by now, or
@@ -166,6 +164,8 @@ def _start(
     every = PREVIEW_EVERY_S if request.checkpoint_every is None else request.checkpoint_every
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)
     assert alive is not None
+    standby = take_standby(command)
+    descriptor = -1 if standby is None else standby.fileno()
     try:
         write_json(
             folder / JOB_FILE,
@@ -190,7 +190,12 @@ def _start(
         (queue / folder.name).symlink_to(folder)
         roots = os.pathsep.join(map(str, allowed_roots()))
         child = start_background(
-            WORKER, folder, alive, folder / LOG_FILE, [str(queue), roots, *command]
+            WORKER,
+            folder,
+            alive,
+            folder / LOG_FILE,
+            [str(queue), roots, str(descriptor), *command],
+            [descriptor] if standby is not None else [],
         )
     except OSError:
         (queue / folder.name).unlink(missing_ok=True)
@@ -198,6 +203,8 @@ def _start(
         raise
     finally:
         os.close(alive)
+        if standby is not None:
+            standby.close()
     # Waited for, so that its process id is free again as soon as it has ended.
     threading.Thread(target=child.wait, name=f"job {folder.name}", daemon=True).start()
     with contextlib.suppress(OSError):  # the worker notes it too, should this server die here

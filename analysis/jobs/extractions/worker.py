@@ -1,8 +1,9 @@
 """The process of one job: wait for the device, run the command, note how it ended.
 
-``python -m analysis.jobs.extractions.worker FOLDER ALIVE_FD QUEUE ROOTS COMMAND...`` is started at
-once for every job. What decides which program runs, and where it may write, is in these arguments;
-the request is read from the job's folder and checked as if a stranger had written it.
+``python -m analysis.jobs.extractions.worker FOLDER ALIVE_FD QUEUE ROOTS STANDBY_FD COMMAND...`` is
+started at once for every job. What decides which program runs, and where it may write, is in these
+arguments; the request is read from the job's folder and checked as if a stranger had written it.
+`STANDBY_FD` is a socket to a process that is ready to carry out the command, or -1.
 
 There is no scheduler: each worker waits until no earlier job for its device lives, in the order of
 the job ids, and then holds the device's lock. The descriptor `ALIVE_FD` holds the lock on the
@@ -46,6 +47,7 @@ from analysis.jobs.extractions.job import (
     read_job,
     read_log,
 )
+from analysis.jobs.extractions.standby import EXIT_UNKNOWN, Standby
 from analysis.payload.discovery import load_ref
 
 POLL_INTERVAL_S = 0.2
@@ -78,13 +80,20 @@ class _StopRequest:
         self._has_signal = True
 
 
-def run_job(folder: Path, alive_descriptor: int, queue: Path, command: Sequence[str]) -> JobState:
+def run_job(
+    folder: Path,
+    alive_descriptor: int,
+    queue: Path,
+    standby_descriptor: int,
+    command: Sequence[str],
+) -> JobState:
     """Run the job in `folder` to its end and return the final state.
 
     Args:
         folder: Of the job.
         alive_descriptor: Holds the lock that says that the job lives.
         queue: Folder in which the jobs for the device wait.
+        standby_descriptor: Socket to a process that may carry out the command; -1 for none.
         command: The program to run; the arguments of the request follow.
     """
     stop = _StopRequest(folder / CANCEL_FILE)
@@ -103,7 +112,8 @@ def run_job(folder: Path, alive_descriptor: int, queue: Path, command: Sequence[
         began = time.monotonic()
         _report(folder, JobState.PREPARING, "Starting")
         descriptors = [alive_descriptor, device_descriptor]
-        code = _run_command([*command, *arguments], stop, folder, descriptors)
+        child = _start_command(command, arguments, folder, standby_descriptor, descriptors)
+        code = _watch_command(child, stop, folder)
         if code == 0 or has_written(asked, read_json(folder / PROGRESS_FILE) or {}):
             for file in folder.glob(f"{Path(PREVIEW_FILE).stem}.*"):
                 file.unlink()  # the payload itself is there now
@@ -171,14 +181,31 @@ def _count_earlier(ticket: Path) -> int:
     return count
 
 
-def _run_command(
-    command: list[str], stop: _StopRequest, folder: Path, descriptors: list[int]
-) -> int:
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
+def _start_command(
+    command: Sequence[str],
+    arguments: Sequence[str],
+    folder: Path,
+    standby_descriptor: int,
+    locks: Sequence[int],
+) -> subprocess.Popen[bytes] | Standby:
+    child: subprocess.Popen[bytes] | Standby | None = None
+    if standby_descriptor >= 0:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            child = Standby(standby_descriptor, folder.name, arguments, locks)
+    if child is None:
+        whole = [*command, *arguments]
+        child = subprocess.Popen(whole, stdin=subprocess.DEVNULL, pass_fds=locks)
     _note(folder / COMMAND_FILE, identify(child.pid))
+    return child
+
+
+def _watch_command(
+    child: subprocess.Popen[bytes] | Standby, stop: _StopRequest, folder: Path
+) -> int:
+    """Wait for the end of the command, end it where it must be ended, and return its exit code."""
     deadline: float | None = None
     last_state, last_moment = 0, time.monotonic()
-    while child.poll() is None:
+    while (code := child.poll()) is None:
         state = _last_written(folder / PROGRESS_FILE)
         if state != last_state:
             last_state, last_moment = state, time.monotonic()
@@ -192,7 +219,7 @@ def _run_command(
         if deadline is not None and time.monotonic() > deadline:
             child.kill()  # its own children (image decoders) end when their parent is gone
         time.sleep(POLL_INTERVAL_S)
-    return child.returncode
+    return code
 
 
 def _last_written(path: Path) -> int:
@@ -246,6 +273,8 @@ def _explain(folder: Path, code: int) -> str:
     reported = (read_json(folder / PROGRESS_FILE) or {}).get("error")
     if reported:
         return str(reported)
+    if code == EXIT_UNKNOWN:
+        return "The extraction ended without saying why: out of memory, or killed by hand."
     if code < 0:
         name = signal.Signals(-code).name
         hint = " (out of memory, or killed by hand)" if name == "SIGKILL" else ""
@@ -255,4 +284,4 @@ def _explain(folder: Path, code: int) -> str:
 
 if __name__ == "__main__":
     os.environ[ROOTS_ENV] = sys.argv[4]
-    run_job(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[5:])
+    run_job(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[5]), sys.argv[6:])

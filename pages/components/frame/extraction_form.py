@@ -20,6 +20,7 @@ from analysis.jobs import (
     list_devices,
     list_heads,
     list_weights,
+    prepare_standby,
     start_job,
 )
 from analysis.payload.discovery import allowed_roots
@@ -116,6 +117,7 @@ def _show_fields() -> None:
         st.error(plain(_name_fields(str(error))), icon=":material/error:")
         st.button("Start extraction", type="primary", disabled=True, width="stretch")
         return
+    prepare_standby()
     if_exists = _show_forecast(forecast)
     if st.button("Start extraction", type="primary", width="stretch"):
         try:

@@ -1,0 +1,120 @@
+"""Laws of the process that is kept ready for the next extraction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from analysis.jobs import ExtractionRequest, IfExists, Job, JobState, finish_job, start_job
+from analysis.jobs.extractions import devices, standby
+from analysis.payload.discovery import load_ref
+from analysis.payload.file import load_payload
+from tests.factories.projects import make_project
+from tests.jobs.conftest import process_id, wait_for
+
+pytestmark = pytest.mark.skipif(not standby.CAN_STAND_BY, reason="no name of a process here")
+
+ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+def _until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
+    """Keep a process ready, and give it to nobody else."""
+    monkeypatch.setenv("DASHBOARD_QUEUE", str(tmp_path / "queue"))
+    monkeypatch.setattr(devices, "_found", (devices.Device("cpu", "CPU"),))
+    for name in ("_waiting", "_working", "_starter"):
+        monkeypatch.setattr(standby, name, None)
+    standby.prepare_standby()
+    _until(lambda: standby._waiting is not None)
+    process, connection = standby._waiting or pytest.fail("no process")
+    yield psutil.Process(process.pid)
+    connection.close()
+    process.kill()
+    process.wait()
+
+
+def _start(project: Path, **fields: object) -> Job:
+    request = ExtractionRequest(project_dir=project, **fields)  # type: ignore[arg-type]
+    return start_job(request, IfExists.BESIDE)
+
+
+def test_a_job_is_carried_out_by_the_process_that_is_ready(
+    ready: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path / "real", images=3)
+    monkeypatch.chdir(project)
+    job = _start(project)
+    _until(lambda: (job.folder / "command.json").exists())
+    assert process_id(job, "command") == ready.pid
+    first = wait_for(job, *ENDED, seconds=240)
+    assert first.state is JobState.DONE, first.read_log()
+    second = _start(project)
+    _until(lambda: (second.folder / "command.json").exists())
+    assert process_id(second, "command") != ready.pid, "it carries out one job"
+    other = wait_for(second, *ENDED, seconds=240)
+    mine, theirs = (load_payload(job.output)["layers"] for job in (first, other))
+    for cell, tensor in ((cell, mine[cell]) for cell in mine):
+        for key, values in tensor.items():
+            if isinstance(values, torch.Tensor):
+                assert torch.equal(values, theirs[cell][key]), (cell, key)
+
+
+def test_a_job_of_a_ready_process_ends_early_and_keeps_what_it_counted(
+    ready: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path / "real", images=400, size=(160, 96), lora=False)
+    monkeypatch.chdir(project)
+    job = _start(project, batch_size=1, num_workers=0)
+    finish_job(wait_for(job, JobState.RUNNING, done=2, seconds=240))
+    ended = wait_for(job, *ENDED, seconds=240)
+    assert ended.state is JobState.DONE, ended.read_log()
+    assert 2 <= int(load_ref(ended.output).facts.num_images or 0) < 400
+
+
+def test_a_ready_process_that_is_killed_fails_its_job_with_a_sentence(
+    ready: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path / "real", images=400, size=(160, 96), lora=False)
+    monkeypatch.chdir(project)
+    job = _start(project, batch_size=1, num_workers=0)
+    wait_for(job, JobState.RUNNING, done=1, seconds=240)
+    ready.kill()
+    ended = wait_for(job, *ENDED, seconds=60)
+    assert ended.state is JobState.FAILED
+    assert ended.error is not None
+    assert "without saying why" in ended.error
+
+
+def test_a_process_that_ended_while_it_waited_is_replaced_by_the_command(
+    ready: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path / "real", images=2, lora=False)
+    monkeypatch.chdir(project)
+    ready.kill()
+    ended = wait_for(_start(project), *ENDED, seconds=240)
+    assert ended.state is JobState.DONE, ended.read_log()
+
+
+def test_a_ready_process_ends_with_the_server(ready: psutil.Process) -> None:
+    waiting = standby._waiting
+    assert waiting is not None
+    waiting[1].close()  # as the end of the server does
+    _until(lambda: waiting[0].poll() is not None)
+    assert waiting[0].returncode == 0
+
+
+def test_no_other_command_is_given_to_a_ready_process(ready: psutil.Process) -> None:
+    assert standby.take_standby(("/bin/true",)) is None
+    assert standby._waiting is not None
