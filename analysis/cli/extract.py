@@ -46,8 +46,13 @@ def run() -> NoReturn:
     os._exit(code)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one extraction, or the command named first, and return the exit code."""
+def main(arguments: Sequence[str] | None = None, *, began: float | None = None) -> int:
+    """Run one extraction, or the command named first, and return the exit code.
+
+    Args:
+        arguments: Default: those of the process.
+        began: Unix seconds from which its phases count. Default: the start of this process.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == "compare":
         from analysis.cli.compare import main as compare
@@ -71,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     log.addHandler(console)
     try:
-        reporter = ProgressReporter(quiet=quiet or not first_rank)
+        reporter = ProgressReporter(quiet=quiet or not first_rank, began=began)
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(reporter, "finish_early", True))
         try:

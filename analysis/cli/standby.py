@@ -13,8 +13,9 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+import time
+from collections.abc import Sequence
+from typing import NoReturn, Protocol
 
 from analysis.collect.run.early import importing
 from analysis.files.processes import name_process
@@ -27,7 +28,13 @@ MAX_REQUEST = 1 << 20
 MAX_DESCRIPTORS = 16
 
 
-def stand_by(descriptor: int, extract: Callable[[Sequence[str]], int]) -> NoReturn:
+class Extract(Protocol):
+    """Take command-line arguments and the moment of the request, and return an exit code."""
+
+    def __call__(self, arguments: Sequence[str], *, began: float) -> int: ...  # noqa: D102
+
+
+def stand_by(descriptor: int, extract: Extract) -> NoReturn:
     """Carry out at most one request of the form {"arguments", "job", "roots"}.
 
     The descriptors that come with it are the output to print to, and locks to hold. The process id
@@ -35,7 +42,7 @@ def stand_by(descriptor: int, extract: Callable[[Sequence[str]], int]) -> NoRetu
 
     Args:
         descriptor: Of the socket.
-        extract: Takes command-line arguments and returns an exit code.
+        extract: The command.
     """
     with (
         importing(),
@@ -60,7 +67,7 @@ def stand_by(descriptor: int, extract: Callable[[Sequence[str]], int]) -> NoRetu
     connection.send(str(os.getpid()).encode())
     code = 1
     try:
-        code = extract(asked["arguments"])
+        code = extract(asked["arguments"], began=time.time())
     except SystemExit as end:  # the parser of arguments has said what is wrong
         code = end.code if isinstance(end.code, int) else 1
     finally:

@@ -85,6 +85,7 @@ def test_finish_now_ends_with_the_payload_of_what_was_counted(
     assert 0 < images < 400
     assert app.query_params["version"] == load_ref(job.output).key
     assert "compare" not in app.query_params  # the preview is gone, and not compared with
+    assert "Where the time went: starting Python" in texts(app.switch_page("pages/runs.py").run())
     assert "Finished early, as asked" in texts(app.switch_page("pages/overview.py").run())
 
 

@@ -66,7 +66,16 @@ class ProgressReporter:
         finish_early: Set when somebody has seen enough: the run ends with what has been counted.
     """
 
-    def __init__(self, path: Path | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self, path: Path | None = None, *, quiet: bool = False, began: float | None = None
+    ) -> None:
+        """Write to a file and to the terminal.
+
+        Args:
+            path: The progress file; None for none.
+            quiet: Whether the terminal gets no bar.
+            began: Unix seconds from which the phases count. Default: the start of this process.
+        """
         self.progress = Progress()
         self.finish_early = False
         self._path = path
@@ -75,7 +84,8 @@ class ProgressReporter:
         self._last_write = 0.0
         self._running_since = 0.0
         self._done_before = 0
-        self._phase, self._phase_began = "starting Python", time.time() - seconds_since_start()
+        self._phase = "starting Python"
+        self._phase_began = time.time() - seconds_since_start() if began is None else began
 
     def write_to(self, path: Path | None) -> None:
         """Keep the progress in this file from now on; None keeps no file."""

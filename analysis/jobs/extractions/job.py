@@ -49,6 +49,7 @@ PREVIEW_FILE = "preview.pt"
 MAX_TEXT = 4000
 """Characters of one text of a job; more is cut."""
 MAX_ARGUMENTS = 64
+MAX_PHASES = 32
 LAST_SECOND = 4e9
 """Of a clock: in the year 2096."""
 
@@ -107,6 +108,8 @@ class Job:
     """Unix seconds: when its device was free; None while it waits."""
     ran_seconds: float | None = None
     """From `began` to its end; None like `finished`."""
+    phases: tuple[tuple[str, float], ...] = ()
+    """What its command has done so far, and the seconds that each took."""
     adapter_error: str | None = None
     """Why the adapter was not loaded where it is done all the same: the frozen backbone counted."""
 
@@ -183,6 +186,7 @@ def read_job(folder: Path) -> Job | None:
         is_cancelling=not state.is_final and (folder / CANCEL_FILE).exists(),
         began=None if waits else _number(progress, "started", LAST_SECOND),
         ran_seconds=_number(end or {}, "ran_seconds", LAST_SECOND),
+        phases=_phases(progress),
         adapter_error=_text(end or {}, "adapter_error") or None,
     )
 
@@ -231,6 +235,25 @@ def _number(facts: Mapping[str, Any], key: str, most: float = 1e15) -> float | N
 def _text(facts: Mapping[str, Any], key: str) -> str:
     value = facts.get(key)
     return value[:MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _phases(progress: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    phases = progress.get("phases")
+    return (
+        tuple(
+            (name[:MAX_TEXT], float(seconds))
+            for name, seconds in (
+                phase
+                for phase in phases[:MAX_PHASES]
+                if isinstance(phase, list) and len(phase) == 2
+            )
+            if isinstance(name, str)
+            and isinstance(seconds, int | float)
+            and 0 <= seconds < LAST_SECOND
+        )
+        if isinstance(phases, list)
+        else ()
+    )
 
 
 def _arguments(asked: Mapping[str, Any]) -> tuple[str, ...]:

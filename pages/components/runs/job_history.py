@@ -75,6 +75,9 @@ def show(job: Job) -> None:
             st.switch_page("pages/overview.py")
         if not job.is_live and not is_read_only():
             _show_actions(job)
+    if job.phases:
+        took = ", ".join(f"{plain(name)} {seconds:.1f} s" for name, seconds in job.phases)
+        st.caption(f"Where the time went: {took}.")
     st.caption("The same from a terminal")
     st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
     st.caption("End of the log")

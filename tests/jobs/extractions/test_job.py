@@ -38,6 +38,7 @@ def use(jobs: list[Job]) -> None:
             assert isinstance(text, str)
         assert (job.seconds or 0) < 1e10
         assert job.created < 1e10
+        assert all(name and seconds >= 0 for name, seconds in job.phases)
         job.output.exists()
 
 
@@ -55,6 +56,8 @@ def use(jobs: list[Job]) -> None:
         {"exit.json": '{"state": [1]}'},
         {"progress.json": '{"state": {"a": 1}}'},
         {"exit.json": '{"state": "done", "finished": 1, "seconds": 1e14}'},
+        {"progress.json": '{"phases": {"a": 1}}'},
+        {"progress.json": '{"phases": [["a"], 3, ["b", "c"], [1, 2], ["d", -1], ["e", NaN]]}'},
     ],
 )
 def test_a_hostile_file_of_a_job_stops_no_page(project: Path, files: dict[str, Content]) -> None:
@@ -88,6 +91,12 @@ def test_a_job_that_would_write_what_is_no_payload_is_none(project: Path) -> Non
     outside = project.parent / "feature_stats" / "a.pt"
     (folder / "job.json").write_text(json.dumps({"output": str(outside)}))
     assert list_jobs([project]) == []
+
+
+def test_a_job_tells_how_long_each_phase_took(project: Path) -> None:
+    make_job(project, {"progress.json": '{"phases": [["importing torch", 2.5], ["running", 4]]}'})
+    (job,) = list_jobs([project])
+    assert job.phases == (("importing torch", 2.5), ("running", 4.0))
 
 
 def test_a_log_that_is_a_link_is_not_shown(project: Path) -> None:

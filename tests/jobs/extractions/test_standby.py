@@ -60,6 +60,7 @@ def test_a_job_is_carried_out_by_the_process_that_is_ready(
     assert process_id(job, "command") == ready.pid
     first = wait_for(job, *ENDED, seconds=240)
     assert first.state is JobState.DONE, first.read_log()
+    assert first.phases[0][1] <= time.time() - job.created, "its wait is no part of the job"
     second = _start(project)
     _until(lambda: (second.folder / "command.json").exists())
     assert process_id(second, "command") != ready.pid, "it carries out one job"

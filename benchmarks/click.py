@@ -1,0 +1,81 @@
+"""From the click to the payload: ``python -m benchmarks.click --out results.json``.
+
+Jobs of the dashboard on the project given (the demo's, by default), by turns with a process that
+has been kept ready and without one. Nothing but the start of the process differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from analysis.jobs import ExtractionRequest, IfExists, JobState, list_devices, list_jobs, start_job
+from analysis.jobs.extractions import standby
+
+FAR = 600.0
+
+
+def _wait_until_ready() -> None:
+    standby.prepare_standby()
+    while standby._waiting is None:
+        time.sleep(0.05)
+    ready = Path(f"/proc/{standby._waiting[0].pid}/stat")
+    used = -1
+    while (now := int(ready.read_text().rpartition(")")[2].split()[11])) != used:
+        used = now  # it imports as long as it uses the processor
+        time.sleep(1.0)
+
+
+def measure_click(project: Path, config: Path | None, *, is_ready: bool) -> float:
+    """Return the seconds from the start of a job to its end."""
+    os.environ[standby.STANDBY_ENV] = "1" if is_ready else "0"
+    if is_ready:
+        _wait_until_ready()
+    began = time.perf_counter()
+    job = start_job(ExtractionRequest(project_dir=project, config=config), IfExists.REPLACE)
+    while time.perf_counter() - began < FAR:
+        now = next(other for other in list_jobs([project]) if other.id == job.id)
+        if not now.is_live:
+            if now.state is not JobState.DONE:
+                raise SystemExit(f"{now.state}: {now.error}\n{now.read_log()}")
+            return time.perf_counter() - began
+        time.sleep(0.02)
+    raise SystemExit(f"not done after {FAR:.0f} s")
+
+
+def main() -> None:
+    """Measure and write the seconds of every click, and the ratio of the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project-dir", type=Path, default=Path.cwd())
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as queue:
+        os.environ["DASHBOARD_QUEUE"] = queue
+        seconds: dict[str, list[float]] = {"ready": [], "started": []}
+        for _ in range(options.repeats):
+            for name, times in seconds.items():
+                project = options.project_dir.resolve()
+                times.append(measure_click(project, options.config, is_ready=name == "ready"))
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    results = {
+        "device": list_devices()[0].label,
+        "cores": len(os.sched_getaffinity(0)),
+        "seconds": seconds,
+        "median": medians,
+        "ratio": medians["ready"] / medians["started"],
+    }
+    text = json.dumps(results, indent=1)
+    print(text)
+    if options.out is not None:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
