@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
-from analysis.collect.run.early import importing
+from analysis.collect.run.early import import_all
 from analysis.files.processes import name_process
 from analysis.files.roots import ROOTS_ENV
 
@@ -44,13 +44,8 @@ def stand_by(descriptor: int, extract: Extract) -> NoReturn:
         descriptor: Of the socket.
         extract: The command.
     """
-    with (
-        importing(),
-        contextlib.suppress(ImportError),
-    ):  # the extraction itself says what is missing
-        import peft  # noqa: F401
-
-        import analysis.collect.run.loop  # noqa: F401
+    with contextlib.suppress(ImportError):  # the extraction itself says what is missing
+        import_all()
     connection = socket.socket(fileno=descriptor)
     if not select.select([connection], [], [], IDLE_S)[0]:
         os._exit(0)

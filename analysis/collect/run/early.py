@@ -73,3 +73,11 @@ def importing() -> Iterator[None]:
         gc.freeze()
         if was_enabled:
             gc.enable()
+
+
+def import_all() -> None:
+    """Import what any run may import, adapters included."""
+    with importing():
+        import peft  # noqa: F401
+
+        import analysis.collect.run.loop  # noqa: F401
