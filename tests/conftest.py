@@ -1,4 +1,4 @@
-"""Settings that every test needs: one thread per worker, no network."""
+"""Settings that every test needs: one thread per worker, no network, no process kept ready."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("DASHBOARD_STANDBY", "0")
 
 
 @pytest.fixture(autouse=True, scope="session")

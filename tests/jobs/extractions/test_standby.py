@@ -33,6 +33,7 @@ def _until(holds: Callable[[], bool], seconds: float = 120) -> None:
 def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
     """Keep a process ready, and give it to nobody else."""
     monkeypatch.setenv("DASHBOARD_QUEUE", str(tmp_path / "queue"))
+    monkeypatch.setenv(standby.STANDBY_ENV, "1")
     monkeypatch.setattr(devices, "_found", (devices.Device("cpu", "CPU"),))
     for name in ("_waiting", "_working", "_starter"):
         monkeypatch.setattr(standby, name, None)
