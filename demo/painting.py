@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from multiprocessing.pool import Pool
+from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,15 @@ _Painted = tuple[int, NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def paint_many(
-    pool: Pool, seed: int, count: int, seasons: Sequence[str]
+    pool: Executor | None, seed: int, count: int, seasons: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Paint ``count`` quadrats; the same for any number of processes.
+
+    Args:
+        pool: Its processes paint; None paints in this one.
+        seed: Of all pictures.
+        count: Number of pictures.
+        seasons: The season of every picture is one of these.
 
     Returns:
         Pixels ``[count, height, width, 3]`` as read back from JPEG, as every photograph is, and
@@ -32,7 +38,8 @@ def paint_many(
     pixels = np.empty((count, height, width, 3), np.uint8)
     cover = np.empty((count, height, width), np.uint8)
     jobs = [(seed, index, tuple(seasons)) for index in range(count)]
-    for index, picture, codes in pool.imap_unordered(_paint, jobs, chunksize=8):
+    painted = pool.map(_paint, jobs, chunksize=8) if pool else map(_paint, jobs)
+    for index, picture, codes in painted:
         pixels[index], cover[index] = picture, codes
     return pixels, cover
 

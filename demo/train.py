@@ -15,6 +15,8 @@ import multiprocessing
 import os
 import platform
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +72,9 @@ def train(options: argparse.Namespace, out: Path) -> int:
         torch.zeros(1, device=device)  # a missing GPU shows before the painting
     torch.manual_seed(SEED)
     began = time.monotonic()
-    held_out = max(4, min(500, options.images // 10))
+    held_out = max(2, min(500, options.images // 10))
 
-    # Not fork: the parent holds CUDA already.
-    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+    with _pool(options.workers) as pool:
 
         def paint(seed: int, count: int, seasons: tuple[str, ...]) -> Collection:
             arrays = paint_many(pool, seed, count, seasons)
@@ -128,6 +129,17 @@ def train(options: argparse.Namespace, out: Path) -> int:
     print(report)
     (out / "README.md").write_text(write_card(json.loads(report)), encoding="utf-8")
     return 3 if failures else 0
+
+
+def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
+    """Open processes that paint, or nothing where one is enough: this process is one already.
+
+    An executor, which raises when a process dies, where `multiprocessing.Pool` waits for ever.
+    """
+    if workers == 1:
+        return nullcontext()
+    # Not fork: the parent holds CUDA already.
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _rounded(number: str) -> float:

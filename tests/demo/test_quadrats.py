@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from demo.biomass import GRAMS, TARGETS, biomass
+from demo.painting import paint_many
 from demo.quadrats import COVERS, FRAME, Quadrat, make_quadrat
 from demo.seasons import SEASONS
 
@@ -70,3 +73,10 @@ def test_biomass_follows_each_share_alone() -> None:
         expected = np.zeros(3)
         expected[target] = GRAMS[TARGETS[target]]
         np.testing.assert_allclose(biomass(shares), expected)
+
+
+def test_pictures_are_the_same_from_a_pool_and_in_this_process() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        pooled = paint_many(pool, 1, 2, ("spring",))
+    for some, other in zip(pooled, paint_many(None, 1, 2, ("spring",)), strict=True):
+        np.testing.assert_array_equal(some, other)

@@ -88,7 +88,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained")
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    small = "--device cpu --workers 1 --images 20 --steps 6 --adapter-steps 4 --batch-tokens 512"
+    small = "--device cpu --workers 1 --images 5 --steps 2 --adapter-steps 2 --batch-tokens 256"
     assert train(parser.parse_args(small.split()), out) == 3, "so short a run misses its promises"
     return out
 
