@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from analysis.collect.plan.launcher import RENDEZVOUS, has_rendezvous, is_torchrun
 from analysis.errors import ConfigError
 
 _SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE")
@@ -13,13 +14,13 @@ _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK")
 def check_launch(environment: Mapping[str, str]) -> None:
     """Refuse one of several processes that do not know of each other.
 
-    Cluster schedulers and mpirun set a rank and a number of processes; only torchrun also gives
-    them a rendezvous. Without it each process would measure all images and write the one payload.
+    Cluster schedulers and mpirun set a rank and a number of processes. Without a rendezvous too,
+    each process would measure all images and write the one payload.
 
     Raises:
-        ConfigError: If a rank above 0 or several processes are announced without torchrun.
+        ConfigError: If a rank above 0 or several processes are announced without a rendezvous.
     """
-    if "TORCHELASTIC_RUN_ID" in environment:
+    if is_torchrun(environment) or has_rendezvous(environment):
         return
     announced = [
         f"{name}={environment[name]}"
@@ -28,11 +29,13 @@ def check_launch(environment: Mapping[str, str]) -> None:
         if _number(environment.get(name)) >= least
     ]
     if announced:
+        missing = [name for name in RENDEZVOUS if not environment.get(name, "").strip()]
         raise ConfigError(
             f"The environment announces several processes ({', '.join(announced)}), but torchrun "
-            "did not start this one, so they cannot share the images out. Start them with "
-            "torchrun --nproc-per-node N -m analysis, or unset "
-            f"{' and '.join(item.partition('=')[0] for item in announced)} for a single process."
+            f"did not start this one and {' and '.join(missing) or 'a valid number'} is missing, "
+            "so they cannot share the images out. Start them with torchrun --nproc-per-node N -m "
+            f"analysis, or unset {' and '.join(item.partition('=')[0] for item in announced)} for "
+            "a single process."
         )
 
 

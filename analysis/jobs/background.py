@@ -8,10 +8,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.collect.plan.launcher import RENDEZVOUS
 from analysis.files.processes import PACKAGE_ROOT
 
-ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
 """Of a process whose output is no terminal: a line of the progress bar a minute is enough."""
+
+_LAUNCHER = (*RENDEZVOUS, "TORCHELASTIC_RUN_ID")
+"""Names that a server in a pod of a training job inherits; its jobs are no rank of that."""
+
+
+def background_environment() -> dict[str, str]:
+    """Return the environment of a process that a server starts."""
+    own = {name: value for name, value in os.environ.items() if name not in _LAUNCHER}
+    return own | _ENVIRONMENT
 
 
 def start_background(
@@ -46,5 +56,5 @@ def start_background(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=[lock, *descriptors],
-            env={**os.environ, **ENVIRONMENT},
+            env=background_environment(),
         )

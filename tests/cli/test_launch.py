@@ -14,6 +14,7 @@ from analysis.errors import ConfigError
     [
         {"RANK": "0", "WORLD_SIZE": "2"},
         {"RANK": "1"},
+        {"RANK": "2", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29555"},
         {"WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1"},
         {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"},
     ],
@@ -31,9 +32,10 @@ def test_several_processes_without_torchrun_are_refused(environment: dict[str, s
         {"RANK": "0", "WORLD_SIZE": "1"},
         {"RANK": "", "WORLD_SIZE": "many"},
         {"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"},
+        {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29555"},
     ],
 )
-def test_one_process_and_torchrun_are_not(environment: dict[str, str]) -> None:
+def test_one_process_torchrun_and_a_rendezvous_are_not(environment: dict[str, str]) -> None:
     check_launch(environment)
 
 

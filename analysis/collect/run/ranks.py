@@ -1,4 +1,4 @@
-"""Several processes, one payload: what `torchrun` says about them, and one gathering at the end.
+"""Several processes, one payload: what their launcher says of them, and one gathering at the end.
 
 Each rank measures its own batches with its own collector; what travels is a choice of the first
 rank at the start and the finished accumulators at the end, over gloo on the CPU. So any mix of
@@ -7,6 +7,7 @@ machines and GPUs will do, and a rank without a single image takes part like eve
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,13 +15,21 @@ from typing import Any
 
 import torch.distributed as dist
 
+from analysis.collect.plan.launcher import has_rendezvous, is_torchrun, local_rank
+from analysis.errors import ConfigError
+
+log = logging.getLogger("analysis")
+
 GATHER_TIMEOUT = timedelta(hours=24)
 """How long a rank waits at the end for the slowest one."""
+
+MEETING_TIMEOUT = timedelta(minutes=5)
+"""How long a rank waits at the start for the others, where no torchrun watches over them."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that `torchrun` started; a lone process is rank 0 of 1."""
+    """This process among those that were started together; a lone process is rank 0 of 1."""
 
     rank: int = 0
     world_size: int = 1
@@ -50,12 +59,47 @@ class Ranks:
 
 
 def join_ranks() -> Ranks:
-    """Join the processes that `torchrun` started, if it started this one."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    """Join the processes that were started together with this one, if any.
+
+    Raises:
+        ConfigError: If the others do not come.
+    """
+    if not (is_torchrun(os.environ) or has_rendezvous(os.environ)):
         return Ranks()
     if not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=GATHER_TIMEOUT)
-    return Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+        store = None if is_torchrun(os.environ) else _meet()
+        where = {} if store is None else _place(store)
+        dist.init_process_group("gloo", timeout=GATHER_TIMEOUT, **where)
+    return Ranks(dist.get_rank(), dist.get_world_size(), local_rank(os.environ))
+
+
+def _meet() -> dist.Store:
+    """Wait for the others at the place that the environment names."""
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    log.info("rank %d waits for %d processes in all at %s", rank, size, address)
+    try:
+        return dist.TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            size,
+            is_master=rank == 0,
+            timeout=MEETING_TIMEOUT,
+        )
+    except (dist.DistError, ValueError) as error:
+        raise ConfigError(
+            f"The environment announces {size} processes (WORLD_SIZE), but they did not meet at "
+            f"{address} (MASTER_ADDR, MASTER_PORT): {str(error).splitlines()[0]} Start all of "
+            "them, or unset RANK and WORLD_SIZE for a single process."
+        ) from error
+
+
+def _place(store: dist.Store) -> dict[str, Any]:
+    return {
+        "store": dist.PrefixStore("analysis", store),
+        "rank": int(os.environ["RANK"]),
+        "world_size": int(os.environ["WORLD_SIZE"]),
+    }
 
 
 def leave_ranks() -> None:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from analysis.files.processes import PACKAGE_ROOT, identify, send_signal
 from analysis.files.roots import ROOTS_ENV
-from analysis.jobs.background import ENVIRONMENT
+from analysis.jobs.background import background_environment
 from analysis.jobs.extractions.devices import list_devices
 
 COMMAND = (sys.executable, "-m", "analysis")
@@ -73,7 +73,7 @@ def _start() -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=[theirs.fileno()],
-            env={**os.environ, **ENVIRONMENT},
+            env=background_environment(),
         )
     with _guard:
         _waiting = process, mine
