@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.cli.written_files import RunFile, is_report, refuse_foreign
 from analysis.errors import ConfigError, InputError
 from analysis.files.atomic import replace_file
 from analysis.files.paths import path_flag
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     """Compare two payloads and return the exit code."""
     flags = build_parser().parse_args(arguments)
     try:
+        if flags.html:
+            refuse_foreign(RunFile("--html", flags.html), is_report, "a report")
         if flags.max_drift is not None and not flags.max_drift >= 0:
             raise ConfigError(f"--max-drift {flags.max_drift}: must be 0 or more.")
         if flags.max_ratio is not None and not flags.max_ratio >= 1:

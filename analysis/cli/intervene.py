@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.cli.written_files import check_intervention_files
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError
 from analysis.files.paths import path_flag
@@ -62,9 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the interventions that the flags ask for and return the exit code."""
     flags = build_parser().parse_args(arguments)
-    reporter = ProgressReporter(flags.progress, quiet=flags.quiet)
+    reporter = ProgressReporter(quiet=flags.quiet)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        check_intervention_files(flags.output, flags.progress)
+        reporter.write_to(flags.progress)
         return _run(flags, reporter)
     except InputError as error:
         reporter.end("failed", error=str(error))

@@ -15,6 +15,7 @@ from analysis.collect.plan.request import ExtractionPlan
 from analysis.errors import ConfigError, InputError
 from analysis.files.atomic import is_regular, read_json
 from analysis.payload.features import SUFFIX as FEATURES_SUFFIX
+from analysis.payload.intervention_file import load_interventions
 
 _LOG_LINE = re.compile(rb"\d{4}-\d\d-\d\d [\d:,]+ INFO \d+ images, payload ")
 
@@ -70,6 +71,33 @@ def check_written_files(plan: ExtractionPlan, *, backup: bool) -> None:
 def is_progress(path: Path) -> bool:
     """Return whether a run has written this file to say how far it is."""
     return {"state", "done", "pid"} <= (read_json(path) or {}).keys()
+
+
+def is_report(path: Path) -> bool:
+    """Return whether this file is an HTML report of ours."""
+    from analysis.show.report.page import GENERATOR  # plotly, only where there is a file
+
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(1000)
+
+
+def check_intervention_files(output: Path | None, progress: Path | None) -> None:
+    """Refuse outputs of `intervene` that would replace something else, by name.
+
+    Raises:
+        ConfigError: If both are one file, or one exists and is not of the kind that replaces it.
+    """
+    kinds = (
+        ("--output", output, _is_intervention, "a result of `intervene`"),
+        ("--progress", progress, is_progress, "the progress of a run"),
+    )
+    files: list[RunFile] = []
+    for flag, path, is_ours, kind in kinds:
+        if path is not None:
+            file = RunFile(flag, path)
+            _refuse_shared([file], files)
+            refuse_foreign(file, is_ours, kind)
+            files.append(file)
 
 
 def may_replace(path: Path, is_ours: Callable[[Path], bool]) -> bool:
@@ -158,6 +186,14 @@ def _is_payload(path: Path) -> bool:
 
     try:
         load_payload(path)
+    except InputError:
+        return False
+    return True
+
+
+def _is_intervention(path: Path) -> bool:
+    try:
+        load_interventions(path)
     except InputError:
         return False
     return True

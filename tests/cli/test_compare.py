@@ -132,6 +132,8 @@ def test_nothing_is_compared_channel_by_channel_between_backbones(
         (["good.pt", "good.pt", "--max-drift", "-1"], "--max-drift -1.0: must be 0 or more"),
         (["good.pt", "good.pt", "--max-drift", "nan"], "--max-drift nan: must be 0 or more"),
         (["good.pt", "good.pt", "--html", "nowhere/report.html"], "nowhere/report.html"),
+        (["good.pt", "good.pt", "--html", "good.pt"], "--html good.pt: there is a file already"),
+        (["good.pt", "good.pt", "--html", "broken.pt"], "broken.pt: there is a file already"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(

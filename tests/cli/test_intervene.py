@@ -57,6 +57,26 @@ def test_a_sweep_runs_each_channel_from_each_layer(payload: Path, tmp_path: Path
     assert sum(arm.is_control for arm in result.arms) == 3
 
 
+@pytest.mark.parametrize("flag", ["--output", "--progress"])
+def test_a_file_of_another_kind_is_never_replaced(
+    payload: Path, capsys: Capture, tmp_path: Path, flag: str
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    before = payload.read_bytes()
+    for victim in (notes, payload):
+        assert _run(payload, "--layer=1", "--max-images=1", f"{flag}={victim}") == 2
+        assert f"{flag} {victim}: there is a file already" in capsys.readouterr().err
+    assert (notes.read_text(), payload.read_bytes()) == ("mine", before)
+
+
+def test_output_and_progress_are_two_files(payload: Path, capsys: Capture, tmp_path: Path) -> None:
+    both = tmp_path / "one"
+    assert _run(payload, "--layer=1", f"--output={both}", f"--progress={both}") == 2
+    assert "is the same file as --output" in capsys.readouterr().err
+    assert not both.exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -18,11 +18,15 @@ from analysis.show.browser_images import without_webgl
 from analysis.show.figures import theme
 from analysis.show.view import View
 
+GENERATOR = '<meta name="generator" content="DINOv3 feature statistics">'
+"""In the head of every page: tells a report, which may be replaced, from any other file."""
+
 _PAGE = Template("""\
 <!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+$generator
 <meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
@@ -67,6 +71,7 @@ def build_page(title: str, sections: Sequence[Section]) -> str:
     """Return the page, with links to its sections at the top."""
     numbered = list(enumerate(sections))
     return _PAGE.substitute(
+        generator=GENERATOR,
         title=escape(title),
         plotly=get_plotlyjs(),
         links="\n".join(f'<a href="#s{i}">{escape(section.title)}</a>' for i, section in numbered),
