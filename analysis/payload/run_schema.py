@@ -89,7 +89,7 @@ def _is_adapter(value: Any) -> bool:
 
 
 _TEXTS = """tool_version torch_version peft_version created config_name device device_name precision
-group_by split dataset_fingerprint request_fingerprint weights_sha256 weights_format
+group_by split dataset_fingerprint request_fingerprint weights_sha256 weights_format weights_key
 adapter_sha256"""
 _COUNTS = """schema_version max_images batch_size world_size head_index fold skipped_count
 dropped_missing_target"""

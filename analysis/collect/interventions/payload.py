@@ -96,6 +96,7 @@ def intervene(
         find_weights(table, roots),
         find_head(table, roots),
         table.config,
+        weights_key=table.run.get("weights_key"),
         weights_sha256=table.run.get("weights_sha256"),
         adapter_sha256=table.run.get("adapter_sha256"),
         device=place,

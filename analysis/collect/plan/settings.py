@@ -74,6 +74,8 @@ class Settings:
     data_root: Path
     train_csv: Path | None
     """None: every image below `data_root`."""
+    batch_size: int | None
+    """`data.batch_size`; None where it is no number."""
     val_split: float | None
     """Share of images held out for validation; None where the config does not say."""
     seed: int
@@ -153,6 +155,7 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
         std=keys.read("data.normalization.std", to_positive_triple) if normalized else IMAGENET_STD,
         data_root=data_root,
         train_csv=None if train_csv is None else _place_csv(train_csv, data_root, project_dir),
+        batch_size=_read_batch_size(keys),
         val_split=keys.read("data.val_split", to_share, None),
         seed=keys.read("seed", to_count, DEFAULT_SEED),
         target_order=keys.read("data.target_order", to_texts, ()),
@@ -164,6 +167,12 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
         mixed_sets=mixed_sets,
         notices=(*filter(None, (version_notice, tapped_notice)), *mixed_notices),
     )
+
+
+def _read_batch_size(keys: ConfigKeys) -> int | None:
+    """Return the batch size of the training; a default here, so another value is no error."""
+    value = keys.find("data.batch_size")
+    return value if type(value) is int and value > 0 else None
 
 
 def _read_version(keys: ConfigKeys) -> tuple[str | None, str | None]:

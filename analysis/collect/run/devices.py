@@ -75,7 +75,17 @@ def enter_precision(precision: str, device: torch.device) -> AbstractContextMana
     return nullcontext()
 
 
-def choose_batch_size(tokens_per_image: int, device: torch.device) -> int:
-    """Return a batch size that fills the device without crowding its memory."""
+def choose_batch_size(
+    tokens_per_image: int, device: torch.device, trained_with: int | None = None
+) -> int:
+    """Return a batch size that fills the device without crowding its memory.
+
+    Args:
+        tokens_per_image: Of the network.
+        device: Where it runs.
+        trained_with: The config's `data.batch_size`; taken where it is no smaller and no more than
+            four times as large, so that `num_batches` is that of the training loader.
+    """
     tokens = 16384 if device.type == "cuda" else 4096
-    return max(1, min(64, tokens // tokens_per_image))
+    size = max(1, min(64, tokens // tokens_per_image))
+    return trained_with if trained_with and size <= trained_with <= 4 * size else size

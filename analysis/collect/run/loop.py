@@ -230,7 +230,8 @@ class _Extraction:
         width, height = self.plan.settings.image_size
         patches = (width // variant.patch_size) * (height // variant.patch_size)
         tokens = 1 + variant.n_storage_tokens + patches
-        return self.plan.request.batch_size or choose_batch_size(tokens, device)
+        trained_with = self.plan.settings.batch_size
+        return self.plan.request.batch_size or choose_batch_size(tokens, device, trained_with)
 
     def _load_network(self, device: torch.device, batch_size: int) -> Network:
         """Load the network, and make the GPU ready meanwhile."""

@@ -36,6 +36,7 @@ def load_measured(
     head: Path | None,
     config: Mapping[str, Any],
     *,
+    weights_key: str | None = None,
     weights_sha256: str | None,
     adapter_sha256: str | None,
     device: torch.device | None = None,
@@ -47,6 +48,7 @@ def load_measured(
         weights: Its weights.
         head: The head that holds the adapter; None for the frozen backbone.
         config: The training config.
+        weights_key: Which backbone of a file with several, as `--weights-key` named it.
         weights_sha256: What the weights must be; None where that is not known.
         adapter_sha256: What the adapter must be; None likewise.
         device: Where the parameters are put; the CPU where None.
@@ -58,7 +60,8 @@ def load_measured(
     loaded: list[WeightsInfo] = []
 
     def build() -> DinoVisionTransformer:
-        backbone, info = load_backbone(name, weights, device or torch.device("cpu"))
+        place = device or torch.device("cpu")
+        backbone, info = load_backbone(name, weights, place, key=weights_key)
         loaded.append(info)
         return backbone
 

@@ -93,6 +93,7 @@ def _describe_run(
         "request_fingerprint": plan.fingerprint,
         "weights_sha256": network.weights.sha256,
         "weights_format": network.weights.format,
+        "weights_key": plan.request.weights_key,
         "adapter_sha256": adapter.sha256 if adapter.used_lora else None,
         "adapter": adapter.summary if adapter.used_lora else None,
         "heads": [str(path) for path in plan.heads.paths],

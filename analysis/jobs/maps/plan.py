@@ -82,6 +82,7 @@ def plan_maps(
         channels=choose_channels(table, channel, _count_tokens(run)),
         pictures=tuple(dict.fromkeys(pictures)),
         is_as_measured=not weights and not head,
+        weights_key=None if weights else run.get("weights_key"),
     )
 
 

@@ -66,6 +66,8 @@ class MapRequest:
     pictures: tuple[Picture, ...]
     is_as_measured: bool = True
     """Whether neither weights nor head were chosen in place of the payload's."""
+    weights_key: str | None = None
+    """Which backbone of a weights file with several; None for the usual one."""
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -124,6 +126,7 @@ class MapRequest:
             channels=None if raw["channels"] is None else tuple(raw["channels"]),
             pictures=pictures,
             is_as_measured=raw["is_as_measured"],
+            weights_key=raw["weights_key"],
         )
 
 

@@ -131,6 +131,7 @@ def load_arm(request: MapRequest, arm: Arm) -> MeasuredNetwork:
         request.weights,
         request.head if arm is Arm.ADAPTER else None,
         request.config,
+        weights_key=request.weights_key,
         weights_sha256=request.weights_sha256,
         adapter_sha256=request.adapter_sha256,
     )
