@@ -109,7 +109,10 @@ def _page_rule(*ours: str) -> Rule:
 
 
 RULES["pages/components/frame"] = _page_rule()
-for _page in ("overview", "layers", "outliers", "channels", "images", "targets", "interventions"):
+for _page in (
+    *("overview", "layers", "outliers", "channels", "images", "interventions"),
+    *("targets", "similarity"),
+):
     RULES[f"pages/components/{_page}"] = _page_rule()
 for _page in ("versions", "runs"):
     RULES[f"pages/components/{_page}"] = _page_rule(_FRAME)

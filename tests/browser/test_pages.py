@@ -12,7 +12,7 @@ from tests.browser.tab import TIMEOUT, Tab
 from tests.pages.conftest import PAGES
 
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}
-WITHOUT_FIGURES = ("images", "targets", "share", "runs", "interventions")
+WITHOUT_FIGURES = ("images", "targets", "similarity", "share", "runs", "interventions")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

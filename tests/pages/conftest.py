@@ -24,6 +24,7 @@ PAGES = (
     "images",
     "interventions",
     "targets",
+    "similarity",
     "versions",
     "share",
     "runs",

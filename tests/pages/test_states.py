@@ -58,7 +58,7 @@ def test_two_payloads_are_drawn(project: Path, open_page: Open, page: str) -> No
     app = open_page(page)
     app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
     assert not app.exception
-    if page not in ("images", "interventions", "targets", "share", "runs"):
+    if page not in ("images", "interventions", "targets", "similarity", "share", "runs"):
         assert figures(app)
 
 

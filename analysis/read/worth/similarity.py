@@ -13,16 +13,14 @@ from numpy.typing import NDArray
 
 from analysis.errors import InputError
 from analysis.payload.features import Features
-from analysis.read.worth.ridge import centred_gram
-from analysis.vocabulary import Cell, Representation, TokenRole
+from analysis.read.worth.grams import keep_known, pair_images, read_grams, thin
+from analysis.vocabulary import Representation, TokenRole
 
 Array = NDArray[np.float64]
 
-HALVES = 40
+HALVES = 20
 """Random halves of the images that an interval is made of."""
 NEIGHBOURS = 10
-LEFT_OUT = 5
-"""Channels of largest variance that are left out for a second look."""
 MIN_IMAGES = 8
 
 
@@ -51,33 +49,27 @@ def similarity(
 ) -> Similarity:
     """Compare every layer of one payload's images with every layer of another's.
 
+    Of the images that both keep and that have finite vectors everywhere, at most `MOST_IMAGES`.
+
     Args:
         a: As `read_features` returns them.
-        b: Those of another version of the same images; `a` itself where None.
+        b: Those of another version; `a` itself where None.
         representation: Of the vectors.
         role: Of the tokens.
         left_out: How many channels of largest variance of each layer are left out.
 
     Raises:
-        InputError: If the two keep different images.
+        InputError: If the two have fewer than eight images in common.
     """
-    if b is not None and a.paths != b.paths:
-        raise InputError(
-            f"{a.path} and {b.path} keep different images. "
-            "Make both payloads with the same image list and --image-features."
-        )
-    cells = Representation(representation), TokenRole(role)
-    first = grams_of(read_layers(a, *cells), left_out=left_out)
-    second = first if b is None else grams_of(read_layers(b, *cells), left_out=left_out)
+    kind = Representation(representation), TokenRole(role)
+    b = a if b is None else b
+    images_a, images_b = map(thin, pair_images(a, b))
+    first = read_grams(a, *kind, images_a, left_out=left_out)
+    if b is a:
+        _, (first,) = keep_known(first)
+        return compare_grams(first, first)
+    _, (first, second) = keep_known(first, read_grams(b, *kind, images_b, left_out=left_out))
     return compare_grams(first, second)
-
-
-def read_layers(
-    features: Features, representation: Representation, role: TokenRole
-) -> list[NDArray[np.float32]]:
-    """Return the vectors of all images, ``[images, channels]``, for every layer."""
-    layers = map(int, features.table.layers)
-    return [features.vectors(Cell(layer, representation, role)) for layer in layers]
 
 
 def compare_grams(a: Sequence[Array], b: Sequence[Array], *, seed: int = 0) -> Similarity:
@@ -99,16 +91,26 @@ def compare_grams(a: Sequence[Array], b: Sequence[Array], *, seed: int = 0) -> S
     if n < MIN_IMAGES or any(len(gram) != n for gram in [*a, *b]):
         raise InputError(
             f"Similarity needs the same {MIN_IMAGES} or more images on both sides; there are "
-            f"{n} and {len(b[0])}. Make both payloads with the same image list."
+            f"{n} and {len(b[0])}. Make both payloads with the same image list and "
+            "--image-features."
         )
     k = min(NEIGHBOURS, n // 4)
-    near_a, near_b = ([_nearest(gram, k) for gram in grams] for grams in (a, b))
+    near_a = [_nearest(gram, k) for gram in a]
+    near_b = near_a if b is a else [_nearest(gram, k) for gram in b]
     rng = np.random.default_rng(seed)
-    halves = [np.sort(rng.permutation(n)[: max(n // 2, 4)]) for _ in range(HALVES)]
+    whole_a = _stack(a)
+    whole_b = whole_a if b is a else _stack(b)
+    first = whole_a.astype(np.float32)
+    second = first if b is a else whole_b.astype(np.float32)
+    by_half = []
+    for _ in range(HALVES):
+        half = np.sort(rng.permutation(n)[: max(n // 2, 4)])
+        part = first[:, half[:, None], half]
+        by_half.append(_debiased_cka(part, part if b is a else second[:, half[:, None], half]))
     return Similarity(
-        _debiased_cka(a, b),
-        np.std([_debiased_cka(_part(a, half), _part(b, half)) for half in halves], axis=0),
-        np.array([[(x & y).sum() / (n * k) for y in near_b] for x in near_a]),
+        _debiased_cka(whole_a, whole_b),
+        np.std(by_half, axis=0),
+        (_flatten(near_a) @ _flatten(near_b).T / (n * k)).astype(np.float64),
         k / (n - 1),
         n,
     )
@@ -137,41 +139,42 @@ def effective_rank(spectrum: Array) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def leave_out_largest(vectors: NDArray[np.floating], count: int = LEFT_OUT) -> NDArray[np.floating]:
-    """Return the vectors without the channels of largest variance over the images.
+def _debiased_cka(a: NDArray[np.floating], b: NDArray[np.floating]) -> Array:
+    """Return CKA of the unbiased HSIC (Song et al., 2012; Nguyen et al., 2021).
 
     Args:
-        vectors: ``[images, channels]``.
-        count: How many channels.
+        a: ``[layers A, n, n]``.
+        b: ``[layers B, n, n]``.
     """
-    order = np.argsort(vectors.var(axis=0, dtype=np.float64), kind="stable")
-    return vectors[:, np.sort(order[: len(order) - count])]
-
-
-def _debiased_cka(a: Sequence[Array], b: Sequence[Array]) -> Array:
-    """Return CKA of the unbiased HSIC (Song et al., 2012; Nguyen et al., 2021)."""
-    flat_a = np.array([_u_centre(gram).ravel() for gram in a])
-    flat_b = flat_a if a is b else np.array([_u_centre(gram).ravel() for gram in b])
-    power = np.outer(np.square(flat_a).sum(1), np.square(flat_b).sum(1))
+    flat_a = _u_centre(a).reshape(len(a), -1)
+    flat_b = flat_a if a is b else _u_centre(b).reshape(len(b), -1)
+    power = np.outer(*(np.einsum("li,li->l", flat, flat) for flat in (flat_a, flat_b)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(power > 0, flat_a @ flat_b.T / np.sqrt(power), np.nan)
+        return np.where(power > 0, flat_a @ flat_b.T / np.sqrt(power), np.nan).astype(np.float64)
 
 
-def _u_centre(gram: Array) -> Array:
-    """Return the U-centred matrix, whose diagonal is 0 (Szekely and Rizzo, 2014)."""
-    n = len(gram)
-    part = gram.copy()
-    np.fill_diagonal(part, 0)
-    rows = part.sum(axis=0)
-    part -= (rows[:, None] + rows) / (n - 2)
-    part += rows.sum() / ((n - 1) * (n - 2))
-    np.fill_diagonal(part, 0)
-    scale = np.abs(part).max()
-    return part / scale if scale > 0 else part
+def _u_centre(grams: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the U-centred matrices, whose diagonals are 0 (Szekely and Rizzo, 2014)."""
+    n = grams.shape[1]
+    places = np.arange(n)
+    part = grams.copy()
+    part[:, places, places] = 0
+    rows = part.sum(axis=1)
+    part -= (rows[:, :, None] + rows[:, None]) / (n - 2)
+    part += rows.sum(axis=1)[:, None, None] / ((n - 1) * (n - 2))
+    part[:, places, places] = 0
+    return part
 
 
-def _part(grams: Sequence[Array], images: NDArray[np.intp]) -> list[Array]:
-    return [gram[np.ix_(images, images)] for gram in grams]
+def _stack(grams: Sequence[Array]) -> Array:
+    """Return the matrices as one array, each in units of its largest entry: CKA has no scale."""
+    stacked = np.array(grams)
+    scale = np.abs(stacked).max(axis=(1, 2), keepdims=True)
+    return stacked / np.where(scale > 0, scale, 1)
+
+
+def _flatten(near: Sequence[NDArray[np.bool_]]) -> NDArray[np.float32]:
+    return np.array([part.ravel() for part in near], np.float32)
 
 
 def squared_distances(gram: Array) -> Array:
@@ -187,13 +190,3 @@ def _nearest(gram: Array, k: int) -> NDArray[np.bool_]:
     near = np.zeros(gram.shape, np.bool_)
     np.put_along_axis(near, np.argpartition(distances, k - 1, axis=1)[:, :k], True, axis=1)
     return near
-
-
-def grams_of(vectors: Sequence[NDArray[np.floating]], *, left_out: int = 0) -> list[Array]:
-    """Return the matrix of inner products of every layer.
-
-    Args:
-        vectors: ``[images, channels]`` per layer.
-        left_out: How many channels of largest variance are left out.
-    """
-    return [centred_gram(leave_out_largest(v, left_out) if left_out else v) for v in vectors]

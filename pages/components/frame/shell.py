@@ -26,6 +26,7 @@ PAGES = {
     "images": ":material/image_search:",
     "interventions": ":material/experiment:",
     "targets": ":material/target:",
+    "similarity": ":material/compare:",
     "versions": ":material/difference:",
     "share": ":material/share:",
     "runs": ":material/history:",

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis.errors import InputError
+from analysis.payload.features import read_features
+from analysis.read.worth.grams import (
+    gram_of,
+    keep_known,
+    leave_out_largest,
+    pair_images,
+    thin,
+)
+from analysis.read.worth.layers import rank_by_movement
 from analysis.read.worth.ridge import centred_gram
 from analysis.read.worth.similarity import (
     biased_cka,
     compare_grams,
     effective_rank,
-    leave_out_largest,
+    similarity,
     variance_spectrum,
 )
+from analysis.vocabulary import Cell, Representation, TokenRole
 from tests import ROOT
+from tests.factories.vectors import IMAGES, write_with_vectors
+
+CELL = Cell(1, Representation.PRE, TokenRole.PATCH)
 
 
 def sets(seed: int = 0, images: int = 30, channels: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -122,3 +136,33 @@ def test_the_python_interface_to_image_vectors_needs_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_an_image_without_a_finite_vector_is_left_out() -> None:
+    a, b = sets()
+    whole = compare_grams([centred_gram(a[1:])], [centred_gram(b[1:])])
+    a[0, 3] = np.nan
+    known, (first, second) = keep_known([gram_of(a)], [gram_of(b)])
+    assert known.tolist() == list(range(1, 30))
+    found = compare_grams(first, second)
+    np.testing.assert_allclose(found.cka, whole.cka, rtol=1e-5)
+    np.testing.assert_array_equal(found.overlap, whole.overlap)
+
+
+def test_versions_are_compared_on_the_images_that_both_keep(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "feature_stats" / "stats.pt" for name in ("a", "b")]
+    write_with_vectors(paths[0])
+    write_with_vectors(paths[1], left_out=20)
+    a, b = map(read_features, paths)
+    first, second = pair_images(a, b)
+    assert len(first) == IMAGES - 20
+    assert [a.paths[n] for n in first] == [b.paths[n] for n in second]
+    found = similarity(a, b)
+    assert found.images == IMAGES - 20
+    np.testing.assert_allclose(np.diagonal(found.cka), 1, atol=1e-4)
+    np.testing.assert_allclose(rank_by_movement(a, b, CELL).values, 0, atol=1e-2)
+
+
+def test_images_are_thinned_evenly() -> None:
+    assert thin(np.arange(5), 9).tolist() == [0, 1, 2, 3, 4]
+    assert thin(np.arange(101), 5).tolist() == [0, 25, 50, 75, 100]

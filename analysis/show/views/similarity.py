@@ -1,0 +1,356 @@
+"""How alike the layers of two versions are for the same images, and which images stand out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.payload.features import Features
+from analysis.payload.table import StatsTable
+from analysis.read.worth.grams import LEFT_OUT
+from analysis.read.worth.layers import Planes, Ranked, Spectra
+from analysis.read.worth.similarity import Similarity
+from analysis.show.figures import similarity as figures
+from analysis.show.figures import theme
+from analysis.show.figures.depth import DepthLine, draw_over_depth
+from analysis.show.figures.similarity import LayerPanel
+from analysis.show.figures.theme import Mode, describe_cell
+from analysis.show.view import View, describe_one, describe_pair
+from analysis.vocabulary import Cell, Representation, TokenRole
+
+Where = tuple[Representation, TokenRole]
+
+WHOLE = "CKA, all channels"
+REST = f"CKA without the {LEFT_OUT} largest channels"
+OVERLAP = "nearest neighbours in common"
+STRIP = 6
+"""Images that are picked out of all."""
+
+
+def layers_against_layers(
+    tables: tuple[StatsTable, StatsTable],
+    names: tuple[str, str],
+    where: Where,
+    found: tuple[Similarity, Similarity],
+    mode: Mode = "light",
+) -> View:
+    """Return every layer of A against every layer of B.
+
+    Args:
+        tables: Of A and B; twice the same for a version against itself.
+        names: Of A and B.
+        where: Representation and role.
+        found: Of all channels, and without the largest.
+        mode: Light or dark.
+    """
+    whole, rest = found
+    layers = tables[0].layers, tables[1].layers
+    panels = [
+        LayerPanel(WHOLE, whole.cka, whole.error),
+        LayerPanel(REST, rest.cka, rest.error),
+        LayerPanel(OVERLAP, whole.overlap),
+    ]
+    return View(
+        f"Layers against layers, {describe_cell(*where)} tokens",
+        "layers against layers",
+        figures.build_layer_panels(panels, layers, names, mode),
+        lambda: _tabulate(layers, found),
+        caption=f"1: the same images are alike and unlike. CKA is debiased, so about 0 where "
+        f"nothing is shared; ± is its standard error over random halves of the {whole.images} "
+        f"images. Of the nearest neighbours, chance leaves {whole.chance:.2f} in common.",
+        **_describe(names),
+    )
+
+
+def same_layer(
+    tables: tuple[StatsTable, StatsTable],
+    names: tuple[str, str],
+    where: Where,
+    found: tuple[Similarity, Similarity],
+    mode: Mode = "light",
+) -> View:
+    """Return each layer of A against the same one of B, or of one version the one before.
+
+    The arguments are those of `layers_against_layers`.
+    """
+    whole, rest = found
+    layers, rows, columns = _pair_layers(tables, names)
+    lines = [
+        DepthLine(
+            layers,
+            values,
+            name,
+            theme.version_color(place, mode),
+            dash=("solid", "dash", "dot")[place],
+            keys={} if errors is None else {"error_y": _bars(errors)},
+        )
+        for place, (name, values, errors) in enumerate(
+            [
+                (WHOLE, whole.cka[rows, columns], whole.error[rows, columns]),
+                (REST, rest.cka[rows, columns], rest.error[rows, columns]),
+                (OVERLAP, whole.overlap[rows, columns], None),
+            ]
+        )
+    ]
+    itself = names[0] == names[1]
+    return View(
+        "Each layer against the one before" if itself else "Each layer against its counterpart",
+        "similarity over depth",
+        draw_over_depth(
+            lines,
+            height={"title": {"text": "similarity"}},
+            levels=[whole.chance],
+            tapped=tables[0].tapped_layers,
+            revision="similarity",
+            mode=mode,
+            empty="The two versions share no layer.",
+        ),
+        lambda: pd.DataFrame({"layer": layers, **{line.name: line.values for line in lines}}),
+        caption=f"{describe_cell(*where).capitalize()} tokens. Bars: standard error over random "
+        "halves of the images. Dashed: nearest neighbours that chance has in common.",
+        **_describe(names),
+    )
+
+
+def find_sentences(
+    tables: tuple[StatsTable, StatsTable],
+    names: tuple[str, str],
+    found: tuple[Similarity, Similarity],
+) -> list[str]:
+    """Return what the similarity of layers says, each number with its standard error."""
+    whole, rest = found
+    layers, rows, columns = _pair_layers(tables, names)
+    sentences = []
+    values = whole.cka[rows, columns]
+    if np.isfinite(values).any():
+        place = int(np.nanargmin(values))
+        at = rows[place], columns[place]
+        what = (
+            f"The largest step of {names[0]} is from layer {tables[0].layers[at[0]]} to "
+            f"{layers[place]}"
+            if names[0] == names[1]
+            else f"{names[0]} and {names[1]} are least alike at layer {layers[place]}"
+        )
+        sentences.append(
+            f"{what}: CKA {_number(whole, at)}, without the {LEFT_OUT} largest channels "
+            f"{_number(rest, at)}; {whole.overlap[at]:.0%} of the nearest neighbours are the same "
+            f"(chance {whole.chance:.0%})."
+        )
+    tapped = [tables[0].position(layer) for layer in tables[0].tapped_layers]
+    if names[0] == names[1] and len(tapped) > 1:
+        pairs = [(a, b) for n, a in enumerate(tapped) for b in tapped[n + 1 :]]
+        known = [pair for pair in pairs if np.isfinite(rest.cka[pair])]
+        if known:
+            at = max(known, key=lambda pair: rest.cka[pair])
+            first, second = (int(tables[0].layers[n]) for n in at)
+            sentences.append(
+                f"Of the tapped layers, {first} and {second} repeat each other most: CKA "
+                f"{_number(whole, at)}, without the {LEFT_OUT} largest channels "
+                f"{_number(rest, at)}."
+            )
+    return sentences
+
+
+def ranks_over_depth(
+    table: StatsTable, name: str, where: Where, spectra: Spectra, mode: Mode = "light"
+) -> View:
+    """Return how many directions the images take at every layer."""
+    named = dict(zip(_spectrum_names(), spectra.ranks, strict=True))
+    lines = [
+        DepthLine(
+            table.layers,
+            ranks,
+            label,
+            theme.version_color(place, mode),
+            dash=("solid", "dash")[place],
+        )
+        for place, (label, ranks) in enumerate(named.items())
+    ]
+    return View(
+        f"Effective rank, {describe_cell(*where)} tokens",
+        "effective rank",
+        draw_over_depth(
+            lines,
+            height={"title": {"text": "effective rank"}, "rangemode": "tozero"},
+            tapped=table.tapped_layers,
+            revision="effective rank",
+            mode=mode,
+        ),
+        lambda: pd.DataFrame({"layer": table.layers, **named}),
+        caption=f"In how many directions the {spectra.images} images differ: exp of the entropy "
+        "of the shares of variance. It cannot exceed the number of images less one.",
+        **describe_one(name),
+    )
+
+
+def spectrum_of_layer(
+    table: StatsTable, name: str, cell: Cell, spectra: Spectra, mode: Mode = "light"
+) -> View:
+    """Return how the variance between images is spread over directions at one layer."""
+    place = table.position(cell.layer)
+    parts = dict(zip(_spectrum_names(), (spectra.whole[place], spectra.rest[place]), strict=True))
+    return View(
+        f"Variance spectrum, {theme.describe_channels(cell)}",
+        "variance spectrum",
+        figures.build_spectrum(parts, mode),
+        lambda: pd.DataFrame({"component": range(1, len(spectra.whole[place]) + 1), **parts}),
+        caption="A steep start means that a few directions, often massive channels, hold most of "
+        "what tells the images apart.",
+        **describe_one(name),
+    )
+
+
+def ranked_images(
+    features: Features,
+    name: str,
+    cell: Cell,
+    ranked: Ranked,
+    baseline: str | None = None,
+    mode: Mode = "light",
+) -> View:
+    """Return the images that moved most from a baseline, or that stand furthest from all others.
+
+    Args:
+        features: Of the version.
+        name: The version.
+        cell: Layer, representation and role.
+        ranked: What each image is ranked by.
+        baseline: The version that it moved from; None where images stand apart.
+        mode: Light or dark.
+    """
+    order = ranked.order
+    images = features.images[ranked.images[order]]
+    if baseline is None:
+        title, label = "Images far from all others", "distance to the 5 nearest, over the median's"
+        caption = (
+            "Mean distance to the five nearest images, over that of the median image. Far images "
+            "are rare, odd or mislabelled; that alone does not make them wrong."
+        )
+    else:
+        title, label = "Images that moved", "own movement, in spreads between images"
+        caption = (
+            "Distance between an image's vectors in the two versions, less the shift that all "
+            f"images have in common ({ranked.common:.2f}), over the spread between images in "
+            f"{baseline}. At 1, an image moved as far as two images differ."
+        )
+    names = (name, baseline) if baseline is not None else (name, name)
+    return View(
+        f"{title}, {theme.describe_channels(cell)}",
+        "images that moved" if baseline is not None else "images apart",
+        figures.build_ranked(ranked.values[order], images, label, STRIP, mode),
+        lambda: tabulate_images(features, ranked, "moved" if baseline is not None else "apart"),
+        caption=caption,
+        clickable=True,
+        **_describe(names),
+    )
+
+
+def tabulate_images(features: Features, ranked: Ranked, column: str) -> pd.DataFrame:
+    """Return the images, largest first, with their targets and categories."""
+    order = ranked.order
+    places = ranked.images[order]
+    frame = pd.DataFrame({"image": features.images[places]})
+    if features.paths:
+        frame["path"] = np.array(features.paths)[places]
+    frame[column] = ranked.values[order]
+    for name, values in {**features.targets, **features.categories}.items():
+        if name not in frame:
+            frame[name] = values[places]
+    return frame
+
+
+def map_of_images(
+    features: Features,
+    name: str,
+    cell: Cell,
+    planes: Planes,
+    target: str | None,
+    mode: Mode = "light",
+) -> View:
+    """Return the images along two principal components of a layer.
+
+    Args:
+        features: Of the version.
+        name: The version.
+        cell: Layer, representation and role.
+        planes: Of every layer, in this representation and role.
+        target: Column that colours the points; None for one colour.
+        mode: Light or dark.
+    """
+    place = features.table.position(cell.layer)
+    images = features.images[planes.images]
+    colored = None
+    if target is not None:
+        column = features.targets.get(target)
+        column = features.categories[target] if column is None else column
+        colored = target, column[planes.images]
+    points, shares = planes.points[place], planes.shares[place]
+    frame = pd.DataFrame(
+        {"image": images, "component_1": points[:, 0], "component_2": points[:, 1]}
+    )
+    if features.paths:
+        frame.insert(1, "path", np.array(features.paths)[planes.images])
+    if colored is not None and target not in frame:
+        frame[target] = colored[1]
+    return View(
+        f"Map of the images, {theme.describe_channels(cell)}",
+        "map of images",
+        figures.build_plane(points, shares, images, colored, mode),
+        frame,
+        caption=f"{len(images)} images along the two directions of largest variance. What lies "
+        "apart here is apart; what lies together may differ in the directions not drawn.",
+        rows=8,
+        clickable=True,
+        **describe_one(name),
+    )
+
+
+def _pair_layers(
+    tables: tuple[StatsTable, StatsTable], names: tuple[str, str]
+) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.intp]]:
+    """Return layers and where they stand in A and B; of one version, the layer before in A."""
+    a, b = (table.layers for table in tables)
+    if names[0] == names[1]:
+        places = np.arange(1, len(a))
+        return a[1:], places - 1, places
+    common, rows, columns = np.intersect1d(a, b, return_indices=True)
+    return common, rows, columns
+
+
+def _tabulate(
+    layers: tuple[NDArray[np.int64], NDArray[np.int64]], found: Sequence[Similarity]
+) -> pd.DataFrame:
+    whole, rest = found
+    down, across = np.meshgrid(*layers, indexing="ij")
+    return pd.DataFrame(
+        {
+            "layer": down.ravel(),
+            "other_layer": across.ravel(),
+            "cka": whole.cka.ravel(),
+            "cka_standard_error": whole.error.ravel(),
+            "cka_rest": rest.cka.ravel(),
+            "cka_rest_standard_error": rest.error.ravel(),
+            "neighbour_overlap": whole.overlap.ravel(),
+        }
+    )
+
+
+def _describe(names: tuple[str, str]) -> dict[str, Any]:
+    version, baseline = names
+    return describe_one(version) if version == baseline else describe_pair(baseline, version)
+
+
+def _number(similarity: Similarity, at: tuple[int, int]) -> str:
+    return f"{similarity.cka[at]:.2f} ± {similarity.error[at]:.2f}"
+
+
+def _bars(errors: NDArray[np.floating]) -> dict[str, object]:
+    return {"type": "data", "array": theme.as_float32(errors), "thickness": 1, "width": 2}
+
+
+def _spectrum_names() -> tuple[str, str]:
+    return "all channels", f"without the {LEFT_OUT} largest"

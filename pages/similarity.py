@@ -1,0 +1,59 @@
+"""How alike layers and versions are for the same images, and which images stand out."""
+
+import streamlit as st
+
+from analysis.errors import InputError, PayloadError
+from analysis.payload.features import read_features
+from pages.components.frame import picker, shell
+from pages.components.shared import controls, selection
+from pages.components.shared.text import plain
+from pages.components.similarity import views
+
+VIEWS = {
+    "layers": "Layers against layers",
+    "moved": "Single images",
+    "map": "Map of the images",
+    "directions": "Directions",
+}
+
+shell.open_page("Similarity")
+versions = picker.read_versions()
+version, others = versions[0], {each.ref.key: each for each in versions}
+try:
+    features = read_features(version.ref.path, version.table)
+except PayloadError as error:
+    st.info(plain(str(error)), icon=":material/info:")
+    st.stop()
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+    shown = selection.choose(
+        "similarity", "Show", list(VIEWS), default="layers", format_func=VIEWS.__getitem__
+    )
+    key = version.ref.key
+    if shown in ("layers", "moved") and len(others) > 1:
+        key = selection.choose(
+            "against",
+            "Against",
+            list(others),
+            default=list(others)[1],
+            format_func=lambda key: "itself" if key == version.ref.key else others[key].name,
+            menu_width=240,
+        )
+    where = controls.choose_representation(), controls.choose_role()
+other = others[key]
+try:
+    if other is not version:
+        read_features(other.ref.path, other.table)
+except PayloadError as error:
+    st.info(plain(str(error)), icon=":material/info:")
+    other = version
+try:
+    if shown == "layers":
+        views.show_layers(version, other, where)
+    elif shown == "moved":
+        views.show_images(version, features, other, where)
+    elif shown == "map":
+        views.show_map(version, features, where)
+    else:
+        views.show_directions(version, where)
+except InputError as error:
+    st.info(plain(str(error)), icon=":material/info:")
