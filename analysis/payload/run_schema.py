@@ -11,6 +11,7 @@ from typing import Any
 
 MAX_TEXT = 5000
 MAX_NUMBER = 10**15
+MAX_HEAD_LAYERS = 256
 MAX_SIDE = 100_000
 """Pixels."""
 
@@ -88,6 +89,21 @@ def _is_adapter(value: Any) -> bool:
     return all(kind(given[key]) for key, kind in _ADAPTER.items() if key in given)
 
 
+def _is_short(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: _is_list_of(kind)(value) and len(value) <= MAX_HEAD_LAYERS
+
+
+def _is_token_norm(value: Any) -> bool:
+    numbers = ("gamma_mean", "gamma_std", "beta_rms")
+    return (
+        isinstance(value, dict)
+        and _is_count(value.get("index"))
+        and "gamma_mean" in value
+        and "gamma_std" in value
+        and all(_is_real(value[key]) for key in numbers if key in value)
+    )
+
+
 _TEXTS = """tool_version torch_version peft_version created config_name device device_name precision
 group_by split dataset_fingerprint request_fingerprint weights_sha256 weights_format weights_key
 adapter_sha256"""
@@ -111,6 +127,8 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "network_size": _is_size,
     "normalization": _is_normalization,
     "adapter": _is_adapter,
+    "head_layer_weights": _is_short(_is_amount),
+    "head_token_norms": _is_short(_is_token_norm),
     "heads": _is_list_of(_is_text),
     "skipped_files": _is_list_of(_is_skipped_file),
     "warnings": _is_list_of(_is_text),

@@ -51,6 +51,8 @@ class AdapterState:
     """Of the adapter's content, the same in every head that carries it."""
     summary: dict[str, Any] = field(default_factory=dict)
     """Rank, scale, kind and reach of the adapter, in plain types; empty without one."""
+    head_fusion: dict[str, Any] = field(default_factory=dict)
+    """Weights and norms of the layers that the head reads, in plain types; empty without any."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -81,7 +83,9 @@ def attach_adapter(
     backbone = build()
     warnings = [*head.notices, *compare_with_training(head, expected, backbone)]
     if head.peft_state is None and head.fault is None:
-        return _freeze(backbone), AdapterState(head_path=head_path, warnings=warnings)
+        return _freeze(backbone), AdapterState(
+            head_path=head_path, head_fusion=head.fusion, warnings=warnings
+        )
     error: str | None = None
     try:
         warnings += _inject(backbone, head)
@@ -97,6 +101,7 @@ def attach_adapter(
         head_path=head_path,
         sha256=head.sha256,
         summary={} if error else describe_adapter(head, backbone),
+        head_fusion=head.fusion,
         warnings=warnings,
     )
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from analysis.collect.backbone.adapter_names import (
     is_adapter_name,
     relate_to_backbone,
 )
+from analysis.collect.backbone.head_fusion import describe_fusion
 from analysis.collect.backbone.names import name_some
 from analysis.errors import AdapterError
 from analysis.files.atomic import is_folder, is_regular
@@ -70,6 +71,8 @@ class Head:
     """What the names of modules in the settings may begin with."""
     notices: tuple[str, ...] = ()
     """Sentences on what was left aside."""
+    fusion: dict[str, Any] = field(default_factory=dict)
+    """What it learned about the layers that it reads (`describe_fusion`); empty without any."""
 
 
 def read_head(path: Path) -> Head:
@@ -95,12 +98,15 @@ def read_head(path: Path) -> Head:
         return _read_other_file(path, loaded)
     meta = loaded.get("meta")
     meta = dict(meta) if isinstance(meta, dict) else {}
+    fusion = describe_fusion(loaded.get("state_dict"))
     peft = loaded.get("peft")
     if not peft:
-        return Head(path, meta)
+        return Head(path, meta, fusion=fusion)
     if not isinstance(peft, dict):
-        return Head(path, meta, fault=f"peft is {type(peft).__name__}, expected a dict")
-    return _build_head(path, meta, peft.get("config"), peft.get("state_dict"))
+        fault = f"peft is {type(peft).__name__}, expected a dict"
+        return Head(path, meta, fault=fault, fusion=fusion)
+    head = _build_head(path, meta, peft.get("config"), peft.get("state_dict"))
+    return replace(head, fusion=fusion)
 
 
 def _is_plain_head(loaded: Mapping[Any, Any]) -> bool:

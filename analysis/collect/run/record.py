@@ -96,6 +96,8 @@ def _describe_run(
         "weights_key": plan.request.weights_key,
         "adapter_sha256": adapter.sha256 if adapter.used_lora else None,
         "adapter": adapter.summary if adapter.used_lora else None,
+        "head_layer_weights": adapter.head_fusion.get("layer_weights"),
+        "head_token_norms": adapter.head_fusion.get("token_norms"),
         "heads": [str(path) for path in plan.heads.paths],
         "head_index": plan.request.head_index or 0,
         "skipped_files": [
