@@ -1,4 +1,7 @@
-"""Processes by identity: a process id passes to another process once its own has ended."""
+"""Processes by identity, and the memory that is left to them.
+
+A process id passes to another process once its own has ended.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,11 @@ def name_process(name: str) -> None:
 def identify(pid: int) -> dict[str, float | None]:
     """Return the identity of a process, to be kept as JSON: its id and when it started."""
     return {"pid": pid, "start": _read_start(pid)}
+
+
+def free_memory() -> int:
+    """Return the bytes of main memory that a process can still get without swapping."""
+    return int(psutil.virtual_memory().available)
 
 
 def send_signal(process: Mapping[str, Any] | None, number: int, *, named: str) -> bool:

@@ -33,8 +33,9 @@ from analysis.collect.run.ranks import Ranks
 from analysis.collect.run.record import Tally, build_payload, merge_tallies
 from analysis.collect.run.resume import Checkpoint
 from analysis.collect.statistics.collector import StatisticsCollector
-from analysis.collect.statistics.image_vectors import choose_images
+from analysis.collect.statistics.image_vectors import check_room, choose_images
 from analysis.errors import ConfigError, ImageError
+from analysis.files.processes import free_memory
 from analysis.payload.features import ImageVectors
 from analysis.payload.file import save_payload
 from analysis.vocabulary import SCHEMA_VERSION
@@ -113,6 +114,14 @@ class _Extraction:
             len(plan.images.entries),
             self.network.backbone.depth,
             self.network.backbone.embed_dim,
+        )
+        backbone = self.network.backbone
+        check_room(
+            self.keep,
+            backbone.depth,
+            backbone.embed_dim,
+            free=free_memory(),
+            share=ranks.world_size,
         )
         self.collector = self._new_collector()
         self.checkpoint = Checkpoint(

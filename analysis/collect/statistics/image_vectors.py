@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from analysis.collect.statistics.state import CollectorState
+from analysis.errors import ConfigError
+from analysis.payload.features import MAX_BYTES
 
 AUTO_BYTES = 128 * 2**20
 """Size of the written file up to which `auto` keeps images."""
@@ -36,6 +38,34 @@ def choose_images(wanted: str, images: int, layers: int, channels: int) -> Tenso
     fitting = AUTO_BYTES // (layers * KINDS * channels * 2)
     count = min(images, {"all": images, "auto": fitting}.get(wanted) or int(wanted or 0))
     return torch.arange(count) * images // max(count, 1)
+
+
+def check_room(keep: Tensor, layers: int, channels: int, *, free: int, share: int = 1) -> None:
+    """Refuse to keep more vectors than memory or a readable file holds, before the run begins.
+
+    Args:
+        keep: As `choose_images` returns it.
+        layers: Blocks of the backbone.
+        channels: Embedding dimension.
+        free: Bytes of main memory that can still be taken.
+        share: Processes that share the images and the memory.
+
+    Raises:
+        ConfigError: If they do not fit; says how many do.
+    """
+    numbers = layers * KINDS * channels
+    # float32 while they are collected, once more when they are put in order, then as float16
+    held = numbers * (4 + 4 + 2 + 2)
+    # the first process gathers what all have kept
+    most = min(free // (held if share == 1 else 2 * held), MAX_BYTES // (numbers * 2))
+    if len(keep) > most:
+        need = len(keep) * held / 2**30
+        raise ConfigError(
+            f"--image-features: the vectors of {len(keep):,} images take {need:,.1f} GiB of main "
+            f"memory and {len(keep) * numbers * 2 / 2**30:,.1f} GiB on disk; {free / 2**30:,.1f} "
+            f"GiB of memory are free, and files up to {MAX_BYTES / 2**30:,.0f} GiB are read. Give "
+            f"a number up to {most}, or auto."
+        )
 
 
 class VectorStore:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from analysis.collect.plan.request import ExtractionRequest, plan_extraction
+from analysis.collect.run.loop import collect as collect_all
 from analysis.collect.run.loop import collect_payload
 from analysis.collect.run.network import Network
 from analysis.collect.run.progress import ProgressReporter
@@ -67,6 +69,27 @@ def test_out_of_memory_halves_the_batch_and_counts_nothing_twice(
     assert halved["meta"]["counts"] == whole["meta"]["counts"]
     assert largest_difference(whole, halved) < 1e-3  # other batch shapes, tiny stds
     assert any("Out of memory with 5" in text for text in halved["meta"]["run"]["warnings"])
+
+
+def test_out_of_memory_loses_no_vector_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_extraction(
+        ExtractionRequest(
+            project_dir=make_project(tmp_path, images=7, lora=False),
+            device="cpu",
+            batch_size=5,
+            num_workers=0,
+        )
+    )
+    _, whole = collect_all(plan, ProgressReporter(quiet=True)) or ({}, None)
+    fail_above(monkeypatch, 2, torch.OutOfMemoryError("CUDA out of memory"), after_blocks=4)
+    _, halved = collect_all(plan, ProgressReporter(quiet=True)) or ({}, None)
+    assert whole is not None
+    assert halved is not None
+    assert halved.images.tolist() == whole.images.tolist() == list(range(7))
+    scale = np.abs(whole.values).mean(axis=(0, 3), keepdims=True)
+    assert (np.abs(halved.values - whole.values) / scale).max() < 1e-3
 
 
 @pytest.mark.parametrize("extras", [True, False], ids=["first look", "first batch"])

@@ -11,7 +11,8 @@ import torch
 from analysis import read_features
 from analysis.cli.extract import main
 from analysis.collect.plan.request import ExtractionRequest, plan_extraction
-from analysis.collect.statistics.image_vectors import choose_images
+from analysis.collect.statistics.image_vectors import check_room, choose_images
+from analysis.errors import ConfigError
 from analysis.payload.features import STORED, features_path
 from analysis.vocabulary import Cell, Representation, TokenRole
 from tests.collect.run.test_loop import reference
@@ -76,3 +77,16 @@ def test_auto_keeps_evenly_spaced_images_that_fit(images: int) -> None:
     assert torch.equal(keep, keep.unique())
     gaps = keep.diff()
     assert not len(gaps) or gaps.max() - gaps.min() <= 1
+
+
+def test_more_vectors_than_memory_or_a_readable_file_holds_are_refused_before_the_run() -> None:
+    keep = choose_images("all", 100_000, 32, 1280)
+    with pytest.raises(
+        ConfigError, match=r"100,000 images take .* Give a number up to (\d+)"
+    ) as told:
+        check_room(keep, 32, 1280, free=16 * 2**30)
+    most = int(str(told.value).split("up to ")[-1].split(",")[0])
+    assert most * 32 * 3 * 1280 * 12 <= 16 * 2**30 < (most + 2) * 32 * 3 * 1280 * 12
+    check_room(keep[:most], 32, 1280, free=16 * 2**30)
+    with pytest.raises(ConfigError, match="files up to 16 GiB are read"):
+        check_room(keep, 32, 1280, free=2**50)

@@ -19,6 +19,7 @@ from analysis.collect.backbone.weights import load_backbone
 from analysis.collect.images.batches import PastureDataModule, normalize
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.collect.run.loop import FOOTPRINT_CHANNELS, FOOTPRINT_IMAGES, collect_payload
+from analysis.collect.run.loop import collect as collect_both
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import AdapterError
 from analysis.files.safe_load import load_torch_file
@@ -252,8 +253,9 @@ def test_finishing_early_keeps_what_was_counted_and_says_so(tmp_path: Path) -> N
     project = make_project(tmp_path, images=6)
     _, first_four = collect(project, max_images=4, batch_size=2)
     request = ExtractionRequest(project_dir=project, device="cpu", batch_size=2, num_workers=0)
-    payload = collect_payload(plan_extraction(request), _Enough(3))
-    assert payload is not None
+    payload, vectors = collect_both(plan_extraction(request), _Enough(3)) or ({}, None)
+    assert vectors is not None
+    assert vectors.images.tolist() == [0, 1, 2, 3]
     assert payload["meta"]["counts"]["num_images"] == 4
     assert largest_difference(first_four, payload) == 0
     assert any("4 of 6 images" in text for text in payload["meta"]["run"]["warnings"])
