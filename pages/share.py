@@ -9,6 +9,7 @@ from analysis.show.report.versions import ReportVersion, build_report
 from pages.components.frame import picker, shell
 from pages.components.shared import cache, controls, derived, facts
 from pages.components.shared.text import plain
+from pages.components.shared.vectors import find_features
 
 shell.open_page("Share")
 versions = picker.read_versions()
@@ -42,7 +43,8 @@ def make_report() -> bytes:
         except (PayloadError, OSError) as error:
             problem = picker.explain(error, version.ref)
         note = said.of(version.ref.path).note
-        reported.append(ReportVersion(version.name, version.table, note, extras, problem))
+        features = find_features(version)
+        reported.append(ReportVersion(version.name, version.table, note, extras, problem, features))
     return build_report(reported, known, score, threshold).encode()
 
 

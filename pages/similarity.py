@@ -4,6 +4,7 @@ import streamlit as st
 
 from analysis.errors import InputError, PayloadError
 from analysis.payload.features import read_features
+from analysis.vocabulary import Cell
 from pages.components.frame import picker, shell
 from pages.components.shared import controls, selection
 from pages.components.shared.text import plain
@@ -38,7 +39,11 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
             format_func=lambda key: "itself" if key == version.ref.key else others[key].name,
             menu_width=240,
         )
+with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     where = controls.choose_representation(), controls.choose_role()
+    layer = int(version.table.layers[-1])
+    if shown != "layers":
+        layer = controls.choose_layer(version.table)
 other = others[key]
 try:
     if other is not version:
@@ -50,10 +55,10 @@ try:
     if shown == "layers":
         views.show_layers(version, other, where)
     elif shown == "moved":
-        views.show_images(version, features, other, where)
+        views.show_images(version, features, other, Cell(layer, *where))
     elif shown == "map":
-        views.show_map(version, features, where)
+        views.show_map(version, features, Cell(layer, *where))
     else:
-        views.show_directions(version, where)
+        views.show_directions(version, Cell(layer, *where))
 except InputError as error:
     st.info(plain(str(error)), icon=":material/info:")

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from analysis.errors import InputError, PayloadError
+from analysis.vocabulary import Cell
 from pages.components.frame import picker, shell
 from pages.components.shared import controls, selection
 from pages.components.shared.text import plain
@@ -36,14 +37,16 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
     )
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
     where = controls.choose_representation(), controls.choose_role()
-    standardize = selection.switch(
-        "standardize",
-        "Each channel divided by its std",
+    normalized = selection.switch(
+        "normalized",
+        "With the vector of Share",
         default=False,
-        help="As the normalisation vectors of Share do, before the probe reads the vectors.",
+        help="A second probe of vectors that were given the normalisation vector of the page "
+        "Share: scaled channel by channel, without outlier channels.",
     )
 try:
     chosen_group = None if group == "none" else group
-    curves.show(versions, target, chosen_group, where, standardize=standardize)
+    curves.show(versions, target, chosen_group, where, normalized=normalized)
 except InputError as error:
     st.info(plain(str(error)), icon=":material/info:")
+curves.offer_vectors(versions[0], Cell(controls.choose_layer(versions[0].table), *where))

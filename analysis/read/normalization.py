@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from analysis.payload.table import StatsTable
 from analysis.read.outliers import rank_channels
 from analysis.read.scores import Score
-from analysis.vocabulary import Representation, Statistic, TokenRole
+from analysis.vocabulary import Cell, Representation, TokenRole
 
 
 def build_normalization(
@@ -40,12 +40,31 @@ def build_normalization(
     """
     arrays: dict[str, NDArray[np.float32] | NDArray[np.uint8]] = {}
     for layer in table.layers.tolist():
-        std = table.get(layer, representation, role, Statistic.STD)
-        outliers = rank_channels(
-            table, layer, representation, role, score, k=1, threshold=threshold
-        ).outlier_mask
-        mean = table.get(layer, representation, role, Statistic.MEAN)
+        mean, std, keep = find_normalization(
+            table, Cell(layer, representation, role), score, threshold
+        )
         arrays[f"layer_{layer}.mean"] = np.ascontiguousarray(mean)
         arrays[f"layer_{layer}.std"] = np.ascontiguousarray(std)
-        arrays[f"layer_{layer}.keep"] = (~outliers & (std > 0)).astype(np.uint8)
+        arrays[f"layer_{layer}.keep"] = keep.astype(np.uint8)
     return arrays
+
+
+def find_normalization(
+    table: StatsTable, cell: Cell, score: Score = Score.MAX_ABS, threshold: float | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Return mean, std and which channels are kept of one cell, ``[channels]`` each."""
+    mean, std, _ = table[cell]
+    ranking = rank_channels(table, *cell, score, k=1, threshold=threshold)
+    return mean, std, ~ranking.outlier_mask & (std > 0)
+
+
+def normalize(table: StatsTable, cell: Cell, vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return what a head is given where it applies the vector of this cell, ``[images, channels]``.
+
+    Args:
+        table: Of the payload that the vector is made of.
+        cell: Where the vectors are from.
+        vectors: ``[images, channels]``: tokens, or their mean over the patches.
+    """
+    mean, std, keep = find_normalization(table, cell)
+    return (vectors - mean) / np.where(std > 0, std, np.float32(np.inf)) * keep

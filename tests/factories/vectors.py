@@ -15,7 +15,12 @@ IMAGES, CHANNELS, LAYER = 60, 16, 1
 
 
 def write_with_vectors(
-    path: Path, *, version: str = "v1", moved: int | None = None, left_out: int = 0
+    path: Path,
+    *,
+    version: str = "v1",
+    moved: int | None = None,
+    left_out: int = 0,
+    shifted: int | None = None,
 ) -> None:
     """Write a payload and its vectors; `Mass` is linear in the mean patch of `LAYER`.
 
@@ -24,6 +29,7 @@ def write_with_vectors(
         version: Its version.
         moved: Image whose vectors are others than without it; none where None.
         left_out: How many of the first images are not kept.
+        shifted: Channel that lies one std higher, give or take, in all images; none where None.
     """
     payload = make_payload(layers=3, channels=CHANNELS, version=version)
     write_payload(path, payload)
@@ -33,6 +39,9 @@ def write_with_vectors(
         for place, (role, representation) in enumerate(STORED):
             mean, std, _ = table[Cell(layer, representation, role)]
             values[:, layer, place] = mean + std * rng.standard_normal((IMAGES, CHANNELS))
+    if shifted is not None:
+        own = 1 + 0.1 * rng.standard_normal((IMAGES, 1, 1))
+        values[..., shifted] += own * values[..., shifted].std(axis=0)
     if moved is not None:
         values[moved] += 9 * values.std(axis=0)
     deviation = (values[:, LAYER, 1] - values[:, LAYER, 1].mean(0)) / values[:, LAYER, 1].std(0)

@@ -12,6 +12,7 @@ from analysis.payload.table import build_table
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.layers.views import View
 from tests.factories.payloads import make_payload, write_payload
+from tests.factories.vectors import write_with_vectors
 from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts
 
 WITH_EXTRAS = (View.TOP, View.NORMS, View.RANGE)
@@ -184,3 +185,21 @@ def _other_key(app: AppTest) -> str:
 
     first = app.sidebar.selectbox[0].value
     return next(ref.key for ref in discover_payloads() if ref.key != first)
+
+
+def test_the_advice_is_held_to_probes_where_there_are_vectors(
+    project: Path, open_page: Open
+) -> None:
+    write_with_vectors(payload_path(project, "v1"))
+    app = open_page("layers", view="advice")
+    assert not app.exception
+    assert "linear probes of Mass" in texts(app) or "Probes of Mass" in texts(app)
+    assert "Probes" in app.table[0].value
+
+
+def test_an_advice_without_vectors_says_that_nothing_was_measured(
+    project: Path, open_page: Open
+) -> None:
+    write_payload(payload_path(project, "v1"), make_payload(version="v1"))
+    app = open_page("layers", view="advice")
+    assert "Not held to any measurement" in texts(app)

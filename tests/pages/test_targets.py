@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.vectors import LAYER, write_with_vectors
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
@@ -38,3 +39,27 @@ def test_a_payload_without_vectors_says_what_to_do(project: Path, open_page: Ope
     app = open_page("targets")
     assert "without vectors of single images" in texts(app)
     assert not figures(app)
+
+
+def test_a_second_version_without_vectors_is_named_beside_the_first(
+    project: Path, open_page: Open
+) -> None:
+    write_with_vectors(payload_path(project, "v1"))
+    write_payload(payload_path(project, "v2"), make_payload(version="v2", layers=3, channels=16))
+    keys = {str(ref.version): ref.key for ref in discover_payloads([project])}
+    app = open_page("targets", version=keys["v1"], compare=keys["v2"])
+    assert not app.exception
+    assert len(figures(app)) == 2
+    assert "Mass can be predicted" in texts(app)
+    assert "v2 is not drawn" in texts(app)
+
+
+def test_the_vector_of_share_is_probed_beside_the_vectors_as_they_are(
+    project: Path, open_page: Open
+) -> None:
+    write_with_vectors(payload_path(project, "v1"))
+    app = open_page("targets", normalized="on")
+    assert not app.exception
+    names = [trace["name"] for trace in figures(app)[0]["data"]]
+    assert names[:2] == ["v1", "v1, with the vector of Share"]
+    assert "the vector of Share changes v1 by" in texts(app)

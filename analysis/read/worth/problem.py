@@ -8,15 +8,17 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
 from analysis.errors import InputError
+from analysis.read.worth.grams import thin
 
 FOLDS = 5
 REPEATS = 2
 PERMUTATIONS = 49
 MIN_IMAGES = 20
 MAX_LABELS = 20
+MOST_IMAGES = 1000
+"""Images that are probed; of more, as many evenly spaced ones are taken."""
 
 
 class Measure(StrEnum):
@@ -34,7 +36,7 @@ class Problem:
     """Column of the target."""
     measure: Measure
     kept: NDArray[np.intp]
-    """``[n]``: positions of the images that have a value."""
+    """``[n]``: positions of the images that have a value, at most `MOST_IMAGES`."""
     codes: NDArray[np.float64]
     """``[n, outputs]``: the value, or for each label 1 / its frequency on its own images, else 0.
 
@@ -85,7 +87,7 @@ def make_problem(
     """
     is_category = values.dtype.kind == "U"
     known = values != "" if is_category else np.isfinite(values.astype(np.float64))
-    kept = np.flatnonzero(known)
+    kept = thin(np.flatnonzero(known), MOST_IMAGES)
     chosen = values[kept]
     if len(kept) < MIN_IMAGES:
         raise InputError(
@@ -130,6 +132,9 @@ def make_problem(
 def _split(
     codes: NDArray[np.float64], blocks: NDArray[np.intp] | None, repeats: int, seed: int
 ) -> NDArray[np.intp]:
+    # imported once a probe is asked for: it takes as long as all else that a page imports
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+
     folds = np.empty((repeats, len(codes)), np.intp)
     for repeat in range(repeats):
         if blocks is not None:

@@ -25,17 +25,13 @@ ALPHAS = tuple(10.0 ** np.arange(-3, 5))
 """Penalties that are tried, in units of the mean eigenvalue."""
 
 
-def centred_gram(vectors: NDArray[np.floating], *, standardize: bool = False) -> Array:
+def centred_gram(vectors: NDArray[np.floating]) -> Array:
     """Return the inner products of the images' deviations from their mean, ``[n, n]``.
 
     Args:
         vectors: ``[n, channels]``.
-        standardize: Whether each channel is divided by its standard deviation over the images.
     """
     centred = vectors - vectors.mean(axis=0, dtype=np.float64)
-    if standardize:
-        spread = centred.std(axis=0)
-        centred /= np.where(spread > 0, spread, np.inf)
     largest = np.abs(centred).max(initial=0.0)
     unit = largest if largest > 0 else 1.0  # float32 squares overflow beyond 1e19
     part = (centred / unit).astype(np.float32)

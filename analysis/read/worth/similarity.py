@@ -62,7 +62,7 @@ def similarity(
         InputError: If the two have fewer than eight images in common.
     """
     kind = Representation(representation), TokenRole(role)
-    b = a if b is None else b
+    b = b or a
     images_a, images_b = map(thin, pair_images(a, b))
     first = read_grams(a, *kind, images_a, left_out=left_out)
     if b is a:

@@ -205,6 +205,7 @@ def build_plane(
             "customdata": numbers[chosen],
             "name": name,
             "marker": {"size": 9, "opacity": 0.9, **marker},
+            "unselected": {"marker": {"opacity": 0.5}},  # else a click leaves one point to see
         }
 
     traces = []

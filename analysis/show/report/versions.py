@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from analysis.payload.extras import ExtraTable
+from analysis.payload.features import Features
 from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
 from analysis.read.compare.common_images import count_common_images
@@ -27,6 +28,7 @@ from analysis.show.report import page as html_page
 from analysis.show.report import views as report_views
 from analysis.show.report.comparison import draw_comparison
 from analysis.show.report.extras import draw_depth_views
+from analysis.show.report.images import draw_similarity, draw_targets
 from analysis.show.report.page import Section
 from analysis.show.views import layers as layer_views
 from analysis.show.views import outliers as outlier_views
@@ -55,6 +57,8 @@ class ReportVersion:
     """What only they tell is left out where None."""
     problem: str | None = None
     """Why they could not be read."""
+    features: Features | None = None
+    """Vectors of single images; what only they tell is left out where None."""
 
 
 def build_report(
@@ -93,6 +97,11 @@ def build_report(
             )
             for each in versions
             if each.extras is not None
+        ),
+        *(
+            Section(f"Single images of {each.name}", _draw_images(each, versions[0]))
+            for each in versions
+            if each.features is not None
         ),
         Section("Settings", [_show_config(each) for each in versions]),
     ]
@@ -170,8 +179,19 @@ def _draw_channels(version: ReportVersion, score: Score, threshold: float | None
     counts = count_outliers(table, score, threshold)
     blocks.append(html_page.view(outlier_views.counts(table, name, counts)))
     blocks += report_views.draw_layer(table, name, int(table.layers[-1]))
-    blocks.append(report_views.draw_advice(table))
+    blocks.append(report_views.draw_advice(table, version.features))
     return blocks
+
+
+def _draw_images(version: ReportVersion, baseline: ReportVersion) -> list[str]:
+    features, other = version.features, baseline.features
+    if features is None:
+        return []
+    second = (baseline.name, other) if version is not baseline and other is not None else None
+    return [
+        *draw_targets(features, version.name),
+        *draw_similarity(features, version.name, second),
+    ]
 
 
 def _draw_row(versions: Sequence[ReportVersion]) -> list[str]:

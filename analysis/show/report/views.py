@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.errors import InputError
 from analysis.payload.extras import ExtraTable
+from analysis.payload.features import Features
 from analysis.payload.table import StatsTable
 from analysis.read.compare.drift import have_same_channels
 from analysis.read.compare.timeline import (
@@ -13,6 +15,7 @@ from analysis.read.compare.timeline import (
     measure_drift_from_first,
 )
 from analysis.read.depth.advice import advise_layers
+from analysis.read.worth.advice_probe import hold_to_probe, summarise
 from analysis.show.figures.footprints import COLUMNS, build_footprint_multiples
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report import page as html_page
@@ -30,10 +33,26 @@ _FOLLOWED = 5
 _ROWS_EACH = 8
 
 
-def draw_advice(table: StatsTable) -> str:
-    """Return which norm to use for the tapped layers, or for all where none is tapped."""
+def draw_advice(table: StatsTable, features: Features | None = None) -> str:
+    """Return which norm to use for the tapped layers, or for all where none is tapped.
+
+    Args:
+        table: The payload.
+        features: Its vectors of single images, whose first target the advice is held to.
+    """
     frame = advise_layers(table, table.tapped_layers or table.layers.tolist())
-    return html_page.table("Which norm to use", frame)
+    target = None
+    if features is not None:
+        target = next(iter([*features.targets, *features.categories]), None)
+    sentence = "Not held to any measurement."
+    if features is not None and target is not None:
+        try:
+            measured = hold_to_probe(features, frame, target)
+            frame = frame.assign(**measured[["score", "best", "best_score", "verdict"]])
+            sentence = summarise(measured, target)
+        except InputError as error:
+            sentence = f"{sentence} {error}"
+    return html_page.table("Which norm to use", frame) + html_page.sentences([sentence])
 
 
 def draw_layer(table: StatsTable, name: str, layer: int) -> list[str]:

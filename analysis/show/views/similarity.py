@@ -13,7 +13,9 @@ from analysis.payload.features import Features
 from analysis.payload.table import StatsTable
 from analysis.read.worth.grams import LEFT_OUT
 from analysis.read.worth.layers import Planes, Ranked, Spectra
+from analysis.read.worth.pairs import PairTest
 from analysis.read.worth.similarity import Similarity
+from analysis.read.worth.tables import tabulate_columns
 from analysis.show.figures import similarity as figures
 from analysis.show.figures import theme
 from analysis.show.figures.depth import DepthLine, draw_over_depth
@@ -252,14 +254,9 @@ def ranked_images(
 def tabulate_images(features: Features, ranked: Ranked, column: str) -> pd.DataFrame:
     """Return the images, largest first, with their targets and categories."""
     order = ranked.order
-    places = ranked.images[order]
-    frame = pd.DataFrame({"image": features.images[places]})
-    if features.paths:
-        frame["path"] = np.array(features.paths)[places]
-    frame[column] = ranked.values[order]
-    for name, values in {**features.targets, **features.categories}.items():
-        if name not in frame:
-            frame[name] = values[places]
+    frame = tabulate_columns(features).iloc[ranked.images[order]].reset_index(drop=True)
+    place = 2 if features.paths else 1
+    frame.insert(place, column, ranked.values[order], allow_duplicates=True)
     return frame
 
 
@@ -305,6 +302,29 @@ def map_of_images(
         "apart here is apart; what lies together may differ in the directions not drawn.",
         rows=8,
         clickable=True,
+        **describe_one(name),
+    )
+
+
+def pairs_sentence(found: PairTest, names: tuple[str, str]) -> str:
+    """Return how many channels moved beyond what the images' own differences explain."""
+    count, channels = int(found.differs.sum()), len(found.differs)
+    size = float(np.sqrt(np.square(found.shift).mean()))
+    return (
+        f"From {names[1]} to {names[0]} the means of the channels moved by {size:.3f} standard "
+        f"deviations (root mean square); by pairs of {found.images} images, {count} of {channels} "
+        "channels moved by more than noise, at a false discovery rate of 1 %."
+    )
+
+
+def categories(name: str, cell: Cell, column: str, frame: pd.DataFrame) -> View:
+    """Return how the images of each category stand apart at a layer, as a table."""
+    return View(
+        f"{column}, {theme.describe_channels(cell)}",
+        "categories",
+        frame=frame.rename(columns={"category": column}),
+        caption="Distance: of the mean of these images from that of all. Spread: of these images "
+        "around their own mean. Both in units of the spread of all images.",
         **describe_one(name),
     )
 

@@ -7,34 +7,50 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from analysis.payload.features import Features
 from analysis.payload.table import StatsTable
 from analysis.read.worth.probe import Probe, subtract
 from analysis.read.worth.problem import Measure
+from analysis.read.worth.tables import tabulate_vectors
 from analysis.show.figures import theme
 from analysis.show.figures.depth import DepthLine, draw_over_depth
+from analysis.show.figures.head_layers import build_head_layers
 from analysis.show.figures.theme import Mode, describe_cell
 from analysis.show.view import View, describe_one
 from analysis.vocabulary import Cell, Representation
+
+WITH_VECTOR = ", with the vector of Share"
+"""Follows the name of a version."""
 
 LABELS = {Measure.R2: "R²", Measure.BALANCED_ACCURACY: "balanced accuracy"}
 
 
 def versions_over_depth(
-    table: StatsTable, probes: Mapping[str, Probe], mode: Mode = "light"
+    table: StatsTable,
+    probes: Mapping[str, Probe],
+    normalized: Mapping[str, Probe] | None = None,
+    slots: Mapping[str, int] | None = None,
+    mode: Mode = "light",
 ) -> View:
     """Return the quality of the probe of each version in one representation and role.
 
     Args:
         table: Whose tapped layers are marked.
         probes: By version; each of one representation and role.
+        normalized: The same with the normalisation vector; not drawn where None.
+        slots: The colour of each version; in their order where None.
         mode: Light or dark.
     """
     first = next(iter(probes.values()))
     lines = []
     for place, (name, probe) in enumerate(probes.items()):
-        color = theme.version_color(place, mode)
+        color = theme.version_color(place if slots is None else slots[name], mode)
         bars = {"type": "data", "array": theme.as_float32(probe.errors), "thickness": 1, "width": 2}
         lines.append(DepthLine(_layers(probe), probe.scores, name, color, keys={"error_y": bars}))
+        if normalized is not None and name in normalized:
+            other = normalized[name]
+            label = f"{name}{WITH_VECTOR}"
+            lines.append(DepthLine(_layers(other), other.scores, label, color, dash="dot"))
     chance = max(probe.chance for probe in probes.values())
     return View(
         f"{first.problem.name}: {describe_cell(*first.cells[0][1:])}",
@@ -47,7 +63,9 @@ def versions_over_depth(
             revision="probe",
             mode=mode,
         ),
-        _tabulate(probes),
+        _tabulate(
+            {**probes, **{f"{name}{WITH_VECTOR}": p for name, p in (normalized or {}).items()}}
+        ),
         caption="Bars: standard error over the folds. Dashed: the most that a permuted target "
         "reached in any of these layers. A backbone that was trained on these targets has seen "
         "the images that the probe holds out.",
@@ -83,6 +101,60 @@ def cells_over_depth(table: StatsTable, name: str, probe: Probe, mode: Mode = "l
         ),
         _tabulate({name: probe}),
         caption="Dashed: the most that a permuted target reached in any of these cells.",
+        **describe_one(name),
+    )
+
+
+def head_layers(table: StatsTable, name: str, mode: Mode = "light") -> View | None:
+    """Return how the head that was measured weighs and scales the layers that it reads.
+
+    Returns:
+        None where the head holds neither weights nor norms of layers.
+    """
+    weights = table.run.get("head_layer_weights") or []
+    norms = {norm["index"]: norm for norm in table.run.get("head_token_norms") or []}
+    count = max(len(weights), max(norms, default=-1) + 1)
+    if not count:
+        return None
+    layers = table.tapped_layers
+    known = len(layers) == count
+    frame = pd.DataFrame({"position": range(count)})
+    if known:
+        frame["layer"] = layers
+    frame["weight"] = [*weights, *[np.nan] * (count - len(weights))]
+    for key in ("gamma_mean", "gamma_std", "beta_rms"):
+        frame[key] = [norms.get(n, {}).get(key, np.nan) for n in range(count)]
+    places = np.array(layers if known else range(count), np.int32)
+    shown = [("layer weight (softmax)", frame["weight"])] if weights else []
+    shown += [("mean γ of its norm", frame["gamma_mean"])] if norms else []
+    return View(
+        "What the head reads",
+        "layers of the head",
+        build_head_layers(
+            places,
+            {label: values.to_numpy(np.float64) for label, values in shown},
+            label="layer (block index)" if known else "position among the head's layers",
+            even=1 / len(weights) if weights else None,
+            mode=mode,
+        ),
+        frame,
+        caption="Learned by the head whose adapter was measured. Dashed: even weights. A weight "
+        "depends on the scale of its layer and on what the other layers hold too, so it is no "
+        "measure of how well a layer alone predicts."
+        + ("" if known else " The config does not tap as many layers as the head holds."),
+        **describe_one(name),
+    )
+
+
+def vectors_of_cell(features: Features, name: str, cell: Cell) -> View:
+    """Return the vectors of all kept images in a cell, to be taken away as a table."""
+    return View(
+        f"Vectors of {len(features.images)} images, {theme.describe_channels(cell)}",
+        f"vectors of layer {cell.layer} {cell.representation} {cell.role}",
+        frame=lambda: tabulate_vectors(features, cell),
+        caption="One row per image: its targets and categories, and the CLS token or mean patch, "
+        "for other learners. All layers are in the file "
+        f"{features.path.name} beside the payload.",
         **describe_one(name),
     )
 
@@ -127,6 +199,20 @@ def compare_sentence(a: Probe, b: Probe, names: tuple[str, str]) -> str:
     verdict = "within the folds' noise" if difference.is_noise else "beyond the folds' noise"
     return (
         f"{_describe(cell)}: {names[0]} less {names[1]} is {difference.value:+.2f} ± "
+        f"{difference.error:.2f}, {verdict}."
+    )
+
+
+def normalize_sentence(probe: Probe, normalized: Probe, name: str) -> str:
+    """Return what the normalisation vector changes in the best cell without it."""
+    best = probe.best
+    if best is None:
+        return f"{name}: no cell has finite vectors on all images."
+    cell = probe.cells[best]
+    difference = subtract(normalized, probe, cell)
+    verdict = "within the folds' noise" if difference.is_noise else "beyond the folds' noise"
+    return (
+        f"{_describe(cell)}: the vector of Share changes {name} by {difference.value:+.2f} ± "
         f"{difference.error:.2f}, {verdict}."
     )
 

@@ -26,7 +26,7 @@ from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
 OFFERED = 1000
-"""Training images in the menu."""
+"""Training images in the menu, beside those that a link names."""
 
 MAX_UPLOADED_BYTES = 2**30
 """Of all uploaded pictures that are kept; the oldest go first."""
@@ -59,10 +59,12 @@ def _choose_pictures(
     """Return the chosen pictures and their names; where the channel peaks if none is chosen."""
     paths = extras.image_paths
     argmax = extras.argmax(TokenRole.PATCH) if extras.has(Part.ARGMAX) else None
+    linked = [int(n) for n in (selection.recall("pictures") or "").split(".") if n.isdecimal()]
+    further = sorted({n for n in linked if OFFERED <= n < len(paths)})
     chosen = selection.choose_many(
         "pictures",
         "Images",
-        list(range(min(len(paths), OFFERED))),
+        [*range(min(len(paths), OFFERED)), *further],
         limit=MAX_IMAGES,
         format_func=paths.__getitem__,
         help="Of the training set; where none is chosen, the one where the channel peaks.",

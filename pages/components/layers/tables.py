@@ -53,8 +53,8 @@ def show_extremes(frame: pd.DataFrame) -> None:
     )
 
 
-def show_advice(frame: pd.DataFrame) -> None:
-    """Show which norm each layer needs, with the facts and the reason."""
+def show_advice(frame: pd.DataFrame, measured: pd.DataFrame | None = None) -> None:
+    """Show which norm each layer needs, with the facts, the reason and what probes say of it."""
     shown = pd.DataFrame(
         {
             "Layer": frame["layer"].astype(str),
@@ -66,8 +66,19 @@ def show_advice(frame: pd.DataFrame) -> None:
             "|mean| / std": frame["mean_over_std"],
         }
     )
+    if measured is not None:
+        shown.insert(3, "Probes", [describe_verdict(row) for _, row in measured.iterrows()])
     # a table, since unlike a dataframe it wraps the reasons; styled, so that numbers align
     styled = shown.set_index("Layer").style.format(
         {"Outliers": "{:.2%}", "Suppression": "{:,.1f}×", "|mean| / std": "{:.2f}"}, na_rep="–"
     )
     st.table(styled)
+
+
+def describe_verdict(row: pd.Series) -> str:
+    """Return what the probes say of one advice, with the scores where they decide."""
+    if pd.isna(row["score"]) or not row["best"]:
+        return row["verdict"]
+    if row["best"] == row["advice"]:
+        return f"{row['verdict']}: {row['score']:.2f}, the best"
+    return f"{row['verdict']}: {row['score']:.2f}, {row['best']} {row['best_score']:.2f}"

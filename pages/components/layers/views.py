@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import pandas as pd
 import streamlit as st
 
+from analysis.errors import InputError
 from analysis.payload.extras import STORED, ExtraTable, Part
 from analysis.read.depth.extremes import find_beyond
+from analysis.read.worth.advice_probe import Verdict, summarise
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.theme import REPRESENTATION_LABELS, role_label
 from analysis.show.views import layers as views
 from analysis.vocabulary import Representation, TokenRole
 from pages.components.layers import tables
 from pages.components.shared import channel_links, controls, derived, downloads, selection
+from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
 
@@ -135,7 +139,10 @@ def show_advice(version: Version) -> None:
     if not tapped:
         st.caption("The training config taps no layers, so all of them are judged.")
     frame = derived.advice(version.reading, tapped or tuple(table.layers.tolist()))
-    tables.show_advice(frame)
+    measured = _hold_to_probe(version, frame)
+    tables.show_advice(frame, measured)
+    if measured is not None:
+        frame = frame.assign(**measured[["score", "best", "best_score", "verdict"]])
     downloads.show_csv(frame, "advice", version.name)
     st.caption(
         "A place to start, not a measurement of a head's quality. Outliers: share of the channels "
@@ -145,6 +152,24 @@ def show_advice(version: Version) -> None:
         "(|mean| / std of 3 or more): BatchNorm-like; at most half of the energy: per-layer LN; at "
         "most 1 % of the channels: drop them; else BatchNorm-like."
     )
+
+
+def _hold_to_probe(version: Version, frame: pd.DataFrame) -> pd.DataFrame | None:
+    """Say whether linear probes bear the advice out, where there are vectors of single images."""
+    try:
+        target = derived.find_target(version.ref, version.reading)
+        if target is None:
+            st.info("The CSV of this payload has no target that could test the advice.")
+            return None
+        layers = tuple(dict.fromkeys(frame["layer"].tolist()))
+        measured = derived.advice_probed(version.ref, version.reading, layers, target)
+    except InputError as error:
+        st.info(plain(f"Not held to any measurement. {error}"), icon=":material/info:")
+        return None
+    worse = (measured["verdict"] == Verdict.WORSE.value).any()
+    say = st.warning if worse else st.info
+    say(plain(summarise(measured, target)), icon=":material/balance:")
+    return measured
 
 
 def _choose_stored() -> Representation:

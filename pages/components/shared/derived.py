@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.payload.discovery import PayloadRef
+from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
 from analysis.read.depth.advice import advise_layers
 from analysis.read.depth.suppression import Suppression, measure_suppression
 from analysis.read.frames import Aggregate, aggregate_channels, layer_frame
 from analysis.read.normalization import build_normalization
 from analysis.read.outliers import ChannelMap, Score, count_outliers, find_persistent, map_channels
+from analysis.read.worth.advice_probe import hold_to_probe
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared.cache import by_file
 
@@ -74,6 +77,30 @@ def suppression(reading: Reading) -> Suppression:
 def advice(reading: Reading, layers: tuple[int, ...]) -> pd.DataFrame:
     """Return which norm some layers need, and why."""
     return advise_layers(reading.table, layers)
+
+
+@by_file()
+def find_target(ref: PayloadRef, reading: Reading) -> str | None:
+    """Return the first column that a probe can predict; None without any.
+
+    Raises:
+        PayloadError: If there are no vectors of single images.
+    """
+    features = read_features(ref.path, reading.table)
+    return next(iter([*features.targets, *features.categories]), None)
+
+
+@by_file(spinner="Probing after each norm …")
+def advice_probed(
+    ref: PayloadRef, reading: Reading, layers: tuple[int, ...], target: str
+) -> pd.DataFrame:
+    """Return what linear probes of a target say of the advice.
+
+    Raises:
+        InputError: If the target cannot be probed.
+    """
+    features = read_features(ref.path, reading.table)
+    return hold_to_probe(features, advise_layers(reading.table, layers), target)
 
 
 @by_file()

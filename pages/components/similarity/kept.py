@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
 from analysis.read.worth import layers, similarity
 from analysis.read.worth.grams import LEFT_OUT
 from analysis.read.worth.layers import Planes, Ranked, Spectra
+from analysis.read.worth.pairs import PairTest, compare_pairs, tabulate_categories
 from analysis.read.worth.similarity import Similarity
 from analysis.vocabulary import Cell, Representation, TokenRole
 from pages.components.shared.cache import by_file
@@ -55,3 +58,18 @@ def moved(
 def apart(ref: PayloadRef, reading: Reading, cell: Cell) -> Ranked:
     """Return how far each image is from its nearest neighbours."""
     return layers.rank_by_isolation(read_features(ref.path, reading.table), cell)
+
+
+@by_file()
+def pairs(
+    ref: PayloadRef, reading: Reading, other: PayloadRef, other_reading: Reading, cell: Cell
+) -> PairTest:
+    """Return which channels moved from the other version, by pairs of images."""
+    after = read_features(ref.path, reading.table)
+    return compare_pairs(read_features(other.path, other_reading.table), after, cell)
+
+
+@by_file()
+def categories(ref: PayloadRef, reading: Reading, cell: Cell, column: str) -> pd.DataFrame:
+    """Return how the images of each category stand apart."""
+    return tabulate_categories(read_features(ref.path, reading.table), cell, column)

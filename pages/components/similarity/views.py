@@ -12,7 +12,7 @@ from analysis.payload.features import Features
 from analysis.read.worth.layers import Ranked
 from analysis.show.views import similarity as views
 from analysis.vocabulary import Cell, Representation, TokenRole
-from pages.components.shared import controls, downloads, selection
+from pages.components.shared import downloads, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 from pages.components.similarity import kept, photographs
@@ -38,31 +38,30 @@ def show_layers(version: Version, other: Version, where: Where) -> None:
     downloads.show(views.same_layer(tables, names, where, found, mode))
 
 
-def show_images(version: Version, features: Features, other: Version, where: Where) -> None:
+def show_images(version: Version, features: Features, other: Version, cell: Cell) -> None:
     """Show the images that moved from the other version, and those far from all others."""
-    cell = Cell(controls.choose_layer(version.table), *where)
     if other is not version:
+        sources = version.ref, version.reading, other.ref, other.reading
         try:
-            ranked = kept.moved(version.ref, version.reading, other.ref, other.reading, cell)
+            ranked, pairs = kept.moved(*sources, cell), kept.pairs(*sources, cell)
+            st.markdown(plain(views.pairs_sentence(pairs, (version.name, other.name))))
             _show_ranked(version, features, cell, ranked, other.name)
         except InputError as error:
             st.info(plain(str(error)), icon=":material/info:")
     _show_ranked(version, features, cell, kept.apart(version.ref, version.reading, cell), None)
 
 
-def show_map(version: Version, features: Features, where: Where) -> None:
+def show_map(version: Version, features: Features, cell: Cell) -> None:
     """Show the map of the images at a layer, coloured by a column; a click shows the photograph."""
+    left, right = st.columns([3, 1])
     columns = [NO_COLOR, *features.targets, *features.categories]
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+    with right:
         color = selection.choose(
             "color", "Colour", columns, default=columns[min(1, len(columns) - 1)], menu_width=240
         )
-        layer = controls.choose_layer(version.table)
-    planes = kept.planes(version.ref, version.reading, where)
     target = None if color == NO_COLOR else color
-    cell = Cell(layer, *where)
-    left, right = st.columns([3, 1])
     with left:
+        planes = kept.planes(version.ref, version.reading, cell[1:])
         view = views.map_of_images(features, version.name, cell, planes, target, downloads.mode())
         clicked = downloads.show(view)
     with right:
@@ -70,14 +69,18 @@ def show_map(version: Version, features: Features, where: Where) -> None:
             st.caption("Click a point to see its image.")
         else:
             _show_clicked(version, features, clicked)
+    if target in features.categories:
+        frame = kept.categories(version.ref, version.reading, cell, target)
+        view = views.categories(version.name, cell, target, frame)
+        downloads.show(view)
+        st.dataframe(view.tabulate(), hide_index=True, key="categories")
 
 
-def show_directions(version: Version, where: Where) -> None:
+def show_directions(version: Version, cell: Cell) -> None:
     """Show how many directions the images take, over depth and at one layer."""
-    spectra = kept.spectra(version.ref, version.reading, where)
+    spectra = kept.spectra(version.ref, version.reading, cell[1:])
     mode = downloads.mode()
-    downloads.show(views.ranks_over_depth(version.table, version.name, where, spectra, mode))
-    cell = Cell(controls.choose_layer(version.table), *where)
+    downloads.show(views.ranks_over_depth(version.table, version.name, cell[1:], spectra, mode))
     downloads.show(views.spectrum_of_layer(version.table, version.name, cell, spectra, mode))
 
 

@@ -7,13 +7,14 @@ from itertools import product
 
 import streamlit as st
 
+from analysis.errors import InputError
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import Features, read_features
 from analysis.payload.reading import Reading
 from analysis.read.worth.probe import Probe, merge, probe
 from analysis.show.views import targets as views
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, TokenRole
-from pages.components.shared import downloads
+from pages.components.shared import colors, downloads
 from pages.components.shared.cache import by_file
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -36,12 +37,12 @@ def probe_curve(
     group: str | None,
     where: tuple[Representation, TokenRole],
     *,
-    standardize: bool,
+    normalized: bool,
 ) -> Probe:
     """Return the probe of every layer in one representation and role."""
     features = read_features(ref.path, reading.table)
     cells = [Cell(int(layer), *where) for layer in reading.table.layers]
-    return probe(features, target, group=group, cells=cells, standardize=standardize)
+    return probe(features, target, group=group, cells=cells, normalized=normalized)
 
 
 def show(
@@ -50,34 +51,60 @@ def show(
     group: str | None,
     where: tuple[Representation, TokenRole],
     *,
-    standardize: bool,
+    normalized: bool,
 ) -> None:
     """Show the chosen curve of every version first, then all cells of the first version."""
     mode, first = downloads.mode(), versions[0]
+    slots = dict(zip([v.name for v in versions], colors.choose_slots(versions), strict=True))
     sentences, figure = st.container(), st.container()
     kinds = [where, *(kind for kind in product(REPRESENTATIONS, ROLES) if kind != where)]
-    total = len(versions) + len(kinds) - 1
+    total = len(versions) * (1 + normalized) + len(kinds) - 1
     line = st.progress(0.0, "Probing …")
-    curves = {}
-    for done, version in enumerate(versions):
+    done = 0
+
+    def run(version: Version, kind: tuple[Representation, TokenRole], *, scaled: bool) -> Probe:
+        nonlocal done
         line.progress(done / total, f"Probing {plain(version.name)} …")
-        curves[version.name] = probe_curve(
-            version.ref, version.reading, target, group, where, standardize=standardize
-        )
+        done += 1
+        return probe_curve(version.ref, version.reading, target, group, kind, normalized=scaled)
+
+    curves, scaled, absent = {}, {}, []
+    for version in versions:
+        try:
+            curves[version.name] = run(version, where, scaled=False)
+            if normalized:
+                scaled[version.name] = run(version, where, scaled=True)
+        except InputError as error:
+            if version is first:
+                line.empty()
+                raise
+            absent.append(f"{version.name} is not drawn. {error}")
     with figure:
-        downloads.show(views.versions_over_depth(first.table, curves, mode))
+        downloads.show(views.versions_over_depth(first.table, curves, scaled or None, slots, mode))
+        head = views.head_layers(first.table, first.name, mode)
+        if head is not None:
+            downloads.show(head)
+        for sentence in absent:
+            st.info(plain(sentence), icon=":material/info:")
     parts = [curves[first.name]]
-    for done, kind in enumerate(kinds[1:], start=len(versions)):
-        line.progress(done / total, "Probing the other representations and roles …")
-        parts.append(
-            probe_curve(first.ref, first.reading, target, group, kind, standardize=standardize)
-        )
+    parts += [run(first, kind, scaled=False) for kind in kinds[1:]]
     line.empty()
     whole = merge(parts)
     downloads.show(views.cells_over_depth(first.table, first.name, whole, mode))
     with sentences:
         for sentence in views.find_sentences(whole):
             st.markdown(plain(sentence))
-        for version in versions[1:]:
-            names = first.name, version.name
-            st.markdown(plain(views.compare_sentence(parts[0], curves[version.name], names)))
+        for name in [name for name in curves if name != first.name]:
+            try:
+                sentence = views.compare_sentence(parts[0], curves[name], (first.name, name))
+            except InputError as error:
+                sentence = f"{first.name} and {name}: {error}"
+            st.markdown(plain(sentence))
+        for name, other in scaled.items():
+            st.markdown(plain(views.normalize_sentence(curves[name], other, name)))
+
+
+def offer_vectors(version: Version, cell: Cell) -> None:
+    """Show the menu of files of the vectors of a cell, with the columns of the CSV."""
+    view = views.vectors_of_cell(open_features(version), version.name, cell)
+    downloads.show(view)

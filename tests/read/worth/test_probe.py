@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV, RidgeCV
+from sklearn.metrics import balanced_accuracy_score
 
 from analysis.errors import InputError
-from analysis.read.worth.probe import Probe, merge, probe_vectors, subtract
+from analysis.payload.features import read_features
+from analysis.read.normalization import build_normalization, normalize
+from analysis.read.worth.probe import Probe, merge, probe, probe_vectors, subtract
 from analysis.read.worth.problem import Measure, make_problem
 from analysis.read.worth.ridge import centred_gram, held_out_errors
 from analysis.vocabulary import Cell, Representation, TokenRole
+from tests.factories.vectors import write_with_vectors
 
 
 def cell(layer: int) -> Cell:
@@ -150,3 +156,55 @@ def test_equal_versions_differ_by_nothing_and_a_much_better_one_by_more_than_noi
 def test_a_target_that_cannot_be_probed_is_refused(values: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_problem("y", values)
+
+
+def test_categories_are_recognised_as_ridge_and_logistic_regression_do() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.array(["rare"] * 30 + ["common"] * 90)
+    vectors = rng.standard_normal((120, 20)) + 0.8 * (labels == "rare")[:, None] * (
+        np.arange(20) < 4
+    )
+    problem = make_problem("label", labels, permutations=1)
+    found = probe_vectors(vectors, problem, cell(0)).scores[0]
+    scores = {"ridge": [], "logistic": []}
+    alphas = np.trace(centred_gram(vectors)) / 120 * 10.0 ** np.arange(-3, 5)
+    for fold in problem.folds:
+        said = {name: np.empty_like(labels) for name in scores}
+        for n in range(fold.max() + 1):
+            out, rest = fold == n, fold != n
+            models = {
+                "ridge": RidgeClassifierCV(alphas, class_weight="balanced"),
+                "logistic": LogisticRegression(C=0.1, class_weight="balanced"),
+            }
+            for name, model in models.items():
+                said[name][out] = model.fit(vectors[rest], labels[rest]).predict(vectors[out])
+        for name in scores:
+            scores[name].append(balanced_accuracy_score(labels, said[name]))
+    assert found == pytest.approx(np.mean(scores["ridge"]), abs=0.05)
+    assert found == pytest.approx(np.mean(scores["logistic"]), abs=0.06)
+    assert found > 0.7
+
+
+def test_the_vector_of_share_is_applied_as_its_page_says(tmp_path: Path) -> None:
+    path = tmp_path / "feature_stats" / "stats.pt"
+    write_with_vectors(path)
+    features = read_features(path)
+    where = Cell(1, Representation.PRE, TokenRole.PATCH)
+    arrays = build_normalization(features.table, where.representation, where.role)
+    mean, std, keep = (arrays[f"layer_1.{name}"] for name in ("mean", "std", "keep"))
+    tokens = features.vectors(where)
+    expected = (tokens - mean) / np.maximum(std, 1e-6) * keep
+    np.testing.assert_allclose(normalize(features.table, where, tokens), expected, rtol=1e-5)
+    problem = make_problem("Mass", features.targets["Mass"])
+    by_hand = probe_vectors(expected, problem, where)
+    found = probe(features, "Mass", cells=[where], normalized=True)
+    assert found.scores[0] == pytest.approx(by_hand.scores[0], rel=1e-4)
+
+
+def test_of_many_images_evenly_spaced_ones_are_probed() -> None:
+    values = np.arange(2500.0)
+    values[::2] = np.nan
+    problem = make_problem("y", values, permutations=1)
+    assert len(problem.kept) == 1000
+    assert (problem.kept % 2 == 1).all()
+    assert (problem.kept[0], problem.kept[-1]) == (1, 2499)

@@ -9,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.payload.features import read_features
 from analysis.payload.reading import open_payload
 from analysis.show.report.versions import ReportVersion, build_report
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, make_table, write_payload
+from tests.factories.vectors import write_with_vectors
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -35,6 +37,25 @@ def test_one_version_is_reported_with_figures_settings_and_note() -> None:
     assert sum(title.startswith(("How max |x| is", "Mean, std and max")) for title in titles) == 2
     assert sum(title.startswith("Layer ") for title in titles) == 2  # tapped 1 and 3, the last
     assert "against" not in "".join(re.findall(r"<h2.*?</h2>", report))
+
+
+def test_vectors_of_single_images_are_reported_where_there_are_some(tmp_path: Path) -> None:
+    versions = []
+    for name in ("v1", "v2"):
+        path = tmp_path / name / "feature_stats" / "stats.pt"
+        write_with_vectors(path, version=name, moved=7 if name == "v2" else None)
+        features = read_features(path)
+        versions.append(ReportVersion(name, features.table, features=features))
+    report = build_report([*versions, _version("v3")])
+    headings = re.findall(r"<h2.*?>(.*?)</h2>", report)
+    assert [h for h in headings if "Single images" in h] == [
+        "Single images of v1",
+        "Single images of v2",
+    ]
+    assert "Mass can be predicted" in report
+    assert "Held to linear probes of Mass" in report
+    moved = report.split("Images that moved most, layer 2")[1]
+    assert moved.index("7.jpg") < moved.index("<td>", moved.index("7.jpg") + 1) < 1000
 
 
 def test_the_first_is_compared_with_each_other_as_its_baseline() -> None:
