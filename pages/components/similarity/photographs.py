@@ -21,7 +21,7 @@ PAGE = "pages/images.py"
 
 def show_strip(
     version: Version, images: Sequence[int], paths: Sequence[str], lines: Sequence[str], name: str
-) -> None:
+) -> str | None:
     """Show photographs side by side, each with a line below it and a way to the Images page.
 
     Args:
@@ -30,6 +30,9 @@ def show_strip(
         paths: Relative path of each.
         lines: What stands below each.
         name: Of the strip, unique on the page.
+
+    Returns:
+        Why a photograph cannot be read; None where all can.
     """
     problem = None
     for place, column in enumerate(st.columns(len(images))):
@@ -49,13 +52,16 @@ def show_strip(
                 help="Its maps through depth, on the page Images.",
             ):
                 _go_to(version, images[place])
-    if problem is not None:
-        st.caption(plain(problem))
-        choose_folder()
+    return problem
 
 
-def choose_folder() -> None:
-    """Show a line for the folder that the images lie in on this machine; look there at once."""
+def choose_folder(problem: str) -> None:
+    """Show a line for the folder that the images lie in on this machine; look there at once.
+
+    Args:
+        problem: Why they cannot be read where they were.
+    """
+    st.caption(plain(problem))
     used = selection.recall("images") or None
     typed = selection.type_text(
         "images",

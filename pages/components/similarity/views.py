@@ -40,15 +40,18 @@ def show_layers(version: Version, other: Version, where: Where) -> None:
 
 def show_images(version: Version, features: Features, other: Version, cell: Cell) -> None:
     """Show the images that moved from the other version, and those far from all others."""
+    problems: list[str | None] = []
     if other is not version:
         sources = version.ref, version.reading, other.ref, other.reading
         try:
             ranked, pairs = kept.moved(*sources, cell), kept.pairs(*sources, cell)
             st.markdown(plain(views.pairs_sentence(pairs, (version.name, other.name))))
-            _show_ranked(version, features, cell, ranked, other.name)
+            problems.append(_show_ranked(version, features, cell, ranked, other.name))
         except InputError as error:
             st.info(plain(str(error)), icon=":material/info:")
-    _show_ranked(version, features, cell, kept.apart(version.ref, version.reading, cell), None)
+    ranked = kept.apart(version.ref, version.reading, cell)
+    problems.append(_show_ranked(version, features, cell, ranked, None))
+    _offer_folder(problems)
 
 
 def show_map(version: Version, features: Features, cell: Cell) -> None:
@@ -68,7 +71,7 @@ def show_map(version: Version, features: Features, cell: Cell) -> None:
         if clicked is None:
             st.caption("Click a point to see its image.")
         else:
-            _show_clicked(version, features, clicked)
+            _offer_folder([_show_clicked(version, features, clicked, view.name)])
     if target in features.categories:
         frame = kept.categories(version.ref, version.reading, cell, target)
         view = views.categories(version.name, cell, target, frame)
@@ -86,7 +89,7 @@ def show_directions(version: Version, cell: Cell) -> None:
 
 def _show_ranked(
     version: Version, features: Features, cell: Cell, ranked: Ranked, baseline: str | None
-) -> None:
+) -> str | None:
     mode = downloads.mode()
     view = views.ranked_images(features, version.name, cell, ranked, baseline, mode)
     clicked = downloads.show(view)
@@ -96,24 +99,33 @@ def _show_ranked(
         f"**{value:.2f}**  \n{_describe(features, place)}"
         for place, value in zip(first.tolist(), values.tolist(), strict=True)
     ]
-    _show_strip(version, features, first.tolist(), lines, view.name)
+    problem = _show_strip(version, features, first.tolist(), lines, view.name)
     if clicked is not None and clicked not in features.images[first]:
-        _show_clicked(version, features, clicked)
+        problem = _show_clicked(version, features, clicked, view.name) or problem
+    return problem
 
 
-def _show_clicked(version: Version, features: Features, image: int) -> None:
+def _show_clicked(version: Version, features: Features, image: int, name: str) -> str | None:
     found = np.flatnonzero(features.images == image)
-    if len(found):
-        place = int(found[0])
-        _show_strip(version, features, [place], [_describe(features, place)], f"clicked {image}")
+    if not len(found):
+        return None
+    place = int(found[0])
+    line = _describe(features, place)
+    return _show_strip(version, features, [place], [line], f"{name}, clicked")
 
 
 def _show_strip(
     version: Version, features: Features, places: Sequence[int], lines: Sequence[str], name: str
-) -> None:
+) -> str | None:
     paths = [features.paths[place] if features.paths else "" for place in places]
     images = [int(features.images[place]) for place in places]
-    photographs.show_strip(version, images, paths, lines, name)
+    return photographs.show_strip(version, images, paths, lines, name)
+
+
+def _offer_folder(problems: Sequence[str | None]) -> None:
+    problem = next((problem for problem in problems if problem), None)
+    if problem is not None:
+        photographs.choose_folder(problem)
 
 
 def _describe(features: Features, place: int) -> str:
