@@ -48,7 +48,7 @@ def draw_advice(table: StatsTable, features: Features | None = None) -> str:
     if features is not None and target is not None:
         try:
             measured = hold_to_probe(features, frame, target)
-            frame = frame.assign(**measured[["score", "best", "best_score", "verdict"]])
+            frame = frame.join(measured[["score", "best", "best_score", "verdict"]])
             sentence = summarise(measured, target)
         except InputError as error:
             sentence = f"{sentence} {error}"

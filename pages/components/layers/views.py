@@ -142,7 +142,7 @@ def show_advice(version: Version) -> None:
     measured = _hold_to_probe(version, frame)
     tables.show_advice(frame, measured)
     if measured is not None:
-        frame = frame.assign(**measured[["score", "best", "best_score", "verdict"]])
+        frame = frame.join(measured[["score", "best", "best_score", "verdict"]])
     downloads.show_csv(frame, "advice", version.name)
     st.caption(
         "A place to start, not a measurement of a head's quality. Outliers: share of the channels "

@@ -72,7 +72,7 @@ def show_map(version: Version, features: Features, cell: Cell) -> None:
             st.caption("Click a point to see its image.")
         else:
             _offer_folder([_show_clicked(version, features, clicked, view.name)])
-    if target in features.categories:
+    if target is not None and target in features.categories:
         frame = kept.categories(version.ref, version.reading, cell, target)
         view = views.categories(version.name, cell, target, frame)
         downloads.show(view)
