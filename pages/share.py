@@ -3,6 +3,7 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
+from analysis.payload.intervention_file import list_results
 from analysis.show.export import export_normalization
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report.versions import ReportVersion, build_report
@@ -44,7 +45,10 @@ def make_report() -> bytes:
             problem = picker.explain(error, version.ref)
         note = said.of(version.ref.path).note
         features = find_features(version)
-        reported.append(ReportVersion(version.name, version.table, note, extras, problem, features))
+        results = list_results(version.ref.path, version.table)
+        reported.append(
+            ReportVersion(version.name, version.table, note, extras, problem, features, results)
+        )
     return build_report(reported, known, score, threshold).encode()
 
 

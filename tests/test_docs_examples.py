@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from analysis.collect.backbone import variants
 from tests import ROOT
+from tests.factories.measured_project import make_measured_project
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.vectors import write_with_vectors
 
@@ -122,15 +123,17 @@ def test_a_users_own_model_is_measured_and_compared(
     install(monkeypatch, "lightning")
     install(monkeypatch, "lightning.pytorch", Callback=Callback, Trainer=Trainer)
     write_with_vectors(folder / "outputs" / "demo" / "feature_stats" / "dinov3_feature_stats.pt")
+    make_measured_project(folder, images=24)
     scripts = blocks_of("python.md")
     names: dict[str, Any] = {"MyModule": MyModule}
     run(scripts, names)
     first = [line for line in scripts[0].splitlines() if line]
     assert len(first) <= 10
-    assert sorted(path.parts[-3] for path in folder.rglob("*.pt")) == [
+    assert sorted(path.parts[-3] for path in folder.glob("outputs/*/*/*.pt")) == [
         "before",
         "demo",
         "trained",
+        "v1",
     ]
 
 

@@ -11,13 +11,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.cli.written_files import check_intervention_files
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError
 from analysis.files.paths import path_flag
 from analysis.files.roots import allowed_roots
+
+if TYPE_CHECKING:
+    from analysis.payload.intervention_file import InterventionResult
+    from analysis.read.worth.intervened import ProbedIntervention
 
 EXIT_INPUT_ERROR = 2
 EXIT_CANCELLED = 130
@@ -85,6 +89,7 @@ def _run(flags: argparse.Namespace, reporter: ProgressReporter) -> int:
     from analysis.collect.interventions.payload import intervene
     from analysis.collect.interventions.request import Action, InterventionRequest, TokenKind
     from analysis.read.interventions import describe, tabulate_final
+    from analysis.read.worth.intervened import describe_probes, tabulate_probes
 
     names = TOKENS if flags.tokens == "all" else flags.tokens.split(",")
     wrong = [name for name in names if name not in TOKENS]
@@ -113,17 +118,31 @@ def _run(flags: argparse.Namespace, reporter: ProgressReporter) -> int:
     )
     reporter.progress.output = str(path)
     reporter.end("done")
+    probes = _probe(flags.payload, result)
     if flags.json:
         frame = tabulate_final(result)
         found: dict[str, Any] = {
             "file": str(path),
             "effects": json.loads(frame.to_json(orient="records")),
+            "probes": json.loads(tabulate_probes(probes).to_json(orient="records")),
             "sentences": describe(result),
         }
         print(json.dumps(found, indent=1, allow_nan=False))
     else:
-        print("\n".join([*describe(result), f"Written to {path}."]))
+        sentences = describe(result) + ([describe_probes(probes)] if probes else [])
+        print("\n".join([*sentences, f"Written to {path}."]))
     return 0
+
+
+def _probe(payload: Path, result: InterventionResult) -> list[ProbedIntervention]:
+    """Return the probes with the intervention in place; none where images have no targets."""
+    from analysis.payload.features import read_features
+    from analysis.read.worth.intervened import probe_targets
+
+    try:
+        return probe_targets(result, read_features(payload))
+    except InputError:
+        return []
 
 
 def _parse_channels(text: str | None) -> tuple[int, ...] | None:

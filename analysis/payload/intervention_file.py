@@ -17,9 +17,11 @@ The header holds one JSON object, ``about``: the arms, the images, and what was 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,11 @@ from safetensors.numpy import save
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
+from analysis.payload.features import fingerprint_statistics
+from analysis.payload.table import StatsTable
+
+FOLDER = "interventions"
+"""Beside the payload: where results are kept."""
 
 FORMAT = 1
 MAX_BYTES = 2**28
@@ -70,11 +77,18 @@ class InterventionResult:
     final_relative: Floats
     final_cosine: Floats
     final: Floats | None = None
+    statistics: str = ""
+    """`analysis.payload.features.fingerprint_statistics` of that payload; empty where unknown."""
 
     @property
     def num_layers(self) -> int:
         """Number of blocks."""
         return self.relative.shape[2]
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether several interventions were run: each channel alone, from each layer on."""
+        return len(self.select(control=False)) > 1
 
     def select(self, *, control: bool, layer: int | None = None) -> list[int]:
         """Return the positions of the arms that are controls or not, of one start layer or all."""
@@ -102,6 +116,7 @@ def save_interventions(path: Path, result: InterventionResult) -> None:
         "tokens": list(result.tokens),
         "hold": result.hold,
         "payload": result.payload,
+        "statistics": result.statistics,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as file:
@@ -132,6 +147,25 @@ def load_interventions(path: Path) -> InterventionResult:
         ) from error
 
 
+def list_results(payload: Path, table: StatsTable) -> list[InterventionResult]:
+    """Return the results that are kept beside a payload and were made with it, oldest first.
+
+    What cannot be read, or was made with another payload of that name, is left out.
+    """
+    statistics = fingerprint_statistics(table)
+    files = []
+    with contextlib.suppress(OSError):
+        found = (payload.parent / FOLDER).glob(f"{escape(payload.stem)}-*.safetensors")
+        files = sorted(found, key=lambda file: file.stat().st_mtime_ns)
+    results = []
+    for file in files:
+        with contextlib.suppress(PayloadError):
+            result = load_interventions(file)
+            if result.statistics == statistics:
+                results.append(result)
+    return results
+
+
 def _build(about: Mapping[str, Any], arrays: Mapping[str, Floats]) -> InterventionResult:
     if about["format"] != FORMAT or len(about["arms"]) > MAX_ARMS:
         raise ValueError(f"format {about['format']}, {len(about['arms'])} arms")
@@ -145,6 +179,11 @@ def _build(about: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Interventi
         fits = shape[:2] == (len(arms), len(images)) and shape[-1] == 2
         if not fits or arrays[name].dtype != np.float32:
             raise ValueError(f"{name} is {arrays[name].dtype} {shape}")
+    vectors = arrays.get("final")
+    if vectors is not None:
+        fits = vectors.ndim == 4 and vectors.shape[:3] == (1 + len(arms), len(images), 2)
+        if not fits or vectors.dtype != np.float32:
+            raise ValueError(f"final is {vectors.dtype} {vectors.shape}")
     return InterventionResult(
         arms=arms,
         images=images,
@@ -152,6 +191,7 @@ def _build(about: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Interventi
         tokens=tuple(map(str, about["tokens"])),
         hold=bool(about["hold"]),
         payload=str(about["payload"]),
-        final=arrays.get("final"),
+        final=vectors,
+        statistics=str(about.get("statistics", "")),
         **{name: arrays[name] for name in (*MEASURES, *FINAL_MEASURES)},
     )

@@ -69,6 +69,12 @@ def final_effect(result: InterventionResult, role: TokenRole, arm: int = 0) -> F
     return FinalEffect(float(relative[arm]), float(cosine), relative[controls])
 
 
+def strongest_arm(result: InterventionResult, role: TokenRole) -> int:
+    """Return the position of the arm, no control, that moves the final vector furthest."""
+    relative = result.final_relative[:, :, role.position].mean(axis=1)
+    return max(result.select(control=False), key=lambda arm: float(relative[arm]))
+
+
 def largest_image(result: InterventionResult, role: TokenRole, arm: int = 0) -> tuple[str, float]:
     """Return the image whose final vector moves furthest, and its relative change."""
     changes = result.final_relative[arm, :, role.position]

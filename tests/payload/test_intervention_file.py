@@ -11,12 +11,16 @@ import pytest
 from safetensors.numpy import save_file
 
 from analysis.errors import PayloadError
+from analysis.payload.features import fingerprint_statistics
 from analysis.payload.intervention_file import (
+    FOLDER,
     Arm,
     InterventionResult,
+    list_results,
     load_interventions,
     save_interventions,
 )
+from tests.factories.payloads import make_table
 
 
 def make_result(arms: int = 3, images: int = 2, layers: int = 4) -> InterventionResult:
@@ -71,3 +75,24 @@ def test_arrays_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
     save_interventions(path, replace(make_result(), cosine=np.zeros((1, 2, 4, 2), np.float32)))
     with pytest.raises(PayloadError, match="cosine"):
         load_interventions(path)
+
+
+def test_results_of_another_payload_or_unreadable_ones_are_not_listed(tmp_path: Path) -> None:
+    payload, table = tmp_path / "p.pt", make_table()
+    mine = replace(make_result(), statistics=fingerprint_statistics(table))
+    folder = tmp_path / FOLDER
+    save_interventions(folder / "p-1.safetensors", mine)
+    save_interventions(folder / "p-2.safetensors", make_result())
+    save_interventions(folder / "other-3.safetensors", mine)
+    (folder / "p-4.safetensors").write_bytes(b"broken")
+    (listed,) = list_results(payload, table)
+    assert listed.arms == mine.arms
+    assert list_results(tmp_path / "nowhere" / "p.pt", table) == []
+
+
+def test_final_vectors_of_another_shape_are_refused(tmp_path: Path) -> None:
+    result = make_result()
+    assert result.final is not None
+    save_interventions(tmp_path / "a", replace(result, final=result.final[1:]))
+    with pytest.raises(PayloadError, match="final is float32"):
+        load_interventions(tmp_path / "a")

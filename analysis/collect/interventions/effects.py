@@ -24,15 +24,17 @@ def compare_outputs(
         channels: What the intervention fixed.
         n_prefix: CLS and registers.
     """
-    kept = torch.ones(plain.shape[-1], dtype=torch.bool, device=plain.device)
-    kept[list(channels)] = False
+    # factors, since picking channels by a mask copies them one by one
+    kept = torch.ones(plain.shape[-1], device=plain.device)
+    kept[list(channels)] = 0
     measures = []
     for part in (slice(0, 1), slice(n_prefix, None)):
         new, old = changed[:, part].float(), plain[:, part].float()
         norm = new.norm(dim=-1).mean(dim=1) / old.norm(dim=-1).mean(dim=1)
-        new, old = new[..., kept], old[..., kept]
+        new, old = new * kept, old * kept
         relative = (new - old).flatten(1).norm(dim=1) / old.flatten(1).norm(dim=1)
-        cosine = torch.nn.functional.cosine_similarity(new, old, dim=-1).mean(dim=1)
+        lengths = (new.norm(dim=-1) * old.norm(dim=-1)).clamp_min(torch.finfo().tiny)
+        cosine = (torch.linalg.vecdot(new, old) / lengths).mean(dim=1)
         measures.append(torch.stack([relative, cosine, norm]))
     return torch.stack(measures, dim=-1)
 

@@ -26,6 +26,7 @@ from analysis.collect.run.measured_network import load_measured
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import PayloadError
 from analysis.files.roots import allowed_roots
+from analysis.payload.features import fingerprint_statistics
 from analysis.payload.intervention_file import (
     InterventionResult,
     load_interventions,
@@ -36,7 +37,10 @@ from analysis.payload.recorded_files import find_photograph
 from analysis.payload.table import StatsTable
 
 MAX_BATCH = 4
-"""Images; all block outputs of a batch are kept, to be shared by all interventions."""
+"""Images; all block outputs of a batch are kept, to be shared by all interventions.
+
+On the CPU one image at a time: its tensors fit into the processor's cache.
+"""
 
 
 def intervene(
@@ -123,6 +127,7 @@ def intervene(
         hold=request.hold,
         payload=payload.name,
         final=measured.final,
+        statistics=fingerprint_statistics(table),
         **measured.arrays,
     )
     reporter.say("saving", "writing the result")
@@ -144,7 +149,7 @@ def _load(
             "cannot be run the same way. Extract this version again."
         ) from None
     tokens = n_prefix + (width // 16) * (height // 16)
-    size = min(MAX_BATCH, choose_batch_size(tokens, device))
+    size = 1 if device.type == "cpu" else min(MAX_BATCH, choose_batch_size(tokens, device))
     for first in range(0, len(files), size):
         images = [load_image(file, (width, height)) for file in files[first : first + size]]
         yield normalize(torch.stack(images).to(device), mean, std)

@@ -17,12 +17,9 @@ from analysis.collect.interventions.edit import Intervention, Means
 from analysis.collect.interventions.request import InterventionRequest, TokenKind
 from analysis.errors import ConfigError
 from analysis.payload.extras import ExtraTable
-from analysis.payload.intervention_file import Arm
+from analysis.payload.intervention_file import FOLDER, Arm
 from analysis.payload.table import StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole
-
-FOLDER = "interventions"
-"""Beside the payload: where results are kept."""
 
 
 def check_request(request: InterventionRequest, table: StatsTable) -> None:

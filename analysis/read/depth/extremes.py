@@ -6,6 +6,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.payload.table import StatsTable
+from analysis.vocabulary import ROLES, Representation, Statistic
+
+
+def find_largest_channels(table: StatsTable) -> NDArray[np.float32]:
+    """Return the three largest max |x| of the channels and that of the median channel.
+
+    Over all images, CLS and patch tokens of the block output; ``[layers, 4]``.
+    """
+    sizes = np.maximum(
+        *(table.over_depth(Representation.PRE, role, Statistic.MAX_ABS) for role in ROLES)
+    )
+    largest = np.sort(sizes, axis=1)[:, :-4:-1]
+    return np.column_stack([largest, np.median(sizes, axis=1)]).astype(np.float32)
+
 
 def find_extremes(layers: NDArray[np.integer], ends: NDArray[np.floating]) -> pd.DataFrame:
     """Return the extremes of every layer and the channels they belong to.

@@ -26,6 +26,7 @@ def build_top_curves(
     *,
     tapped: Sequence[int] = (),
     scale: Scale = Scale.LOG,
+    of: str = "|x|, mean over images",
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw the three largest |x| and the median |x| of each layer's output against depth.
@@ -36,6 +37,7 @@ def build_top_curves(
             images.
         tapped: Layers to mark.
         scale: Of the y axis.
+        of: What is drawn, for the y axis.
         mode: Light or dark.
     """
     color = theme.representation_color(Representation.PRE, mode)
@@ -45,7 +47,7 @@ def build_top_curves(
         for index, name in enumerate(names)
     ]
     lines.append(DepthLine(layers, top[:, 3], "median", theme.muted_color(mode)))
-    title = axes.label_with_unit("|x|, mean over images", theme.describe_unit(Representation.PRE))
+    title = axes.label_with_unit(of, theme.describe_unit(Representation.PRE))
     return draw_over_depth(
         lines,
         height=axes.log_axis(title, top) if scale is Scale.LOG else {"title": {"text": title}},

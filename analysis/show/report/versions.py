@@ -13,6 +13,7 @@ import yaml
 
 from analysis.payload.extras import ExtraTable
 from analysis.payload.features import Features
+from analysis.payload.intervention_file import InterventionResult
 from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
 from analysis.read.compare.common_images import count_common_images
@@ -29,6 +30,7 @@ from analysis.show.report import views as report_views
 from analysis.show.report.comparison import draw_comparison
 from analysis.show.report.extras import draw_depth_views
 from analysis.show.report.images import draw_similarity, draw_targets
+from analysis.show.report.interventions import draw_interventions
 from analysis.show.report.page import Section
 from analysis.show.views import layers as layer_views
 from analysis.show.views import outliers as outlier_views
@@ -59,6 +61,8 @@ class ReportVersion:
     """Why they could not be read."""
     features: Features | None = None
     """Vectors of single images; what only they tell is left out where None."""
+    interventions: Sequence[InterventionResult] = ()
+    """On its network, oldest first."""
 
 
 def build_report(
@@ -102,6 +106,14 @@ def build_report(
             Section(f"Single images of {each.name}", _draw_images(each, versions[0]))
             for each in versions
             if each.features is not None
+        ),
+        *(
+            Section(
+                f"Interventions on {each.name}",
+                draw_interventions(each.interventions, each.name, each.features),
+            )
+            for each in versions
+            if each.interventions
         ),
         Section("Settings", [_show_config(each) for each in versions]),
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from analysis.payload.intervention_file import InterventionResult
 from analysis.read import interventions as read
+from analysis.read.worth.intervened import ProbedIntervention, tabulate_probes
 from analysis.show.figures.interventions import build_effect_curves, build_sweep
 from analysis.show.figures.theme import Mode, role_label
 from analysis.show.view import View, describe_one
@@ -21,6 +24,12 @@ MEASURES = {
 CAPTION = (
     "Mean over images. Thin lines: the largest effect among as many random channels from the "
     "middle of the layer's distribution. Below them, the chosen channels do no more than any."
+)
+
+PROBE_CAPTION = (
+    "R² on images held out, probe fitted and tested on the final normed vectors: without the "
+    "intervention, with it, and the change. Controls: the change by each set of random channels. "
+    "It matters where the change is beyond the folds' noise and beyond every control."
 )
 
 
@@ -59,6 +68,29 @@ def sweep(result: InterventionResult, name: str, role: TokenRole, *, mode: Mode 
         rows=len(channels) + 1,
         **describe_one(name),
     )
+
+
+def probes(found: Sequence[ProbedIntervention], name: str) -> View:
+    """Return the table of R2 with the intervention in place, beside random channels.
+
+    Args:
+        found: One for each target and role.
+        name: Of the version.
+    """
+    return View(
+        title="Linear probe of what a head reads",
+        name="intervention probe",
+        frame=lambda: tabulate_probes(found),
+        caption=PROBE_CAPTION,
+        **describe_one(name),
+    )
+
+
+def list_views(result: InterventionResult, name: str) -> list[View]:
+    """Return all views of a result: a map for each role of a sweep, else each measure."""
+    if result.is_sweep:
+        return [sweep(result, name, role) for role in ROLES]
+    return [over_depth(result, name, measure) for measure in MEASURES]
 
 
 def _tabulate(curves: list[tuple[TokenRole, read.Curve]]) -> pd.DataFrame:

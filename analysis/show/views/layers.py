@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.payload.extras import NORM_EDGES
 from analysis.payload.table import StatsTable
-from analysis.read.depth.extremes import find_extremes
+from analysis.read.depth.extremes import find_extremes, find_largest_channels
 from analysis.read.depth.suppression import Suppression, find_standings
 from analysis.read.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
 from analysis.read.frames import Aggregate, tabulate_suppression
@@ -90,6 +90,35 @@ def top(
         caption="Of each image the largest three |x| and the median |x| over all its tokens (CLS, "
         "registers, patches) and channels of the block output; then the mean over images. A median "
         "far below the largest is the mark of massive activations.",
+        **describe_one(name),
+    )
+
+
+def top_channels(
+    table: StatsTable, name: str, absent: str, scale: Scale = Scale.LOG, mode: Mode = "light"
+) -> View:
+    """Return what the statistics tell of a payload without the largest activations by image.
+
+    Args:
+        table: The payload.
+        name: The version.
+        absent: Why the activations by image are not there.
+        scale: Of the y axis.
+        mode: Light or dark.
+    """
+    found = find_largest_channels(table)
+    columns = ["largest", "second", "third", "median"]
+    return View(
+        "Largest channels and the median one",
+        "largest channels",
+        figures.build_top_curves(
+            table.layers, found, tapped=table.tapped_layers, scale=scale, of="max |x|", mode=mode
+        ),
+        pd.DataFrame(found, columns=columns).assign(layer=table.layers),
+        caption="Max |x| of the three largest channels and of the median channel over all images, "
+        "CLS and patch tokens of the block output. A median far below the largest is the mark of "
+        "massive activations.",
+        notes=(absent,),
         **describe_one(name),
     )
 

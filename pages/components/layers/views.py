@@ -56,10 +56,13 @@ def choose_view() -> View:
 
 def show_top(version: Version) -> None:
     """Show the three largest activations and the median of every layer."""
-    extras = version.extras
-    top = extras.require(Part.TOP, extras.top())
-    scale = controls.choose_scale()
-    downloads.show(views.top(version.table, version.name, top, scale, downloads.mode()))
+    extras, mode = version.extras, downloads.mode()
+    top, scale = extras.top(), controls.choose_scale()
+    if top is None:
+        absent = extras.why_absent(Part.TOP)
+        downloads.show(views.top_channels(version.table, version.name, absent, scale, mode))
+        return
+    downloads.show(views.top(version.table, version.name, top, scale, mode))
 
 
 def show_norms(version: Version) -> None:
