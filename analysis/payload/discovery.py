@@ -182,10 +182,11 @@ def _infer_version(path: Path) -> tuple[str | None, bool | None]:
 
 
 def _describe(ref: PayloadRef) -> str:
-    """Join what is known; a file without JSON shows its path instead of what it cannot say."""
+    """Join what is known; a file without JSON shows its path, after the version that it tells."""
     date = f"{ref.created:%Y-%m-%d %H:%M} UTC"
     if not ref.facts.known:
-        return f"{to_printable(str(ref.path))} · {date}"
+        version = () if ref.version is None else (ref.name,)
+        return " · ".join((*version, to_printable(str(ref.path)), date))
     facts = ref.facts
     parts = [
         ref.version or "no version",

@@ -78,10 +78,10 @@ def test_the_label_tells_a_failed_adapter_from_none(
     assert expected in discover_payloads([tmp_path])[0].label
 
 
-def test_without_json_the_label_is_path_and_date(tmp_path: Path) -> None:
+def test_without_json_the_label_is_version_path_and_date(tmp_path: Path) -> None:
     _at(_touch(tmp_path / PATH), 2024)
     (ref,) = discover_payloads([tmp_path])
-    assert ref.label == f"{PATH} · 2024-05-04 03:02 UTC"
+    assert ref.label == f"demo-lora · {PATH} · 2024-05-04 03:02 UTC"
     assert not ref.facts.known
 
 

@@ -95,8 +95,10 @@ def compare_with_training(
     blocks = adapted_blocks(modules)
     targets = section.get("target_modules")
     if isinstance(targets, list):
-        wanted = sorted({str(name).rpartition(".")[2] for name in targets})
-        pairs.append(("target_modules", _name_targets(modules), wanted))
+        # a list often serves several backbones (fc1 and w1): what this one lacks says nothing
+        present = {name.rpartition(".")[2] for name, _ in backbone.named_modules()}
+        wanted = sorted({str(name).rpartition(".")[2] for name in targets} & present)
+        pairs.append(("target_modules", _name_targets(modules), wanted or None))
     last = section.get("last_k_blocks")
     if isinstance(last, int) and blocks:
         first = depth - last if 0 < last < depth else 0

@@ -14,6 +14,7 @@ from analysis.collect.plan.folds import (
     draw_images,
 )
 from analysis.collect.plan.image_columns import ImageKey, read_labels
+from analysis.collect.plan.recorded_folds import read_recorded_fold
 from analysis.collect.plan.settings import Settings
 from analysis.errors import ConfigError, ImageError
 
@@ -32,6 +33,12 @@ def draw_split(
     notices: list[str] = []
     if split == "all":
         return range(n), notices
+    if fold is not None:
+        recorded, notices = read_recorded_fold(
+            images, split, fold, settings.run_folders, settings.data_root
+        )
+        if recorded is not None:
+            return recorded, notices
     if fold is None and settings.val_split is None:
         raise ConfigError(
             f"{settings.config_path}: the key data.val_split is missing, so the split {split} "

@@ -25,6 +25,7 @@ from analysis.errors import ImageError
 
 AIGC = "data.aigc_aug"
 _CSV_SETS = ("irish_glass_clover", "biomass_data")
+_NEEDS_CSV = "irish_glass_clover"
 _NAME_COLUMNS = ("image_path", "image_name", "image_file_name", "file_name", "filename", "image")
 _DELIMITERS = (",", ";", "\t")
 _SUCCESS = ("success", "succeeded", "ok", "done")
@@ -123,7 +124,11 @@ def read_mixed_sets(
             notices.append(f"{section} is enabled without a root: its images are left out")
             continue
         folder = resolve(root)
-        table = _first(keys, section, ("csv", "csv_path", "train_csv")) or "data.csv"
+        table = _first(keys, section, ("csv", "csv_path", "train_csv"))
+        if table is None and section.endswith(_NEEDS_CSV):
+            notices.append(f"{section} is enabled without a csv: training appends nothing then")
+            continue
+        table = table or "data.csv"
         images = _first(keys, section, ("image_dir", "image_subdir", "images_dir", "image_folder"))
         size = keys.read(f"{section}.image_size", to_image_size, None)
         sets.append(MixedSet(section, folder, folder / table, folder / (images or "images"), size))

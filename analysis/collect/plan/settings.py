@@ -96,6 +96,11 @@ class Settings:
     """What a person should know about how the config was read."""
 
     @property
+    def run_folders(self) -> tuple[Path, ...]:
+        """Where a training run of this config leaves its files."""
+        return (*([self.log_dir / self.version] if self.version else []), self.log_dir)
+
+    @property
     def default_output(self) -> Path:
         """Where the payload goes when no output is named, by the specification's rule."""
         folder = self.log_dir / self.version if self.version else self.log_dir

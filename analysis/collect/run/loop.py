@@ -30,7 +30,7 @@ from analysis.collect.run.network import Network, load_network
 from analysis.collect.run.prepare import prepare_kernels, will_fuse
 from analysis.collect.run.progress import ProgressReporter
 from analysis.collect.run.ranks import Ranks
-from analysis.collect.run.record import Tally, build_payload, merge_tallies
+from analysis.collect.run.record import Tally, build_payload, describe_outcome, merge_tallies
 from analysis.collect.run.resume import Checkpoint
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.collect.statistics.image_vectors import check_room, choose_images
@@ -182,7 +182,11 @@ class _Extraction:
                 f"{self.plan.images.entries[index].path}: {reason}. None of the "
                 f"{len(tally.skipped)} images can be read; check data.root and the image files."
             )
-        return self._build(tally)
+        payload = self._build(tally)
+        lost = payload["meta"]["run"]["nonfinite_tokens"]
+        for warning in describe_outcome(tally, lost, self.proof):
+            log.warning("%s", warning)
+        return payload
 
     def describe_images(self) -> ImageVectors | None:
         """Return the kept vectors of all ranks, with what the CSV says of their images."""

@@ -132,6 +132,20 @@ def _collect_warnings(
     ]
     if adapter.lora_error:
         warnings.append(f"The adapter was not loaded: {adapter.lora_error}")
+    return [*warnings, *describe_outcome(tally, statistics.nonfinite_tokens, proof)]
+
+
+def describe_outcome(
+    tally: Tally, nonfinite_tokens: Sequence[int], proof: list[float] | None
+) -> list[str]:
+    """Return the warnings that only the end of a run can tell.
+
+    Args:
+        tally: What the loop counted, all ranks together.
+        nonfinite_tokens: By layer.
+        proof: Relative change of each layer by the adapter; None where none was used.
+    """
+    warnings = []
     if proof is not None and (sentence := describe_lora_proof(proof)):
         warnings.append(sentence)
     if tally.skipped:
@@ -142,7 +156,7 @@ def _collect_warnings(
             "one channel: reading them as RGB with Pillow, as training does, cuts values above "
             "255, so they are nearly all white or all black. Convert them to 8 bits for both."
         )
-    if lost := sum(statistics.nonfinite_tokens):
+    if lost := sum(nonfinite_tokens):
         warnings.append(
             f"{lost} token output(s) were NaN or infinite; they were left out of their layer's "
             "statistics."

@@ -75,6 +75,16 @@ def test_every_difference_from_the_config_is_said(key: str, value: Any, named: s
     assert named in warnings[0]
 
 
+@pytest.mark.parametrize("extra", [["w1", "w2", "w3"], ["gate_proj"], ["classifier"]])
+def test_targets_that_the_backbone_lacks_are_no_difference(extra: list[str]) -> None:
+    assert compare(target_modules=["attn.proj", "qkv", *extra]) == []
+    assert len(compare(target_modules=["fc1", *extra])) == 1
+
+
+def test_targets_of_another_implementation_are_not_compared() -> None:
+    assert compare(target_modules=["q_proj", "v_proj"]) == []
+
+
 def test_head_of_another_backbone_is_said() -> None:
     config = MATCHING | {"model": {"backbone": "dinov3_vitl16"}}
     warnings = compare_with_training(HEAD, config, BACKBONE)

@@ -130,3 +130,34 @@ def test_a_fold_that_is_not_there_is_refused(
     project = make(tmp_path, columns=True, **changes)
     with pytest.raises(ConfigError, match="--fold"):
         plan_extraction(ExtractionRequest(project_dir=project, fold=fold))
+
+
+@pytest.mark.parametrize("folder", ["outputs", "outputs/v1"])
+def test_a_fold_that_training_recorded_is_taken_as_it_is(tmp_path: Path, folder: str) -> None:
+    project = make(tmp_path, kfold={"k": 3})
+    place = project / folder / "folds" / "fold_1"
+    place.mkdir(parents=True)
+    for part, numbers in (("val", (3, 30, 99)), ("train", range(4, 20))):
+        rows = [f"ID{number:03d},train/ID0000.jpg" for number in numbers]
+        (place / f"{part}.csv").write_text("\n".join(["image_id,image_path", *rows]))
+    assert listed(project, "val", 1) == {3, 30}
+    assert listed(project, "train", 1) == set(range(4, 20))
+    assert listed(project, "val", 0) == expected_groups(3)[0]
+    request = ExtractionRequest(project_dir=project, split="val", fold=1)
+    notices = " ".join(plan_extraction(request).images.notices)
+    assert f"recorded in {place}; 1 of its 3 images are not here" in notices
+
+
+@pytest.mark.parametrize("text", ["image_id\nID003", "image_id,image_path\nother,o.jpg", ""])
+def test_a_record_that_cannot_be_used_is_said_and_the_fold_is_drawn(
+    tmp_path: Path, text: str
+) -> None:
+    project = make(tmp_path, kfold={"k": 3})
+    place = project / "outputs" / "folds" / "fold_0"
+    place.mkdir(parents=True)
+    for part in ("train", "val"):
+        (place / f"{part}.csv").write_text(text)
+    assert listed(project, "val", 0) == expected_groups(3)[0]
+    request = ExtractionRequest(project_dir=project, split="val", fold=0)
+    notices = " ".join(plan_extraction(request).images.notices)
+    assert "drawn anew instead" in notices

@@ -85,6 +85,7 @@ def test_augmented_images_may_be_chosen_by_type(tmp_path: Path, types: object) -
     [
         ("irish_glass_clover", {**IRISH, "image_size": [640, 640]}, "2 images are left out"),
         ("irish_glass_clover", {**IRISH, "csv": "missing.csv"}, "missing.csv"),
+        ("irish_glass_clover", {**IRISH, "csv": None}, "enabled without a csv"),
         ("irish_glass_clover", {**IRISH, "root": None}, "without a root"),
         ("ndvi_dense", {"enabled": True, "root": "biomass"}, "3 images below"),
         ("data.pseudo_labels", {"enabled": True, "root": "irish"}, "2 images below"),
