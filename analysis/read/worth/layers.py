@@ -84,12 +84,17 @@ class Ranked:
 
 
 def measure_spectra(features: Features, representation: Representation, role: TokenRole) -> Spectra:
-    """Return the variance spectrum of every layer, with and without its largest channels."""
+    """Return the variance spectrum of every layer, with and without its largest channels.
+
+    Raises:
+        InputError: If fewer than three images have finite vectors.
+    """
     images = thin(np.arange(len(features.images)))
     known, (whole, rest) = keep_known(
         read_grams(features, representation, role, images),
         read_grams(features, representation, role, images, left_out=LEFT_OUT),
     )
+    _check_count(features, len(known))
     return Spectra(_list_spectra(whole), _list_spectra(rest), len(known))
 
 
@@ -98,9 +103,14 @@ def _list_spectra(grams: Sequence[Array]) -> Array:
 
 
 def measure_planes(features: Features, representation: Representation, role: TokenRole) -> Planes:
-    """Return the map of the images at every layer."""
+    """Return the map of the images at every layer.
+
+    Raises:
+        InputError: If fewer than three images have finite vectors.
+    """
     images = thin(np.arange(len(features.images)))
     known, (grams,) = keep_known(read_grams(features, representation, role, images))
+    _check_count(features, len(known))
     planes = follow_planes(grams)
     return Planes(
         images[known],
@@ -155,10 +165,14 @@ def rank_by_isolation(features: Features, cell: Cell) -> Ranked:
     images = thin(np.arange(len(features.images)), MOST_NEIGHBOURS)
     vectors = features.vectors(cell)[images]
     known = np.isfinite(vectors).all(axis=1)
-    if known.sum() < MIN_IMAGES:
-        raise InputError(
-            f"{features.path}: {known.sum()} images have vectors here; {MIN_IMAGES} are needed. "
-            "Keep more images (--image-features)."
-        )
+    _check_count(features, int(known.sum()))
     gram = centred_gram(vectors[known])
     return Ranked(images[known], measure_isolation(gram, NEIGHBOURS))
+
+
+def _check_count(features: Features, images: int) -> None:
+    if images < MIN_IMAGES:
+        raise InputError(
+            f"{features.path}: {images} images have vectors here; {MIN_IMAGES} are needed. "
+            "Keep more images (--image-features)."
+        )

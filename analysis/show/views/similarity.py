@@ -109,7 +109,7 @@ def same_layer(
             tapped=tables[0].tapped_layers,
             revision="similarity",
             mode=mode,
-            empty="The two versions share no layer.",
+            empty="There is only one layer." if itself else "The two versions share no layer.",
         ),
         lambda: pd.DataFrame({"layer": layers, **{line.name: line.values for line in lines}}),
         caption=f"{describe_cell(*where).capitalize()} tokens. Bars: standard error over random "

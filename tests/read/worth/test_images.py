@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from analysis.errors import InputError
+from analysis.payload.features import read_features
 from analysis.read.worth.images import measure_isolation, measure_movement, principal_plane
+from analysis.read.worth.layers import measure_planes, measure_spectra
 from analysis.read.worth.ridge import centred_gram
+from analysis.vocabulary import Representation, TokenRole
+from tests.factories.vectors import IMAGES, write_with_vectors
 
 
 def test_a_shift_of_all_images_is_common_and_that_of_one_its_own() -> None:
@@ -47,3 +55,11 @@ def test_the_plane_is_that_of_the_singular_vectors_and_follows_the_signs_of_anot
     np.testing.assert_allclose(
         principal_plane(centred_gram(vectors), flipped).points, -plane.points
     )
+
+
+@pytest.mark.parametrize("measure", [measure_planes, measure_spectra])
+def test_two_images_make_no_plane_and_no_spectrum(tmp_path: Path, measure: Callable) -> None:
+    path = tmp_path / "feature_stats" / "stats.pt"
+    write_with_vectors(path, left_out=IMAGES - 2)
+    with pytest.raises(InputError, match="2 images have vectors here; 3 are needed"):
+        measure(read_features(path), Representation.PRE, TokenRole.PATCH)
