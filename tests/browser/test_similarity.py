@@ -24,8 +24,7 @@ def test_a_point_of_the_map_and_an_odd_image_lead_to_their_photograph(
 
     light.click_and_settle(light.option("Single images"))
     expect(light.page.locator(PICTURE)).to_have_count(6, timeout=TIMEOUT)
-    first = light.page.locator("[class*=st-key-images-apart-0] button")
-    first.click()
+    light.page.locator(".st-key-images-apart-0 button").first.click()
     expect(light.page).to_have_url(re.compile(r"pictures=\d"), timeout=TIMEOUT)
     light.expect_page("images")
     assert "view=maps" in light.page.url

@@ -21,8 +21,14 @@ _LISTED = 20
 """Images in a table."""
 
 
-def draw_targets(features: Features, name: str) -> list[str]:
-    """Return how well the first target is predicted at every depth, and what the head reads."""
+def draw_targets(features: Features, name: str, slot: int = 0) -> list[str]:
+    """Return how well the first target is predicted at every depth, and what the head reads.
+
+    Args:
+        features: Of the version.
+        name: The version.
+        slot: Its colour.
+    """
     blocks = []
     head = target_views.head_layers(features.table, name)
     if head is not None:
@@ -35,7 +41,7 @@ def draw_targets(features: Features, name: str) -> list[str]:
         found = probe(features, target, cells=cells)
     except InputError as error:
         return [*blocks, html_page.sentences([str(error)])]
-    drawn = target_views.versions_over_depth(features.table, {name: found})
+    drawn = target_views.versions_over_depth(features.table, {name: found}, slots={name: slot})
     return [
         html_page.sentences(target_views.find_sentences(found)),
         html_page.view(drawn),

@@ -103,8 +103,8 @@ def build_report(
             if each.extras is not None
         ),
         *(
-            Section(f"Single images of {each.name}", _draw_images(each, versions[0]))
-            for each in versions
+            Section(f"Single images of {each.name}", _draw_images(each, versions[0], slot))
+            for slot, each in enumerate(versions)
             if each.features is not None
         ),
         *(
@@ -195,13 +195,13 @@ def _draw_channels(version: ReportVersion, score: Score, threshold: float | None
     return blocks
 
 
-def _draw_images(version: ReportVersion, baseline: ReportVersion) -> list[str]:
+def _draw_images(version: ReportVersion, baseline: ReportVersion, slot: int) -> list[str]:
     features, other = version.features, baseline.features
     if features is None:
         return []
     second = (baseline.name, other) if version is not baseline and other is not None else None
     return [
-        *draw_targets(features, version.name),
+        *draw_targets(features, version.name, slot),
         *draw_similarity(features, version.name, second),
     ]
 
