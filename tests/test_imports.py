@@ -71,6 +71,14 @@ RULES = {
             "analysis.jobs.background",
         ),
     ),
+    "analysis/jobs/summaries": Rule(
+        (),
+        (
+            *("analysis.payload", "analysis.read", "analysis.files", *BASE),
+            "analysis.jobs.background",
+        ),
+        NOTHING_OF_TORCH,
+    ),
     "analysis/jobs": Rule(
         ("numpy", "torch"),
         (
@@ -114,7 +122,7 @@ for _page in (
     *("targets", "similarity"),
 ):
     RULES[f"pages/components/{_page}"] = _page_rule()
-for _page in ("versions", "runs"):
+for _page in ("home", "versions", "runs"):
     RULES[f"pages/components/{_page}"] = _page_rule(_FRAME)
 RULES["pages"] = _page_rule("pages.components")
 """The most particular entry holds for a file."""

@@ -34,6 +34,12 @@ __all__ = [
 
 MAX_PAYLOADS = 1_000
 
+SEPARATORS = "-_./ "
+"""Letters after which a version may be cut."""
+
+LONG_START = 12
+"""Letters that all versions must begin with to be left out of their labels."""
+
 LOG_DIR = "outputs"
 """Default of `logging.log_dir`: below it, a payload's path tells its version."""
 
@@ -183,20 +189,24 @@ def _infer_version(path: Path) -> tuple[str | None, bool | None]:
 
 def _describe(ref: PayloadRef) -> str:
     """Join what is known; a file without JSON shows its path, after the version that it tells."""
-    date = f"{ref.created:%Y-%m-%d %H:%M} UTC"
     if not ref.facts.known:
         version = () if ref.version is None else (ref.name,)
+        date = f"{ref.created:%Y-%m-%d %H:%M} UTC"
         return " · ".join((*version, to_printable(str(ref.path)), date))
+    return " · ".join(part for part in _list_parts(ref) if part)
+
+
+def _list_parts(ref: PayloadRef) -> list[str | None]:
+    """Return what a label is made of, the version first, always as many."""
     facts = ref.facts
-    parts = [
+    return [
         ref.version or "no version",
         "train_all" if ref.train_all else None,
         facts.backbone,
         _describe_adapter(facts),
         None if facts.num_images is None else f"{facts.num_images} images",
-        date,
+        f"{ref.created:%Y-%m-%d %H:%M} UTC",
     ]
-    return " · ".join(part for part in parts if part)
 
 
 def _describe_adapter(facts: Sidecar) -> str | None:
@@ -209,16 +219,48 @@ def _tell_apart(refs: Sequence[PayloadRef], roots: Sequence[Path]) -> list[Paylo
     shown = {ref.path: _relative(ref.path, roots) for ref in refs}
     if len(set(shown.values())) < len(refs):
         shown = {ref.path: str(ref.path) for ref in refs}
-    shared = Counter(ref.label for ref in refs)
+    labels = _leave_out_shared(refs)
+    shared = Counter(labels)
     result: list[PayloadRef] = []
-    for ref in refs:
-        label = ref.label
+    for ref, label in zip(refs, labels, strict=True):
         if not ref.facts.known:
             label = label.replace(to_printable(str(ref.path)), to_printable(shown[ref.path]), 1)
         elif shared[label] > 1:
             label = f"{label} · {to_printable(shown[ref.path])}"
         result.append(replace(ref, label=label))
     return result
+
+
+def _leave_out_shared(refs: Sequence[PayloadRef]) -> list[str]:
+    """Return the labels without what all of them say, which a narrow menu has no room for.
+
+    Of long versions that begin alike only the ends stay.
+    """
+    known = {ref.path: _list_parts(ref) for ref in refs if ref.facts.known}
+    if len(known) < 2:
+        return [ref.label for ref in refs]
+    columns = list(zip(*known.values(), strict=True))
+    kept = [place for place, values in enumerate(columns) if not place or len(set(values)) > 1]
+    start = _measure_shared_start([str(version) for version in columns[0]])
+    labels: list[str] = []
+    for ref in refs:
+        label = ref.label
+        if parts := known.get(ref.path):
+            if start:
+                parts[0] = f"…{str(parts[0])[start:]}"
+            label = " · ".join(parts[place] or "" for place in kept if parts[place])
+        labels.append(label)
+    return labels
+
+
+def _measure_shared_start(versions: Sequence[str]) -> int:
+    """Return how many letters all versions begin with, up to a separator; 0 where they are few."""
+    first, last = min(versions), max(versions)  # what these two share all of them do
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
+    )
+    start = max(first.rfind(separator, 0, shared) for separator in SEPARATORS) + 1
+    return start if start >= LONG_START and all(len(v) > start for v in versions) else 0
 
 
 def _relative(path: Path, roots: Sequence[Path]) -> str:

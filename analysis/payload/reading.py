@@ -66,10 +66,15 @@ class Reading:
         return self.extras
 
 
-def open_payload(path: Path | str) -> Reading:
+def open_payload(path: Path | str, *, keep: bool = True) -> Reading:
     """Read a payload, from the torch-free cache where it stands there unchanged.
 
     Extras that are not as specified do not keep the table from being read: `Reading.extras` raises.
+
+    Args:
+        path: The `.pt` file.
+        keep: Whether its arrays are cached. Many payloads in a row would push out of the cache
+            those that people look at.
 
     Raises:
         PayloadError: If the file cannot be read or is no payload; names path and key.
@@ -84,6 +89,8 @@ def open_payload(path: Path | str) -> Reading:
     table, arrays, notes = _take_apart(load_payload(resolved), resolved)
     if fingerprint_file(resolved) != fingerprint:  # replaced meanwhile: whose numbers are these?
         return Reading(table, lambda: _wrap_extras(arrays, notes))
+    if not keep:
+        return Reading(table, lambda: _wrap_extras(arrays, notes), fingerprint)
     save_arrays(fingerprint, _join(table, arrays, notes), table.meta)
     # From the disk again, so that the extras do not stay in memory.
     return _open_cached(fingerprint) or Reading(

@@ -39,13 +39,15 @@ class View:
     """Columns that every exported table begins with: the versions by their part."""
     rows: int = 0
     """Labelled rows that must have room below each other."""
+    least_height: int = HEIGHT
+    """Pixels of a figure of few rows."""
     clickable: bool = False
     """Whether a click on a point means something."""
 
     @property
     def height(self) -> int:
         """Pixels of the figure."""
-        return max(HEIGHT, ROOM_AROUND + self.rows * ROW_HEIGHT)
+        return max(self.least_height, ROOM_AROUND + self.rows * ROW_HEIGHT)
 
     @property
     def headline(self) -> str:

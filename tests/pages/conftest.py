@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from tests import ROOT
 
 PAGES = (
+    "home",
     "overview",
     "layers",
     "outliers",
@@ -55,8 +56,7 @@ def open_page(project: Path) -> Open:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         for name, value in query.items():
             app.query_params[name] = value
-        app.run()
-        return app.switch_page(f"pages/{page}.py").run()
+        return (app if page == "home" else app.switch_page(f"pages/{page}.py")).run()
 
     return open_page
 

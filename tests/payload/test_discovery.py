@@ -295,3 +295,25 @@ def test_finding_payloads_needs_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("demo-lora · ")
+
+
+def test_labels_of_several_payloads_hold_what_tells_them_apart(tmp_path: Path) -> None:
+    for number, letter in enumerate(("a", "b")):
+        name = f"vitl-lora-winter-{letter}"
+        payload = make_payload(version=name, images=6 + number, backbone="dinov3_vitl16")
+        write_payload(tmp_path / "outputs" / name / "feature_stats" / "f.pt", payload)
+    labels = {ref.label for ref in discover_payloads([tmp_path])}
+    assert labels == {"…a · 6 images", "…b · 7 images"}
+
+
+@pytest.mark.parametrize(
+    "versions", [("spring", "spring-2"), ("vitl-lora-winter", "vitl-lora-winter-2")]
+)
+def test_a_version_is_not_cut_where_little_or_nothing_would_be_left(
+    tmp_path: Path, versions: tuple[str, str]
+) -> None:
+    for name in versions:
+        payload = make_payload(version=name)
+        write_payload(tmp_path / "outputs" / name / "feature_stats" / "f.pt", payload)
+    labels = {ref.label for ref in discover_payloads([tmp_path])}
+    assert labels == set(versions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from analysis.payload.discovery import PayloadRef
@@ -42,6 +43,22 @@ def choose_counterpart(ref: PayloadRef, refs: Sequence[PayloadRef]) -> PayloadRe
     """
     others = [other for other in refs if other.key != ref.key]
     return min(others, key=lambda other: _differences(ref, other), default=None)
+
+
+def choose_baseline(refs: Sequence[PayloadRef]) -> PayloadRef | None:
+    """Return what many versions are compared with where nobody chose.
+
+    Of the payloads that were measured alike, in the largest such group: the newest frozen backbone,
+    else the oldest version.
+
+    Args:
+        refs: Every payload, newest first.
+    """
+    alike = Counter(_measured(ref) for ref in refs)
+    loaded = [ref for ref in refs if not ref.facts.lora_error] or list(refs)
+    frozen = [ref for ref in loaded if ref.facts.used_lora is False]
+    candidates = [*frozen, *reversed(loaded)]  # of equal ones the first is taken
+    return max(candidates, key=lambda ref: alike[_measured(ref)], default=None)
 
 
 def _measured(ref: PayloadRef) -> tuple[object, ...]:

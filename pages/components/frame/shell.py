@@ -12,13 +12,14 @@ from streamlit.navigation.page import Page
 
 from analysis.errors import PartAbsentError, PayloadError
 from pages.components.frame import picker
-from pages.components.shared import present
+from pages.components.shared import present, selection
 from pages.components.shared.text import plain
 
 ICON = Path(__file__).parents[2] / "icon.svg"
 """A file: an icon by name would be fetched from the web."""
 
 PAGES = {
+    "home": ":material/home:",
     "overview": ":material/fact_check:",
     "layers": ":material/stacked_line_chart:",
     "outliers": ":material/scatter_plot:",
@@ -31,7 +32,7 @@ PAGES = {
     "share": ":material/share:",
     "runs": ":material/history:",
 }
-"""Stem of each page's file, and its icon."""
+"""Stem of each page's file, and its icon; the first is the one that opens."""
 
 SIDEBAR = 290
 """Pixels; with more, the last page has no room in the navigation of a window of 1024."""
@@ -42,6 +43,7 @@ _QUIET = """<style>
 """Without it 150 pixels of nothing stand above every title."""
 
 _FRAMED = "framed"
+_VISITED = "visited"
 _modules = 0
 """How many modules had been imported when they were last exempted from collections."""
 
@@ -52,6 +54,7 @@ def navigate() -> Page:
     page = _declare_pages()
     st.set_page_config(page_title=f"{page.title} · DINOv3 feature statistics")
     st.session_state[_FRAMED] = True
+    _follow_old_link(page)
     return page
 
 
@@ -84,6 +87,19 @@ def open_page(title: str) -> DeltaGenerator:
     return heading
 
 
+def _follow_old_link(page: Page) -> None:
+    """Open Overview where the address a visitor came with names a version and no page.
+
+    Such links were made when Overview was the first page. Home names its baseline in every link.
+    """
+    if st.session_state.get(_VISITED):
+        return
+    st.session_state[_VISITED] = True
+    asked = selection.all_choices()
+    if page.url_path == "" and "version" in asked and "base" not in asked:
+        st.switch_page("pages/overview.py")
+
+
 def _exempt_imports() -> None:
     """Keep imported modules out of garbage collections.
 
@@ -103,11 +119,10 @@ def _declare_pages() -> Page:
         layout="wide",
         initial_sidebar_state="collapsed" if present.is_on() else SIDEBAR,
     )
+    first = next(iter(PAGES))
     return st.navigation(
         [
-            st.Page(
-                f"pages/{stem}.py", title=stem.capitalize(), icon=icon, default=stem == "overview"
-            )
+            st.Page(f"pages/{stem}.py", title=stem.capitalize(), icon=icon, default=stem == first)
             for stem, icon in PAGES.items()
         ],
         position="top",

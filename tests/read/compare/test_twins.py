@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.payload.discovery import discover_payloads, load_ref
-from analysis.read.compare.twins import choose_counterpart, find_frozen_twin
+from analysis.read.compare.twins import choose_baseline, choose_counterpart, find_frozen_twin
 from tests.factories.payloads import make_payload, write_payload
 
 
@@ -71,3 +71,25 @@ def test_the_counterpart_is_the_likest_then_the_newest(tmp_path: Path) -> None:
 def test_a_lone_payload_has_no_counterpart(tmp_path: Path) -> None:
     ref = load_ref(_write(tmp_path, "alone"))
     assert choose_counterpart(ref, [ref]) is None
+
+
+def test_many_versions_are_compared_with_a_frozen_backbone_that_was_measured_like_them(
+    tmp_path: Path,
+) -> None:
+    _write(tmp_path, "lora", day=1)
+    frozen = _write(tmp_path, "frozen", day=2, used_lora=False)
+    _write(tmp_path, "alone", day=3, used_lora=False, backbone="dinov3_vits16")
+    _write(tmp_path, "failed", day=4, used_lora=False, lora_error="does not fit")
+    baseline = choose_baseline(discover_payloads([tmp_path]))
+    assert baseline is not None
+    assert baseline.path == frozen
+
+
+def test_without_a_frozen_backbone_like_them_the_oldest_is_the_baseline(tmp_path: Path) -> None:
+    oldest = _write(tmp_path, "oldest", day=1)
+    _write(tmp_path, "newest", day=2)
+    _write(tmp_path, "alone", day=3, used_lora=False, backbone="dinov3_vits16")
+    baseline = choose_baseline(discover_payloads([tmp_path]))
+    assert baseline is not None
+    assert baseline.path == oldest
+    assert choose_baseline([]) is None

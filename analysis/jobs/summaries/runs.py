@@ -1,0 +1,112 @@
+"""Start the processes that summarise many payloads, unless they run already."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.files.atomic import MAX_JSON, replace_text
+from analysis.files.cache_folder import cache_folder
+from analysis.files.locks import acquire_lock, is_locked
+from analysis.files.own_state import read_small
+from analysis.jobs.background import start_background
+from analysis.jobs.summaries.make import save_problem
+from analysis.payload.fingerprint import Fingerprint
+
+WORKERS = 4
+"""Processes at most; each reads one payload at a time."""
+
+FEW = 8
+"""Payloads that are not worth a second process, which takes seconds to start."""
+
+REQUEST_FILE = "request.json"
+
+INTERRUPTED = (
+    "Reading this file ended the process that summarised it, perhaps for want of memory. Open the "
+    "version itself to see what is wrong, or extract it again."
+)
+
+_children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
+_logger = logging.getLogger(__name__)
+
+
+def start_missing(missing: Sequence[Fingerprint], baseline: Fingerprint | None) -> None:
+    """Summarise payloads in the background; what runs already is left to end first.
+
+    Args:
+        missing: Fingerprints of the payloads, the most wanted first.
+        baseline: Of what they are compared with; None for nothing.
+    """
+    if not missing or is_running():
+        return
+    folder = work_folder()
+    ended = _note_interrupted(folder, baseline)
+    missing = [file for file in missing if file not in ended]
+    number = min(WORKERS, os.cpu_count() or 1, -(-len(missing) // FEW))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        asked = {"files": missing, "baseline": baseline}
+        replace_text(folder / REQUEST_FILE, json.dumps(asked))
+        for place in range(number):
+            _start(folder, place, number)
+    except OSError as error:
+        _logger.warning("Payloads cannot be summarised in the background: %s", error)
+
+
+def is_running() -> bool:
+    """Return whether payloads are being summarised."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    return any(is_locked(lock_path(work_folder(), place)) for place in range(WORKERS))
+
+
+def work_folder() -> Path:
+    """Return the folder of request, locks and logs."""
+    return cache_folder() / "summaries"
+
+
+def lock_path(folder: Path, place: int) -> Path:
+    """Return the file that is locked while the process of this place lives."""
+    return folder / f"alive-{place}.lock"
+
+
+def at_hand_path(folder: Path, place: int) -> Path:
+    """Return the file that names the payload which the process of a place reads now."""
+    return folder / f"at-hand-{place}.json"
+
+
+def to_fingerprint(value: Any) -> Fingerprint:
+    """Return a fingerprint that was stored as JSON."""
+    path, size, mtime_ns = value
+    return str(path), int(size), int(mtime_ns)
+
+
+def _note_interrupted(folder: Path, baseline: Fingerprint | None) -> set[Fingerprint]:
+    """Store that the payloads at hand ended their processes, lest they are tried for ever."""
+    found: set[Fingerprint] = set()
+    for place in range(WORKERS):
+        path = at_hand_path(folder, place)
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            file = to_fingerprint(json.loads(read_small(path, MAX_JSON)))
+            path.unlink()
+            save_problem(file, baseline, INTERRUPTED)
+            found.add(file)
+    return found
+
+
+def _start(folder: Path, place: int, number: int) -> None:
+    lock = acquire_lock(lock_path(folder, place), wait=False)
+    if lock is None:
+        return
+    try:
+        module = "analysis.jobs.summaries.worker"
+        log = folder / f"log-{place}.txt"
+        child = start_background(module, folder, lock, log, [str(place), str(number)])
+        _children.append(child)
+    finally:
+        os.close(lock)

@@ -1,0 +1,56 @@
+"""One process that summarises payloads.
+
+Started as ``python -m analysis.jobs.summaries.worker FOLDER LOCK PLACE NUMBER``. LOCK is the
+descriptor of the lock that says that the process lives; it ends with the process. Each of NUMBER
+processes begins at another place of the list and leaves out what another has stored meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from functools import lru_cache
+from pathlib import Path
+
+from analysis.files.atomic import replace_text
+from analysis.jobs.summaries.make import make_entries, save_problem
+from analysis.jobs.summaries.runs import REQUEST_FILE, at_hand_path, to_fingerprint
+from analysis.jobs.summaries.store import find_summaries
+from analysis.payload.fingerprint import Fingerprint
+from analysis.payload.reading import Reading, open_payload
+
+
+def run(folder: Path, place: int = 0, number: int = 1) -> None:
+    """Summarise the payloads that a folder's request names, beginning at a share of the list."""
+    asked = json.loads((folder / REQUEST_FILE).read_text())
+    files = [to_fingerprint(file) for file in asked["files"]]
+    baseline = None if asked["baseline"] is None else to_fingerprint(asked["baseline"])
+
+    @lru_cache(maxsize=1)
+    def read_baseline() -> Reading:
+        return open_payload(Path(asked["baseline"][0]), keep=False)
+
+    def read(file: Fingerprint) -> Reading:
+        return read_baseline() if file == baseline else open_payload(Path(file[0]), keep=False)
+
+    start, at_hand = len(files) * place // number, at_hand_path(folder, place)
+    for file in [*files[start:], *files[:start]]:
+        if not find_summaries([file], baseline).list_missing([file], baseline):
+            continue
+        replace_text(at_hand, json.dumps(file))
+        try:
+            make_entries(file, baseline, read)
+        except Exception as error:
+            traceback.print_exc()
+            save_problem(file, baseline, f"{type(error).__name__}: {error}")
+        finally:
+            at_hand.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    os.nice(10)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    run(Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,214 @@
+"""What a list of versions shows of one payload, and of one comparison, in plain numbers.
+
+Every value is of a plain JSON type, so that a summary can be stored beside its file's fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.payload.groups import GroupStats, read_groups
+from analysis.payload.reading import Reading
+from analysis.payload.table import StatsTable
+from analysis.read.compare.comparison import Comparison
+from analysis.read.compare.compatibility import Severity
+from analysis.read.compare.noise_table import compare_noise
+from analysis.read.consistency import check_reading
+from analysis.read.scores import Score, find_outliers
+from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
+
+FORMAT = 1
+"""Part of the key of every stored summary; to be raised when what is computed here changes."""
+
+Row = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One payload; its numbers are of the block outputs (`pre`), all layers, both token roles."""
+
+    outlier_channels: int
+    """Channels that are outliers by robust score in at least one layer and role."""
+    largest: float | None
+    """The largest max |x|; None where none is finite."""
+    broken_laws: tuple[str, ...]
+    """Names of the sanity laws that do not hold."""
+    skipped: int
+    """Images that could not be read."""
+    left_out: int
+    """Token outputs that were no finite numbers."""
+    adapter_effect: float | None
+    """The largest relative change of a block output by the adapter; None where not recorded."""
+
+
+@dataclass(frozen=True)
+class DriftSummary:
+    """How far a version is from its baseline, layer by layer, in the block outputs (`pre`)."""
+
+    refused: str | None
+    """Why the two may not be compared; the rows are empty then."""
+    layers: tuple[int, ...] = ()
+    """Block numbers that both hold."""
+    drift: tuple[Row, ...] = ()
+    """``[layers][2]``: CLS and patch; None where it cannot be told."""
+    noise_floor: tuple[Row, ...] = ()
+    """``[layers][2]``: root mean square of the drift that chance alone gives; None likewise."""
+    noise_band: tuple[Row, ...] = ()
+    """``[layers][2]``: below it lie 95 % of the drifts that chance alone gives; None likewise."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The layer in which a version moved most from its baseline."""
+
+    layer: int
+    drift: float
+    noise_floor: float | None
+    """What chance alone gives there; None where no layer has a known noise."""
+    beyond: bool
+    """Whether the drift is above the noise band."""
+
+    @property
+    def ratio(self) -> float | None:
+        """The drift as a multiple of the noise floor; None where that is unknown or 0."""
+        return self.drift / self.noise_floor if self.noise_floor else None
+
+
+def summarize(reading: Reading) -> Summary:
+    """Return what a list of versions shows of a payload."""
+    table = reading.table
+    values = table.values[:, Representation.PRE.position]
+    outliers = find_outliers(values, Score.ROBUST).any(axis=(0, 1))
+    max_abs = values[:, :, Statistic.MAX_ABS.position]
+    finite = max_abs[np.isfinite(max_abs)]
+    proof = _read_numbers(table, "lora_proof")
+    return Summary(
+        int(outliers.sum()),
+        float(finite.max()) if finite.size else None,
+        tuple(check.name for check in check_reading(reading) if check.ok is False),
+        _read_count(table),
+        int(sum(_read_numbers(table, "nonfinite_tokens"))),
+        max(proof) if proof else None,
+    )
+
+
+def compare_summary(comparison: Comparison) -> DriftSummary:
+    """Return what a list of versions shows of a comparison.
+
+    Raises:
+        PayloadError: If the groups of a payload contradict each other.
+    """
+    drift = comparison.drift
+    if comparison.severity is Severity.RED or drift is None:
+        return DriftSummary(refused=comparison.reasons[0].sentence)
+    # of the block outputs only: the other representations take twice as long again
+    noise = compare_noise(
+        _block_outputs(comparison.baseline),
+        _block_outputs(comparison.version),
+        comparison.layers,
+        same_images=comparison.same_images,
+    )
+    return DriftSummary(
+        None,
+        tuple(comparison.layers.tolist()),
+        *map(_rows, (drift, noise.noise_floor, noise.noise_band)),
+    )
+
+
+def compute_ratio(summary: DriftSummary, role: TokenRole) -> NDArray[np.float64]:
+    """Return drift over noise floor, ``[layers]``; NaN where it is unknown, inf over a floor of 0.
+
+    0 where the drift is not above the noise band: chance alone gives as much.
+    """
+    drift, floor, band = _columns(summary, role)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(drift > 0, drift / floor, 0.0)
+    return np.where(np.isnan(floor) | np.isnan(drift), np.nan, np.where(drift > band, ratio, 0.0))
+
+
+def find_peak(summary: DriftSummary, role: TokenRole) -> Peak | None:
+    """Return where a version moved most, by drift over noise where any noise is known.
+
+    None where the two may not be compared, or no drift is known.
+    """
+    if summary.refused is not None:
+        return None
+    drift, floor, band = _columns(summary, role)
+    known = ~np.isnan(floor) & ~np.isnan(drift)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(drift > 0, drift / floor, 0.0)
+    if not known.any():
+        known, ratio = ~np.isnan(drift), drift
+    if not known.any():
+        return None
+    at = int(np.argmax(np.where(known, ratio, -1.0)))
+    noise = None if np.isnan(floor[at]) else float(floor[at])
+    return Peak(summary.layers[at], float(drift[at]), noise, bool(drift[at] > band[at]))
+
+
+def to_json(summary: Summary | DriftSummary) -> str:
+    """Return a summary as text to be stored."""
+    return json.dumps(asdict(summary), allow_nan=False)
+
+
+def parse_summary(text: str) -> Summary:
+    """Return what `to_json` made a text of.
+
+    Raises:
+        ValueError, TypeError, KeyError: If it is no such text.
+    """
+    fields = json.loads(text)
+    return Summary(**{**fields, "broken_laws": tuple(fields["broken_laws"])})
+
+
+def parse_drift(text: str) -> DriftSummary:
+    """Return what `to_json` made a text of.
+
+    Raises:
+        ValueError, TypeError, KeyError: If it is no such text.
+    """
+    fields = json.loads(text)
+    rows = {
+        name: tuple(map(tuple, fields[name])) for name in ("drift", "noise_floor", "noise_band")
+    }
+    return DriftSummary(**{**fields, **rows, "layers": tuple(fields["layers"])})
+
+
+def _columns(summary: DriftSummary, role: TokenRole) -> list[NDArray[np.float64]]:
+    """Return drift, noise floor and noise band of a role, ``[layers]`` each."""
+    shape = len(summary.layers), len(TokenRole)
+    return [
+        np.array(rows, dtype=np.float64).reshape(shape)[:, role.position]
+        for rows in (summary.drift, summary.noise_floor, summary.noise_band)
+    ]
+
+
+def _block_outputs(reading: Reading) -> Callable[[Cell], GroupStats | None]:
+    extras = reading.extras.as_extras(Representation.PRE)
+    return lambda cell: (
+        read_groups(extras, *cell) if cell.representation is Representation.PRE else None
+    )
+
+
+def _rows(cells: NDArray[np.float64]) -> tuple[Row, ...]:
+    block_outputs = cells[:, Representation.PRE.position].tolist()
+    return tuple(tuple(v if np.isfinite(v) else None for v in row) for row in block_outputs)
+
+
+def _read_numbers(table: StatsTable, key: str) -> list[float]:
+    values: Any = table.run.get(key)
+    numbers = values if isinstance(values, list) else []
+    return [float(v) for v in numbers if isinstance(v, int | float) and np.isfinite(v)]
+
+
+def _read_count(table: StatsTable) -> int:
+    files, count = table.run.get("skipped_files"), table.run.get("skipped_count")
+    if isinstance(count, int):
+        return count
+    return len(files) if isinstance(files, list) else 0

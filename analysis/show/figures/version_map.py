@@ -1,0 +1,86 @@
+"""Versions by layers: how far each moved from the baseline, at one look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.show.figures import theme
+from analysis.show.figures.grid import draw_magnitudes
+from analysis.show.figures.theme import Mode
+
+MAX_LABEL = 32
+"""Letters of a version beside its row; hover shows all of them."""
+
+
+def build_version_map(
+    layers: NDArray[np.integer],
+    values: NDArray[np.floating],
+    facts: NDArray[np.floating],
+    names: Sequence[str],
+    *,
+    label: str,
+    mode: Mode = "light",
+) -> go.Figure:
+    """Draw one row of cells per version, from the top down.
+
+    A click on a cell gives its number, counted along the rows, as the first of its `customdata`.
+
+    Args:
+        layers: ``[layers]``.
+        values: ``[versions, layers]``: what is coloured; cells of 0 and NaN stay empty.
+        facts: ``[versions, layers, 2]``: drift and noise floor, for the hover.
+        names: Of the versions.
+        label: What is coloured, for the colour bar.
+        mode: Light or dark.
+    """
+    rows = np.arange(len(names), dtype=np.int32)
+    finite = values[np.isfinite(values)]
+    shown = np.where(np.isposinf(values), finite.max(initial=1.0), values)
+    cells = draw_magnitudes(
+        np.nan_to_num(shown, nan=0.0), mode, x=layers, y=rows, label=label, hoverinfo="skip"
+    )
+    numbers = np.arange(values.size, dtype=np.float32).reshape(values.shape)
+    marks = [
+        {
+            "type": "scatter",
+            "x": layers,
+            "y": np.full(len(layers), row, dtype=np.int32),
+            "customdata": theme.as_float32(np.column_stack([numbers[row], facts[row]])),
+            "mode": "markers",
+            "name": name,
+            "showlegend": False,
+            # the cells themselves report no clicks
+            "marker": {"opacity": 0, "size": 14, "symbol": "square"},
+            "selected": {"marker": {"opacity": 0}},
+            "unselected": {"marker": {"opacity": 0}},
+            "hovertemplate": f"{theme.escape(name)}, layer %{{x:d}}<br>drift %{{customdata[1]:.3g}}"
+            ", chance alone %{customdata[2]:.3g}<extra></extra>",
+        }
+        for row, name in enumerate(names)
+    ]
+    layout = {
+        "hovermode": "closest",
+        "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
+        "xaxis": {"title": {"text": "layer"}, "showgrid": False},
+        "yaxis": {
+            "tickmode": "array",
+            "tickvals": rows,
+            "ticktext": [theme.escape(_shorten(name)) for name in names],
+            "range": [len(names) - 0.5, -0.5],
+            "showgrid": False,
+        },
+        "uirevision": "version map",
+    }
+    return theme.make_figure([cells, *marks], layout, mode)
+
+
+def _shorten(name: str) -> str:
+    """Cut a long name in its middle: versions often differ at the end."""
+    if len(name) <= MAX_LABEL:
+        return name
+    half = (MAX_LABEL - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"

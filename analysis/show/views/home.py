@@ -1,0 +1,152 @@
+"""Every version against one baseline: which moved, how far beyond chance, and where in depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.summary import DriftSummary, compute_ratio, find_peak
+from analysis.show.figures import axes, theme
+from analysis.show.figures.version_map import build_version_map
+from analysis.show.view import View
+from analysis.vocabulary import TokenRole
+
+MOST = 24
+"""Rows that fit on a first screen."""
+
+LEAST_HEIGHT = 240
+
+
+@dataclass(frozen=True)
+class VersionMap:
+    """The figure, and what its cells are."""
+
+    view: View
+    names: tuple[str, ...]
+    """Of the rows, from the top down."""
+    layers: tuple[int, ...]
+    headline: str
+    """Which version moved most; names in it are not escaped."""
+
+    def find_cell(self, number: int) -> tuple[str, int]:
+        """Return version and layer of a cell that was clicked."""
+        row, column = divmod(number, len(self.layers))
+        return self.names[row], self.layers[column]
+
+
+def version_map(
+    drifts: Mapping[str, DriftSummary],
+    baseline: str,
+    role: TokenRole,
+    mode: theme.Mode = "light",
+) -> VersionMap | None:
+    """Return versions by layers, coloured by drift over noise, the one that moved most on top.
+
+    Where no version has a noise that is known, the drift itself is coloured.
+
+    Args:
+        drifts: By name of the version.
+        baseline: Name of what they are compared with.
+        role: Which tokens.
+        mode: Light or dark.
+
+    Returns:
+        None where no version can be compared.
+    """
+    comparable = {name: each for name, each in drifts.items() if find_peak(each, role) is not None}
+    if not comparable:
+        return None
+    by_noise = any(np.isfinite(compute_ratio(each, role)).any() for each in comparable.values())
+    colored = {name: _values(each, role, by_noise) for name, each in comparable.items()}
+    order = sorted(colored, key=lambda name: -_largest(colored[name]))
+    kept = [name for name in order if not by_noise or not np.isnan(colored[name]).all()][:MOST]
+    layers = sorted({layer for name in kept for layer in comparable[name].layers})
+    values = np.full((len(kept), len(layers)), np.nan)
+    facts = np.full((len(kept), len(layers), 2), np.nan)
+    for row, name in enumerate(kept):
+        each = comparable[name]
+        at = np.searchsorted(layers, each.layers)
+        values[row, at] = colored[name]
+        for place, rows in enumerate((each.drift, each.noise_floor)):
+            column = [cells[role.position] for cells in rows]
+            facts[row, at, place] = np.array(column, dtype=np.float64)
+    label = "drift, × chance" if by_noise else axes.label_with_unit("drift", "std")
+    view = View(
+        f"Drift from {baseline}",
+        "version map",
+        build_version_map(np.array(layers), values, facts, kept, label=label, mode=mode),
+        lambda: _tabulate({name: comparable[name] for name in kept}, role, baseline),
+        caption=_explain(by_noise, role),
+        notes=_list_left_out(len(drifts), len(comparable), len(order), len(kept), by_noise),
+        rows=len(kept),
+        least_height=LEAST_HEIGHT,
+        clickable=True,
+    )
+    headline = _tell_most(kept[0], comparable[kept[0]], role)
+    return VersionMap(view, tuple(kept), tuple(layers), headline)
+
+
+def _values(summary: DriftSummary, role: TokenRole, by_noise: bool) -> np.ndarray:
+    if by_noise:
+        return compute_ratio(summary, role)
+    return np.array([cells[role.position] for cells in summary.drift], dtype=np.float64)
+
+
+def _largest(values: np.ndarray) -> float:
+    return -1.0 if np.isnan(values).all() else float(np.nanmax(values))
+
+
+def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
+    peak = find_peak(summary, role)
+    if peak is None or peak.drift == 0 or (peak.noise_floor is not None and not peak.beyond):
+        return "No version moved by more than chance alone gives."
+    much = f"drift {peak.drift:.2g}"
+    if peak.ratio is not None:
+        much = f"{peak.ratio:.3g} times what chance alone gives"
+    return f"{name} moved most: {much}, in layer {peak.layer}."
+
+
+def _explain(by_noise: bool, role: TokenRole) -> str:
+    what = f"Block outputs, {theme.ROLE_LABELS[role]} tokens."
+    if not by_noise:
+        return f"{what} Without statistics by image group nobody can tell drift from noise."
+    return (
+        f"{what} Colour: drift as a multiple of what chance alone gives by the image groups; empty "
+        "cells are not above it in 95 % of cases. Click a cell to compare that version."
+    )
+
+
+def _list_left_out(
+    asked: int, comparable: int, drawn: int, kept: int, by_noise: bool
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    if asked > comparable:
+        notes.append(
+            f"{asked - comparable} of {asked} versions may not be compared with the baseline; "
+            "their rows below say why."
+        )
+    if drawn > kept:
+        why = f"the {kept} that moved most" if kept == MOST else f"the {kept} whose noise is known"
+        notes.append(f"Of {drawn} versions {why} are drawn{'' if by_noise else ' by their drift'}.")
+    return tuple(notes)
+
+
+def _tabulate(drifts: Mapping[str, DriftSummary], role: TokenRole, baseline: str) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame(
+            {
+                "version": name,
+                "baseline": baseline,
+                "layer": each.layers,
+                "role": role.value,
+                "drift": [cells[role.position] for cells in each.drift],
+                "noise_floor": [cells[role.position] for cells in each.noise_floor],
+                "noise_band": [cells[role.position] for cells in each.noise_band],
+            }
+        )
+        for name, each in drifts.items()
+    ]
+    return pd.concat(frames, ignore_index=True)

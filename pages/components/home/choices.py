@@ -1,0 +1,98 @@
+"""Which versions Home lists, against what, and how: every choice stands in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from analysis.payload.discovery import PayloadRef
+from analysis.read.compare.twins import choose_baseline
+from analysis.vocabulary import TokenRole
+from pages.components.frame import picker
+from pages.components.home.table import NAMES
+from pages.components.shared import cache, controls, selection
+
+HIDDEN_AT_FIRST = ("Drift", "Noise floor", "Adapter effect", "Precision", "Size")
+GROUPS = ("nothing", "backbone", "image list")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the visitor asked for."""
+
+    refs: tuple[PayloadRef, ...]
+    """The payloads that match, newest first."""
+    baseline: PayloadRef
+    role: TokenRole
+    columns: tuple[str, ...]
+    group: str
+
+
+def choose(refs: Sequence[PayloadRef]) -> Choices:
+    """Show the choices in one line."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="home choices"):
+        baseline = _choose_baseline(refs)
+        role = controls.choose_role()
+        words = selection.type_text("find", "Find", placeholder="version, note, backbone")
+        group = selection.choose("group", "Group by", GROUPS, default=GROUPS[0], menu_width=140)
+        with st.popover("Columns", icon=":material/view_column:", key="home columns"):
+            shown = selection.choose_some(
+                "columns", "Columns", [n for n in NAMES[1:] if n not in HIDDEN_AT_FIRST]
+            )
+            more = selection.choose_many(
+                "more", "More columns", HIDDEN_AT_FIRST, limit=len(HIDDEN_AT_FIRST)
+            )
+    columns = tuple(name for name in NAMES if name in ("Version", *shown, *more))
+    return Choices(tuple(_match(refs, words)), baseline, role, columns, group)
+
+
+def name_group(ref: PayloadRef, group: str) -> str:
+    """Return the heading that a payload is listed under; empty where nothing is grouped."""
+    if group == GROUPS[0]:
+        return ""
+    if group == "backbone":
+        return ref.facts.backbone or "backbone not recorded"
+    prints, number = ref.facts.dataset_fingerprint, ref.facts.num_images
+    images = "images not counted" if number is None else f"{number:,} images"
+    return f"{images}, list {prints[:8]}" if prints else f"{images}, list not recorded"
+
+
+def list_versions() -> list[PayloadRef]:
+    """Return the payloads that Home lists, newest first: those that nobody hid."""
+    said = cache.read_annotations()
+    return [ref for ref in cache.find_payloads() if not said.of(ref.path).hidden]
+
+
+def _choose_baseline(refs: Sequence[PayloadRef]) -> PayloadRef:
+    by_key = {ref.key: ref for ref in refs}
+    pinned = cache.read_annotations().baseline
+    first = next((ref for ref in refs if ref.path == pinned), None) or choose_baseline(refs)
+    assert first is not None
+    names = dict(zip(by_key, picker.name_refs(refs), strict=True))
+    key = selection.choose(
+        "base",
+        "Baseline",
+        list(by_key),
+        default=first.key,
+        format_func=lambda key: f"★ {names[key]}" if by_key[key].path == pinned else names[key],
+        help="What every version is compared with. At first the pinned one (★), else a frozen "
+        "backbone measured like most others, else the oldest of these.",
+        menu_width=260,
+    )
+    selection.remember("base", key)  # so that the link shows the same numbers
+    return by_key[key]
+
+
+def _match(refs: Sequence[PayloadRef], words: str | None) -> list[PayloadRef]:
+    wanted = (words or "").casefold().split()
+    said = cache.read_annotations()
+    found: list[PayloadRef] = []
+    for ref in refs:
+        about = said.of(ref.path)
+        texts = (ref.name, ref.facts.backbone, ref.facts.config_name, about.name, about.note)
+        text = " ".join(text for text in texts if text).casefold()
+        if all(word in text for word in wanted):
+            found.append(ref)
+    return found

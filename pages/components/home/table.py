@@ -1,0 +1,203 @@
+"""The table of versions, one row each, running extractions included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from analysis.jobs import Job
+from analysis.read.summary import Peak, compute_ratio, find_peak
+from analysis.vocabulary import TokenRole
+from pages.components.home.rows import Row
+from pages.components.shared import job_states
+from pages.components.shared.text import format_bytes
+
+Column = Callable[[Row], object]
+WAITING = "…"
+
+
+def build_frame(
+    rows: Sequence[Row], jobs: Sequence[Job], role: TokenRole, outliers: int | None
+) -> pd.DataFrame:
+    """Return the table: running extractions first, then one row per version.
+
+    Args:
+        rows: The versions.
+        jobs: Extractions that live.
+        role: Which tokens the drift is of.
+        outliers: Outlier channels of the baseline; None where they are not known.
+    """
+    columns = _columns(role, outliers)
+    frame = pd.DataFrame({name: [value(row) for row in rows] for name, value in columns.items()})
+    if jobs:
+        running = pd.DataFrame(
+            {
+                "Version": [job.title for job in jobs],
+                "Against the baseline": [_describe_job(job) for job in jobs],
+                "Images": [job.total or None for job in jobs],
+            }
+        )
+        frame = pd.concat([running, frame], ignore_index=True)
+    for name in ("Images", "Most in layer", "Outlier channels", "Outliers, change"):
+        frame[name] = frame[name].astype("Int64")
+    return frame
+
+
+def configure() -> dict[str, object]:
+    """Return how the columns look."""
+    config = st.column_config
+    return {
+        "Version": config.TextColumn(pinned=True),
+        "Over depth": config.LineChartColumn(
+            help="Drift as a multiple of what chance gives, from the first layer to the last.",
+            width="small",
+        ),
+        "× chance": config.NumberColumn(
+            format="%.3g",
+            help="Drift over its noise floor in the layer where that is largest.",
+        ),
+        "Drift": config.NumberColumn(format="%.3g", help="In that layer, in standard deviations."),
+        "Noise floor": config.NumberColumn(
+            format="%.3g", help="The drift that chance alone gives there."
+        ),
+        "Outlier channels": config.NumberColumn(
+            help="Channels that are outliers by robust score in some layer, CLS or patch."
+        ),
+        "Outliers, change": config.NumberColumn(
+            format="%+d", help="How many more than the baseline has."
+        ),
+        "Largest |x|": config.NumberColumn(format="%.4g", help="Of all block outputs."),
+        "Adapter effect": config.NumberColumn(
+            format="percent",
+            help="The largest relative change of a block output, adapter on against off, on up to "
+            "eight images.",
+        ),
+        "Measured (UTC)": config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+    }
+
+
+NAMES = (
+    "Version",
+    "Over depth",
+    "Against the baseline",
+    "× chance",
+    "Drift",
+    "Noise floor",
+    "Most in layer",
+    "Outlier channels",
+    "Outliers, change",
+    "Largest |x|",
+    "Health",
+    "LoRA",
+    "Adapter effect",
+    "Backbone",
+    "Images",
+    "Precision",
+    "Measured (UTC)",
+    "Size",
+    "Note",
+)
+"""All columns, in their order."""
+
+
+def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
+    def peak(row: Row) -> Peak | None:
+        drift = row.drift.summary if row.drift else None
+        return None if drift is None else find_peak(drift, role)
+
+    def of_peak(read: Callable[[Peak], float | None]) -> Column:
+        def column(row: Row) -> object:
+            found = peak(row)
+            return None if found is None else read(found)
+
+        return column
+
+    def count(row: Row) -> int | None:
+        return row.summary.summary.outlier_channels if row.summary and row.summary.summary else None
+
+    def change(row: Row) -> int | None:
+        own = count(row)
+        return None if own is None or outliers is None or row.is_baseline else own - outliers
+
+    def over_depth(row: Row) -> list[float] | None:
+        drift = row.drift.summary if row.drift else None
+        if drift is None or drift.refused is not None:
+            return None
+        ratio = compute_ratio(drift, role)
+        return np.where(np.isfinite(ratio), ratio, 0.0).tolist()
+
+    values: dict[str, Column] = {
+        "Version": lambda row: f"★ {row.name}" if row.is_baseline else row.name,
+        "Over depth": over_depth,
+        "Against the baseline": lambda row: describe_drift(row, peak(row)),
+        "× chance": of_peak(lambda found: found.ratio),
+        "Drift": of_peak(lambda found: found.drift),
+        "Noise floor": of_peak(lambda found: found.noise_floor),
+        "Most in layer": of_peak(lambda found: found.layer),
+        "Outlier channels": count,
+        "Outliers, change": change,
+        "Largest |x|": lambda row: (
+            row.summary.summary.largest if row.summary and row.summary.summary else None
+        ),
+        "Health": describe_health,
+        "LoRA": lambda row: _describe_adapter(row),
+        "Adapter effect": lambda row: (
+            row.summary.summary.adapter_effect if row.summary and row.summary.summary else None
+        ),
+        "Backbone": lambda row: row.ref.facts.backbone,
+        "Images": lambda row: row.ref.facts.num_images,
+        "Precision": lambda row: row.ref.facts.precision,
+        "Measured (UTC)": lambda row: row.ref.created.astimezone(UTC),
+        "Size": lambda row: format_bytes(row.ref.size),
+        "Note": lambda row: row.about.note or "",
+    }
+    return {name: values[name] for name in NAMES}
+
+
+def describe_drift(row: Row, peak: Peak | None) -> str:
+    """Return how far a version is from the baseline in a few words, or why nobody can tell."""
+    if row.is_baseline:
+        return "baseline"
+    if row.drift is None:
+        return WAITING
+    if row.drift.summary is None:
+        return row.drift.problem or ""
+    if row.drift.summary.refused is not None:
+        return f"not comparable: {row.drift.summary.refused}"
+    if peak is None:
+        return "not comparable: every channel is constant"
+    if peak.noise_floor is None:
+        return "noise not known"
+    return "beyond chance" if peak.beyond else "within chance"
+
+
+def describe_health(row: Row) -> str:
+    """Return what is wrong with a payload in a few words; a tick where nothing is."""
+    if row.summary is None:
+        return WAITING
+    if row.summary.summary is None:
+        return f"✗ {row.summary.problem}"
+    found, not_loaded = row.summary.summary, bool(row.ref.facts.lora_error)
+    faults = [
+        "adapter NOT loaded" if not_loaded else "",
+        *(f"broken: {law}" for law in found.broken_laws if law != "adapter" or not not_loaded),
+        f"{found.left_out:,} tokens not finite" if found.left_out else "",
+        f"{found.skipped:,} images skipped" if found.skipped else "",
+    ]
+    faults = [fault for fault in faults if fault]
+    return f"✗ {'; '.join(faults)}" if faults else "✓"
+
+
+def _describe_adapter(row: Row) -> str:
+    if row.ref.facts.lora_error:
+        return "NOT loaded"
+    return {True: "LoRA", False: "frozen", None: ""}[row.ref.facts.used_lora]
+
+
+def _describe_job(job: Job) -> str:
+    share = f", {job.done / job.total:.0%}" if job.total else ""
+    return f"{job_states.mark(job)}{share}"

@@ -1,0 +1,150 @@
+"""Map, table and what can be done with the rows that are picked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from analysis.errors import InputError
+from analysis.jobs import Job, is_read_only
+from analysis.payload.annotations import pin_baseline
+from analysis.show.views import home as views
+from analysis.vocabulary import Representation
+from pages.components.frame import picker
+from pages.components.home import choices, table
+from pages.components.home.rows import Row, list_rows
+from pages.components.shared import cache, downloads, job_list, selection
+from pages.components.shared.text import plain
+
+POLL_SECONDS = 3
+MAX_GROUPS = 12
+"""Tables at most; with more groups there is one table."""
+
+ROW_PIXELS = 35
+MAX_PIXELS = 560
+
+
+def show(chosen: choices.Choices) -> None:
+    """Show the versions, drawn anew as long as some are being read or measured."""
+    rows = list_rows(chosen.refs, chosen.baseline)
+    live = [job for job in job_list.current() if job.is_live]
+    is_polled = bool(live) or not all(row.is_known for row in rows)
+    st.fragment(_show, run_every=POLL_SECONDS if is_polled else None)(chosen, is_polled)
+
+
+def _show(chosen: choices.Choices, is_polled: bool) -> None:
+    rows = list_rows(chosen.refs, chosen.baseline)
+    live = [job for job in job_list.look() if job.is_live]
+    known = sum(row.is_known for row in rows)
+    if is_polled and not live and known == len(rows):
+        st.rerun()  # ends the polling
+    if known < len(rows):
+        text = f"{known} of {len(rows)} versions read; the others follow by themselves"
+        st.progress(known / len(rows), text=text)
+    _show_map(rows, chosen)
+    _show_tables(rows, live, chosen)
+
+
+def _show_map(rows: Sequence[Row], chosen: choices.Choices) -> None:
+    by_name = {row.name: row for row in rows}
+    baseline = picker.name_refs([chosen.baseline])[0]
+    drifts = {row.name: row.drift.summary for row in rows if row.drift and row.drift.summary}
+    found = views.version_map(drifts, baseline, chosen.role, downloads.mode())
+    if found is None:
+        return
+    st.markdown(f"**{plain(found.headline)}**")
+    cell = downloads.show(found.view)
+    if cell is not None:
+        name, layer = found.find_cell(cell)
+        selection.remember("layer", str(layer))
+        selection.remember("representation", Representation.PRE.value)
+        _compare([by_name[name]], chosen)
+
+
+def _show_tables(rows: Sequence[Row], live: Sequence[Job], chosen: choices.Choices) -> None:
+    base = next((row.summary for row in rows if row.is_baseline), None)
+    outliers = base.summary.outlier_channels if base and base.summary else None
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        group = (
+            "" if chosen.group == choices.GROUPS[0] else choices.name_group(row.ref, chosen.group)
+        )
+        groups.setdefault(group, []).append(row)
+    if len(groups) > MAX_GROUPS:
+        st.caption(f"{len(groups)} groups are too many for a table each; they stand in one.")
+        groups = {"": [row for members in groups.values() for row in members]}
+    picked: list[Row] = []
+    place = st.container(horizontal=True, vertical_alignment="center", key="home actions")
+    for number, (group, members) in enumerate(groups.items()):
+        if group:
+            st.subheader(f"{plain(group)} :gray[:small[{len(members)}]]", anchor=False)
+        picked += _show_table(members, live if number == 0 else [], chosen, outliers, group)
+    selection.remember("rows", ".".join(row.ref.key for row in picked) or None)
+    selection.write_address()
+    with place:
+        _show_actions(picked, chosen)
+
+
+def _show_table(
+    rows: Sequence[Row],
+    live: Sequence[Job],
+    chosen: choices.Choices,
+    outliers: int | None,
+    group: str,
+) -> list[Row]:
+    asked = (selection.recall("rows") or "").split(".")
+    before = [len(live) + i for i, row in enumerate(rows) if row.ref.key in asked]
+    frame = table.build_frame(rows, live, chosen.role, outliers)
+    keys = hash(tuple(row.ref.key for row in rows))
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"versions {group} {len(live)} {keys:x}",  # a row of another list is another version
+        height=min(MAX_PIXELS, ROW_PIXELS * (len(frame) + 1) + 3),
+        column_order=chosen.columns,
+        column_config=table.configure(),
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": before}},
+    )
+    numbers = [number - len(live) for number in event["selection"]["rows"]]
+    return [rows[number] for number in numbers if 0 <= number < len(rows)]
+
+
+def _show_actions(picked: Sequence[Row], chosen: choices.Choices) -> None:
+    if not picked:
+        st.caption("Tick rows to open, compare or pin them.")
+        return
+    if len(picked) == 1 and st.button("Open", icon=":material/visibility:", key="open version"):
+        selection.remember("version", picked[0].ref.key)
+        st.switch_page("pages/overview.py")
+    others = [row for row in picked if not row.is_baseline]
+    label = "Compare with the baseline" if len(others) < 2 else f"Compare these {len(others)}"
+    if others and st.button(label, icon=":material/difference:", key="compare versions"):
+        _compare(others, chosen)
+    if len(picked) > 1 + picker.MAX_COMPARED:
+        st.caption(f"The first {picker.MAX_COMPARED} are compared.")
+    if is_read_only() or len(picked) > 1:
+        return
+    is_pinned = cache.read_annotations().baseline == picked[0].ref.path
+    if st.button(
+        "Unpin" if is_pinned else "Pin as baseline", icon=":material/keep:", key="pin version"
+    ):
+        try:
+            pin_baseline(None if is_pinned else picked[0].ref.path)
+        except InputError as error:
+            st.error(plain(str(error)), icon=":material/error:")
+            return
+        selection.remember("base", None if is_pinned else picked[0].ref.key)
+        cache.forget_lists()
+        st.rerun()
+
+
+def _compare(versions: Sequence[Row], chosen: choices.Choices) -> None:
+    """Open Versions: the first against the baseline, the others beside it."""
+    first, *others = [row.ref.key for row in versions][: picker.MAX_COMPARED]
+    selection.remember("version", first)
+    selection.remember("compare", ".".join([chosen.baseline.key, *others]))
+    selection.remember("against", chosen.baseline.key)
+    st.switch_page("pages/versions.py")

@@ -1,0 +1,128 @@
+"""Home lists every version against one baseline, and leads to each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.payload.annotations import Annotation, annotate, load_annotations, pin_baseline
+from analysis.payload.discovery import discover_payloads
+from tests import ROOT
+from tests.factories.grouped_payloads import make_grouped_pair
+from tests.factories.payloads import make_payload, write_payload
+from tests.pages.conftest import Open, figures, payload_path, texts
+
+
+@pytest.fixture
+def keys(project: Path) -> dict[str, str]:
+    """Write a frozen payload, one that differs in its last layer, and one of another backbone."""
+    frozen, moved = make_grouped_pair(names=("frozen", "moved"))
+    frozen["meta"]["backbone"]["used_lora"] = False
+    other = make_payload(version="other", channels=24, backbone="dinov3_vits16")
+    for name, payload in (("frozen", frozen), ("moved", moved), ("other", other)):
+        write_payload(payload_path(project, name), payload)
+    return {str(ref.version): ref.key for ref in discover_payloads()}
+
+
+def table(app: AppTest) -> pd.DataFrame:
+    return app.dataframe[0].value.set_index("Version")
+
+
+def test_each_version_stands_beside_the_frozen_backbone(
+    keys: dict[str, str], open_page: Open
+) -> None:
+    shown = table(open_page("home"))
+    assert shown["Against the baseline"]["★ frozen"] == "baseline"
+    assert shown["Against the baseline"]["moved"] == "beyond chance"
+    assert shown["Most in layer"]["moved"] == 2
+    assert (shown["Drift"] > shown["Noise floor"]).to_list().count(True) == 1
+
+
+def test_what_may_not_be_compared_says_why_and_shows_no_number(
+    keys: dict[str, str], open_page: Open
+) -> None:
+    row = table(open_page("home")).loc[["other"]]
+    assert str(row["Against the baseline"].item()).startswith("not comparable: Backbone")
+    assert row[["× chance", "Drift", "Noise floor", "Most in layer"]].isna().all(axis=None)
+
+
+def test_the_map_names_the_version_that_moved_most_and_has_its_cells(
+    keys: dict[str, str], open_page: Open
+) -> None:
+    app = open_page("home")
+    assert "moved moved most" in texts(app)
+    assert "layer 2" in texts(app)
+    cells, *marks = figures(app)[0]["data"]
+    assert cells["type"] == "heatmap"
+    assert [mark["name"] for mark in marks] == ["moved"]
+    assert "1 of 2 versions may not be compared" in texts(app)
+
+
+def test_the_baseline_of_a_link_is_taken_and_a_pinned_one_else(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    pin_baseline(payload_path(project, "moved"))
+    assert "★ moved" in table(open_page("home")).index
+    linked = open_page("home", base=keys["other"])
+    assert "★ other" in table(linked).index
+    assert linked.query_params["base"] == keys["other"]
+
+
+def test_words_find_versions_by_name_and_note(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    annotate(payload_path(project, "other"), Annotation(note="sent to the field team"))
+    assert set(table(open_page("home", find="FIELD team")).index) == {"other"}
+    assert set(table(open_page("home", find="mov")).index) == {"moved"}
+
+
+def test_groups_have_a_table_each(keys: dict[str, str], open_page: Open) -> None:
+    app = open_page("home", group="backbone")
+    assert sorted(len(frame.value) for frame in app.dataframe) == [1, 2]
+
+
+def test_a_hidden_version_is_not_listed(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    annotate(payload_path(project, "other"), Annotation(hidden=True))
+    assert "other" not in table(open_page("home")).index
+
+
+def test_rows_of_a_link_are_ticked_and_compared(keys: dict[str, str], open_page: Open) -> None:
+    app = open_page("home", rows=keys["moved"])
+    app.button(key="compare versions").click().run()
+    assert app.title[0].value == "Versions: moved against frozen"
+
+
+def test_a_ticked_row_is_opened_and_pinned(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    app = open_page("home", rows=keys["moved"])
+    app.button(key="pin version").click().run()
+    assert load_annotations().baseline == payload_path(project, "moved")
+    app.button(key="open version").click().run()
+    assert (app.title[0].value, app.metric[0].value) == ("Overview", "moved")
+
+
+def test_home_comes_first_but_an_old_link_to_a_version_opens_its_overview(
+    keys: dict[str, str],
+) -> None:
+    app, linked = (AppTest.from_file(str(ROOT / "app.py"), default_timeout=60) for _ in range(2))
+    assert app.run().title[0].value == "Home"
+    linked.query_params["version"] = keys["moved"]
+    linked.run()
+    assert (linked.title[0].value, linked.metric[0].value) == ("Overview", "moved")
+
+
+def test_a_broken_payload_says_so_in_its_row(project: Path, open_page: Open) -> None:
+    write_payload(payload_path(project, "good"), make_payload(version="good"))
+    path = payload_path(project, "broken")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a payload")
+    health: Any = table(open_page("home"))["Health"]
+    assert health["★ good"] == "✓"
+    assert "not a payload" in health["broken"]
