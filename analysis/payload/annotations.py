@@ -65,6 +65,10 @@ class Annotations:
         """Return what is said of a payload."""
         return self.by_path.get(path, Annotation())
 
+    def list_tags(self) -> list[str]:
+        """Return every tag that some payload has, in order."""
+        return sorted({tag for about in self.by_path.values() for tag in about.tags})
+
 
 Entries = dict[str, Annotation]
 """What is said of payloads, by their path below the root."""

@@ -14,7 +14,7 @@ from analysis.payload.discovery import discover_payloads
 from tests import ROOT
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import Open, figures, payload_path, texts
+from tests.pages.conftest import Open, figures, headings, payload_path, texts
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_the_map_names_the_version_that_moved_most_and_has_its_cells(
     keys: dict[str, str], open_page: Open
 ) -> None:
     app = open_page("home")
-    assert "moved moved most" in texts(app)
-    assert "layer 2" in texts(app)
+    assert headings(app)[0].startswith("moved moved most: ")
+    assert headings(app)[0].endswith("in layer 2")
     cells, *marks = figures(app)[0]["data"]
     assert cells["type"] == "heatmap"
     assert [mark["name"] for mark in marks] == ["moved"]
@@ -78,6 +78,29 @@ def test_words_find_versions_by_name_and_note(
     annotate(payload_path(project, "other"), Annotation(note="sent to the field team"))
     assert set(table(open_page("home", find="FIELD team")).index) == {"other"}
     assert set(table(open_page("home", find="mov")).index) == {"moved"}
+
+
+def test_tags_and_scores_stand_in_the_table_and_group_it(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    path = payload_path(project, "moved")
+    annotate(path, Annotation(tags=("winter", "good"), score=0.81))
+    app = open_page("home", group="tags", find="winter")
+    assert table(app)["Score"]["moved"] == 0.81
+    assert list(table(app)["Tags"]["moved"]) == ["winter", "good"]
+    assert app.subheader[0].value.startswith("winter, good")
+
+
+def test_what_another_person_saved_meanwhile_stays(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    path = payload_path(project, "moved")
+    app = open_page("home", rows=keys["moved"])
+    annotate(path, Annotation(tags=("winter",), score=0.5))
+    app.text_area[0].set_value("worth a second look")
+    app.button(key=f"FormSubmitter:annotate {keys['moved']}-Save").click().run()
+    expected = Annotation(tags=("winter",), score=0.5, note="worth a second look")
+    assert load_annotations().of(path) == expected
 
 
 def test_groups_have_a_table_each(keys: dict[str, str], open_page: Open) -> None:

@@ -41,7 +41,14 @@ def build_version_map(
     finite = values[np.isfinite(values)]
     shown = np.where(np.isposinf(values), finite.max(initial=1.0), values)
     cells = draw_magnitudes(
-        np.nan_to_num(shown, nan=0.0), mode, x=layers, y=rows, label=label, hoverinfo="skip"
+        np.nan_to_num(shown, nan=0.0),
+        mode,
+        x=layers,
+        y=rows,
+        label=label,
+        # the palest colours would look like an empty cell
+        colorscale=theme.magnitude_scale(mode, points=True),
+        hoverinfo="skip",
     )
     numbers = np.arange(values.size, dtype=np.float32).reshape(values.shape)
     marks = [

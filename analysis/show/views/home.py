@@ -28,8 +28,6 @@ class VersionMap:
     names: tuple[str, ...]
     """Of the rows, from the top down."""
     layers: tuple[int, ...]
-    headline: str
-    """Which version moved most; names in it are not escaped."""
 
     def find_cell(self, number: int) -> tuple[str, int]:
         """Return version and layer of a cell that was clicked."""
@@ -75,7 +73,7 @@ def version_map(
             facts[row, at, place] = np.array(column, dtype=np.float64)
     label = "drift, × chance" if by_noise else axes.label_with_unit("drift", "std")
     view = View(
-        f"Drift from {baseline}",
+        _tell_most(kept[0], comparable[kept[0]], role),
         "version map",
         build_version_map(np.array(layers), values, facts, kept, label=label, mode=mode),
         lambda: _tabulate({name: comparable[name] for name in kept}, role, baseline),
@@ -84,9 +82,9 @@ def version_map(
         rows=len(kept),
         least_height=LEAST_HEIGHT,
         clickable=True,
+        about=f"drift from {baseline}",
     )
-    headline = _tell_most(kept[0], comparable[kept[0]], role)
-    return VersionMap(view, tuple(kept), tuple(layers), headline)
+    return VersionMap(view, tuple(kept), tuple(layers))
 
 
 def _values(summary: DriftSummary, role: TokenRole, by_noise: bool) -> np.ndarray:
@@ -102,11 +100,11 @@ def _largest(values: np.ndarray) -> float:
 def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
     peak = find_peak(summary, role)
     if peak is None or peak.drift == 0 or (peak.noise_floor is not None and not peak.beyond):
-        return "No version moved by more than chance alone gives."
+        return "No version moved by more than chance alone gives"
     much = f"drift {peak.drift:.2g}"
     if peak.ratio is not None:
         much = f"{peak.ratio:.3g} times what chance alone gives"
-    return f"{name} moved most: {much}, in layer {peak.layer}."
+    return f"{name} moved most: {much}, in layer {peak.layer}"
 
 
 def _explain(by_noise: bool, role: TokenRole) -> str:

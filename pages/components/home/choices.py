@@ -15,7 +15,7 @@ from pages.components.home.table import NAMES
 from pages.components.shared import cache, controls, selection
 
 HIDDEN_AT_FIRST = ("Drift", "Noise floor", "Adapter effect", "Precision", "Size")
-GROUPS = ("nothing", "backbone", "image list")
+GROUPS = ("nothing", "backbone", "image list", "tags")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
     with st.container(horizontal=True, vertical_alignment="bottom", key="home choices"):
         baseline = _choose_baseline(refs)
         role = controls.choose_role()
-        words = selection.type_text("find", "Find", placeholder="version, note, backbone")
+        words = selection.type_text("find", "Find", placeholder="version, tag, note")
         group = selection.choose("group", "Group by", GROUPS, default=GROUPS[0], menu_width=140)
         with st.popover("Columns", icon=":material/view_column:", key="home columns"):
             shown = selection.choose_some(
@@ -52,6 +52,8 @@ def name_group(ref: PayloadRef, group: str) -> str:
     """Return the heading that a payload is listed under; empty where nothing is grouped."""
     if group == GROUPS[0]:
         return ""
+    if group == "tags":
+        return ", ".join(cache.read_annotations().of(ref.path).tags) or "no tag"
     if group == "backbone":
         return ref.facts.backbone or "backbone not recorded"
     prints, number = ref.facts.dataset_fingerprint, ref.facts.num_images
@@ -91,8 +93,15 @@ def _match(refs: Sequence[PayloadRef], words: str | None) -> list[PayloadRef]:
     found: list[PayloadRef] = []
     for ref in refs:
         about = said.of(ref.path)
-        texts = (ref.name, ref.facts.backbone, ref.facts.config_name, about.name, about.note)
-        text = " ".join(text for text in texts if text).casefold()
-        if all(word in text for word in wanted):
+        texts = (
+            ref.name,
+            ref.facts.backbone,
+            ref.facts.config_name,
+            about.name,
+            about.note,
+            *about.tags,
+        )
+        together = " ".join(filter(None, texts)).casefold()
+        if all(word in together for word in wanted):
             found.append(ref)
     return found

@@ -76,6 +76,8 @@ def configure() -> dict[str, object]:
             help="The largest relative change of a block output, adapter on against off, on up to "
             "eight images.",
         ),
+        "Score": config.NumberColumn(format="%.4g", help="How well it does, as somebody typed it."),
+        "Tags": config.ListColumn(),
         "Measured (UTC)": config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
     }
 
@@ -99,6 +101,8 @@ NAMES = (
     "Precision",
     "Measured (UTC)",
     "Size",
+    "Score",
+    "Tags",
     "Note",
 )
 """All columns, in their order."""
@@ -153,6 +157,8 @@ def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
         "Precision": lambda row: row.ref.facts.precision,
         "Measured (UTC)": lambda row: row.ref.created.astimezone(UTC),
         "Size": lambda row: format_bytes(row.ref.size),
+        "Score": lambda row: row.about.score,
+        "Tags": lambda row: list(row.about.tags),
         "Note": lambda row: row.about.note or "",
     }
     return {name: values[name] for name in NAMES}

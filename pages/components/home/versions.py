@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import Job, is_read_only
-from analysis.payload.annotations import pin_baseline
+from analysis.payload.annotations import annotate, load_annotations, pin_baseline
 from analysis.show.views import home as views
 from analysis.vocabulary import Representation
 from pages.components.frame import picker
 from pages.components.home import choices, table
 from pages.components.home.rows import Row, list_rows
-from pages.components.shared import cache, downloads, job_list, selection
+from pages.components.shared import annotation_form, cache, downloads, job_list, selection
 from pages.components.shared.text import plain
 
 POLL_SECONDS = 3
@@ -53,7 +54,6 @@ def _show_map(rows: Sequence[Row], chosen: choices.Choices) -> None:
     found = views.version_map(drifts, baseline, chosen.role, downloads.mode())
     if found is None:
         return
-    st.markdown(f"**{plain(found.headline)}**")
     cell = downloads.show(found.view)
     if cell is not None:
         name, layer = found.find_cell(cell)
@@ -102,6 +102,7 @@ def _show_table(
         hide_index=True,
         key=f"versions {group} {len(live)} {keys:x}",  # a row of another list is another version
         height=min(MAX_PIXELS, ROW_PIXELS * (len(frame) + 1) + 3),
+        placeholder="",
         column_order=chosen.columns,
         column_config=table.configure(),
         on_select="rerun",
@@ -127,18 +128,30 @@ def _show_actions(picked: Sequence[Row], chosen: choices.Choices) -> None:
         st.caption(f"The first {picker.MAX_COMPARED} are compared.")
     if is_read_only() or len(picked) > 1:
         return
-    is_pinned = cache.read_annotations().baseline == picked[0].ref.path
+    try:
+        if _show_changes(picked[0]):
+            cache.forget_lists()
+            st.rerun()
+    except InputError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+
+
+def _show_changes(row: Row) -> bool:
+    """Show what can be changed about one version; return whether it was."""
+    said = cache.read_annotations()
+    is_pinned = said.baseline == row.ref.path
     if st.button(
         "Unpin" if is_pinned else "Pin as baseline", icon=":material/keep:", key="pin version"
     ):
-        try:
-            pin_baseline(None if is_pinned else picked[0].ref.path)
-        except InputError as error:
-            st.error(plain(str(error)), icon=":material/error:")
-            return
-        selection.remember("base", None if is_pinned else picked[0].ref.key)
-        cache.forget_lists()
-        st.rerun()
+        pin_baseline(None if is_pinned else row.ref.path)
+        selection.remember("base", None if is_pinned else row.ref.key)
+        return True
+    if st.button("Hide", icon=":material/visibility_off:", key="hide version"):
+        annotate(row.ref.path, replace(load_annotations().of(row.ref.path), hidden=True))
+        selection.remember("base", None if row.is_baseline else selection.recall("base"))
+        return True
+    with st.popover("Name, tags, score, note", icon=":material/edit:", key="edit version"):
+        return annotation_form.show(row.ref, row.about, said.list_tags())
 
 
 def _compare(versions: Sequence[Row], chosen: choices.Choices) -> None:

@@ -1,4 +1,4 @@
-"""The payloads that are there, to be renamed, noted, hidden, pinned and deleted."""
+"""The payloads that are there, to be renamed, noted, tagged, hidden, pinned and deleted."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import streamlit as st
 from analysis.errors import InputError
 from analysis.jobs import is_read_only, list_outputs_being_written
 from analysis.payload.annotations import (
-    MAX_NAME,
-    MAX_NOTE,
     Annotation,
     Annotations,
     annotate,
@@ -24,7 +22,7 @@ from analysis.payload.annotations import (
 from analysis.payload.discovery import PayloadRef
 from pages.components.frame import picker
 from pages.components.runs import confirm
-from pages.components.shared import cache
+from pages.components.shared import annotation_form, cache
 from pages.components.shared.text import format_bytes, plain, shorten_path
 
 
@@ -41,7 +39,8 @@ def show() -> None:
         st.caption(plain(about.note or "") or "No note.")
         return
     try:
-        if _show_form(ref, about) or _show_actions(ref, about, is_baseline):
+        saved = annotation_form.show(ref, about, said.list_tags())
+        if saved or _show_actions(ref, about, is_baseline):
             cache.forget_lists()
             st.rerun()
     except InputError as error:
@@ -90,23 +89,6 @@ def _mark(ref: PayloadRef, said: Annotations) -> str:
         "hidden": said.of(ref.path).hidden,
     }
     return ", ".join(mark for mark, holds in marks.items() if holds)
-
-
-def _show_form(ref: PayloadRef, about: Annotation) -> bool:
-    """Show the fields for name and note; return whether they were saved."""
-    with st.form(f"annotate {ref.key}", border=False):
-        name = st.text_input(
-            "Name",
-            about.name or "",
-            max_chars=MAX_NAME,
-            placeholder=ref.name,
-            help="Shown instead of the version, everywhere; the payload itself is not changed.",
-        )
-        note = st.text_area("Note", about.note or "", max_chars=MAX_NOTE, height=90)
-        if not st.form_submit_button("Save", icon=":material/save:"):
-            return False
-    annotate(ref.path, replace(about, name=name, note=note))
-    return True
 
 
 def _show_actions(ref: PayloadRef, about: Annotation, is_baseline: bool) -> bool:

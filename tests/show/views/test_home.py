@@ -49,7 +49,7 @@ def colored(found: VersionMap) -> np.ndarray:
 def test_the_version_farthest_beyond_chance_is_on_top_not_the_one_of_the_largest_drift() -> None:
     found = build(loud=drifted(0.9, 0.9, floor=0.6), sure=drifted(0.1, 0.5, floor=0.01))
     assert found.names == ("sure", "loud")
-    assert found.headline == "sure moved most: 50 times what chance alone gives, in layer 4."
+    assert found.view.title == "sure moved most: 50 times what chance alone gives, in layer 4"
     np.testing.assert_allclose(colored(found)[0], [10, 50], rtol=1e-5)
 
 
@@ -57,7 +57,7 @@ def test_what_chance_gives_as_well_is_not_coloured() -> None:
     found = build(quiet=drifted(0.14, 0.16))
     np.testing.assert_allclose(colored(found), [[np.nan, 1.6]], rtol=1e-5)
     still = build(still=drifted(0.14, 0.12))
-    assert still.headline == "No version moved by more than chance alone gives."
+    assert still.view.title == "No version moved by more than chance alone gives"
 
 
 def test_a_clicked_cell_is_its_version_and_layer() -> None:
