@@ -9,23 +9,24 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from analysis.files.atomic import MAX_JSON, replace_text
-from analysis.files.cache_folder import cache_folder
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.own_state import read_small
 from analysis.jobs.background import start_background
+from analysis.jobs.summaries.folder import (
+    REQUEST_FILE,
+    WORKERS,
+    at_hand_path,
+    lock_path,
+    to_fingerprint,
+    work_folder,
+)
 from analysis.jobs.summaries.make import save_problem
 from analysis.payload.fingerprint import Fingerprint
 
-WORKERS = 4
-"""Processes at most; each reads one payload at a time."""
-
 FEW = 8
 """Payloads that are not worth a second process, which takes seconds to start."""
-
-REQUEST_FILE = "request.json"
 
 INTERRUPTED = (
     "Reading this file ended the process that summarised it, perhaps for want of memory. Open the "
@@ -63,27 +64,6 @@ def is_running() -> bool:
     """Return whether payloads are being summarised."""
     _children[:] = [child for child in _children if child.poll() is None]
     return any(is_locked(lock_path(work_folder(), place)) for place in range(WORKERS))
-
-
-def work_folder() -> Path:
-    """Return the folder of request, locks and logs."""
-    return cache_folder() / "summaries"
-
-
-def lock_path(folder: Path, place: int) -> Path:
-    """Return the file that is locked while the process of this place lives."""
-    return folder / f"alive-{place}.lock"
-
-
-def at_hand_path(folder: Path, place: int) -> Path:
-    """Return the file that names the payload which the process of a place reads now."""
-    return folder / f"at-hand-{place}.json"
-
-
-def to_fingerprint(value: Any) -> Fingerprint:
-    """Return a fingerprint that was stored as JSON."""
-    path, size, mtime_ns = value
-    return str(path), int(size), int(mtime_ns)
 
 
 def _note_interrupted(folder: Path, baseline: Fingerprint | None) -> set[Fingerprint]:

@@ -16,8 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from analysis.files.atomic import replace_text
+from analysis.jobs.summaries.folder import REQUEST_FILE, at_hand_path, to_fingerprint
 from analysis.jobs.summaries.make import make_entries, save_problem
-from analysis.jobs.summaries.runs import REQUEST_FILE, at_hand_path, to_fingerprint
 from analysis.jobs.summaries.store import find_summaries
 from analysis.payload.fingerprint import Fingerprint
 from analysis.payload.reading import Reading, open_payload

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.jobs import summaries
 from analysis.jobs.summaries import find_summaries, is_running, make_entries, start_missing
-from analysis.jobs.summaries.runs import at_hand_path, work_folder
+from analysis.jobs.summaries.folder import at_hand_path, work_folder
 from analysis.jobs.summaries.store import MAX_ENTRIES, save_entries, store_path
 from analysis.payload.fingerprint import Fingerprint, fingerprint_file
 from analysis.payload.reading import Reading, open_payload
