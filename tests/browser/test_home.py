@@ -30,7 +30,7 @@ def test_a_ticked_row_stays_in_the_link_and_leads_to_its_overview(
 ) -> None:
     open_home(dashboard, dark)
     dark.tick_row("versions", 0)
-    button = dark.page.get_by_role("button", name="Open", exact=True)
+    button = dark.page.locator(".st-key-open-version button")
     expect(button).to_be_visible(timeout=TIMEOUT)
     dark.settle()
     assert "rows=" in dark.page.url
