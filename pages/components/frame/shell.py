@@ -18,24 +18,25 @@ from pages.components.shared.text import plain
 ICON = Path(__file__).parents[2] / "icon.svg"
 """A file: an icon by name would be fetched from the web."""
 
-PAGES = {
-    "home": ":material/home:",
-    "overview": ":material/fact_check:",
-    "layers": ":material/stacked_line_chart:",
-    "outliers": ":material/scatter_plot:",
-    "channels": ":material/monitoring:",
-    "images": ":material/image_search:",
-    "interventions": ":material/experiment:",
-    "targets": ":material/target:",
-    "similarity": ":material/compare:",
-    "versions": ":material/difference:",
-    "share": ":material/share:",
-    "runs": ":material/history:",
-}
-"""Stem of each page's file, and its icon; the first is the one that opens."""
+PAGES = (
+    "home",
+    "overview",
+    "layers",
+    "outliers",
+    "channels",
+    "images",
+    "interventions",
+    "targets",
+    "similarity",
+    "versions",
+    "share",
+    "runs",
+)
+"""Stems of the pages' files; the first is the one that opens. Twelve names have room in one line of
+a window of 1440 pixels, with icons they have not."""
 
 SIDEBAR = 290
-"""Pixels; with more, the last page has no room in the navigation of a window of 1024."""
+"""Pixels; what it takes, the navigation lacks."""
 
 _QUIET = """<style>
 [data-testid=stMainBlockContainer] { padding-top: 3.25rem; padding-bottom: 3rem; }
@@ -119,11 +120,10 @@ def _declare_pages() -> Page:
         layout="wide",
         initial_sidebar_state="collapsed" if present.is_on() else SIDEBAR,
     )
-    first = next(iter(PAGES))
     return st.navigation(
         [
-            st.Page(f"pages/{stem}.py", title=stem.capitalize(), icon=icon, default=stem == first)
-            for stem, icon in PAGES.items()
+            st.Page(f"pages/{stem}.py", title=stem.capitalize(), default=stem == PAGES[0])
+            for stem in PAGES
         ],
         position="top",
     )
