@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -85,4 +86,4 @@ def _find(files: tuple[Fingerprint, ...], baseline: Fingerprint, stamp: int) -> 
 
 
 def _read(file: Fingerprint) -> Reading:
-    return cache.read(load_ref(file[0]))
+    return cache.read(load_ref(Path(file[0])))

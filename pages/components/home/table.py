@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def build_frame(
     return frame
 
 
-def configure() -> dict[str, object]:
+def configure() -> dict[str, Any]:
     """Return how the columns look."""
     config = st.column_config
     return {

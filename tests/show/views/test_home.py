@@ -35,7 +35,7 @@ def build(**drifts: DriftSummary) -> VersionMap:
     return found
 
 
-def draw(found: VersionMap) -> list[Any]:
+def draw(found: VersionMap) -> tuple[Any, ...]:
     """Return the traces: the cells, then the marks of each version."""
     assert found.view.figure is not None
     return traces(found.view.figure)
