@@ -28,7 +28,7 @@ from benchmarks.pages.server import Server, serve
 from benchmarks.pages.session import open_session
 
 VIEWS: dict[str, tuple[str, dict[str, str]]] = {
-    "Overview": ("", {}),
+    "Overview": ("overview", {}),
     "Layers": ("layers", {}),
     "Layers, registers, panels": ("layers", {"storage": "on", "facets": "on"}),
     "Layers, largest activations": ("layers", {"view": "top"}),
