@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from analysis.errors import InputError, PayloadError
+from analysis.errors import InputError
 from analysis.payload.features import read_features
 from analysis.vocabulary import Cell
 from pages.components.frame import picker, shell
-from pages.components.shared import controls, selection
+from pages.components.shared import controls, selection, vectors
 from pages.components.shared.text import plain
 from pages.components.similarity import views
 
@@ -18,13 +18,9 @@ VIEWS = {
 }
 
 shell.open_page("Similarity")
-versions = picker.read_versions()
+versions = vectors.keep_with_vectors(picker.read_versions())
 version, others = versions[0], {each.ref.key: each for each in versions}
-try:
-    features = read_features(version.ref.path, version.table)
-except PayloadError as error:
-    st.info(plain(str(error)), icon=":material/info:")
-    st.stop()
+features = read_features(version.ref.path, version.table)
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     shown = selection.choose(
         "similarity", "Show", list(VIEWS), default="layers", format_func=VIEWS.__getitem__
@@ -45,12 +41,6 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     if shown != "layers":
         layer = controls.choose_layer(version.table)
 other = others[key]
-try:
-    if other is not version:
-        read_features(other.ref.path, other.table)
-except PayloadError as error:
-    st.info(plain(str(error)), icon=":material/info:")
-    other = version
 try:
     if shown == "layers":
         views.show_layers(version, other, where)

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from analysis.errors import InputError, PayloadError
+from analysis.errors import InputError
+from analysis.payload.features import read_features
 from analysis.vocabulary import Cell
 from pages.components.frame import picker, shell
-from pages.components.shared import controls, selection
+from pages.components.shared import controls, selection, vectors
 from pages.components.shared.text import plain
 from pages.components.targets import curves
 
@@ -15,12 +16,8 @@ GROUP_HELP = (
 )
 
 shell.open_page("Targets")
-versions = picker.read_versions()
-try:
-    features = curves.open_features(versions[0])
-except PayloadError as error:
-    st.info(plain(str(error)), icon=":material/info:")
-    st.stop()
+versions = vectors.keep_with_vectors(picker.read_versions())
+features = read_features(versions[0].ref.path, versions[0].table)
 columns = [*features.targets, *features.categories]
 if not columns:
     st.info(

@@ -51,7 +51,7 @@ def test_a_second_version_without_vectors_is_named_beside_the_first(
     assert not app.exception
     assert len(figures(app)) == 2
     assert "Mass can be predicted" in texts(app)
-    assert "v2 is not drawn" in texts(app)
+    assert "v2 is not shown" in texts(app)
 
 
 def test_the_vector_of_share_is_probed_beside_the_vectors_as_they_are(
@@ -63,3 +63,15 @@ def test_the_vector_of_share_is_probed_beside_the_vectors_as_they_are(
     names = [trace["name"] for trace in figures(app)[0]["data"]]
     assert names[:2] == ["v1", "v1, with the vector of Share"]
     assert "the vector of Share changes v1 by" in texts(app)
+
+
+def test_a_first_version_without_vectors_leaves_the_page_to_the_second(
+    project: Path, open_page: Open
+) -> None:
+    write_with_vectors(payload_path(project, "v1"))
+    write_payload(payload_path(project, "v2"), make_payload(version="v2", layers=3, channels=16))
+    keys = {str(ref.version): ref.key for ref in discover_payloads([project])}
+    app = open_page("targets", version=keys["v2"], compare=keys["v1"])
+    assert not app.exception
+    assert "Mass can be predicted" in texts(app)
+    assert "v2 is not shown" in texts(app)

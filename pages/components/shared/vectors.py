@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import streamlit as st
+
 from analysis.errors import PayloadError
 from analysis.payload.features import Features, read_features
+from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
 
@@ -13,3 +18,22 @@ def find_features(version: Version) -> Features | None:
         return read_features(version.ref.path, version.table)
     except PayloadError:
         return None
+
+
+def keep_with_vectors(versions: Sequence[Version]) -> list[Version]:
+    """Return the versions that have vectors of single images; say why the others are not shown.
+
+    Where none has any, the page ends here.
+    """
+    kept, sentences = [], []
+    for version in versions:
+        try:
+            read_features(version.ref.path, version.table)
+            kept.append(version)
+        except PayloadError as error:
+            sentences.append(f"{version.name} is not shown. {error}")
+    if sentences:
+        st.info("  \n".join(map(plain, sentences)), icon=":material/info:")
+    if not kept:
+        st.stop()
+    return kept

@@ -31,10 +31,10 @@ def show_layers(version: Version, other: Version, where: Where) -> None:
         kept.compare(*sources, where, is_rest=True),
     )
     tables, names = (version.table, other.table), (version.name, other.name)
-    for sentence in views.find_sentences(tables, names, found):
-        st.markdown(plain(sentence))
     mode = downloads.mode()
     downloads.show(views.layers_against_layers(tables, names, where, found, mode))
+    for sentence in views.find_sentences(tables, names, found):
+        st.markdown(plain(sentence))
     downloads.show(views.same_layer(tables, names, where, found, mode))
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.payload.discovery import PayloadRef
-from analysis.payload.features import Features, read_features
+from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
 from analysis.read.worth.probe import Probe, merge, probe
 from analysis.show.views import targets as views
@@ -19,14 +19,8 @@ from pages.components.shared.cache import by_file
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
-
-def open_features(version: Version) -> Features:
-    """Return the vectors beside a payload.
-
-    Raises:
-        PayloadError: If there are none, or those of another payload; says what to do.
-    """
-    return read_features(version.ref.path, version.table)
+MOST_BYTES = 2**28
+"""A larger file is not sent through the browser."""
 
 
 @by_file()
@@ -56,7 +50,7 @@ def show(
     """Show the chosen curve of every version first, then all cells of the first version."""
     mode, first = downloads.mode(), versions[0]
     slots = dict(zip([v.name for v in versions], colors.choose_slots(versions), strict=True))
-    sentences, figure = st.container(), st.container()
+    figure, sentences = st.container(), st.container()
     kinds = [where, *(kind for kind in product(REPRESENTATIONS, ROLES) if kind != where)]
     total = len(versions) * (1 + normalized) + len(kinds) - 1
     line = st.progress(0.0, "Probing …")
@@ -105,6 +99,17 @@ def show(
 
 
 def offer_vectors(version: Version, cell: Cell) -> None:
-    """Show the menu of files of the vectors of a cell, with the columns of the CSV."""
-    view = views.vectors_of_cell(open_features(version), version.name, cell)
-    downloads.show(view)
+    """Show the menu of files of the vectors of a cell, and of the file with all of them."""
+    features = read_features(version.ref.path, version.table)
+    downloads.show(views.vectors_of_cell(features, version.name, cell))
+    if features.path.stat().st_size <= MOST_BYTES:
+        st.download_button(
+            "All layers (safetensors)",
+            data=features.path.read_bytes,
+            file_name=features.path.name,
+            mime="application/octet-stream",
+            key="features file",
+            on_click="ignore",
+            icon=":material/download:",
+            help="The file beside the payload; `analysis.read_features` reads the two together.",
+        )
