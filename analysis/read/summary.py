@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ FORMAT = 1
 """Part of the key of every stored summary; to be raised when what is computed here changes."""
 
 Row = tuple[float | None, ...]
+
+_KEPT = 4096
+"""Comparisons whose numbers are kept as arrays: a table asks for the same ones again and again."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def compute_ratio(summary: DriftSummary, role: TokenRole) -> NDArray[np.float64]
     return np.where(np.isnan(floor) | np.isnan(drift), np.nan, np.where(drift > band, ratio, 0.0))
 
 
+@lru_cache(maxsize=_KEPT)
 def find_peak(summary: DriftSummary, role: TokenRole) -> Peak | None:
     """Return where a version moved most, by drift over noise where any noise is known.
 
@@ -180,6 +185,7 @@ def parse_drift(text: str) -> DriftSummary:
     return DriftSummary(**{**fields, **rows, "layers": tuple(fields["layers"])})
 
 
+@lru_cache(maxsize=_KEPT)
 def _columns(summary: DriftSummary, role: TokenRole) -> list[NDArray[np.float64]]:
     """Return drift, noise floor and noise band of a role, ``[layers]`` each."""
     shape = len(summary.layers), len(TokenRole)

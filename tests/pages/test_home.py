@@ -91,6 +91,17 @@ def test_tags_and_scores_stand_in_the_table_and_group_it(
     assert app.subheader[0].value.startswith("winter, good")
 
 
+def test_a_number_of_the_metrics_file_beside_a_version_is_its_score(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    (payload_path(project, "moved").parents[1] / "metrics.csv").write_text("epoch,r2\n1,0.64\n")
+    annotate(payload_path(project, "frozen"), Annotation(score=0.1))
+    scores = table(open_page("home", metric="r2"))["Score"]
+    assert scores["moved"] == 0.64
+    assert scores.isna()["★ frozen"]
+    assert table(open_page("home"))["Score"]["★ frozen"] == 0.1
+
+
 def test_what_another_person_saved_meanwhile_stays(
     project: Path, keys: dict[str, str], open_page: Open
 ) -> None:
@@ -101,6 +112,23 @@ def test_what_another_person_saved_meanwhile_stays(
     app.button(key=f"FormSubmitter:annotate {keys['moved']}-Save").click().run()
     expected = Annotation(tags=("winter",), score=0.5, note="worth a second look")
     assert load_annotations().of(path) == expected
+
+
+def test_folds_are_one_row_with_their_mean_and_spread(project: Path, open_page: Open) -> None:
+    frozen, *_ = make_grouped_pair(names=("frozen", "other"))
+    frozen["meta"]["backbone"]["used_lora"] = False
+    write_payload(payload_path(project, "frozen"), frozen)
+    for fold, shift in enumerate((0.4, 0.5, 0.9)):
+        name = f"winter-fold{fold}"
+        _, moved = make_grouped_pair(names=("frozen", name), shift=shift)
+        write_payload(payload_path(project, name), moved)
+    each, united = table(open_page("home")), table(open_page("home", folds="on"))
+    members = each.filter(like="winter", axis=0)
+    assert len(members) == 3
+    assert set(united.index) == {"★ frozen", "winter, 3 versions"}
+    row = united.loc[["winter, 3 versions"]]
+    assert row["Drift"].item() == pytest.approx(members["Drift"].mean())
+    assert row["Spread"].item() == pytest.approx(members["Drift"].std())
 
 
 def test_groups_have_a_table_each(keys: dict[str, str], open_page: Open) -> None:

@@ -11,10 +11,11 @@ from analysis.payload.discovery import PayloadRef
 from analysis.read.compare.twins import choose_baseline
 from analysis.vocabulary import TokenRole
 from pages.components.frame import picker
+from pages.components.home import scores
 from pages.components.home.table import NAMES
 from pages.components.shared import cache, controls, selection
 
-HIDDEN_AT_FIRST = ("Drift", "Noise floor", "Adapter effect", "Precision", "Size")
+HIDDEN_AT_FIRST = ("Drift", "Noise floor", "Spread", "Adapter effect", "Precision", "Size")
 GROUPS = ("nothing", "backbone", "image list", "tags")
 
 
@@ -28,6 +29,9 @@ class Choices:
     role: TokenRole
     columns: tuple[str, ...]
     group: str
+    folds_as_one: bool
+    metric: str
+    """What stands in the column Score; empty for what was typed."""
 
 
 def choose(refs: Sequence[PayloadRef]) -> Choices:
@@ -44,8 +48,18 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
             more = selection.choose_many(
                 "more", "More columns", HIDDEN_AT_FIRST, limit=len(HIDDEN_AT_FIRST)
             )
+        metric = _choose_metric(refs)
+        folds = selection.switch(
+            "folds",
+            "Folds as one",
+            default=False,
+            help="Versions whose names differ only in a fold or a seed (winter-fold1, "
+            "winter-fold2) are one row: the mean of their drifts, and the spread between them.",
+        )
+    if folds:
+        more = [*more, "Spread"]
     columns = tuple(name for name in NAMES if name in ("Version", *shown, *more))
-    return Choices(tuple(_match(refs, words)), baseline, role, columns, group)
+    return Choices(tuple(_match(refs, words)), baseline, role, columns, group, folds, metric)
 
 
 def name_group(ref: PayloadRef, group: str) -> str:
@@ -85,6 +99,23 @@ def _choose_baseline(refs: Sequence[PayloadRef]) -> PayloadRef:
     )
     selection.remember("base", key)  # so that the link shows the same numbers
     return by_key[key]
+
+
+def _choose_metric(refs: Sequence[PayloadRef]) -> str:
+    """Show the choice of the score where files of metrics stand beside versions."""
+    found = scores.read_all(tuple(ref.path for ref in refs))
+    names = sorted({name for each in found.values() for name in each})
+    if not names:
+        return ""
+    return selection.choose(
+        "metric",
+        "Score from",
+        ["", *names],
+        default="",
+        format_func=lambda name: name or "what was typed",
+        help="`metrics.json` or the last row of `metrics.csv` in the folder of a version.",
+        menu_width=150,
+    )
 
 
 def _match(refs: Sequence[PayloadRef], words: str | None) -> list[PayloadRef]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import streamlit as st
 
@@ -21,8 +22,11 @@ from analysis.payload.annotations import Annotation
 from analysis.payload.discovery import PayloadRef, load_ref
 from analysis.payload.fingerprint import Fingerprint
 from analysis.payload.reading import Reading
+from analysis.read.families import merge_drifts, name_family
 from analysis.read.summary import DriftSummary, Summary
+from analysis.read.summary import Row as Numbers
 from pages.components.frame import picker
+from pages.components.home import scores
 from pages.components.shared import cache
 
 FEW = 4
@@ -43,10 +47,19 @@ class Row:
     """None while it is being computed."""
     drift: Entry[DriftSummary] | None
     """Against the baseline; None for the baseline itself, or while it is being computed."""
+    members: tuple[Row, ...] = ()
+    """The versions that the row stands for, where it stands for several."""
+    spread: tuple[Numbers, ...] = ()
+    """``[layers][2]``: standard deviation of the members' drifts."""
+
+    @property
+    def versions(self) -> tuple[Row, ...]:
+        """The versions that the row stands for, one at least."""
+        return self.members or (self,)
 
     @property
     def is_known(self) -> bool:
-        """Return whether all that is to be computed has been."""
+        """Whether all that is to be computed has been."""
         return self.summary is not None and (self.is_baseline or self.drift is not None)
 
 
@@ -77,6 +90,44 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
         )
         for ref, name, file in zip(refs, picker.name_refs(refs), files, strict=True)
     ]
+
+
+def score_by(rows: Sequence[Row], metric: str) -> list[Row]:
+    """Return the rows with a number of their metrics files as score; None where they have none."""
+    found = scores.read_all(tuple(row.ref.path for row in rows))
+    return [
+        replace(row, about=replace(row.about, score=found.get(row.ref.path, {}).get(metric)))
+        for row in rows
+    ]
+
+
+def unite(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with versions that differ only in fold or seed as one, where the first was.
+
+    The baseline stays a row of its own.
+    """
+    families: dict[str, list[Row]] = {}
+    for row in rows:
+        family = None if row.is_baseline else name_family(row.about.name or row.ref.name)
+        families.setdefault(row.ref.key if family is None else f"{family}\0", []).append(row)
+    return [members[0] if len(members) == 1 else _merge(members) for members in families.values()]
+
+
+def _merge(members: Sequence[Row]) -> Row:
+    first = members[0]
+    stem = name_family(first.about.name or first.ref.name)
+    scores = [row.about.score for row in members if row.about.score is not None]
+    drifts = [row.drift.summary for row in members if row.drift and row.drift.summary]
+    family = merge_drifts(drifts) if len(drifts) == len(members) else None
+    tags = set[str].intersection(*(set(row.about.tags) for row in members))
+    return replace(
+        first,
+        name=f"{stem}, {len(members)} versions",
+        about=Annotation(tags=tuple(sorted(tags)), score=fmean(scores) if scores else None),
+        drift=first.drift if family is None else Entry(family.mean),
+        members=tuple(members),
+        spread=() if family is None else family.spread,
+    )
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.jobs import Job
-from analysis.read.summary import Peak, compute_ratio, find_peak
+from analysis.read.summary import Peak, Summary, compute_ratio, find_peak
 from analysis.vocabulary import TokenRole
 from pages.components.home.rows import Row
 from pages.components.shared import job_states
@@ -19,6 +20,7 @@ from pages.components.shared.text import format_bytes
 
 Column = Callable[[Row], object]
 WAITING = "…"
+HEALTHY = "✓"
 
 
 def build_frame(
@@ -65,6 +67,10 @@ def configure() -> dict[str, Any]:
         "Noise floor": config.NumberColumn(
             format="%.3g", help="The drift that chance alone gives there."
         ),
+        "Spread": config.NumberColumn(
+            format="%.3g",
+            help="Standard deviation of the drift between folds or seeds, in the same layer.",
+        ),
         "Outlier channels": config.NumberColumn(
             help="Channels that are outliers by robust score in some layer, CLS or patch."
         ),
@@ -90,6 +96,7 @@ NAMES = (
     "× chance",
     "Drift",
     "Noise floor",
+    "Spread",
     "Most in layer",
     "Outlier channels",
     "Outliers, change",
@@ -122,11 +129,16 @@ def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
         return column
 
     def count(row: Row) -> int | None:
-        return row.summary.summary.outlier_channels if row.summary and row.summary.summary else None
+        found = _summaries(row)
+        return round(fmean(each.outlier_channels for each in found)) if found else None
 
     def change(row: Row) -> int | None:
         own = count(row)
         return None if own is None or outliers is None or row.is_baseline else own - outliers
+
+    def most(row: Row, read: Callable[[Summary], float | None]) -> float | None:
+        values = [read(each) for each in _summaries(row)]
+        return max((value for value in values if value is not None), default=None)
 
     def over_depth(row: Row) -> list[float] | None:
         drift = row.drift.summary if row.drift else None
@@ -142,17 +154,14 @@ def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
         "× chance": of_peak(lambda found: found.ratio),
         "Drift": of_peak(lambda found: found.drift),
         "Noise floor": of_peak(lambda found: found.noise_floor),
+        "Spread": lambda row: _find_spread(row, peak(row), role),
         "Most in layer": of_peak(lambda found: found.layer),
         "Outlier channels": count,
         "Outliers, change": change,
-        "Largest |x|": lambda row: (
-            row.summary.summary.largest if row.summary and row.summary.summary else None
-        ),
-        "Health": describe_health,
+        "Largest |x|": lambda row: most(row, lambda found: found.largest),
+        "Health": _describe_all_health,
         "LoRA": lambda row: _describe_adapter(row),
-        "Adapter effect": lambda row: (
-            row.summary.summary.adapter_effect if row.summary and row.summary.summary else None
-        ),
+        "Adapter effect": lambda row: most(row, lambda found: found.adapter_effect),
         "Backbone": lambda row: row.ref.facts.backbone,
         "Images": lambda row: row.ref.facts.num_images,
         "Precision": lambda row: row.ref.facts.precision,
@@ -182,6 +191,17 @@ def describe_drift(row: Row, peak: Peak | None) -> str:
     return "beyond chance" if peak.beyond else "within chance"
 
 
+def _summaries(row: Row) -> list[Summary]:
+    entries = (one.summary for one in row.versions)
+    return [entry.summary for entry in entries if entry is not None and entry.summary is not None]
+
+
+def _describe_all_health(row: Row) -> str:
+    """Return what is wrong with the versions of a row, each fault once."""
+    found = dict.fromkeys(describe_health(one) for one in row.versions)
+    return "; ".join(health for health in found if health != HEALTHY) or HEALTHY
+
+
 def describe_health(row: Row) -> str:
     """Return what is wrong with a payload in a few words; a tick where nothing is."""
     if row.summary is None:
@@ -196,7 +216,13 @@ def describe_health(row: Row) -> str:
         f"{found.skipped:,} images skipped" if found.skipped else "",
     ]
     faults = [fault for fault in faults if fault]
-    return f"✗ {'; '.join(faults)}" if faults else "✓"
+    return f"✗ {'; '.join(faults)}" if faults else HEALTHY
+
+
+def _find_spread(row: Row, peak: Peak | None, role: TokenRole) -> float | None:
+    if peak is None or not row.spread or row.drift is None or row.drift.summary is None:
+        return None
+    return row.spread[row.drift.summary.layers.index(peak.layer)][role.position]
 
 
 def _describe_adapter(row: Row) -> str:

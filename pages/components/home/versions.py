@@ -1,21 +1,18 @@
-"""Map, table and what can be done with the rows that are picked."""
+"""The map of versions, and their table below it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import streamlit as st
 
-from analysis.errors import InputError
-from analysis.jobs import Job, is_read_only
-from analysis.payload.annotations import annotate, load_annotations, pin_baseline
+from analysis.jobs import Job
 from analysis.show.views import home as views
 from analysis.vocabulary import Representation
 from pages.components.frame import picker
-from pages.components.home import choices, table
-from pages.components.home.rows import Row, list_rows
-from pages.components.shared import annotation_form, cache, downloads, job_list, selection
+from pages.components.home import actions, choices, table
+from pages.components.home.rows import Row, list_rows, score_by, unite
+from pages.components.shared import downloads, job_list, selection
 from pages.components.shared.text import plain
 
 POLL_SECONDS = 3
@@ -43,6 +40,8 @@ def _show(chosen: choices.Choices, is_polled: bool) -> None:
     if known < len(rows):
         text = f"{known} of {len(rows)} versions read; the others follow by themselves"
         st.progress(known / len(rows), text=text)
+    rows = score_by(rows, chosen.metric) if chosen.metric else rows
+    rows = unite(rows) if chosen.folds_as_one else rows
     _show_map(rows, chosen)
     _show_tables(rows, live, chosen)
 
@@ -59,7 +58,7 @@ def _show_map(rows: Sequence[Row], chosen: choices.Choices) -> None:
         name, layer = found.find_cell(cell)
         selection.remember("layer", str(layer))
         selection.remember("representation", Representation.PRE.value)
-        _compare([by_name[name]], chosen)
+        actions.compare(by_name[name].versions, chosen.baseline)
 
 
 def _show_tables(rows: Sequence[Row], live: Sequence[Job], chosen: choices.Choices) -> None:
@@ -67,10 +66,7 @@ def _show_tables(rows: Sequence[Row], live: Sequence[Job], chosen: choices.Choic
     outliers = base.summary.outlier_channels if base and base.summary else None
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        group = (
-            "" if chosen.group == choices.GROUPS[0] else choices.name_group(row.ref, chosen.group)
-        )
-        groups.setdefault(group, []).append(row)
+        groups.setdefault(choices.name_group(row.ref, chosen.group), []).append(row)
     if len(groups) > MAX_GROUPS:
         st.caption(f"{len(groups)} groups are too many for a table each; they stand in one.")
         groups = {"": [row for members in groups.values() for row in members]}
@@ -83,7 +79,7 @@ def _show_tables(rows: Sequence[Row], live: Sequence[Job], chosen: choices.Choic
     selection.remember("rows", ".".join(row.ref.key for row in picked) or None)
     selection.write_address()
     with place:
-        _show_actions(picked, chosen)
+        actions.show(picked, chosen.baseline)
 
 
 def _show_table(
@@ -111,53 +107,3 @@ def _show_table(
     )
     numbers = [number - len(live) for number in event["selection"]["rows"]]
     return [rows[number] for number in numbers if 0 <= number < len(rows)]
-
-
-def _show_actions(picked: Sequence[Row], chosen: choices.Choices) -> None:
-    if not picked:
-        st.caption("Tick rows to open, compare or pin them.")
-        return
-    if len(picked) == 1 and st.button("Open", icon=":material/visibility:", key="open version"):
-        selection.remember("version", picked[0].ref.key)
-        st.switch_page("pages/overview.py")
-    others = [row for row in picked if not row.is_baseline]
-    label = "Compare with the baseline" if len(others) < 2 else f"Compare these {len(others)}"
-    if others and st.button(label, icon=":material/difference:", key="compare versions"):
-        _compare(others, chosen)
-    if len(picked) > 1 + picker.MAX_COMPARED:
-        st.caption(f"The first {picker.MAX_COMPARED} are compared.")
-    if is_read_only() or len(picked) > 1:
-        return
-    try:
-        if _show_changes(picked[0]):
-            cache.forget_lists()
-            st.rerun()
-    except InputError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-
-
-def _show_changes(row: Row) -> bool:
-    """Show what can be changed about one version; return whether it was."""
-    said = cache.read_annotations()
-    is_pinned = said.baseline == row.ref.path
-    if st.button(
-        "Unpin" if is_pinned else "Pin as baseline", icon=":material/keep:", key="pin version"
-    ):
-        pin_baseline(None if is_pinned else row.ref.path)
-        selection.remember("base", None if is_pinned else row.ref.key)
-        return True
-    if st.button("Hide", icon=":material/visibility_off:", key="hide version"):
-        annotate(row.ref.path, replace(load_annotations().of(row.ref.path), hidden=True))
-        selection.remember("base", None if row.is_baseline else selection.recall("base"))
-        return True
-    with st.popover("Name, tags, score, note", icon=":material/edit:", key="edit version"):
-        return annotation_form.show(row.ref, row.about, said.list_tags())
-
-
-def _compare(versions: Sequence[Row], chosen: choices.Choices) -> None:
-    """Open Versions: the first against the baseline, the others beside it."""
-    first, *others = [row.ref.key for row in versions][: picker.MAX_COMPARED]
-    selection.remember("version", first)
-    selection.remember("compare", ".".join([chosen.baseline.key, *others]))
-    selection.remember("against", chosen.baseline.key)
-    st.switch_page("pages/versions.py")
