@@ -15,6 +15,11 @@ from analysis.show.figures.theme import Mode
 MAX_LABEL = 32
 """Letters of a version beside its row; hover shows all of them."""
 
+SHARED = 6
+"""Letters that all versions must share to be left out."""
+
+SEPARATORS = "-_./ "
+
 
 def build_version_map(
     layers: NDArray[np.integer],
@@ -76,7 +81,7 @@ def build_version_map(
         "yaxis": {
             "tickmode": "array",
             "tickvals": rows,
-            "ticktext": [theme.escape(_shorten(name)) for name in names],
+            "ticktext": [theme.escape(name) for name in tell_apart(names)],
             "range": [len(names) - 0.5, -0.5],
             "showgrid": False,
         },
@@ -85,8 +90,29 @@ def build_version_map(
     return theme.make_figure([cells, *marks], layout, mode)
 
 
-def _shorten(name: str) -> str:
-    """Cut a long name in its middle: versions often differ at the end."""
+def tell_apart(names: Sequence[str]) -> list[str]:
+    """Return names without the start and the end that all share, up to separators.
+
+    What is long all the same is cut in its middle.
+    """
+    start = _measure_start(names)
+    rest = [name[start:] for name in names]
+    end = _measure_start([name[::-1] for name in rest])
+    return [
+        _cut(f"{'…' if start else ''}{name[: len(name) - end]}{'…' if end else ''}")
+        for name in rest
+    ]
+
+
+def _measure_start(names: Sequence[str]) -> int:
+    """Return how many letters all names begin with, up to a separator; 0 where they are few."""
+    first, last = min(names), max(names)  # what these two share all of them do
+    shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    start = max(first.rfind(separator, 0, shared) for separator in SEPARATORS) + 1
+    return start if start >= SHARED else 0
+
+
+def _cut(name: str) -> str:
     if len(name) <= MAX_LABEL:
         return name
     half = (MAX_LABEL - 1) // 2

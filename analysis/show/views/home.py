@@ -14,8 +14,8 @@ from analysis.show.figures.version_map import build_version_map
 from analysis.show.view import View
 from analysis.vocabulary import TokenRole
 
-MOST = 24
-"""Rows that fit on a first screen."""
+MOST = 16
+"""Rows that fit on the first screen of a projector, 1280 x 720."""
 
 LEAST_HEIGHT = 240
 
@@ -76,13 +76,13 @@ def version_map(
         _tell_most(kept[0], comparable[kept[0]], role),
         "version map",
         build_version_map(np.array(layers), values, facts, kept, label=label, mode=mode),
-        lambda: _tabulate({name: comparable[name] for name in kept}, role, baseline),
+        lambda: _tabulate({name: comparable[name] for name in kept}, role),
         caption=_explain(by_noise, role),
         notes=_list_left_out(len(drifts), len(comparable), len(order), len(kept), by_noise),
         rows=len(kept),
         least_height=LEAST_HEIGHT,
         clickable=True,
-        about=f"drift from {baseline}",
+        columns={"baseline": baseline},
     )
     return VersionMap(view, tuple(kept), tuple(layers))
 
@@ -103,7 +103,7 @@ def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
         return "No version moved by more than chance alone gives"
     much = f"drift {peak.drift:.2g}"
     if peak.ratio is not None:
-        much = f"{peak.ratio:.3g} times what chance alone gives"
+        much = f"{peak.ratio:.3g} × chance"
     return f"{name} moved most: {much}, in layer {peak.layer}"
 
 
@@ -132,12 +132,11 @@ def _list_left_out(
     return tuple(notes)
 
 
-def _tabulate(drifts: Mapping[str, DriftSummary], role: TokenRole, baseline: str) -> pd.DataFrame:
+def _tabulate(drifts: Mapping[str, DriftSummary], role: TokenRole) -> pd.DataFrame:
     frames = [
         pd.DataFrame(
             {
                 "version": name,
-                "baseline": baseline,
                 "layer": each.layers,
                 "role": role.value,
                 "drift": [cells[role.position] for cells in each.drift],

@@ -41,21 +41,21 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
         role = controls.choose_role()
         words = selection.type_text("find", "Find", placeholder="version, tag, note")
         group = selection.choose("group", "Group by", GROUPS, default=GROUPS[0], menu_width=140)
-        with st.popover("Columns", icon=":material/view_column:", key="home columns"):
+        with st.popover("View", icon=":material/view_column:", key="home view"):
+            folds = selection.switch(
+                "folds",
+                "Folds as one",
+                default=False,
+                help="Versions whose names differ only in a fold or a seed (winter-fold1, "
+                "winter-fold2) are one row: the mean of their drifts, and the spread between them.",
+            )
+            metric = _choose_metric(refs)
             shown = selection.choose_some(
                 "columns", "Columns", [n for n in NAMES[1:] if n not in HIDDEN_AT_FIRST]
             )
             more = selection.choose_many(
                 "more", "More columns", HIDDEN_AT_FIRST, limit=len(HIDDEN_AT_FIRST)
             )
-        metric = _choose_metric(refs)
-        folds = selection.switch(
-            "folds",
-            "Folds as one",
-            default=False,
-            help="Versions whose names differ only in a fold or a seed (winter-fold1, "
-            "winter-fold2) are one row: the mean of their drifts, and the spread between them.",
-        )
     if folds:
         more = [*more, "Spread"]
     columns = tuple(name for name in NAMES if name in ("Version", *shown, *more))

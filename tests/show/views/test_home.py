@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.read.summary import DriftSummary
+from analysis.show.figures.version_map import tell_apart
 from analysis.show.views.home import MOST, VersionMap, version_map
 from analysis.vocabulary import TokenRole
 from tests.show.figures.reading import traces
@@ -49,7 +50,7 @@ def colored(found: VersionMap) -> np.ndarray:
 def test_the_version_farthest_beyond_chance_is_on_top_not_the_one_of_the_largest_drift() -> None:
     found = build(loud=drifted(0.9, 0.9, floor=0.6), sure=drifted(0.1, 0.5, floor=0.01))
     assert found.names == ("sure", "loud")
-    assert found.view.title == "sure moved most: 50 times what chance alone gives, in layer 4"
+    assert found.view.title == "sure moved most: 50 × chance, in layer 4"
     np.testing.assert_allclose(colored(found)[0], [10, 50], rtol=1e-5)
 
 
@@ -99,3 +100,20 @@ def test_identical_payloads_and_a_floor_of_zero_are_drawn() -> None:
     found = build(twin=drifted(0.0, 0.0, floor=0.0), odd=drifted(0.5, 0.0, floor=0.0))
     assert found.names == ("odd", "twin")
     assert np.isnan(colored(found)[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["vitl-r16-fold1-2026", "vitl-r16-fold2-2026"], ["…fold1-2026", "…fold2-2026"]),
+        (["winter-a-meadow-2026", "summer-b-meadow-2026"], ["winter-a…", "summer-b…"]),
+        (["spring", "autumn"], ["spring", "autumn"]),
+        (["the-only-version-2026"], ["the-only-version-2026"]),
+        (["a" * 40], [f"{'a' * 15}…{'a' * 15}"]),
+        (["winter-fold", "winter-fold"], ["winter-fold", "winter-fold"]),
+    ],
+)
+def test_long_names_are_told_apart_by_what_they_do_not_share(
+    names: list[str], labels: list[str]
+) -> None:
+    assert tell_apart(names) == labels
