@@ -26,6 +26,7 @@ from analysis.collect.interventions.payload import intervene as _intervene
 from analysis.collect.interventions.request import InterventionRequest
 from analysis.collect.run.record import Tally, layers_of
 from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
+from analysis.payload.contract.payload import Payload
 from analysis.payload.file import load_payload as _load_payload
 from analysis.payload.file import save_payload as _save_payload
 from analysis.payload.intervention_file import InterventionResult
@@ -54,7 +55,7 @@ def extract(
     name: str | None = None,
     version: str | None = None,
     extras: bool = True,
-) -> dict[str, Any]:
+) -> Payload:
     """Measure the block outputs of a model over batches of images, and return a payload.
 
     The model runs on its own device, in evaluation mode (every module's mode is restored
@@ -123,7 +124,7 @@ def extract(
     if collector is None:
         raise ValueError("`batches` held no batch")
     statistics = collector.finalize(_norm_parameters(norm, collector.channels, device))
-    payload: dict[str, Any] = {
+    payload: Payload = {
         "meta": {
             "project_dir": str(Path.cwd()),
             "config": {} if version is None else {"version": version},
@@ -160,7 +161,7 @@ def extract(
     return payload
 
 
-def load_payload(path: str | Path) -> dict[str, Any]:
+def load_payload(path: str | Path) -> Payload:
     """Read a payload file without executing anything in it, and check that it is one.
 
     Raises:
@@ -169,7 +170,7 @@ def load_payload(path: str | Path) -> dict[str, Any]:
     return _load_payload(Path(path))
 
 
-def save_payload(payload: dict[str, Any], path: str | Path) -> None:
+def save_payload(payload: Payload, path: str | Path) -> None:
     """Write a payload and the JSON beside it; the dashboard finds it in a folder `feature_stats`.
 
     Raises:

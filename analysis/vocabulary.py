@@ -53,6 +53,9 @@ REPRESENTATIONS = tuple(Representation)
 ROLES = tuple(TokenRole)
 STATISTICS = tuple(Statistic)
 
+MEASURED = (Representation.PRE, Representation.PER_LAYER_LN)
+"""Representations that are measured; `GLOBAL_LN` is derived from `PER_LAYER_LN`."""
+
 
 class Cell(NamedTuple):
     """What a row of channels belongs to: one layer, representation and role."""

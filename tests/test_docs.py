@@ -19,7 +19,7 @@ from analysis.files.read_only import READ_ONLY_ENV
 from analysis.files.roots import ROOTS_ENV
 from analysis.jobs.extractions.queue import QUEUE_ENV
 from analysis.payload.file import MAX_BYTES, load_payload
-from tests import ROOT
+from tests import ROOT, payload_tables
 from tests.factories.backbones import make_backbone
 from tests.factories.projects import make_project
 
@@ -34,7 +34,7 @@ NAMES = {
     "storage": r"storage_\d+",
 }
 FREE = ("K", "S", "layers", "rows", "columns", "groups")
-"""Lengths that a payload chooses; `analysis.payload.extras_schema` holds them together."""
+"""Lengths that a payload chooses; `analysis.payload.contract` holds them together."""
 UNTIED_ONLY = {"extras.norm.cls_gamma", "extras.norm.cls_beta"}
 
 
@@ -140,6 +140,11 @@ def test_the_json_beside_a_payload_is_documented(written: Path) -> None:
     table = documented("json")
     assert facts.keys() == table.keys()
     assert [key for key, value in facts.items() if mismatch(table[key], value, 0)] == []
+
+
+def test_the_tables_of_the_payload_are_those_of_its_schema() -> None:
+    text = payload_tables.DOCUMENT.read_text()
+    assert text == payload_tables.write_tables(text), "run python -m tests.payload_tables"
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

@@ -16,7 +16,7 @@ import pytest
 from tests import ROOT
 
 BASE = ("analysis.vocabulary", "analysis.errors")
-NOTHING_OF_TORCH = ("analysis.payload.file", "analysis.payload.schema", "analysis.files.safe_load")
+NOTHING_OF_TORCH = ("analysis.payload.file", "analysis.files.safe_load")
 
 
 @dataclass(frozen=True)

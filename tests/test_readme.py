@@ -15,7 +15,7 @@ from analysis.cli import intervene as intervene_cli
 from analysis.collect.plan.flags import build_parser
 from analysis.collect.plan.image_list import list_images
 from analysis.collect.plan.settings import _ANALYSIS, load_settings
-from analysis.payload.schema import BACKBONE_KEYS, COUNT_KEYS
+from analysis.payload.contract.payload import Backbone, Counts
 from tests import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -33,7 +33,7 @@ def test_every_flag_is_documented(flag: str) -> None:
     assert f"`{flag}" in README
 
 
-@pytest.mark.parametrize("key", [*BACKBONE_KEYS, *COUNT_KEYS])
+@pytest.mark.parametrize("key", [*Backbone.__annotations__, *Counts.__annotations__])
 def test_every_meta_key_is_documented(key: str) -> None:
     assert f"`{key}`" in README
 

@@ -33,7 +33,7 @@ from analysis.files.cache_folder import cache_folder
 from analysis.payload.fingerprint import Fingerprint
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
-FORMAT = 3
+FORMAT = 4
 """Part of every cached file; to be raised when the arrays' meaning changes."""
 
 MAX_FILES = 64

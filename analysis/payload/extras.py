@@ -9,7 +9,7 @@ epsilon), so its range is ``γ · range + β`` with the ends swapped where γ < 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,24 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import vocabulary
-from analysis.errors import PartAbsentError, PayloadError
-from analysis.payload.extras_schema import check_extras
+from analysis.errors import PartAbsentError
+from analysis.payload.contract.extras import EXTRAS, LAYER_EXTRAS
 from analysis.payload.groups import GroupStats, read_groups
-from analysis.payload.image_paths import unpack_paths
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import MEASURED, Representation, TokenRole
 
 Floats = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
 Found = TypeVar("Found")
 
-STORED = (Representation.PRE, Representation.PER_LAYER_LN)
-"""Representations that `extras` holds; `global_ln` is derived."""
-
 NORM_EDGES = np.array(vocabulary.NORM_EDGES)
 """Edges of the token-norm bins ``norm_hist[1:65]``; bins 0 and 65 count what lies beyond."""
-
-TOP_NAMES = ("largest |x|", "second", "third", "median |x|")
-"""What the four numbers of `top` are, each the mean over images."""
 
 
 class Part(StrEnum):
@@ -55,20 +48,8 @@ class Part(StrEnum):
     IMAGES = "images"
 
 
-PART_LABELS: Mapping[Part, str] = {
-    Part.RANGE: "the smallest and largest value of each channel",
-    Part.ARGMAX: "where each channel is largest",
-    Part.EXCEED: "how many tokens exceed a level",
-    Part.NORM_HIST: "histograms of token norms",
-    Part.TOP: "the three largest activations and the median of each layer",
-    Part.GROUPS: "statistics by image group",
-    Part.IMAGE_MEANS: "how far the means of the images lie apart",
-    Part.STORAGE: "statistics of storage tokens (registers)",
-    Part.EMBEDDING: "statistics of the tokens that enter the first block",
-    Part.NORM: "the weights of the shared LayerNorm",
-    Part.FOOTPRINT: "where in the pictures the largest channels are large",
-    Part.IMAGES: "the list of images",
-}
+_LABELS = {key: form.label for key, form in (*LAYER_EXTRAS.fields.items(), *EXTRAS.fields.items())}
+PART_LABELS: Mapping[Part, str] = {part: _LABELS[part] for part in Part}
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +134,8 @@ class ExtraTable:
     def storage(self, representation: Representation, role: str) -> Floats | None:
         """Return mean, std and max |x| of one storage token, ``[layers, 3, channels]``."""
         if representation is not Representation.GLOBAL_LN:
-            return self._part(f"storage/{representation}/{role}")
-        normed = self._part(f"storage/{Representation.PER_LAYER_LN}/{role}")
+            return self._part(f"storage/{role}/{representation}")
+        normed = self._part(f"storage/{role}/{Representation.PER_LAYER_LN}")
         norm, ends = self.norm(role), self.value_range(representation, role)
         if normed is None or norm is None or ends is None:
             return None
@@ -169,10 +150,6 @@ class ExtraTable:
         if not self.storage_roles or any(len(row) < len(self.storage_roles) for row in held):
             return None
         return np.stack([np.stack(row, axis=1) for row in held], axis=1)
-
-    def storage_count(self, role: str) -> NDArray[np.int64] | None:
-        """Return the number of tokens behind a storage token's statistics, ``[layers]``."""
-        return self._part(f"storage/count/{role}")
 
     def embedding(self, role: str) -> Floats | None:
         """Return mean, std and max |x| of what enters block 0, ``[3, channels]``."""
@@ -223,7 +200,7 @@ class ExtraTable:
         """
         if not self.has(Part.GROUPS):
             return None
-        wanted = STORED if representation is None else (_stored(representation),)
+        wanted = MEASURED if representation is None else (_stored(representation),)
         cells: dict[int, dict[str, dict[str, dict[str, Any]]]] = {
             int(layer): {name.value: {} for name in wanted} for layer in self.layers
         }
@@ -258,98 +235,6 @@ def build_extras(parts: Arrays, notes: Mapping[str, Any]) -> ExtraTable:
     )
 
 
-def build_parts(payload: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Turn the `extras` of a validated payload into arrays over all layers.
-
-    A part that any layer lacks is left out as a whole.
-
-    Raises:
-        PayloadError: If a part is there but not as specified; names its key.
-    """
-    layers = sorted(payload["layers"])
-    extras = payload.get("extras")
-    channels = len(payload["layers"][layers[0]][Representation.PRE.value]["cls"]["mean"])
-    check_extras(extras, layers, channels)
-    held = _child(extras, "layers")
-    trees = [_child(held, layer) for layer in layers]
-    parts: dict[str, NDArray[Any]] = {}
-    for part in Part:
-        for names in _leaves(_child(trees[0], part.value)):
-            stacked = _stack(trees, layers, (part.value, *names))
-            if stacked is not None:
-                parts["/".join([part.value, *names])] = stacked
-    _join(parts, "range", ("min", "max"))
-    _join(parts, "storage", ("mean", "std", "max_abs"))
-    for name in [name for name in parts if name.startswith("storage/") and "count" in name]:
-        _, role, _, _ = name.split("/")
-        parts[f"storage/count/{role}"] = parts.pop(name)
-    for name in [name for name in parts if name.startswith("storage/storage_")]:
-        _, role, representation = name.split("/")
-        parts[f"storage/{representation}/{role}"] = parts.pop(name)
-    for key, values in _child(extras, "norm").items():
-        if values is not None:
-            parts[f"norm/{key}"] = np.asarray(values)
-    for role, cell in _child(extras, "embedding").items():
-        parts[f"embedding/{role}"] = np.stack(
-            [np.asarray(cell[key]) for key in ("mean", "std", "max_abs")]
-        )
-    roles = list(dict.fromkeys(n.split("/")[2] for n in parts if n.startswith("range/")))
-    images = _child(extras, "images")
-    notes = {
-        "layers": layers,
-        "roles": roles,
-        "paths": unpack_paths(images.get("paths")),
-        "grid": list(images["grid"]) if images.get("grid") is not None else None,
-    }
-    return parts, notes
-
-
 def _stored(representation: Representation) -> Representation:
     derived = representation is Representation.GLOBAL_LN
     return Representation.PER_LAYER_LN if derived else representation
-
-
-def _child(parent: Any, key: Any) -> Mapping[Any, Any]:
-    value = parent.get(key) if isinstance(parent, Mapping) else None
-    return value if value is not None else {}
-
-
-def _leaves(tree: Any, *above: str) -> Iterator[tuple[str, ...]]:
-    """Yield the keys that lead to each array of a nested dict; () for an array itself."""
-    if not isinstance(tree, Mapping):
-        yield above
-        return
-    for key, child in tree.items():
-        yield from _leaves(child, *above, str(key))
-
-
-def _stack(
-    trees: list[Mapping[Any, Any]], layers: list[int], names: tuple[str, ...]
-) -> NDArray[Any] | None:
-    found = []
-    for layer, tree in zip(layers, trees, strict=True):
-        value: Any = tree
-        for name in names:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        if value is None:
-            return None
-        found.append(np.asarray(value))
-        if found[-1].shape != found[0].shape:
-            raise PayloadError(
-                f"extras.layers.{layer}.{'.'.join(names)}: expected shape {found[0].shape} as in "
-                f"layer {layers[0]}, found {found[-1].shape}. Make the payload anew."
-            )
-    return np.stack(found)
-
-
-def _join(parts: dict[str, NDArray[Any]], part: str, keys: tuple[str, ...]) -> None:
-    """Replace the arrays of several keys ``[layers, channels]`` by one ``[layers, keys, ...]``."""
-    stems = [
-        name.removesuffix(f"/{keys[0]}")
-        for name in parts
-        if name.startswith(f"{part}/") and name.endswith(f"/{keys[0]}")
-    ]
-    for stem in stems:
-        found = [parts.pop(f"{stem}/{key}", None) for key in keys]
-        if all(values is not None for values in found):
-            parts[stem] = np.stack([values for values in found if values is not None], axis=1)

@@ -1,15 +1,7 @@
-"""The payload file: build, validate, save atomically, load safely.
+"""The payload file: save atomically, load safely. `analysis.payload.contract` has its keys.
 
-Structure (the specification's, plus `meta["run"]` and the optional `extras`)::
-
-    {
-        "meta": {"project_dir", "config", "backbone", "counts", "run"},
-        "layers": {layer: {representation: {role: {"count", "mean", "std", "max_abs"}}}},
-        "extras": {...},
-    }
-
-`count` is an int, the statistics are float32 CPU tensors ``[channels]``. Everything else is a
-plain type, so that `torch.load(weights_only=True)` reads the file anywhere.
+Everything but the arrays is of plain types, so that `torch.load(weights_only=True)` reads the file
+anywhere.
 """
 
 from __future__ import annotations
@@ -25,6 +17,7 @@ import torch
 from analysis.errors import ConfigError, PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.safe_load import load_torch_file
+from analysis.payload.contract.payload import SIDECAR, Payload
 from analysis.payload.schema import validate_payload
 from analysis.vocabulary import PAYLOAD_NAME, SCHEMA_VERSION
 
@@ -105,14 +98,11 @@ def build_sidecar(payload: Mapping[str, Any], path: Path) -> dict[str, Any]:
         "size": state.st_size,
         "mtime_ns": state.st_mtime_ns,
     }
-    copied = (
-        "config_name created device device_name precision image_size split images_per_second "
-        "seconds weights_sha256 adapter_sha256 dataset_fingerprint request_fingerprint"
-    )
-    return facts | {key: run[key] for key in copied.split() if key in run}
+    copied = {key: run[key] for key in SIDECAR.fields if key not in facts and key in run}
+    return facts | copied
 
 
-def load_payload(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+def load_payload(path: Path, *, max_bytes: int = MAX_BYTES) -> Payload:
     """Read a payload without executing anything in it, and check that it is one.
 
     Args:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from analysis.errors import PartAbsentError, PayloadError
 from analysis.payload.array_cache import open_arrays, save_arrays
-from analysis.payload.extras import ExtraTable, Part, build_extras, build_parts
+from analysis.payload.extras import ExtraTable, Part, build_extras
+from analysis.payload.extras_arrays import build_parts
 from analysis.payload.fingerprint import Fingerprint, fingerprint_file
 from analysis.payload.table import StatsTable, build_table
 

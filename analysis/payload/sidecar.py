@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from analysis.files.own_state import read_small
+from analysis.payload.contract.kinds import MAX_COUNT
+from analysis.payload.contract.payload import SIDECAR
 
 MAX_BYTES = 256 * 1024
 """A sidecar is about one kilobyte; more is not one."""
@@ -72,29 +74,14 @@ def read_sidecar(payload: Path, state: os.stat_result) -> Sidecar | None:
         return None
     if not isinstance(facts, dict) or _is_stale(facts, state, written):
         return None
-    return Sidecar(
-        known=True,
-        version=_text(facts, "version"),
-        train_all=_flag(facts, "train_all"),
-        backbone=_text(facts, "backbone"),
-        used_lora=_flag(facts, "used_lora"),
-        lora_error=_text(facts, "lora_error"),
-        num_images=_number(facts, "num_images"),
-        num_layers=_number(facts, "num_layers"),
-        embedding_dim=_number(facts, "embedding_dim"),
-        created=_date(facts, "created"),
-        config_name=_text(facts, "config_name"),
-        device_name=_text(facts, "device_name"),
-        precision=_text(facts, "precision"),
-        split=_text(facts, "split"),
-        seconds=_amount(facts, "seconds"),
-        images_per_second=_amount(facts, "images_per_second"),
-        warnings=_number(facts, "warnings"),
-        weights_sha256=_text(facts, "weights_sha256"),
-        adapter_sha256=_text(facts, "adapter_sha256"),
-        dataset_fingerprint=_text(facts, "dataset_fingerprint"),
-        request_fingerprint=_text(facts, "request_fingerprint"),
-    )
+    known = {field.name for field in fields(Sidecar)}
+    read: dict[str, Any] = {
+        name: _READERS[form.kind](facts.get(name))
+        for name, form in SIDECAR.fields.items()
+        if name in known
+    }
+    read["created"] = _date(facts.get("created"))
+    return Sidecar(True, **read)
 
 
 def _is_stale(facts: Mapping[str, Any], state: os.stat_result, written: float) -> bool:
@@ -105,36 +92,36 @@ def _is_stale(facts: Mapping[str, Any], state: os.stat_result, written: float) -
     return not same_time and written < state.st_mtime - STALE_SECONDS
 
 
-def _text(facts: Mapping[str, Any], key: str) -> str | None:
-    value = facts.get(key)
+def _text(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     printable = "".join(letter if letter.isprintable() else " " for letter in value[:MAX_TEXT])
     return " ".join(printable.split()) or None
 
 
-def _flag(facts: Mapping[str, Any], key: str) -> bool | None:
-    value = facts.get(key)
+def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _number(facts: Mapping[str, Any], key: str) -> int | None:
-    value = facts.get(key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value < 10**15 else None
+def _number(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < MAX_COUNT else None
 
 
-def _amount(facts: Mapping[str, Any], key: str) -> float | None:
-    value = facts.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 <= value < 1e15 else None
+def _amount(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and 0 <= value < MAX_COUNT else None
 
 
-def _date(facts: Mapping[str, Any], key: str) -> datetime | None:
+def _date(value: Any) -> datetime | None:
     try:
-        value = datetime.fromisoformat(facts[key])
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except (KeyError, TypeError, ValueError, OverflowError):
+        date = datetime.fromisoformat(value)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+_READERS: Mapping[type, Callable[[Any], Any]] = {
+    str: _text,
+    bool: _flag,
+    int: _number,
+    float: _amount,
+}

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
-from analysis.payload.extras import STORED, ExtraTable, Part
+from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.groups import GroupStats
 from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
 from analysis.read.checks import Check, run_checks
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, Statistic
+from analysis.vocabulary import MEASURED, REPRESENTATIONS, ROLES, Cell, Representation, Statistic
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def _check_shared_norm(table: StatsTable, extras: ExtraTable) -> Check:
 def _check_groups(table: StatsTable, extras: ExtraTable) -> Check:
     errors = np.zeros((table.num_layers, len(REPRESENTATIONS), len(ROLES), table.channels))
     for place, layer in enumerate(table.layers.tolist()):
-        for representation in STORED:
+        for representation in MEASURED:
             for role in ROLES:
                 groups = extras.groups(layer, representation, role)
                 if groups is not None:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.payload.extras import NORM_EDGES, ExtraTable, build_extras, build_parts
+from analysis.payload.extras import NORM_EDGES, ExtraTable, build_extras
+from analysis.payload.extras_arrays import build_parts
 
 Floats = NDArray[np.float64]
 LEVELS = (6.0, 20.0, 100.0)

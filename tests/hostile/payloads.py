@@ -128,6 +128,7 @@ def wrong_extras() -> dict[str, Any]:
         "grid of nothing": good | {"extras": {"images": {"grid": [0, 0]}}},
         "paths of numbers": good | {"extras": {"images": {"paths": [1]}}},
         "paths of a text": good | {"extras": {"images": {"paths": "abc"}}},
+        "norm of a tensor": good | {"extras": {"norm": torch.ones(6)}},
         "norm of another length": good | {"extras": {"norm": {"gamma": torch.ones(2)}}},
         "embedding of nothing": good | {"extras": {"embedding": {"cls": {}}}},
     }

@@ -37,6 +37,7 @@ def test_what_the_tool_writes_is_kept_whole() -> None:
         pytest.param("head_layer_weights", [0.001] * 300, id="weights-of-300-layers"),
         ("head_token_norms", [{"index": 0, "gamma_mean": 1.0}]),
         ("head_token_norms", [{"index": 0, "gamma_mean": 1.0, "gamma_std": "0"}]),
+        ("image_sets", [{"section": "data.train_csv"}]),
         ("adapter", [1]),
         ("adapter", {"rank": "4"}),
         ("adapter", {"alpha": float("nan")}),

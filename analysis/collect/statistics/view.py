@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from analysis import vocabulary
 from analysis.collect.statistics.moments import ChannelMoments, pool_moments
 from analysis.collect.statistics.state import CollectorState
 from analysis.errors import StatisticsError
-from analysis.vocabulary import Representation
 
-MEASURED = (Representation.PRE.value, Representation.PER_LAYER_LN.value)
+MEASURED = tuple(name.value for name in vocabulary.MEASURED)
 """Representations that are accumulated, in the order of their axis."""
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.payload.extras import STORED, ExtraTable, Part
+from analysis.payload.extras import ExtraTable, Part
 from analysis.read.depth.extremes import find_beyond
 from analysis.read.worth.advice_probe import Verdict, summarise
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.theme import REPRESENTATION_LABELS, role_label
 from analysis.show.views import layers as views
-from analysis.vocabulary import Representation, TokenRole
+from analysis.vocabulary import MEASURED, Representation, TokenRole
 from pages.components.layers import tables
 from pages.components.shared import channel_links, controls, derived, downloads, selection
 from pages.components.shared.text import plain
@@ -179,7 +179,7 @@ def _choose_stored() -> Representation:
     return selection.choose(
         "representation",
         "Representation",
-        list(STORED),
+        list(MEASURED),
         default=Representation.PRE,
         format_func=REPRESENTATION_LABELS.__getitem__,
         help="The norm of a token after the global LN is not stored.",
