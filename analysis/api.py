@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -167,7 +167,7 @@ def load_payload(path: str | Path) -> Payload:
     Raises:
         PayloadError: If it is not; the message names the key.
     """
-    return _load_payload(Path(path))
+    return cast(Payload, _load_payload(Path(path)))
 
 
 def save_payload(payload: Payload, path: str | Path) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 
-def _cells(payload: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+def _cells(payload: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     for layer, representations in payload["layers"].items():
         for representation, roles in representations.items():
             for role, cell in roles.items():
                 yield (layer, representation, role), cell
 
 
-def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+def largest_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """Return the largest |Δmean| / rms, |Δstd| / std, |Δmax| / max; counts must be equal."""
     cells = dict(_cells(other))
     worst = 0.0

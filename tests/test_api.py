@@ -157,7 +157,7 @@ def test_a_norm_of_another_epsilon_is_measured_and_said(eps: float) -> None:
     norm = torch.nn.LayerNorm(192, eps=eps)
     tokens: list[torch.Tensor] = []
     model.blocks[3].register_forward_hook(lambda _m, _i, out: tokens.append(out.clone()))
-    payload = extract(model, [pixels], blocks=list(model.blocks), norm=norm, extras=False)
+    payload: Any = extract(model, [pixels], blocks=list(model.blocks), norm=norm, extras=False)
     with torch.inference_mode():
         exact = norm(tokens[0])[:, 0].double().mean(0)
     found = payload["layers"][3]["global_ln"]["cls"]["mean"].double()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import shutil
 import subprocess
@@ -202,3 +204,14 @@ def test_the_worked_login_shows_nothing_to_strangers(folder: Path) -> None:
 
 def extending() -> str:
     return (ROOT / "docs" / "extending.md").read_text()
+
+
+EXAMPLES = [p for p in sorted((ROOT / "analysis").rglob("*.py")) if ">>> " in p.read_text()]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_of_a_docstring_gives_what_it_shows(path: Path) -> None:
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

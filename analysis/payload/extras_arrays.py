@@ -45,8 +45,9 @@ def build_parts(payload: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
     for key, values in _child(extras, "norm").items():
         if key in EXTRAS.fields["norm"].fields and values is not None:
             parts[f"norm/{key}"] = np.asarray(values)
-    for names, form in _list_cells(_child(extras, "embedding"), EXTRAS.fields["embedding"]):
-        cell = extras["embedding"][names[0]]
+    embedding = _child(extras, "embedding")
+    for names, form in _list_cells(embedding, EXTRAS.fields["embedding"]):
+        cell = embedding[names[0]]
         parts[f"embedding/{names[0]}"] = np.stack([np.asarray(cell[k]) for k in _vectors(form)])
     images = _child(extras, "images")
     notes = {

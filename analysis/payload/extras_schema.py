@@ -95,7 +95,8 @@ def _list_values(value: Any, levels: int = 4) -> Iterator[Any]:
 
 def _count_bytes(images: Any) -> dict[str, int]:
     paths = images.get("paths") if isinstance(images, Mapping) else None
-    return {"bytes": len(paths)} if len(getattr(paths, "shape", ())) == 1 else {}
+    shape = getattr(paths, "shape", ())
+    return {"bytes": shape[0]} if len(shape) == 1 else {}
 
 
 def _check_paths(paths: Any) -> None:

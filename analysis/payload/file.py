@@ -17,7 +17,7 @@ import torch
 from analysis.errors import ConfigError, PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.safe_load import load_torch_file
-from analysis.payload.contract.payload import SIDECAR, Payload
+from analysis.payload.contract.payload import SIDECAR
 from analysis.payload.schema import validate_payload
 from analysis.vocabulary import PAYLOAD_NAME, SCHEMA_VERSION
 
@@ -102,7 +102,7 @@ def build_sidecar(payload: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return facts | copied
 
 
-def load_payload(path: Path, *, max_bytes: int = MAX_BYTES) -> Payload:
+def load_payload(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Read a payload without executing anything in it, and check that it is one.
 
     Args:
