@@ -97,14 +97,20 @@ NOT_OVER_DEPTH = {
     "build_exceedance_scatter",
     "build_footprint_map",
     "build_footprint_multiples",
+    "build_head_layers",
+    "build_layer_panels",
     "build_map_animation",
     "build_mean_std_scatter",
     "build_norm_histogram",
     "build_pair_scatter",
+    "build_plane",
+    "build_ranked",
+    "build_spectrum",
     "build_suppression_scatter",
     "build_sweep",
     "build_top_changes",
     "build_value_histogram",
+    "build_version_map",
 }
 
 
