@@ -166,8 +166,9 @@ def _describe_sweep(result: InterventionResult, role: TokenRole) -> str:
         for channel, values in zip(channels, found, strict=True)
         if (values > np.fmax(limit, NEGLIGIBLE)).any()
     ]
+    noun = ROLE_NOUNS[role]
     sentence = (
-        f"{ROLE_NOUNS[role].capitalize()} moves most, by {found[row, column]:.2%}, with channel "
+        f"{noun[:1].upper()}{noun[1:]} moves most, by {found[row, column]:.2%}, with channel "
         f"{channels[row]} from layer {layers[column]} on"
     )
     if np.isnan(limit).all():

@@ -22,7 +22,12 @@ from analysis.collect.backbone.weights_choice import (
     build_candidates,
     choose_candidate,
 )
-from analysis.collect.backbone.weights_folder import INDEX_FILES, SINGLE_FILES, find_model_folder
+from analysis.collect.backbone.weights_folder import (
+    INDEX_FILES,
+    SINGLE_FILES,
+    find_model_folder,
+    list_loose_files,
+)
 from analysis.collect.backbone.weights_formats import (
     OFFICIAL,
     OFFICIAL_UNMASKED,
@@ -78,10 +83,7 @@ def list_files(path: Path) -> list[Path]:
             return [folder / name]
     index_path = next((folder / name for name in INDEX_FILES if is_regular(folder / name)), None)
     if index_path is None:
-        raise CheckpointError(
-            f"{folder}: this folder holds none of {', '.join((*SINGLE_FILES, *INDEX_FILES))}. "
-            "Expected a folder saved by transformers, or name the weights file itself."
-        )
+        return list_loose_files(folder)
     index = load_json_object(index_path, kind=KIND, error=CheckpointError)
     shards = index.get("weight_map")
     names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
@@ -146,10 +148,10 @@ def _is_usual(path: Path, chosen: Candidate, candidates: list[Candidate], varian
 
 
 def _walk(loaded: Any, start: str = "", level: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Yield every dense tensor of nested dicts under its keys joined by dots."""
-    if not isinstance(loaded, Mapping) or level == MAX_LEVELS:
+    """Yield every dense tensor of nested dicts and lists under its keys joined by dots."""
+    if not isinstance(loaded, Mapping | list | tuple) or level == MAX_LEVELS:
         return
-    for key, value in loaded.items():
+    for key, value in loaded.items() if isinstance(loaded, Mapping) else enumerate(loaded):
         if isinstance(value, Tensor):
             if value.layout is torch.strided and not value.is_meta:
                 yield f"{start}{key}", value

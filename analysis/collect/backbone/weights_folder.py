@@ -9,6 +9,7 @@ from analysis.files.atomic import is_folder, is_regular
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _SNAPSHOTS = "snapshots"
 _CONVERSIONS = {
     ".metadata": (
@@ -52,6 +53,24 @@ def find_model_folder(folder: Path) -> Path:
                 f"`{command.format(folder=folder)}`, and name that file (--dino-weights-pt)."
             )
     return folder
+
+
+def list_loose_files(folder: Path) -> list[Path]:
+    """Return the one weights file of a folder that no library saved, as a training run leaves it.
+
+    Raises:
+        CheckpointError: If there is none, or a choice; the message names what is there.
+    """
+    there = sorted(folder.iterdir())
+    files = [path for path in there if path.suffix.lower() in WEIGHT_SUFFIXES and is_regular(path)]
+    if len(files) == 1:
+        return files
+    folders = [path for path in there if path.name.startswith("checkpoint") and is_folder(path)]
+    names = ", ".join(path.name for path in (*files, *folders)[:10])
+    raise CheckpointError(
+        f"{folder}: expected {', '.join(SINGLE_FILES)}, an index of shards or one weights file, "
+        f"found {names or 'none of them'}. Name the file or folder itself (--dino-weights-pt)."
+    )
 
 
 def _choose_snapshot(folder: Path, snapshots: Path) -> Path:

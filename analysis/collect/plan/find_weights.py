@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.collect.backbone.variants import find_variant_name
-from analysis.collect.backbone.weights_folder import holds_weights
+from analysis.collect.backbone.weights_folder import WEIGHT_SUFFIXES, holds_weights
 from analysis.collect.plan.head_versions import choose_version_folder, order_epochs
 from analysis.collect.plan.settings import NO_HEAD, Settings
 from analysis.errors import ConfigError
 from analysis.files.roots import is_below
 
 WEIGHT_FOLDERS = ("dinov3_weights", "weights")
-WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 DEFAULT_HEAD = Path("weights", "head")
 HEAD_NAME = "infer_head.pt"
 ENSEMBLE_SWITCH = Path("configs", "ensemble.json")

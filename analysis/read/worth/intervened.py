@@ -16,8 +16,11 @@ from analysis.payload.features import Features
 from analysis.payload.intervention_file import InterventionResult
 from analysis.read.interventions import strongest_arm
 from analysis.read.worth.probe import Difference, probe_vectors, subtract
-from analysis.read.worth.problem import make_problem
+from analysis.read.worth.problem import MIN_IMAGES, make_problem
 from analysis.vocabulary import ROLES, Cell, Representation, TokenRole
+
+NEGLIGIBLE_R2 = 0.02
+"""Change of R2 below which an intervention is said not to matter, however certain it is."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class ProbedIntervention:
 
     @property
     def matters(self) -> bool:
-        """Whether the change is beyond the folds' noise and beyond every control."""
-        return bool(self.exceeds_controls) and not self.change.is_noise
+        """Whether the change is no trifle, beyond the folds' noise and beyond every control."""
+        is_trifle = abs(self.change.value) < NEGLIGIBLE_R2
+        return bool(self.exceeds_controls) and not (is_trifle or self.change.is_noise)
 
 
 def probe_intervention(
@@ -75,6 +79,12 @@ def probe_intervention(
         raise InputError(f"{features.path}: has no numeric column {target!r}. It has: {known}.")
     value_of = dict(zip(features.paths, features.targets[target].tolist(), strict=True))
     values = np.array([value_of.get(image, np.nan) for image in result.images])
+    known = int(np.isfinite(values).sum())
+    if known < MIN_IMAGES:
+        raise InputError(
+            f"{target}: a probe needs {MIN_IMAGES} images with a value, this result has {known}. "
+            "Run the intervention on more images."
+        )
     problem = make_problem(target, values, permutations=1)
     start = result.arms[arm].layer
     cell = Cell(result.num_layers - 1, Representation.GLOBAL_LN, role)

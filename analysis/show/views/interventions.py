@@ -29,7 +29,7 @@ CAPTION = (
 PROBE_CAPTION = (
     "R² on images held out, probe fitted and tested on the final normed vectors: without the "
     "intervention, with it, and the change. Controls: the change by each set of random channels. "
-    "It matters where the change is beyond the folds' noise and beyond every control."
+    "It matters where the change is 0.02 or more, beyond the folds' noise and beyond every control."
 )
 
 

@@ -101,3 +101,22 @@ def test_other_folders_hold_no_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     assert not holds_weights(tmp_path)
     assert not holds_weights(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "teacher_checkpoint.pth"])
+def test_the_one_weights_file_of_a_run_is_read(tmp_path: Path, name: str) -> None:
+    torch.save((3, [{"model": STATE}]), tmp_path / name)  # lists and tuples are looked through
+    (tmp_path / "log.txt").write_text("epoch 3")
+    backbone, _ = load_backbone("tiny", tmp_path)
+    assert torch.equal(backbone.norm.weight, STATE["norm.weight"])
+
+
+def test_a_choice_in_a_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="found none of them"):
+        load_backbone("tiny", tmp_path)
+    for number in (100, 500):
+        write(tmp_path / f"checkpoint-{number}", "model.safetensors")
+    write(tmp_path, "a.pth")
+    write(tmp_path, "b.pth")
+    with pytest.raises(CheckpointError, match=r"found a\.pth, b\.pth, checkpoint-100, ch"):
+        load_backbone("tiny", tmp_path)

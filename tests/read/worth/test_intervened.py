@@ -91,5 +91,5 @@ def test_what_is_missing_is_said(result: InterventionResult, features: Features)
     with pytest.raises(InputError, match="does not hold the final vectors"):
         probe_targets(replace(result, final=None), features)
     few = replace(features, targets={"Mass": np.r_[[np.nan] * 50, np.arange(10.0)]})
-    with pytest.raises(InputError, match="10 images have a value"):
+    with pytest.raises(InputError, match="needs 20 images with a value, this result has 10"):
         probe_targets(result, few)
