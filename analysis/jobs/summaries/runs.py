@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from analysis.payload.fingerprint import Fingerprint
 
 FEW = 8
 """Payloads that are not worth a second process, which takes seconds to start."""
+
+RETRY_SECONDS = 60
+"""After processes that stored nothing, as where the disk is full."""
 
 INTERRUPTED = (
     "Reading this file ended the process that summarised it, perhaps for want of memory. Open the "
@@ -52,8 +56,10 @@ def start_missing(missing: Sequence[Fingerprint], baseline: Fingerprint | None) 
     number = min(WORKERS, os.cpu_count() or 1, -(-len(missing) // FEW))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        asked = {"files": missing, "baseline": baseline}
-        replace_text(folder / REQUEST_FILE, json.dumps(asked))
+        text = json.dumps({"files": missing, "baseline": baseline})
+        if _is_recent(folder / REQUEST_FILE, text):
+            return
+        replace_text(folder / REQUEST_FILE, text)
         for place in range(number):
             _start(folder, place, number)
     except OSError as error:
@@ -64,6 +70,14 @@ def is_running() -> bool:
     """Return whether payloads are being summarised."""
     _children[:] = [child for child in _children if child.poll() is None]
     return any(is_locked(lock_path(work_folder(), place)) for place in range(WORKERS))
+
+
+def _is_recent(path: Path, text: str) -> bool:
+    """Return whether the very same was asked for a moment ago: its processes ended in vain."""
+    try:
+        return path.read_text() == text and time.time() - path.stat().st_mtime < RETRY_SECONDS
+    except (OSError, ValueError):
+        return False
 
 
 def _note_interrupted(folder: Path, baseline: Fingerprint | None) -> set[Fingerprint]:

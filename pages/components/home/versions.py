@@ -7,15 +7,20 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.jobs import Job
+from analysis.jobs.summaries import is_running
+from analysis.payload.fingerprint import Fingerprint
 from analysis.show.views import home as views
 from analysis.vocabulary import Representation
 from pages.components.frame import picker
 from pages.components.home import actions, choices, table
 from pages.components.home.rows import Row, list_rows, score_by, unite
-from pages.components.shared import downloads, job_list, selection
+from pages.components.shared import cache, downloads, job_list, selection
 from pages.components.shared.text import plain
 
 POLL_SECONDS = 3
+LOOK_SECONDS = 20
+"""How often payloads that somebody else made are looked for."""
+
 MAX_GROUPS = 12
 """Tables at most; with more groups there is one table."""
 
@@ -24,19 +29,23 @@ MAX_PIXELS = 560
 
 
 def show(chosen: choices.Choices) -> None:
-    """Show the versions, drawn anew as long as some are being read or measured."""
-    rows = list_rows(chosen.refs, chosen.baseline)
-    live = [job for job in job_list.current() if job.is_live]
-    is_polled = bool(live) or not all(row.is_known for row in rows)
-    st.fragment(_show, run_every=POLL_SECONDS if is_polled else None)(chosen, is_polled)
+    """Show the versions, drawn anew as long as some are being read or measured, or one is new."""
+    list_rows(chosen.refs, chosen.baseline)  # starts what is missing
+    is_polled = is_running() or any(job.is_live for job in job_list.current())
+    seconds = POLL_SECONDS if is_polled else LOOK_SECONDS
+    st.fragment(_show, run_every=seconds)(chosen, _list_files(), is_polled)
 
 
-def _show(chosen: choices.Choices, is_polled: bool) -> None:
-    rows = list_rows(chosen.refs, chosen.baseline)
+def _list_files() -> list[Fingerprint]:
+    return [ref.fingerprint for ref in cache.find_payloads()]
+
+
+def _show(chosen: choices.Choices, files: Sequence[Fingerprint], is_polled: bool) -> None:
     live = [job for job in job_list.look() if job.is_live]
+    if _list_files() != files or is_polled != (bool(live) or is_running()):
+        st.rerun()  # with the new payload, or at another pace
+    rows = list_rows(chosen.refs, chosen.baseline)
     known = sum(row.is_known for row in rows)
-    if is_polled and not live and known == len(rows):
-        st.rerun()  # ends the polling
     if known < len(rows):
         text = f"{known} of {len(rows)} versions read; the others follow by themselves"
         st.progress(known / len(rows), text=text)

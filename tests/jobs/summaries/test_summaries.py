@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from analysis.jobs import summaries
 from analysis.jobs.summaries import find_summaries, is_running, make_entries, start_missing
-from analysis.jobs.summaries.folder import at_hand_path, work_folder
+from analysis.jobs.summaries.folder import REQUEST_FILE, at_hand_path, work_folder
 from analysis.jobs.summaries.store import MAX_ENTRIES, save_entries, store_path
 from analysis.payload.fingerprint import Fingerprint, fingerprint_file
 from analysis.payload.reading import Reading, open_payload
@@ -31,6 +32,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Fingerprint,
         for name, payload in zip("ab", make_grouped_pair(), strict=True)
     ]
     return fingerprint_file(paths[0]), fingerprint_file(paths[1])
+
+
+def _wait() -> None:
+    deadline = time.monotonic() + 120
+    while is_running() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def read(file: Fingerprint) -> Reading:
@@ -88,11 +95,23 @@ def test_a_process_of_its_own_summarises_what_is_missing(
     files: tuple[Fingerprint, Fingerprint],
 ) -> None:
     start_missing(files, files[0])
-    deadline = time.monotonic() + 120
-    while is_running() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    _wait()
     assert find_summaries(files, files[0]).list_missing(files, files[0]) == []
     assert not list((work_folder().parent).glob("*.npz"))  # what people look at stays cached
+
+
+def test_what_was_asked_for_in_vain_is_not_asked_again_at_once(
+    files: tuple[Fingerprint, Fingerprint],
+) -> None:
+    work_folder().mkdir(parents=True)
+    asked = work_folder() / REQUEST_FILE
+    asked.write_text(json.dumps({"files": files, "baseline": files[0]}))
+    start_missing(files, files[0])
+    assert not is_running()
+    os.utime(asked, (0, 0))
+    start_missing(files, files[0])
+    assert is_running()
+    _wait()
 
 
 def test_a_file_that_ended_its_process_is_not_tried_again(
