@@ -280,11 +280,14 @@ def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
     """Return legend names, unique: what people call a payload, else what it calls itself."""
     said = cache.read_annotations()
     names: list[str] = []
+    taken: set[str] = set()
     for ref, name in zip(refs, short_names(refs), strict=True):
         name = said.of(ref.path).name or name
         name = f"{name}, partial" if _is_preview(ref) else name
-        other = ref.key if cache.is_upload(ref) else ref.path
-        names.append(name if name not in names else f"{name}, {other}")
+        if name in taken:
+            name = f"{name}, {ref.key if cache.is_upload(ref) else ref.path}"
+        taken.add(name)
+        names.append(name)
     return names
 
 

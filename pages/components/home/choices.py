@@ -103,7 +103,7 @@ def _choose_baseline(refs: Sequence[PayloadRef]) -> PayloadRef:
 
 def _choose_metric(refs: Sequence[PayloadRef]) -> str:
     """Show the choice of the score where files of metrics stand beside versions."""
-    found = scores.read_all(tuple(ref.path for ref in refs))
+    found = scores.read_all([ref.path for ref in refs])
     names = sorted({name for each in found.values() for name in each})
     if not names:
         return ""

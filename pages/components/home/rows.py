@@ -69,13 +69,13 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
     A few that are missing are computed here, many in the background.
     """
     files = [ref.fingerprint for ref in refs]
-    found = _find(tuple(files), baseline.fingerprint, read_stamp())
+    found = _find(files, hash(tuple(files)), baseline.fingerprint, read_stamp())
     missing = found.list_missing(files, baseline.fingerprint)
     if missing and len(missing) <= FEW and not is_running():
         with st.spinner("Reading the payloads …"):
             for file in missing:
                 make_entries(file, baseline.fingerprint, _read)
-        found = _find(tuple(files), baseline.fingerprint, read_stamp())
+        found = _find(files, hash(tuple(files)), baseline.fingerprint, read_stamp())
     elif missing:
         start_missing(missing, baseline.fingerprint)
     said = cache.read_annotations()
@@ -94,7 +94,7 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
 
 def score_by(rows: Sequence[Row], metric: str) -> list[Row]:
     """Return the rows with a number of their metrics files as score; None where they have none."""
-    found = scores.read_all(tuple(row.ref.path for row in rows))
+    found = scores.read_all([row.ref.path for row in rows])
     return [
         replace(row, about=replace(row.about, score=found.get(row.ref.path, {}).get(metric)))
         for row in rows
@@ -131,9 +131,9 @@ def _merge(members: Sequence[Row]) -> Row:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _find(files: tuple[Fingerprint, ...], baseline: Fingerprint, stamp: int) -> Found:
-    del stamp  # part of the key only
-    return find_summaries(files, baseline)
+def _find(_files: list[Fingerprint], key: int, baseline: Fingerprint, stamp: int) -> Found:
+    del key, stamp  # Streamlit takes longer to hash the files than to find what is stored
+    return find_summaries(_files, baseline)
 
 
 def _read(file: Fingerprint) -> Reading:
