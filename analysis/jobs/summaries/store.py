@@ -23,8 +23,8 @@ from analysis.read.summary import FORMAT, DriftSummary, Summary, parse_drift, pa
 MAX_ENTRIES = 20_000
 """The oldest go first; one takes a few kilobytes."""
 
-BUSY_SECONDS = 5.0
-"""How long another process may write."""
+READ_SECONDS, WRITE_SECONDS = 5.0, 60.0
+"""How long to wait for another process that writes; a page must not wait long."""
 
 _READ_AT_ONCE = 500
 """Keys of one query; SQLite allows no more than 999 in old versions."""
@@ -147,7 +147,7 @@ def _open(*, create: bool) -> Iterator[sqlite3.Connection]:
     path = store_path()
     if create:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=BUSY_SECONDS)
+    database = sqlite3.connect(path, timeout=WRITE_SECONDS if create else READ_SECONDS)
     try:
         if create:
             database.execute(
