@@ -64,6 +64,10 @@ RULES = {
             *("analysis.jobs.background", *BASE),
         ),
     ),
+    "analysis/jobs/reader": Rule(
+        ("numpy", "psutil"),
+        ("analysis.payload", "analysis.read.places", "analysis.files", *BASE),
+    ),
     "analysis/jobs/interventions": Rule(
         ("numpy",),
         (

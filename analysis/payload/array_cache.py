@@ -87,12 +87,18 @@ class StoredArrays(Mapping[str, NDArray[Any]]):
         return len(self._stored.files)
 
 
-def open_arrays(fingerprint: Fingerprint) -> tuple[StoredArrays, dict[str, Any]] | None:
+def open_arrays(
+    fingerprint: Fingerprint, folder: Path | None = None
+) -> tuple[StoredArrays, dict[str, Any]] | None:
     """Return the arrays of a payload and its `meta`; None where they are not cached.
 
     `values`, `counts` and `layers` are as `StatsTable` holds them.
+
+    Args:
+        fingerprint: Of the payload.
+        folder: In place of the folder of the cache.
     """
-    path = cache_path(fingerprint)
+    path = cache_path(fingerprint, folder)
     try:
         stored = open_stored(path)
         about = json.loads(stored["about"].tobytes())
@@ -141,11 +147,11 @@ def save_arrays(
         _logger.warning("Payloads are read anew each time, since nothing can be cached: %s", error)
 
 
-def cache_path(fingerprint: Fingerprint) -> Path:
-    """Return the file that is kept for a payload."""
+def cache_path(fingerprint: Fingerprint, folder: Path | None = None) -> Path:
+    """Return the file that is kept for a payload, in a folder or in that of the cache."""
     path, size, mtime_ns = fingerprint
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
-    return cache_folder() / f"{place}-{size:x}-{mtime_ns:x}.npz"
+    return (folder or cache_folder()) / f"{place}-{size:x}-{mtime_ns:x}.npz"
 
 
 def _fit(values: NDArray[Any], counts: NDArray[Any], layers: NDArray[Any]) -> bool:

@@ -99,6 +99,19 @@ def open_payload(path: Path | str, *, keep: bool = True) -> Reading:
     )
 
 
+def open_cached(path: Path | str, folder: Path | None = None) -> Reading | None:
+    """Return a payload that stands in the cache; None where it was not read before, or changed.
+
+    Args:
+        path: The payload; only its size and time are looked at.
+        folder: In place of the folder of the cache.
+
+    Raises:
+        PayloadError: If there is no such file.
+    """
+    return _open_cached(fingerprint_file(path), folder)
+
+
 def build_reading(payload: Mapping[str, Any]) -> Reading:
     """Read a payload that is in memory.
 
@@ -112,8 +125,8 @@ def build_reading(payload: Mapping[str, Any]) -> Reading:
     return Reading(table, lambda: _wrap_extras(arrays, notes))
 
 
-def _open_cached(fingerprint: Fingerprint) -> Reading | None:
-    cached = open_arrays(fingerprint)
+def _open_cached(fingerprint: Fingerprint, folder: Path | None = None) -> Reading | None:
+    cached = open_arrays(fingerprint, folder)
     if cached is None:
         return None
     arrays, meta = cached

@@ -15,11 +15,12 @@ from analysis.jobs import list_heads, list_weights
 from analysis.jobs.maps import MapRequest, Picture, uploads_folder
 from analysis.jobs.maps.plan import FROZEN, MAX_IMAGES, find_head, find_weights, plan_maps
 from analysis.jobs.maps.store import forget_oldest
+from analysis.jobs.reader import load_photograph
 from analysis.payload.discovery import allowed_roots
 from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.recorded_files import find_photograph
 from analysis.payload.table import StatsTable
-from analysis.read.places.photographs import MAX_BYTES, load_photograph
+from analysis.read.places.photographs import MAX_BYTES
 from analysis.vocabulary import TokenRole
 from pages.components.shared import selection
 from pages.components.shared.text import plain

@@ -22,7 +22,8 @@ from analysis.jobs.maps import (
     start_run,
     stop_run,
 )
-from analysis.read.places.photographs import load_photograph, to_jpeg, to_png
+from analysis.jobs.reader import load_photograph
+from analysis.read.places.photographs import to_jpeg, to_png
 from analysis.show.figures.maps import MapPanel, build_map_animation, build_prefix_curves
 from analysis.show.figures.theme import describe_unit
 from analysis.vocabulary import TokenRole

@@ -12,12 +12,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.errors import ConfigError, ImageError
+from analysis.jobs.reader import load_photograph
 from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.reading import Reading
 from analysis.payload.recorded_files import are_measured, find_photograph
 from analysis.payload.table import StatsTable
 from analysis.read.places.peaks import describe_peaks, group_peaks
-from analysis.read.places.photographs import crop_patch, load_photograph, outline_patch
+from analysis.read.places.photographs import crop_patch, outline_patch
 from analysis.show.figures.theme import role_label
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared import controls, downloads, selection

@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.errors import InputError
+from analysis.jobs.reader import load_photograph
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import read_features
 from analysis.payload.intervention_file import InterventionResult
 from analysis.payload.reading import Reading
 from analysis.payload.recorded_files import find_photograph
 from analysis.read.interventions import describe, largest_image, strongest_arm, tabulate_final
-from analysis.read.places.photographs import load_photograph
 from analysis.read.worth.intervened import (
     ProbedIntervention,
     describe_probes,

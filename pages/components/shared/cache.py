@@ -9,10 +9,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
+from analysis.jobs.reader import open_payload
 from analysis.payload.annotations import Annotations, load_annotations
 from analysis.payload.discovery import PayloadList, PayloadRef, discover_payloads
 from analysis.payload.fingerprint import fingerprint_file
-from analysis.payload.reading import Reading, open_payload
+from analysis.payload.reading import Reading
 from analysis.read.checks import Check
 from analysis.read.consistency import check_reading
 from pages.components.shared.version import Version

@@ -1,0 +1,86 @@
+"""Read payloads and photographs through the reader where there is one, else in this process.
+
+Only a server has one (`start_reader`): scripts, tests of pages and the command line read for
+themselves, at the risk of whoever started them on a file.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import ImageError, PayloadError
+from analysis.jobs.reader.process import Reader
+from analysis.payload import reading
+from analysis.payload.reading import Reading
+from analysis.read.places import photographs
+
+_reader: Reader | None = None
+_guard = threading.Lock()
+
+
+def start_reader() -> None:
+    """Let a process of its own read from now on, and start it; where that fails, at the first call.
+
+    The process begins with importing torch, while the first page is drawn.
+    """
+    global _reader
+    with _guard:
+        if _reader is None:
+            _reader = Reader()
+    try:
+        _reader.start()
+    except OSError:
+        return
+
+
+def open_payload(path: str) -> Reading:
+    """Read a payload, see `analysis.payload.reading.open_payload`.
+
+    Raises:
+        PayloadError: If the file cannot be read or is no payload, or the reader ended over it.
+    """
+    if _reader is None:
+        return reading.open_payload(path)
+    for _ in range(2):  # the file may be replaced while it is read
+        if (cached := reading.open_cached(path)) is not None:
+            return cached
+        answer, _content = _reader.call("payload", path, {"path": str(Path(path).absolute())})
+        folder = None if answer.get("kept") is True else Path(_reader.scratch.name)
+        if (found := reading.open_cached(path, folder)) is not None:
+            return found
+    raise PayloadError(
+        f"{path}: what was read of it is not there. Load the page again if the file is just being "
+        "written; else make room in the cache folder (DASHBOARD_CACHE)."
+    )
+
+
+def load_photograph(
+    source: Path | bytes, image_size: Sequence[int], network_size: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """Decode a picture, see `analysis.read.places.photographs.load_photograph`.
+
+    Raises:
+        ImageError: If it cannot be shown, or the reader ended over it.
+    """
+    if _reader is None:
+        return photographs.load_photograph(source, image_size, network_size)
+    is_upload = isinstance(source, bytes)
+    name = "The uploaded file" if is_upload else str(source)
+    arguments = {
+        "path": None if is_upload else str(source.absolute()),
+        "image_size": [int(side) for side in image_size],
+        "network_size": None if network_size is None else [int(side) for side in network_size],
+    }
+    try:
+        answer, content = _reader.call("photograph", name, arguments, source if is_upload else b"")
+        pixels = np.frombuffer(content, np.uint8).reshape(answer["shape"])
+    except (PayloadError, ValueError, TypeError, KeyError) as error:
+        raise ImageError(str(error)) from error
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ImageError(f"{name}: cannot be shown as a picture.")
+    return pixels
