@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.frame import extraction_form, job_panel, picker, saved_views, shell, tour
-from pages.components.shared import present, selection
+from pages.components.shared import serving
+
+serving.start()  # while the rest is imported, which takes as long as importing torch there
+
+from pages.components.frame import extraction_form, job_panel, picker, saved_views, shell, tour  # noqa: E402
+from pages.components.shared import present, selection  # noqa: E402
 
 page = shell.navigate()
 name = page.title.lower()

@@ -61,18 +61,21 @@ RULES = {
         ("numpy", "PIL", "torch"),
         (
             *("analysis.payload", "analysis.read.places", "analysis.files", "analysis.collect"),
-            *("analysis.jobs.background", *BASE),
+            *("analysis.jobs.background", "analysis.jobs.limits", *BASE),
         ),
     ),
     "analysis/jobs/reader": Rule(
-        ("numpy", "psutil"),
-        ("analysis.payload", "analysis.read.places", "analysis.files", *BASE),
+        ("numpy",),
+        (
+            *("analysis.payload", "analysis.read.places", "analysis.files"),
+            *("analysis.jobs.limits", *BASE),
+        ),
     ),
     "analysis/jobs/interventions": Rule(
         ("numpy",),
         (
             *("analysis.payload", "analysis.files", "analysis.collect", *BASE),
-            "analysis.jobs.background",
+            *("analysis.jobs.background", "analysis.jobs.limits"),
         ),
     ),
     "analysis/jobs/summaries": Rule(
@@ -84,7 +87,7 @@ RULES = {
         NOTHING_OF_TORCH,
     ),
     "analysis/jobs": Rule(
-        ("numpy", "torch"),
+        ("numpy", "torch", "psutil"),
         (
             *("analysis.payload", "analysis.files", "analysis.collect.plan", *BASE),
             "analysis.collect.run.progress",

@@ -48,16 +48,12 @@ from analysis.jobs.extractions.job import (
     read_log,
 )
 from analysis.jobs.extractions.standby import EXIT_UNKNOWN, Standby
+from analysis.jobs.limits import GRACE_S, QUIET_S
 from analysis.payload.discovery import load_ref
 
 POLL_INTERVAL_S = 0.2
-GRACE_S = 10.0
-"""How long a cancelled command may take to stop before it is killed."""
-
 EXIT_CANCELLED = 130
 
-QUIET_S = 3600.0 * float(os.environ.get("DASHBOARD_JOB_QUIET_HOURS", "1"))
-"""A command that counts no image for so long hangs, and is killed."""
 EXIT_QUIET = 1000
 """No exit code of a process."""
 QUIET_ERROR = f"It counted no image for {QUIET_S / 3600:g} h and was ended. Look at its log."

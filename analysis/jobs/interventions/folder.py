@@ -5,6 +5,7 @@ Files::
     request.json   what is asked for                                written once, before the start
     progress.json  `analysis.collect.run.progress.Progress`         replaced by the worker
     process.json   which process the worker is                      written by the starter
+    stop           somebody asked it to stop
     alive.lock     locked while the worker lives
     log.txt        all that the worker printed
 """
@@ -21,6 +22,7 @@ REQUEST_FILE = "request.json"
 PROGRESS_FILE = "progress.json"
 PROCESS_FILE = "process.json"
 ALIVE_FILE = "alive.lock"
+STOP_FILE = "stop"
 LOG_FILE = "log.txt"
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,8 +16,9 @@ from analysis.collect.interventions.request import InterventionRequest
 from analysis.errors import ConfigError
 from analysis.files.atomic import read_json, replace_text, write_json
 from analysis.files.locks import acquire_lock, is_locked
+from analysis.files.own_state import read_small
 from analysis.files.processes import identify, send_signal
-from analysis.files.read_only import refuse_if_read_only
+from analysis.files.read_only import is_read_only, refuse_if_read_only
 from analysis.files.roots import allowed_roots
 from analysis.jobs.background import start_background
 from analysis.jobs.interventions.folder import (
@@ -25,9 +27,12 @@ from analysis.jobs.interventions.folder import (
     PROCESS_FILE,
     PROGRESS_FILE,
     REQUEST_FILE,
+    STOP_FILE,
     run_folder,
 )
+from analysis.jobs.limits import GRACE_S, QUIET_MARK, QUIET_S
 
+MAX_LOG = 2**20
 _children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
 
 
@@ -57,7 +62,10 @@ class InterventionRun:
 def find_run(
     payload: Path, request: InterventionRequest, images_dir: str | None = None
 ) -> InterventionRun | None:
-    """Return how far a run is; None where nobody asked for it."""
+    """Return how far a run is; None where nobody asked for it.
+
+    Whoever looks also ends a run that was asked to stop and does not.
+    """
     folder = run_folder(payload, request, images_dir)
     progress = read_json(folder / PROGRESS_FILE)
     if progress is None:
@@ -66,8 +74,13 @@ def find_run(
     lives = is_locked(folder / ALIVE_FILE)
     found = RunState(state) if state in ("done", "failed", "cancelled") else RunState.RUNNING
     error = progress.get("error")
+    asked_to_stop = _seconds_since_stop(folder)
+    if found is RunState.RUNNING and lives and asked_to_stop > GRACE_S and not is_read_only():
+        send_signal(read_json(folder / PROCESS_FILE), signal.SIGKILL, named=str(folder))
     if found is RunState.RUNNING and not lives:
-        found, error = RunState.FAILED, "Its process was killed. Run it again."
+        found, error = RunState.FAILED, _explain_end(folder)
+        if asked_to_stop > 0:
+            found, error = RunState.CANCELLED, None
     output = progress.get("output")
     return InterventionRun(
         state=found,
@@ -99,6 +112,7 @@ def start_run(payload: Path, request: InterventionRequest, images_dir: str | Non
                 "request": request.to_json(),
                 "roots": list(map(str, allowed_roots())),
             }
+            (folder / STOP_FILE).unlink(missing_ok=True)
             replace_text(folder / REQUEST_FILE, json.dumps(asked))
             write_json(folder / PROGRESS_FILE, {"state": "preparing", "message": "starting"})
             module = "analysis.jobs.interventions.worker"
@@ -123,7 +137,25 @@ def stop_run(payload: Path, request: InterventionRequest, images_dir: str | None
     refuse_if_read_only()
     with contextlib.suppress(OSError):
         folder = run_folder(payload, request, images_dir)
+        (folder / STOP_FILE).touch()
         send_signal(read_json(folder / PROCESS_FILE), signal.SIGTERM, named=str(folder))
+
+
+def _seconds_since_stop(folder: Path) -> float:
+    """Return how long ago somebody asked the run to stop; 0 where nobody did."""
+    try:
+        return max(0.001, time.time() - (folder / STOP_FILE).stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _explain_end(folder: Path) -> str:
+    """Return why a process is gone that had not ended its run."""
+    with contextlib.suppress(OSError):
+        log = read_small(folder / LOG_FILE, MAX_LOG).decode(errors="replace")
+        if QUIET_MARK in log:
+            return f"It did not move on for {QUIET_S / 3600:g} h and was ended. Run it again."
+    return "Its process was killed. Run it again."
 
 
 def _whole(value: object) -> int:

@@ -17,11 +17,27 @@ from analysis.collect.interventions.request import InterventionRequest
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import InputError
 from analysis.jobs.interventions.folder import PROGRESS_FILE, REQUEST_FILE
+from analysis.jobs.limits import end_when_quiet
+
+
+class WatchedReporter(ProgressReporter):
+    """Reports, and has the process ended that reports nothing for too long."""
+
+    def say(self, state: str, message: str = "") -> None:
+        """Enter a state."""
+        end_when_quiet()
+        super().say(state, message)
+
+    def advance(self, images: int) -> None:
+        """Count `images` more."""
+        end_when_quiet()
+        super().advance(images)
 
 
 def run(folder: Path) -> None:
     """Run the request of a folder and note how it ended."""
-    reporter = ProgressReporter(folder / PROGRESS_FILE, quiet=True)
+    end_when_quiet()
+    reporter = WatchedReporter(folder / PROGRESS_FILE, quiet=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         asked = json.loads((folder / REQUEST_FILE).read_text())

@@ -19,6 +19,10 @@ ALIVE_FILE = "alive.lock"
 LOG_FILE = "log.txt"
 
 
+PROCESS_FILE = "process"
+"""Which process serves the folder, see `analysis.files.processes`; JSON that is no request."""
+
+
 ADAPTER_FILE = "adapter.wanted"
 """Its presence asks a waiting process to get ready for adapters."""
 

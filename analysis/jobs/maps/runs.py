@@ -7,21 +7,27 @@ waits for more for a while, since starting takes longer than a picture.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from analysis.errors import ConfigError
-from analysis.files.atomic import read_json, replace_file
+from analysis.files.atomic import read_json, replace_file, write_json
 from analysis.files.locks import acquire_lock, is_locked
+from analysis.files.processes import identify, send_signal
 from analysis.files.read_only import is_read_only, refuse_if_read_only
 from analysis.jobs.background import start_background
+from analysis.jobs.limits import GRACE_S, QUIET_MARK, QUIET_S
 from analysis.jobs.maps.folder import (
     ADAPTER_FILE,
     ALIVE_FILE,
     LOG_FILE,
+    PROCESS_FILE,
     list_requests,
     progress_file,
     request_file,
@@ -64,15 +70,21 @@ class Run:
 
 
 def find_run(request: MapRequest) -> Run | None:
-    """Return how far a request is; None where nobody asked, or its results were forgotten since."""
+    """Return how far a request is; None where nobody asked, or its results were forgotten since.
+
+    Whoever looks also ends a process that does not stop, and starts one for those who wait behind.
+    """
     folder = runs_folder()
+    if not is_read_only():
+        _end_hanging(folder)
     progress = read_json(progress_file(folder, request.key))
     asked = request_file(folder, request.key).exists()
     stop = stop_file(folder, request.key).exists()
     if not asked and progress is None and not stop:
         return None
     progress, error = progress or {}, None
-    if asked and is_locked(folder / ALIVE_FILE):
+    is_behind = not progress and not stop and bool(_list_begun(folder))  # served when that ended
+    if asked and (is_locked(folder / ALIVE_FILE) or is_behind):
         begun = RunState.RUNNING if progress else RunState.WAITING
         state = RunState.STOPPING if stop else begun
     elif not request.missing():
@@ -139,6 +151,28 @@ def stop_run(request: MapRequest) -> None:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror or error}).") from error
 
 
+def _end_hanging(folder: Path) -> None:
+    """Kill a process that should have stopped; start another where requests wait behind a dead one.
+
+    The request that it had begun is not tried again: it may be what ended it.
+    """
+    begun = _list_begun(folder)
+    for path in begun:
+        with contextlib.suppress(OSError):
+            asked = stop_file(folder, path.stem).stat().st_mtime
+            if time.time() - asked > GRACE_S:
+                named = str(folder)
+                send_signal(read_json(folder / PROCESS_FILE), signal.SIGKILL, named=named)
+    if begun and len(list_requests(folder)) > len(begun):
+        with contextlib.suppress(OSError):
+            _ensure_process(folder)
+
+
+def _list_begun(folder: Path) -> list[Path]:
+    """Return the requests that are computed, or were when their process died."""
+    return [path for path in list_requests(folder) if progress_file(folder, path.stem).exists()]
+
+
 def _ensure_process(folder: Path) -> None:
     """Start the process that serves a folder, unless it lives."""
     alive = acquire_lock(folder / ALIVE_FILE, wait=False)
@@ -148,6 +182,7 @@ def _ensure_process(folder: Path) -> None:
         alive = acquire_lock(folder / ALIVE_FILE, wait=False)  # somebody had only asked
     try:
         child = start_background("analysis.jobs.maps.worker", folder, alive, folder / LOG_FILE)
+        write_json(folder / PROCESS_FILE, identify(child.pid))
     finally:
         os.close(alive)
     _children[:] = [child for child in _children if child.poll() is None] + [child]
@@ -164,6 +199,8 @@ def _last_line(log: Path) -> str:
         lines = log.read_text(errors="replace")[-4000:].strip().splitlines()
     except OSError:
         lines = []
+    if any(line.startswith(QUIET_MARK) for line in lines):
+        return f"It did not move on for {QUIET_S / 3600:g} h and was ended. Ask again."
     if lines:
         return lines[-1]
     return "The process ended without a message, as one does that is killed. Ask again."

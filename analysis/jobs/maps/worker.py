@@ -24,6 +24,7 @@ from analysis.collect.run.measured_network import MeasuredNetwork, load_measured
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import InputError
 from analysis.files.locks import acquire_lock
+from analysis.jobs.limits import end_when_quiet, limit_data, wait_quietly
 from analysis.jobs.maps.folder import (
     ADAPTER_FILE,
     ALIVE_FILE,
@@ -180,10 +181,12 @@ def _serve(path: Path, networks: Networks) -> None:
     folder, key = path.parent, path.stem
 
     def check() -> None:
+        end_when_quiet()
         if stop_file(folder, key).exists():
             raise StoppedError
 
     reporter = ProgressReporter(progress_file(folder, key), quiet=True)
+    end_when_quiet()
     try:
         text = path.read_text()
         reporter.say("running", "reading the request")
@@ -199,6 +202,8 @@ def _serve(path: Path, networks: Networks) -> None:
         reporter.end("failed", error=f"{type(error).__name__}: {error}")
     else:
         reporter.end("done")
+    finally:
+        wait_quietly()
     path.unlink(missing_ok=True)
 
 
@@ -219,4 +224,5 @@ def _end_orphans(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    limit_data()
     serve(Path(sys.argv[1]), int(sys.argv[2]))

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from analysis.errors import InputError
 from analysis.files.cache_folder import CACHE_ENV
+from analysis.jobs.limits import limit_address_space, limit_processor_time
 from analysis.jobs.reader.frames import FrameError, receive, send
 from analysis.payload.reading import open_cached, open_payload
 from analysis.read.places.photographs import load_photograph
@@ -71,7 +69,7 @@ def serve(cpu_s: int, memory_bytes: int, scratch: Path) -> None:
     # What a library prints must not stand between the frames.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    limit_memory(memory_bytes)
+    limit_address_space(memory_bytes)
     with contextlib.suppress(FrameError, BrokenPipeError):
         while True:
             asked, content = receive(sys.stdin.buffer)
@@ -90,20 +88,6 @@ def _answer(asked: dict[str, Any], content: bytes, scratch: Path) -> Answer:
         traceback.print_exc()
         reason = f"cannot be read ({type(error).__name__}: {str(error)[:500]})"
     return {"refused": "PayloadError", "message": f"{asked.get('path')}: {reason}."}, b""
-
-
-def limit_memory(more: int) -> None:
-    """Let this process take so many bytes of address space more than it has; leave no core file."""
-    most = psutil.Process().memory_info().vms + more
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def limit_processor_time(more: int) -> None:
-    """Let this process compute for so many seconds more; then the system ends it."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    most = int(used.ru_utime + used.ru_stime) + 1 + more
-    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 
 import streamlit as st
-from streamlit import runtime
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
 from analysis.errors import PartAbsentError, PayloadError
-from analysis.jobs.reader import start_reader
 from pages.components.frame import picker
 from pages.components.shared import present, selection
 from pages.components.shared.text import plain
@@ -53,8 +51,6 @@ _modules = 0
 
 def navigate() -> Page:
     """Show the list of pages and return the one that is asked for; for app.py only."""
-    if runtime.exists() and isinstance(runtime.get_instance(), runtime.Runtime):
-        start_reader()  # a server, and no stand-in for one
     _exempt_imports()
     page = _declare_pages()
     st.set_page_config(page_title=f"{page.title} · DINOv3 feature statistics")

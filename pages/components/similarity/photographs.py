@@ -8,8 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.errors import ConfigError, ImageError
+from analysis.jobs.reader import load_photograph
 from analysis.payload.recorded_files import find_photograph
-from analysis.read.places.photographs import load_photograph, to_jpeg
+from analysis.read.places.photographs import to_jpeg
 from pages.components.shared import selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version

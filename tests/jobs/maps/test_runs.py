@@ -20,6 +20,7 @@ from analysis.jobs.maps import (
     RunState,
     find_run,
     prepare_run,
+    runs,
     start_run,
     stop_run,
 )
@@ -141,6 +142,28 @@ def test_a_process_that_was_killed_is_not_waited_for_nor_its_request_tried_again
     assert "was killed" in str(_wait(many).error)
     assert not request_file(runs_folder(), many.key).exists()
     os.kill(_pid(other), signal.SIGTERM)
+
+
+def test_a_request_that_hangs_is_ended_by_stop_and_the_next_one_served(
+    request_of_two: MapRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = dataclasses.replace(request_of_two, image_size=(512, 512))
+    start_run(hanging)
+    while not (read_json(_progress(hanging)) or {}).get("pid"):
+        time.sleep(0.005)
+    hung = _pid(hanging)
+    os.kill(hung, signal.SIGSTOP)
+    waiting = dataclasses.replace(request_of_two, pictures=request_of_two.pictures[:1])
+    start_run(waiting)
+    stop_run(hanging)
+    run = find_run(hanging)
+    assert run is not None
+    assert run.state is RunState.STOPPING  # it is given some time
+    monkeypatch.setattr(runs, "GRACE_S", 0.0)
+    assert _wait(waiting).state is RunState.DONE
+    assert _pid(waiting) != hung
+    assert _wait(hanging).state is RunState.STOPPED
+    os.kill(_pid(waiting), signal.SIGTERM)
 
 
 def test_how_requests_ended_is_forgotten_after_a_day(request_of_two: MapRequest) -> None:
