@@ -157,12 +157,14 @@ def _end_hanging(folder: Path) -> None:
     The request that it had begun is not tried again: it may be what ended it.
     """
     begun = _list_begun(folder)
+    process = read_json(folder / PROCESS_FILE) or {}
     for path in begun:
+        began = read_json(progress_file(folder, path.stem)) or {}
         with contextlib.suppress(OSError):
             asked = stop_file(folder, path.stem).stat().st_mtime
-            if time.time() - asked > GRACE_S:
-                named = str(folder)
-                send_signal(read_json(folder / PROCESS_FILE), signal.SIGKILL, named=named)
+            # Its own process, not the one that has taken its place.
+            if time.time() - asked > GRACE_S and began.get("pid") == process.get("pid"):
+                send_signal(process, signal.SIGKILL, named=str(folder))
     if begun and len(list_requests(folder)) > len(begun):
         with contextlib.suppress(OSError):
             _ensure_process(folder)
