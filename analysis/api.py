@@ -190,17 +190,17 @@ _IMAGE_KEYS = ("image", "images", "pixel_values", "img", "imgs", "x", "input", "
 def _images_of(batch: Any) -> Tensor:
     if isinstance(batch, Mapping):
         named = [batch[key] for key in _IMAGE_KEYS if key in batch]
-        found = next((value for value in [*named, *batch.values()] if _are_images(value)), None)
-        held = f"a dict with the keys {', '.join(map(str, batch))}"
+        images = next((value for value in [*named, *batch.values()] if _are_images(value)), None)
+        content = f"a dict with the keys {', '.join(map(str, batch))}"
     else:
-        found = batch[0] if isinstance(batch, tuple | list) and batch else batch
-        held = f"a {type(found).__name__}"
-    if _are_images(found):
-        return found
-    if isinstance(found, Tensor):
-        held = f"a tensor of shape {list(found.shape)}"
+        images = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        content = f"a {type(images).__name__}"
+    if _are_images(images):
+        return images
+    if isinstance(images, Tensor):
+        content = f"a tensor of shape {list(images.shape)}"
     raise ValueError(
-        f"a batch is {held}; expected images [B, 3, H, W], or a tuple, list or dict that holds them"
+        f"a batch is {content}; expected images [B, 3, H, W], or a tuple, list or dict with them"
     )
 
 

@@ -8,11 +8,11 @@ from pages.components.interventions import choices, progress, result
 shell.open_page("Interventions")
 version = picker.read_one()
 request, images_dir = choices.choose(version)
-found = progress.follow(version, request, images_dir)
-if found is None:
+state = progress.follow(version, request, images_dir)
+if state is None:
     st.caption(
         "The channels are set to a fixed value in the network that this payload was made with, on "
         "its own images; as many random channels serve as control."
     )
     st.stop()
-result.show(found, version)
+result.show(state, version)

@@ -14,7 +14,7 @@ from pages.components.shared.vectors import find_features
 
 shell.open_page("Share")
 versions = picker.read_versions()
-said = cache.read_annotations()
+remarks = cache.read_annotations()
 known = facts.tabulate(versions)
 
 st.info(
@@ -43,7 +43,7 @@ def make_report() -> bytes:
             extras = version.extras
         except (PayloadError, OSError) as error:
             problem = picker.explain(error, version.ref)
-        note = said.of(version.ref.path).note
+        note = remarks.of(version.ref.path).note
         features = find_features(version)
         results = list_results(version.ref.path, version.table)
         reported.append(

@@ -49,12 +49,12 @@ def send_signal(process: Mapping[str, Any] | None, number: int, *, named: str) -
     if type(pid) is not int or pid <= 1 or process != identify(pid):
         return False
     try:
-        found = psutil.Process(pid)
-        if found.name() != named[-NAME_LENGTH:] and not any(
-            named in part for part in found.cmdline()
+        target = psutil.Process(pid)
+        if target.name() != named[-NAME_LENGTH:] and not any(
+            named in part for part in target.cmdline()
         ):
             return False
-        found.send_signal(number)
+        target.send_signal(number)
     except (psutil.Error, PermissionError):
         return False
     return True
@@ -63,7 +63,7 @@ def send_signal(process: Mapping[str, Any] | None, number: int, *, named: str) -
 def _read_start(pid: int) -> float | None:
     """Return when a living process started, in seconds since 1970; None once it has ended."""
     try:
-        found = psutil.Process(pid)
-        return None if found.status() == psutil.STATUS_ZOMBIE else found.create_time()
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except (psutil.Error, OverflowError, ValueError):
         return None

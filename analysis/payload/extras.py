@@ -146,10 +146,10 @@ class ExtraTable:
     def storage_values(self) -> Floats | None:
         """Return all of `storage`, ``[layers, 3, storage tokens, 3, channels]``."""
         cells = [[self.storage(r, role) for role in self.storage_roles] for r in Representation]
-        held = [[cell for cell in row if cell is not None] for row in cells]
-        if not self.storage_roles or any(len(row) < len(self.storage_roles) for row in held):
+        stored = [[cell for cell in row if cell is not None] for row in cells]
+        if not self.storage_roles or any(len(row) < len(self.storage_roles) for row in stored):
             return None
-        return np.stack([np.stack(row, axis=1) for row in held], axis=1)
+        return np.stack([np.stack(row, axis=1) for row in stored], axis=1)
 
     def embedding(self, role: str) -> Floats | None:
         """Return mean, std and max |x| of what enters block 0, ``[3, channels]``."""

@@ -78,9 +78,9 @@ class StatsTable:
         recorded = _mapping(self.meta, "backbone").get("backbone_name")
         names = (_mapping(self.config, "model").get("backbone"), recorded)
         indices = choose_tapped(backbone_layers, tuple(n for n in names if isinstance(n, str)))
-        held = set(self.layers.tolist())
+        own_layers = set(self.layers.tolist())
         chosen = indices if isinstance(indices, list) else []
-        return tuple(sorted({i for i in chosen if type(i) is int and i in held}))
+        return tuple(sorted({i for i in chosen if type(i) is int and i in own_layers}))
 
     def position(self, layer: int) -> int:
         """Return where a layer stands on the first axis.
@@ -88,13 +88,13 @@ class StatsTable:
         Raises:
             PayloadError: If this payload does not hold the layer.
         """
-        found = np.flatnonzero(self.layers == layer)
-        if not len(found):
+        positions = np.flatnonzero(self.layers == layer)
+        if not len(positions):
             first, last = self.layers[0], self.layers[-1]
             raise PayloadError(
                 f"Layer {layer} is not in this payload, which holds layers {first} to {last}."
             )
-        return int(found[0])
+        return int(positions[0])
 
     def __getitem__(self, cell: Cell) -> NDArray[np.float32]:
         """Return mean, std and max |x| of a cell, ``[3, channels]`` (a view).

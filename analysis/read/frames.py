@@ -72,8 +72,8 @@ def layer_frame(table: StatsTable, statistic: Statistic, *, signed: bool = False
     """Return every aggregate of one statistic, one row per layer, representation and role."""
     frame = _depth_index(table)
     for aggregate in Aggregate:
-        found = aggregate_channels(table, statistic, aggregate, signed=signed)
-        frame[aggregate.value] = found.ravel()
+        values = aggregate_channels(table, statistic, aggregate, signed=signed)
+        frame[aggregate.value] = values.ravel()
     return frame
 
 

@@ -95,16 +95,16 @@ def sweep_map(
     chosen = result.select(control=False)
     channels = list(dict.fromkeys(result.arms[arm].channels[0] for arm in chosen))
     layers = sorted({result.arms[arm].layer for arm in chosen})
-    found = np.full((len(channels), len(layers)), np.nan, dtype=np.float32)
+    effects = np.full((len(channels), len(layers)), np.nan, dtype=np.float32)
     for arm in chosen:
         row = channels.index(result.arms[arm].channels[0])
-        found[row, layers.index(result.arms[arm].layer)] = relative[arm]
+        effects[row, layers.index(result.arms[arm].layer)] = relative[arm]
     limit = np.full(len(layers), np.nan, dtype=np.float32)
     for column, layer in enumerate(layers):
         controls = result.select(control=True, layer=layer)
         if controls:
             limit[column] = relative[controls].max()
-    return channels, layers, found, limit
+    return channels, layers, effects, limit
 
 
 def tabulate_final(result: InterventionResult) -> pd.DataFrame:
@@ -159,16 +159,16 @@ def _describe_one(result: InterventionResult, role: TokenRole) -> str:
 
 
 def _describe_sweep(result: InterventionResult, role: TokenRole) -> str:
-    channels, layers, found, limit = sweep_map(result, role)
-    row, column = np.unravel_index(int(np.nanargmax(found)), found.shape)
+    channels, layers, effects, limit = sweep_map(result, role)
+    row, column = np.unravel_index(int(np.nanargmax(effects)), effects.shape)
     beyond = [
         str(channel)
-        for channel, values in zip(channels, found, strict=True)
+        for channel, values in zip(channels, effects, strict=True)
         if (values > np.fmax(limit, NEGLIGIBLE)).any()
     ]
     noun = ROLE_NOUNS[role]
     sentence = (
-        f"{noun[:1].upper()}{noun[1:]} moves most, by {found[row, column]:.2%}, with channel "
+        f"{noun[:1].upper()}{noun[1:]} moves most, by {effects[row, column]:.2%}, with channel "
         f"{channels[row]} from layer {layers[column]} on"
     )
     if np.isnan(limit).all():

@@ -185,8 +185,8 @@ def find_massive(
         ``[..., channels]``.
     """
     mean, std, max_abs = np.moveaxis(np.asarray(statistics, dtype=np.float64), -2, 0)
-    found = _find_typical(mean, std) if typical is None else np.asarray(typical)
-    return max_abs > _massive_bound(found)
+    typical_size = _find_typical(mean, std) if typical is None else np.asarray(typical)
+    return max_abs > _massive_bound(typical_size)
 
 
 def _find_typical(mean: NDArray[np.float64], std: NDArray[np.float64]) -> NDArray[np.float64]:

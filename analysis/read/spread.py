@@ -28,7 +28,7 @@ def summarize_spread(statistics: NDArray[np.floating], channel: int) -> pd.DataF
     """
     mean, std, max_abs = np.asarray(statistics, dtype=np.float64)
     values = np.stack([mean, np.abs(mean), std, max_abs])
-    here = values[:, channel]
+    row = values[:, channel]
     return pd.DataFrame(
         {
             "statistic": ROWS,
@@ -38,8 +38,8 @@ def summarize_spread(statistics: NDArray[np.floating], channel: int) -> pd.DataF
             "p99": np.quantile(values, 0.99, axis=1),
             "largest": values.max(axis=1),
             "deviation": values.std(axis=1),
-            "here": here,
-            "rank": 1 + (values > here[:, None]).sum(axis=1),
+            "here": row,
+            "rank": 1 + (values > row[:, None]).sum(axis=1),
         }
     )
 
@@ -52,8 +52,10 @@ def correlate_ranks(statistics: NDArray[np.floating]) -> dict[tuple[str, str], f
     """
     mean, std, max_abs = np.asarray(statistics, dtype=np.float64)
     values = dict(zip(ROWS[1:], (np.abs(mean), std, max_abs), strict=True))
-    found = {(a, b): correlate_pair(values[a], values[b]) for a, b in combinations(values, 2)}
-    return {pair: share for pair, share in found.items() if share is not None}
+    correlations = {
+        (a, b): correlate_pair(values[a], values[b]) for a, b in combinations(values, 2)
+    }
+    return {pair: share for pair, share in correlations.items() if share is not None}
 
 
 def correlate_pair(x: NDArray[np.floating], y: NDArray[np.floating]) -> float | None:
@@ -65,8 +67,8 @@ def correlate_pair(x: NDArray[np.floating], y: NDArray[np.floating]) -> float | 
         x: ``[channels]``.
         y: ``[channels]``.
     """
-    found = pd.DataFrame({"x": x, "y": y}).corr(method="spearman").to_numpy()[0, 1]
-    return float(found) if np.isfinite(found) else None
+    correlation = pd.DataFrame({"x": x, "y": y}).corr(method="spearman").to_numpy()[0, 1]
+    return float(correlation) if np.isfinite(correlation) else None
 
 
 def rank_all(statistics: NDArray[np.floating]) -> NDArray[np.int32]:

@@ -100,9 +100,9 @@ def _show(browser: str, page: str) -> str:
 
 
 def _decode(shown: str) -> bytes:
-    found = re.search(r"<body>data:image/[\w+]+(;base64)?,([^<]*)</body>", shown)
-    if found is None:
+    match = re.search(r"<body>data:image/[\w+]+(;base64)?,([^<]*)</body>", shown)
+    if match is None:
         raise InputError("The browser drew nothing. Download the HTML file instead.")
-    if found[1]:
-        return base64.b64decode(found[2])
-    return unquote(html.unescape(found[2])).encode()
+    if match[1]:
+        return base64.b64decode(match[2])
+    return unquote(html.unescape(match[2])).encode()

@@ -92,7 +92,7 @@ def show_shared_norm(table: StatsTable) -> Step | None:
     if not max(factor[at], 1 / factor[at]) >= DISTORTED:
         return None
     first, last = int(table.layers[at]), int(table.layers[-1])
-    much = f"{factor[at]:.2g} times" if factor[at] > 1 else f"1/{1 / factor[at]:.2g} of"
+    size = f"{factor[at]:.2g} times" if factor[at] > 1 else f"1/{1 / factor[at]:.2g} of"
     return Step(
         "The shared LayerNorm distorts early layers",
         "layers",
@@ -108,7 +108,7 @@ def show_shared_norm(table: StatsTable) -> Step | None:
         f"percentile over channels of max |x|) where a norm of the layer's own gives "
         f"{own[at]:.3g}; in layer {last}, whose output it was trained for, they give "
         f"{shared[-1]:.3g} and {own[-1]:.3g}. "
-        f"Against the layer's own norm that is {much} what it is in layer {last}: features taken "
+        f"Against the layer's own norm that is {size} what it is in layer {last}: features taken "
         f"from layer {first} through the shared norm have another scale than the head may expect.",
     )
 
@@ -128,9 +128,9 @@ def show_dominant_channels(table: StatsTable) -> Step | None:
     )
     squares = mean**2 + std**2
     order = np.argsort(-table.over_depth(*cell, Statistic.MAX_ABS), axis=-1, kind="stable")
-    held = np.take_along_axis(squares, order[:, :DOMINANT_CHANNELS], axis=-1).sum(axis=-1)
+    energy = np.take_along_axis(squares, order[:, :DOMINANT_CHANNELS], axis=-1).sum(axis=-1)
     total = squares.sum(axis=-1)
-    share = np.divide(held, total, out=np.zeros_like(total), where=total > 0)
+    share = np.divide(energy, total, out=np.zeros_like(total), where=total > 0)
     at = int(np.argmax(share))
     layer = int(table.layers[at])
     top = rank_channels(table, layer, *cell, Score.MAX_ABS, DOMINANT_CHANNELS).frame

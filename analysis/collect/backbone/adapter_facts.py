@@ -60,8 +60,8 @@ def _name_targets(modules: list[str]) -> list[str]:
 
 def adapted_blocks(modules: list[str]) -> list[int]:
     """Return the indices of the blocks that these modules are in."""
-    found = (re.search(r"\b(?:blocks|layer)\.(\d{1,9})\b", name) for name in modules)
-    return sorted({int(match[1]) for match in found if match})
+    matches = (re.search(r"\b(?:blocks|layer)\.(\d{1,9})\b", name) for name in modules)
+    return sorted({int(match[1]) for match in matches if match})
 
 
 def compare_with_training(

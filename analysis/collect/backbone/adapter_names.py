@@ -55,12 +55,12 @@ def relate_to_backbone(
     """
     if only_adapter:
         state = {name: tensor for name, tensor in state.items() if is_adapter_name(name)}
-    adapters = sorted({found[-1] for name in state if (found := _find_adapter(name))})
+    adapters = sorted({parts[-1] for name in state if (parts := _find_adapter(name))})
     chosen = "default" if "default" in adapters else next(iter(adapters), None)
     names = {
         name: _normalise(name)
         for name in state
-        if not (found := _find_adapter(name)) or found[-1] == chosen
+        if not (parts := _find_adapter(name)) or parts[-1] == chosen
     }
     start = _find_start(names.values())
     raw_start = _find_start(name.rpartition(_PEFT_PREFIX)[2] for name in names)

@@ -118,8 +118,8 @@ def choose_values(
     if len(pattern_values) > MAX_ENTRIES:
         raise AdapterError(f"its {setting} has more than {MAX_ENTRIES} entries")
     regular = [str(key) for key in pattern_values if not _LITERAL.fullmatch(str(key))]
-    found = match_patterns([rf"(.*\.)?({pattern})$" for pattern in regular], names)
-    matched = dict(zip(regular, found, strict=True))
+    matches = match_patterns([rf"(.*\.)?({pattern})$" for pattern in regular], names)
+    matched = dict(zip(regular, matches, strict=True))
     literal = {
         re.sub(r"\\\.", ".", str(key)): place
         for place, key in enumerate(pattern_values)

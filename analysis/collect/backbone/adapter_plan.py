@@ -118,14 +118,14 @@ def _compare_with_settings(
     targeted = find_targeted(aliases, settings)
     expected = set(ranks) if targeted is None else {aliases[name] for name in targeted}
     expected -= {module for module in expected if f"{module}.weight" in state}  # modules_to_save
-    found = {name: tensor.shape for name, tensor in state.items() if name.endswith((_A, _B))}
+    shapes = {name: tensor.shape for name, tensor in state.items() if name.endswith((_A, _B))}
     wanted: dict[str, list[int]] = {}
     for module in sorted(expected):
         rank = ranks.get(module, 0)
-        a, b = found.get(module + _A, ()), found.get(module + _B, ())
+        a, b = shapes.get(module + _A, ()), shapes.get(module + _B, ())
         wanted[module + _A] = [rank, *a[1:]]
         wanted[module + _B] = [*b[:1], rank, *b[2:]]
-    faults = compare_tensors(found, wanted)
+    faults = compare_tensors(shapes, wanted)
     if faults is None:
         return
     targets = settings.get("target_modules")

@@ -119,10 +119,10 @@ def open_checkpoint(
             loaded = load_torch_file(file, kind=KIND, error=CheckpointError, beside_tensors=True)
             tensors |= dict(_walk(loaded))
     frozen, n_adapter_tensors = strip_wrappers(tensors)
-    found = detect_format(frozen)
-    if not found:
+    detected = detect_format(frozen)
+    if not detected:
         raise CheckpointError(_describe_strangers(path, frozen))
-    candidates = build_candidates(frozen, found)
+    candidates = build_candidates(frozen, detected)
     chosen, notices = choose_candidate(str(path), candidates, variant, key)
     own = {name: tensor for name, tensor in chosen.tensors.items() if not _is_aside(chosen, name)}
     return CheckpointContents(

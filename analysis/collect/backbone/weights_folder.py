@@ -74,15 +74,15 @@ def list_loose_files(folder: Path) -> list[Path]:
 
 
 def _choose_snapshot(folder: Path, snapshots: Path) -> Path:
-    found = sorted(path for path in snapshots.iterdir() if is_folder(path))
+    folders = sorted(path for path in snapshots.iterdir() if is_folder(path))
     reference = folder / "refs" / "main"
     if is_regular(reference) and reference.stat().st_size < 200:
         current = reference.read_text(encoding="utf-8", errors="replace").strip()
-        found = [path for path in found if path.name == current] or found
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found[:10]) or "none"
+        folders = [path for path in folders if path.name == current] or folders
+    if len(folders) != 1:
+        names = ", ".join(path.name for path in folders[:10]) or "none"
         raise CheckpointError(
             f"{snapshots}: expected one snapshot, found {names}. Name the folder of one of them "
             "(--dino-weights-pt)."
         )
-    return found[0]
+    return folders[0]

@@ -238,7 +238,7 @@ class PastureDataModule:
 
 def _is_empty(folder: Path) -> bool:
     try:
-        with os.scandir(folder) as found:
-            return next(found, None) is None
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
     except OSError:
         return True

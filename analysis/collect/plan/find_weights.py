@@ -111,14 +111,14 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
     if not paths:
         holding = [path for path in _entries(base) if path.is_dir() and _heads_in(path, base)[0]]
         wanted = bool((settings.config.get("peft") or {}).get("enabled"))
-        folder, said = choose_version_folder(
+        folder, folder_notices = choose_version_folder(
             base, settings.version, holding, wanted=wanted or named is not None
         )
-        notices += said
+        notices += folder_notices
         if folder is not None:
-            paths, found = _heads_in(folder, settings.project_dir)
-            notices += found
-        elif said:
+            paths, order_notices = _heads_in(folder, settings.project_dir)
+            notices += order_notices
+        elif folder_notices:
             return HeadChoice(None, (), notices)
     if paths:
         return HeadChoice(base, tuple(paths), notices)
@@ -141,14 +141,14 @@ def _one_of(places: list[Path], backbone: str) -> Path:
             )
         if fitting:
             return fitting[0]
-    found = "; ".join(
+    listed = "; ".join(
         f"{place} holds {_names(_entries(place))}" if place.is_dir() else f"{place} does not exist"
         for place in places
     )
     suffixes = ", ".join(WEIGHT_SUFFIXES)
     raise ConfigError(
         f"No weights for {backbone} found: looked for {backbone}[_-.]* ({suffixes}, or a folder "
-        f"with model.safetensors or its shards). {found}. Put them there, or name them with "
+        f"with model.safetensors or its shards). {listed}. Put them there, or name them with "
         "--dino-weights-pt"
     )
 
@@ -189,8 +189,10 @@ def _heads_in(folder: Path, project_dir: Path) -> tuple[list[Path], tuple[str, .
     folds = [path for path in folder.glob(f"fold_*/{HEAD_NAME}") if path.is_file()]
     if folds:
         return sorted(folds, key=lambda path: _natural(path.parent.name)), notices
-    paths, said = order_epochs(sorted(path for path in folder.glob("*.pt") if path.is_file()))
-    return paths, (*notices, *said)
+    paths, order_notices = order_epochs(
+        sorted(path for path in folder.glob("*.pt") if path.is_file())
+    )
+    return paths, (*notices, *order_notices)
 
 
 def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:

@@ -79,11 +79,11 @@ def read_labels(
     for (image_id, _), row in read_rows(path, root):
         if any(column not in row for column in columns):
             return None
-        found = firsts.setdefault(image_id, ["nan"] * len(columns))
+        labels = firsts.setdefault(image_id, ["nan"] * len(columns))
         for place, column in enumerate(columns):
             text = row[column].strip()
-            if found[place] == "nan" and text.lower() not in NO_VALUE:
-                found[place] = text
+            if labels[place] == "nan" and text.lower() not in NO_VALUE:
+                labels[place] = text
     missing = ["nan"] * len(columns)
     rows = [firsts.get(image_id, missing) for image_id, _ in images]
     return [list(column) for column in zip(*rows, strict=True)]

@@ -38,15 +38,15 @@ def _find(
     """Look where the payload says, then for a file of that name where such files usually lie."""
     roots = allowed_roots() if roots is None else roots
     recorded = str(table.backbone.get(key) or "")
-    found = None
+    file = None
     if recorded:
-        found = find_recorded(recorded, str(table.meta.get("project_dir", "")), roots)
+        file = find_recorded(recorded, str(table.meta.get("project_dir", "")), roots)
         usual = (root / folder / Path(recorded).name for root in roots for folder in folders)
-        found = found or next((path for path in usual if path.exists()), None)
-    if found is None:
+        file = file or next((path for path in usual if path.exists()), None)
+    if file is None:
         raise CheckpointError(
             f"The {what} of this payload cannot be read here: {recorded or 'not recorded'}. Put "
             f"the file at the same place in this project dir or into {folders[0]}/, choose "
             "another one, or extract this version here."
         )
-    return resolve_below_roots(found, roots)
+    return resolve_below_roots(file, roots)

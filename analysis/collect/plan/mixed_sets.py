@@ -139,8 +139,8 @@ def read_mixed_sets(
 
 
 def _is_on(keys: ConfigKeys, section: str) -> bool:
-    found = keys.find(section)
-    return isinstance(found, dict) and keys.read(f"{section}.enabled", to_flag, False)
+    value = keys.find(section)
+    return isinstance(value, dict) and keys.read(f"{section}.enabled", to_flag, False)
 
 
 def _first(keys: ConfigKeys, section: str, names: tuple[str, ...]) -> str | None:

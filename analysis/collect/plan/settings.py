@@ -250,8 +250,8 @@ def _place_csv(train_csv: str, data_root: Path, project_dir: Path) -> Path:
 
 def _missing_config(project_dir: Path, config_path: Path) -> str:
     folder = project_dir / DEFAULT_CONFIG.parent
-    found = sorted(path.name for path in folder.glob("*.y*ml")) if is_folder(folder) else []
-    there = ", ".join(found[:10]) if found else "no YAML file"
+    names = sorted(path.name for path in folder.glob("*.y*ml")) if is_folder(folder) else []
+    there = ", ".join(names[:10]) if names else "no YAML file"
     return (
         f"Config {config_path} is not a file; {folder} holds {there}. "
         "Name another with --config, or another folder with --project-dir"

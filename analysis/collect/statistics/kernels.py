@@ -50,10 +50,10 @@ _ONE, _TWO, _THREE = (
 )
 def judge_rows(
     tokens,  # (images, n_tokens, channels), any float
-    means,  # (images, n_tokens) float32, and the next three, see `rows.RowMoments`
-    residues,
-    variances,
-    peaks_in,
+    means,  # (images, n_tokens) float32, over channels, rounded
+    residues,  # (images, n_tokens) float32, exact mean less the rounded one
+    variances,  # (images, n_tokens) float32, over channels
+    peaks_in,  # (images, n_tokens) float32, largest magnitude
     valid,  # (images,) bool
     watched,  # (n_watched,) int64, channels to be copied
     norms,  # (2, images, n_tokens) float32
@@ -61,19 +61,19 @@ def judge_rows(
     peaks,  # (images, n_tokens) float32, largest magnitude; -1 where a token is left out
     singles_out,  # (images, singles, channels) float32, CLS and storage tokens
     samples,  # (images, sampled) float32, magnitudes; NaN where a token is left out
-    footprint,  # (images, n_tokens - singles, n_watched) float32, likewise
-    n_tokens,
+    footprint,  # (images, n_tokens - singles, n_watched) float32, magnitudes; NaN where left out
+    n_tokens,  # tokens of an image, all roles
     images,
     stride,  # of the sample over an image's tokens x channels
-    sampled,
-    n_watched,
-    singles: tl.constexpr,
+    sampled,  # values in the sample of an image
+    n_watched,  # channels to be copied
+    singles: tl.constexpr,  # CLS and storage tokens of an image
     channels: tl.constexpr,
-    width: tl.constexpr,
-    sample_width: tl.constexpr,  # sampled values of a token, and
-    watched_width: tl.constexpr,  # watched channels, both padded likewise
-    block: tl.constexpr,  # tokens
-    extras: tl.constexpr,
+    width: tl.constexpr,  # channels padded to a power of two
+    sample_width: tl.constexpr,  # sampled values of a token padded to a power of two
+    watched_width: tl.constexpr,  # n_watched padded to a power of two
+    block: tl.constexpr,  # tokens per program
+    extras: tl.constexpr,  # whether peaks, samples and footprint are wanted
 ):
     """Decide which tokens of an image count, and copy what is looked at later.
 
@@ -227,21 +227,21 @@ def _add_tile(
     do_not_specialize_on_alignment=["rows", "counts", "sums", "pivots", "places"],
 )
 def measure_tile(
-    tokens,  # and below: as above
-    rows,
+    tokens,  # (images, n_tokens, channels), any float
+    rows,  # (3, images, n_tokens) float32, from `judge_rows`
     counts,  # (images, tiles) float32
     sums,  # (images, tiles, 2, 4, channels) float32: deviations, their squares, low, high
     pivots,  # (images, 2, channels) float32
     places,  # (images, tiles, 2, channels) int32: row of the peak, packed exceedances
-    n_tokens,
-    tile_rows,
-    singles: tl.constexpr,
+    n_tokens,  # tokens of an image, all roles
+    tile_rows,  # patches per tile
+    singles: tl.constexpr,  # CLS and storage tokens of an image
     channels: tl.constexpr,
     stripe: tl.constexpr,  # channels per program
     chunk: tl.constexpr,  # rows in registers at a time, each with sums of its own
     unroll: tl.constexpr,  # chunks in one turn of the loop
     padded_rows: tl.constexpr,  # tile_rows padded to a power of two
-    extras: tl.constexpr,
+    extras: tl.constexpr,  # whether places are wanted
 ):
     """Add up one stripe of one tile of one image."""
     tile, image = tl.program_id(1), tl.program_id(2)
@@ -261,45 +261,22 @@ def measure_tile(
     row = start + tl.arange(0, padded_rows)
     rstd = tl.load(rows + all_rows + row, mask=row < stop, other=float("nan"))
     count = tl.sum((rstd == rstd).to(tl.int32), 0)
-    # Nearly every tile is whole: all its rows count, and they fill the last chunk.
+    # Nearly every tile is whole: all its rows count, and they fill the last chunk. The call stands
+    # twice because `whole` must be a constant for Triton to compile a loop without masks.
+    # fmt: off
     if (count == stop - start) & (count % chunk == 0):
-        total, squares, low, high, ln_total, ln_squares, ln_low, ln_high, peak_row, exceed = (
-            _add_tile(
-                source,
-                rows,
-                all_rows,
-                start,
-                stop,
-                channel,
-                pivot,
-                ln_pivot,
-                channels,
-                stripe,
-                chunk,
-                unroll,
-                extras,
-                True,
-            )
+        (total, squares, low, high, ln_total, ln_squares, ln_low, ln_high, peak_row,
+         exceed) = _add_tile(
+            source, rows, all_rows, start, stop, channel, pivot, ln_pivot,
+            channels, stripe, chunk, unroll, extras, whole=True,
         )
     else:
-        total, squares, low, high, ln_total, ln_squares, ln_low, ln_high, peak_row, exceed = (
-            _add_tile(
-                source,
-                rows,
-                all_rows,
-                start,
-                stop,
-                channel,
-                pivot,
-                ln_pivot,
-                channels,
-                stripe,
-                chunk,
-                unroll,
-                extras,
-                False,
-            )
+        (total, squares, low, high, ln_total, ln_squares, ln_low, ln_high, peak_row,
+         exceed) = _add_tile(
+            source, rows, all_rows, start, stop, channel, pivot, ln_pivot,
+            channels, stripe, chunk, unroll, extras, whole=False,
         )
+    # fmt: on
 
     place = image * tiles + tile
     tl.store(counts + place, count.to(tl.float32))
@@ -318,11 +295,11 @@ def measure_tile(
         result = places + place.to(tl.int64) * 2 * channels + channel
         tl.store(result, tl.min(earliest, 0), mask=inside)
         tl.store(result + channels, tl.sum(exceed, 0), mask=inside)
-    # All tiles of an image have the same pivot: the first of them leaves it for the merge.
-    leaves = channel < tl.where(tile == 0, channels, 0)
+    # All tiles of an image have the same pivot: the first of them stores it for the merge.
+    writes = channel < tl.where(tile == 0, channels, 0)
     result = pivots + image * 2 * channels + channel
-    tl.store(result, pivot, mask=leaves)
-    tl.store(result + channels, ln_pivot, mask=leaves)
+    tl.store(result, pivot, mask=writes)
+    tl.store(result + channels, ln_pivot, mask=writes)
 
 
 @triton.jit(
@@ -330,15 +307,15 @@ def measure_tile(
     do_not_specialize_on_alignment=["peaks", "largest"],
 )
 def find_largest(
-    tokens,  # and below: as above
-    peaks,
+    tokens,  # (images, n_tokens, channels), any float
+    peaks,  # (images, n_tokens) float32, from `judge_rows`
     largest,  # (images, 9) float32
-    n_tokens,
+    n_tokens,  # tokens of an image, all roles
     padded_tokens: tl.constexpr,  # n_tokens padded to a power of two
     channels: tl.constexpr,
-    width: tl.constexpr,
+    width: tl.constexpr,  # channels padded to a power of two
 ):
-    """Leave candidates for an image's three largest magnitudes, which lie in three of its rows."""
+    """Store the three largest magnitudes of the three rows with the largest peaks of an image."""
     image = tl.program_id(0).to(tl.int64)
     row = tl.arange(0, padded_tokens)
     peak = tl.load(peaks + image * n_tokens + row, mask=row < n_tokens, other=-1.0)
@@ -346,9 +323,9 @@ def find_largest(
     for rank in tl.static_range(3):
         top = tl.max(peak, 0)
         leader = tl.min(tl.where(peak == top, row, 2**30), 0)
-        found = channel < tl.where(top >= 0, channels, 0)
+        writes = channel < tl.where(top >= 0, channels, 0)
         at = (image * n_tokens + leader) * channels + channel
-        magnitude = tl.abs(tl.load(tokens + at, mask=found, other=0).to(tl.float32))
+        magnitude = tl.abs(tl.load(tokens + at, mask=writes, other=0).to(tl.float32))
         for place in tl.static_range(3):
             value = tl.max(magnitude, 0)
             tl.store(largest + image * 9 + rank * 3 + place, value)

@@ -25,26 +25,27 @@ _EPS = tl.constexpr(LAYER_NORM_EPS)
 @triton.jit(do_not_specialize_on_alignment=["means", "residues", "variances", "peaks"])
 def measure_rows(
     tokens,  # (images, n_tokens, channels), any float
-    weight,  # (channels,) float32, and below: not read unless `normalizes`
-    bias,
-    normalized,  # (images, n_tokens, channels), any float
-    branch,  # (images, n_tokens, channels), any float, and below: not read unless `adds`
-    gamma,  # (channels,) float32
-    total,  # (images, n_tokens, channels) float32
-    means,  # (images, n_tokens) float32; and below, see `rows.RowMoments`
-    residues,
-    variances,
-    peaks,
+    weight,  # (channels,) float32, of the LayerNorm; read if `normalizes`
+    bias,  # (channels,) float32, of the LayerNorm; read if `normalizes`
+    normalized,  # (images, n_tokens, channels), any float; written if `normalizes`
+    branch,  # (images, n_tokens, channels), any float, residual branch; read if `adds`
+    gamma,  # (channels,) float32, LayerScale of the branch; read if `adds`
+    total,  # (images, n_tokens, channels) float32, tokens + gamma * branch; written if `adds`
+    means,  # (images, n_tokens) float32, over channels, rounded
+    residues,  # (images, n_tokens) float32, exact mean less the rounded one
+    variances,  # (images, n_tokens) float32, over channels
+    peaks,  # (images, n_tokens) float32, largest magnitude
     channels: tl.constexpr,
     width: tl.constexpr,  # channels padded to a power of two
-    adds: tl.constexpr,
-    normalizes: tl.constexpr,
+    adds: tl.constexpr,  # whether the branch is added first
+    normalizes: tl.constexpr,  # whether the LayerNorm is applied
 ):
     """Measure one token, or its sum with a scaled branch, and apply a LayerNorm to it.
 
     Centred twice, since the first mean is rounded, which shows where it dwarfs the deviations.
     """
-    # What the network wrote last is still in the cache, and what this reads last is for the next.
+    # In reverse, so that the first rows read are still in the L2 cache, and the last ones read stay
+    # there for the next kernel.
     row = tl.num_programs(0) - 1 - tl.program_id(0)
     channel = tl.arange(0, width)
     inside = channel < channels

@@ -160,13 +160,13 @@ class CollectorState:
             groups: int64 ``(n,)``, the different groups of its images.
             group_of: int64 ``(images,)``, each image's position in `groups`.
         """
-        images, held = _by_group(batch), _by_group(self)
+        images, totals = _by_group(batch), _by_group(self)
         some = torch.arange(len(groups), device=groups.device).unsqueeze(1)
         pooled = pool_moments(images, (some == group_of).double())
         axes = (-1, -2, -2)  # of the groups, in count, mean and m2
-        old = [part.index_select(axis, groups) for part, axis in zip(held, axes, strict=True)]
+        old = [part.index_select(axis, groups) for part, axis in zip(totals, axes, strict=True)]
         merge_moments((old[0], old[1], old[2]), pooled)
-        for part, axis, merged in zip(held, axes, old, strict=True):
+        for part, axis, merged in zip(totals, axes, old, strict=True):
             part.index_copy_(axis, groups, merged)
         merge_moments(_of_storage(self), _of_storage(batch))
         if self.image_count.shape[0]:

@@ -31,8 +31,8 @@ def list_configs(project_dir: Path) -> list[Path]:
         ConfigError: If the project dir lies outside the allowed roots.
     """
     patterns = ("configs/*.y*ml", "outputs/*/train.yaml", "outputs/*/train_all/train.yaml")
-    found = _find(project_dir, patterns, suffixes=(".yaml", ".yml"))
-    return sorted(found, key=_rank_config)
+    paths = _find(project_dir, patterns, suffixes=(".yaml", ".yml"))
+    return sorted(paths, key=_rank_config)
 
 
 def list_weights(project_dir: Path) -> list[Path]:
@@ -57,8 +57,8 @@ def list_heads(project_dir: Path) -> list[Path]:
     heads = _find(project_dir, files, suffixes=(".pt", ".pth"))
     configs = [f"{folder}/**/{ADAPTER_CONFIG}" for folder in ("weights", "outputs/*")]
     adapters = [path.parent for path in _find(project_dir, configs, suffixes=(".json",))]
-    found = {*heads, *adapters} - {*default}
-    return [*default, *sorted(found)][:OFFERED]
+    paths = {*heads, *adapters} - {*default}
+    return [*default, *sorted(paths)][:OFFERED]
 
 
 def _rank_config(path: Path) -> tuple[bool, bool, bool, str]:

@@ -54,11 +54,11 @@ class Forecast:
     def pinned(self) -> ExtractionRequest:
         """The request with the weights, head and split that were found, instead of a search."""
         heads = self.plan.heads
-        found = str(heads.base) if heads.paths else None
+        heads_path = str(heads.base) if heads.paths else None
         return replace(
             self.request,
             dino_weights_pt=self.plan.weights.path,
-            head_weights=self.request.head_weights or found,
+            head_weights=self.request.head_weights or heads_path,
             split=self.plan.images.split,
         )
 
@@ -165,12 +165,12 @@ def _find_free(output: Path, live: Sequence[Job]) -> Path:
 
 def _find_identical(folder: Path, fingerprint: str) -> tuple[Path | None, int | None]:
     """Return the payload that counted most among those of the same request, and its images."""
-    found: list[tuple[int, Path, int | None]] = []
+    candidates: list[tuple[int, Path, int | None]] = []
     for payload in sorted(folder.glob("*.pt")):
         facts = read_sidecar(payload, payload.stat())
         if facts is not None and facts.request_fingerprint == fingerprint:
-            found.append((facts.num_images or 0, payload, facts.num_images))
-    if not found:
+            candidates.append((facts.num_images or 0, payload, facts.num_images))
+    if not candidates:
         return None, None
-    _, payload, images = max(found, key=lambda item: item[0])
+    _, payload, images = max(candidates, key=lambda item: item[0])
     return payload, images

@@ -43,7 +43,7 @@ def remember_images(settings: Settings, split: str, max_images: int) -> ImageLis
                 return images
             _lists[key] = now, images
             while len(_lists) > KEPT:
-                del _lists[min(_lists, key=lambda held: _lists[held][0])]
+                del _lists[min(_lists, key=lambda entries: _lists[entries][0])]
     return images
 
 

@@ -244,12 +244,12 @@ def forget(folder: Path) -> None:
 
 
 def _known_project_dirs() -> list[Path]:
-    found: list[Path] = []
+    folders: list[Path] = []
     for root in allowed_roots():
         with contextlib.suppress(OSError):
             below = (folder.parent.parent for folder in root.glob(f"*/{JOBS_DIR}"))
-            found += [root, *(folder for folder in below if not folder.is_symlink())]
-    return found
+            folders += [root, *(folder for folder in below if not folder.is_symlink())]
+    return folders
 
 
 def _new_id(folders: Iterable[Path]) -> str:

@@ -72,23 +72,23 @@ def find_run(
         return None
     state = str(progress.get("state"))
     lives = is_locked(folder / ALIVE_FILE)
-    found = RunState(state) if state in ("done", "failed", "cancelled") else RunState.RUNNING
+    run_state = RunState(state) if state in ("done", "failed", "cancelled") else RunState.RUNNING
     error = progress.get("error")
     asked_to_stop = _seconds_since_stop(folder)
-    if found is RunState.RUNNING and lives and asked_to_stop > GRACE_S and not is_read_only():
+    if run_state is RunState.RUNNING and lives and asked_to_stop > GRACE_S and not is_read_only():
         send_signal(read_json(folder / PROCESS_FILE), signal.SIGKILL, named=str(folder))
-    if found is RunState.RUNNING and not lives:
-        found, error = RunState.FAILED, _explain_end(folder)
+    if run_state is RunState.RUNNING and not lives:
+        run_state, error = RunState.FAILED, _explain_end(folder)
         if asked_to_stop > 0:
-            found, error = RunState.CANCELLED, None
+            run_state, error = RunState.CANCELLED, None
     output = progress.get("output")
     return InterventionRun(
-        state=found,
+        state=run_state,
         done=_whole(progress.get("done")),
         total=_whole(progress.get("total")),
         message=str(progress.get("message") or ""),
         error=None if error is None else str(error),
-        result=Path(output) if found is RunState.DONE and isinstance(output, str) else None,
+        result=Path(output) if run_state is RunState.DONE and isinstance(output, str) else None,
     )
 
 

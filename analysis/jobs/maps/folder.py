@@ -49,11 +49,11 @@ def stop_file(folder: Path, key: str) -> Path:
 
 def list_requests(folder: Path) -> list[Path]:
     """Return the requests in a folder that have not ended, oldest first."""
-    found = []
+    requests = []
     for path in folder.glob("*.json"):
         try:
             if ".progress" not in path.suffixes:
-                found.append((path.stat().st_mtime_ns, path))
+                requests.append((path.stat().st_mtime_ns, path))
         except FileNotFoundError:  # has ended meanwhile
             continue
-    return [path for _, path in sorted(found)]
+    return [path for _, path in sorted(requests)]

@@ -53,9 +53,9 @@ def compute_maps(
     for output in outputs:
         check()
         tokens = output[0].float()
-        held = tokens[:, kept].T
-        scale = held.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-        layers["tokens"].append((held / scale[:, None]).half())
+        channels_first = tokens[:, kept].T
+        scale = channels_first.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+        layers["tokens"].append((channels_first / scale[:, None]).half())
         layers["scale"].append(scale)
         layers["center"].append(tokens.mean(dim=1))
         variance = tokens.var(dim=1, correction=0)

@@ -175,10 +175,10 @@ class Comparison:
         """
         readings = self.baseline, self.version
         groups = [reading.extras.groups(*cell) for reading in readings]
-        held = [each for each in groups if each is not None]
-        if len(held) == len(readings):
+        stored = [each for each in groups if each is not None]
+        if len(stored) == len(readings):
             threshold = -1.0 if self.noise is None else self.noise.threshold_of(cell)
-            return compare_groups(*held, same_images=self.same_images, threshold=threshold)
+            return compare_groups(*stored, same_images=self.same_images, threshold=threshold)
         whole = (_as_one_group(table, cell) for table in self.tables)
         return compare_groups(*whole, same_images=self.same_images, note=NO_GROUPS)
 
@@ -199,8 +199,8 @@ class Comparison:
             for role in ROLES
             if change.changed[:, role.position].any()
         }
-        found = {role: self.turnover(cell) for role, cell in peaks.items()}
-        known = {role: each for role, each in found.items() if each is not None}
+        turnovers = {role: self.turnover(cell) for role, cell in peaks.items()}
+        known = {role: each for role, each in turnovers.items() if each is not None}
         return describe_comparison(
             self.noise,
             representation,
@@ -244,14 +244,16 @@ class Comparison:
         Returns:
             ``[layers, 3, 2]`` each; NaN where a payload has no groups.
         """
-        found, by_chance = np.full((2, len(self.layers), len(REPRESENTATIONS), len(ROLES)), np.nan)
+        overlaps, by_chance = np.full(
+            (2, len(self.layers), len(REPRESENTATIONS), len(ROLES)), np.nan
+        )
         groups = [_groups_of(reading) for reading in (self.baseline, self.version)]
         for index, cell in list_cells(self.layers):
             a, b = (read(cell) for read in groups)
             if a is not None and b is not None:
                 overlap = compare_top(a, b, k, rank_by)
-                found[index], by_chance[index] = overlap.found, overlap.by_chance
-        return found, by_chance
+                overlaps[index], by_chance[index] = overlap.found, overlap.by_chance
+        return overlaps, by_chance
 
 
 Comparable = Mapping[str, Any] | StatsTable | Reading | Path | str

@@ -80,8 +80,8 @@ def inverse_trigamma(value: ArrayLike) -> Floats:
     within = np.clip(wanted, 1e-6, 1e7)
     x = 0.5 + 1 / within
     for _ in range(20):
-        found = special.polygamma(1, x)
-        step = found * (1 - found / within) / special.polygamma(2, x)
+        estimate = special.polygamma(1, x)
+        step = estimate * (1 - estimate / within) / special.polygamma(2, x)
         x = x + step
         if (np.abs(step) < 1e-10 * x).all():
             break

@@ -133,9 +133,9 @@ def _describe_role(
     channels = f"{flagged} channels flagged" if flagged != 1 else "1 channel flagged"
     if not flagged:
         channels = "as a whole, no single channel stands out"
-    found = _find_concentration(drift, floor, beyond)
-    if found is not None:
-        run, share = found
+    concentration = _find_concentration(drift, floor, beyond)
+    if concentration is not None:
+        run, share = concentration
         named = noise.layers[run]
         where = f"concentrates in {name_layers(named)}"
         end = f"; {int(100 * share)} % of the squared drift or more"
@@ -163,12 +163,12 @@ def _find_concentration(
     outside = np.nan_to_num(drift**2)
     for length in range(1, int(len(drift) * FEW_LAYERS) + 1):
         runs = [slice(i, i + length) for i in range(len(drift) - length + 1)]
-        held = np.array([inside[run].sum() for run in runs])
+        sums = np.array([inside[run].sum() for run in runs])
         rest = np.array([outside.sum() - outside[run].sum() for run in runs])
-        best = int(np.argmax(held))
-        if held[best] == 0:
+        best = int(np.argmax(sums))
+        if sums[best] == 0:
             return None
-        share = float(held[best] / (held[best] + rest[best]))
+        share = float(sums[best] / (sums[best] + rest[best]))
         if share >= CONCENTRATED:
             return (runs[best], share) if beyond[runs[best]].all() else None
     return None

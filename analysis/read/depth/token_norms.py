@@ -36,7 +36,7 @@ def find_norm_quantiles(
     inner[:, 0] += counts[:, 0]
     inner[:, -1] += counts[:, -1]
     logs = np.log10(NORM_EDGES)
-    found = np.full((len(counts), len(quantiles)), np.nan)
+    norms = np.full((len(counts), len(quantiles)), np.nan)
     for row, layer in enumerate(inner):
         total = layer.sum()
         if not total:
@@ -46,8 +46,8 @@ def find_norm_quantiles(
             at = min(int(np.searchsorted(below, share, side="left")), len(below) - 1)
             at = max(at, int(np.flatnonzero(layer)[0]) + 1)
             inside = (share - below[at - 1]) / (below[at] - below[at - 1])
-            found[row, column] = logs[at - 1] + inside * (logs[at] - logs[at - 1])
-    return 10**found
+            norms[row, column] = logs[at - 1] + inside * (logs[at] - logs[at - 1])
+    return 10**norms
 
 
 def count_beyond(counts: NDArray[np.integer]) -> int:

@@ -29,9 +29,9 @@ def group_peaks(
         One row per place: image, patch, path, count, channels (as text, in the given order), and
         row and column of the patch where the grid is known.
     """
-    found = pd.DataFrame(places[channels].astype(int), columns=["image", "patch"])
-    found["channels"] = np.asarray(channels).astype(str)
-    grouped = found.groupby(["image", "patch"], sort=False)["channels"]
+    pairs = pd.DataFrame(places[channels].astype(int), columns=["image", "patch"])
+    pairs["channels"] = np.asarray(channels).astype(str)
+    grouped = pairs.groupby(["image", "patch"], sort=False)["channels"]
     frame = grouped.agg(["size", ", ".join]).reset_index()
     frame.columns = ["image", "patch", "count", "channels"]
     known = paths or []

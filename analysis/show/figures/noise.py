@@ -114,8 +114,8 @@ def _draw_ranges(trace: dict[str, Any], channels: int) -> dict[str, Any]:
     length = -(-channels // RUNS)
     runs = np.arange(0, channels, length)
     at = np.searchsorted(trace["x"], runs)
-    found = np.flatnonzero(np.diff(np.append(at, len(trace["x"]))))
-    first, at = runs[found], at[found]
+    starts = np.flatnonzero(np.diff(np.append(at, len(trace["x"]))))
+    first, at = runs[starts], at[starts]
     low, high = (
         reduce.reduceat(trace["y"], at) if len(at) else trace["y"]
         for reduce in (np.minimum, np.maximum)

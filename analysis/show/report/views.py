@@ -67,10 +67,10 @@ def draw_layer(table: StatsTable, name: str, layer: int) -> list[str]:
 
 def draw_footprints(extras: ExtraTable) -> list[str]:
     """Return where in the pictures the largest channels of the last layer are large."""
-    found = extras.footprint()
-    if found is None:
+    footprint = extras.footprint()
+    if footprint is None:
         return []
-    channels, maps = (part[-1] for part in found)
+    channels, maps = (part[-1] for part in footprint)
     drawn = build_footprint_multiples(channels, maps)
     rows = _ROWS_EACH * -(-len(channels) // COLUMNS)
     caption = f"Where the largest channels of layer {int(extras.layers[-1])} are large, mean |x|"
@@ -85,11 +85,11 @@ def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[st
     first = tables[0]
     kept = [at for at, table in enumerate(tables) if have_same_channels(first, table)]
     left_out = [names[at] for at in range(len(tables)) if at not in kept]
-    said = [f"{name} is of another backbone and has no place in this row." for name in left_out]
+    notes = [f"{name} is of another backbone and has no place in this row." for name in left_out]
     rows, shown = [tables[at] for at in kept], [names[at] for at in kept]
     common = [set(table.layers.tolist()) for table in rows]
     if len(rows) < 2 or not set.intersection(*common):
-        return [html_page.sentences(said)]
+        return [html_page.sentences(notes)]
     layers, drift = measure_drift_from_first(rows)
     cell = Cell(int(layers[-1]), *_SHOWN)
     values = follow_channels(rows, cell)
@@ -97,5 +97,5 @@ def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[st
     return [
         html_page.view(version_views.drift_in_a_row(layers, drift, _SHOWN, shown, kept)),
         html_page.view(version_views.channels_in_a_row(values, followed, cell, shown)),
-        html_page.sentences(said),
+        html_page.sentences(notes),
     ]

@@ -143,7 +143,7 @@ def mean_std_plane(
     table: StatsTable, name: str, cell: Cell, channel: int | None = None, mode: Mode = "light"
 ) -> View:
     """Return every channel of a layer by |mean| and std."""
-    found = [f"{a} and {b} {r:.2f}" for (a, b), r in correlate_ranks(table[cell]).items()]
+    correlations = [f"{a} and {b} {r:.2f}" for (a, b), r in correlate_ranks(table[cell]).items()]
     return View(
         f"Mean, std and max |x| of every channel, {describe_channels(cell)}",
         "mean and std",
@@ -151,7 +151,7 @@ def mean_std_plane(
             table[cell], channel=channel, unit=describe_unit(cell.representation), mode=mode
         ),
         lambda: channel_frame(table, *cell),
-        caption=_describe_correlations(found),
+        caption=_describe_correlations(correlations),
         clickable=True,
         **describe_one(name),
     )
@@ -169,21 +169,21 @@ def pair_plane(
     """Return every channel of a layer by a statistic in two representations."""
     x, y = (np.abs(table[Cell(cell.layer, each, cell.role)][statistic.position]) for each in pair)
     labels = [REPRESENTATION_LABELS[each] for each in pair]
-    found = correlate_pair(x, y)
-    said = [] if found is None else [f"{labels[0]} and {labels[1]} {found:.2f}"]
+    correlation = correlate_pair(x, y)
+    notes = [] if correlation is None else [f"{labels[0]} and {labels[1]} {correlation:.2f}"]
     return View(
         f"{STATISTIC_LABELS[statistic]} in two representations, layer {cell.layer}",
         "-".join(pair),
         figures.build_pair_scatter((x, y), pair, statistic=statistic, channel=channel, mode=mode),
         lambda: tabulate_pair((x, y), pair),
-        caption=_describe_correlations(said),
+        caption=_describe_correlations(notes),
         clickable=True,
         **describe_one(name),
     )
 
 
-def _describe_correlations(found: Sequence[str]) -> str:
-    return f"Rank correlation over channels: {', '.join(found)}." if found else ""
+def _describe_correlations(correlations: Sequence[str]) -> str:
+    return f"Rank correlation over channels: {', '.join(correlations)}." if correlations else ""
 
 
 def _stack(values: NDArray[Any], lines: Lines) -> NDArray[Any]:

@@ -158,7 +158,7 @@ def exceedance(
     )
 
 
-def _tabulate_course(found: ChannelMap) -> pd.DataFrame:
+def _tabulate_course(course: ChannelMap) -> pd.DataFrame:
     """Return the map as one row per channel and layer."""
-    index = pd.MultiIndex.from_product([found.channels, found.layers], names=["channel", "layer"])
-    return pd.DataFrame({"value": found.values.ravel()}, index=index).reset_index()
+    index = pd.MultiIndex.from_product([course.channels, course.layers], names=["channel", "layer"])
+    return pd.DataFrame({"value": course.values.ravel()}, index=index).reset_index()

@@ -37,8 +37,8 @@ REDRAW_SECONDS = 5
 
 def show() -> None:
     """Show the picker, and remember what is picked for `read_versions`."""
-    said = cache.read_annotations()
-    for problem in said.problems:
+    remarks = cache.read_annotations()
+    for problem in remarks.problems:
         st.warning(plain(problem))
     refs = _list_refs()
     st.session_state[_PREVIEWS] = {}
@@ -48,7 +48,7 @@ def show() -> None:
         _show_upload()
         return
     names = list(refs)
-    baseline = next((key for key, ref in refs.items() if ref.path == said.baseline), None)
+    baseline = next((key for key, ref in refs.items() if ref.path == remarks.baseline), None)
     for notice in st.session_state.pop(_NOTICES, []):
         st.warning(notice)
     if selection.recall("version") is None:
@@ -215,15 +215,15 @@ def list_visible() -> list[PayloadRef]:
 
     A hidden one is still there for a link that names it.
     """
-    said = cache.read_annotations()
+    remarks = cache.read_annotations()
     linked = {selection.recall("version"), *(selection.recall("compare") or "").split(".")}
     shown: list[PayloadRef] = []
     for ref in cache.find_payloads():
-        about = said.of(ref.path)
+        about = remarks.of(ref.path)
         if about.hidden and ref.key not in linked:
             continue
         label = f"{about.name} · {ref.label}" if about.name else ref.label
-        shown.append(replace(ref, label=f"★ {label}" if ref.path == said.baseline else label))
+        shown.append(replace(ref, label=f"★ {label}" if ref.path == remarks.baseline else label))
     return shown
 
 
@@ -278,11 +278,11 @@ def _is_preview(ref: PayloadRef) -> bool:
 
 def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
     """Return legend names, unique: what people call a payload, else what it calls itself."""
-    said = cache.read_annotations()
+    remarks = cache.read_annotations()
     names: list[str] = []
     taken: set[str] = set()
     for ref, name in zip(refs, short_names(refs), strict=True):
-        name = said.of(ref.path).name or name
+        name = remarks.of(ref.path).name or name
         name = f"{name}, partial" if _is_preview(ref) else name
         if name in taken:
             name = f"{name}, {ref.key if cache.is_upload(ref) else ref.path}"

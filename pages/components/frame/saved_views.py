@@ -56,12 +56,12 @@ class View:
         """What tells it from the others."""
         if self.name:
             return self.name
-        told = [
+        parts = [
             f"{name} {value}" if name in _NUMBERS else _WORDS.get(value, value.replace("_", " "))
             for name, value in ((name, self.choices.get(name)) for name in _TOLD)
             if value is not None
         ]
-        return ", ".join([self.page.capitalize(), *told])
+        return ", ".join([self.page.capitalize(), *parts])
 
 
 def show_list(page: str) -> None:

@@ -143,8 +143,8 @@ def _describe_network(
     if Arm.ADAPTER in maps or Arm.ADAPTER not in request.arms:  # else its turn comes
         digests["adapter"] = run.get("adapter_sha256") if adapted else ""
     weights, adapter = next(iter(maps.values())).sources.tolist()
-    found: dict[str, str] = {"weights": weights, "adapter": adapter}
-    others = [what for what, digest in digests.items() if digest not in (None, found[what])]
+    lines: dict[str, str] = {"weights": weights, "adapter": adapter}
+    others = [what for what, digest in digests.items() if digest not in (None, lines[what])]
     if others:
         what = " and ".join(others)
         st.warning(f"Not the network that was measured: other {what}.", icon=":material/warning:")

@@ -75,8 +75,8 @@ def show_norms(version: Version) -> None:
     table, name, mode = version.table, version.name, downloads.mode()
     downloads.show(views.norms(table, name, (representation, role), counts, mode))
     layer = controls.choose_layer(table)
-    found = {role: extras.norm_hist(representation, role) for role in extras.roles}
-    by_role = {role: values for role, values in found.items() if values is not None}
+    histograms = {role: extras.norm_hist(representation, role) for role in extras.roles}
+    by_role = {role: values for role, values in histograms.items() if values is not None}
     downloads.show(views.norms_of_layer(table, name, layer, representation, by_role, mode))
 
 

@@ -28,12 +28,12 @@ from pages.components.shared.text import format_bytes, plain, shorten_path
 
 def show() -> None:
     """Show every payload below the allowed roots, also hidden ones, and what one can do with it."""
-    refs, said = cache.find_payloads(), cache.read_annotations()
+    refs, remarks = cache.find_payloads(), cache.read_annotations()
     if not refs:
         st.caption("No payload found yet.")
         return
-    ref = _choose(refs, said)
-    about, is_baseline = said.of(ref.path), ref.path == said.baseline
+    ref = _choose(refs, remarks)
+    about, is_baseline = remarks.of(ref.path), ref.path == remarks.baseline
     st.markdown(f"**{plain(about.name or ref.name)}**")
     if is_read_only():
         st.caption(plain(about.note or "") or "No note.")
@@ -47,15 +47,15 @@ def show() -> None:
         st.error(plain(str(error)), icon=":material/error:")
 
 
-def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
+def _choose(refs: Sequence[PayloadRef], remarks: Annotations) -> PayloadRef:
     frame = pd.DataFrame(
         {
-            "name": [said.of(ref.path).name or ref.name for ref in refs],
-            "marks": [_mark(ref, said) for ref in refs],
+            "name": [remarks.of(ref.path).name or ref.name for ref in refs],
+            "marks": [_mark(ref, remarks) for ref in refs],
             "images": pd.array([ref.facts.num_images for ref in refs], dtype="Int64"),
             "size": [format_bytes(ref.size) for ref in refs],
             "measured": [ref.created.astimezone(UTC) for ref in refs],
-            "note": [said.of(ref.path).note or "" for ref in refs],
+            "note": [remarks.of(ref.path).note or "" for ref in refs],
             "file": [shorten_path(ref.path, Path.cwd()) for ref in refs],
         }
     )
@@ -82,11 +82,11 @@ def _choose(refs: Sequence[PayloadRef], said: Annotations) -> PayloadRef:
     return refs[rows[0]] if rows and rows[0] < len(refs) else refs[0]
 
 
-def _mark(ref: PayloadRef, said: Annotations) -> str:
+def _mark(ref: PayloadRef, remarks: Annotations) -> str:
     marks = {
         "adapter NOT loaded": bool(ref.facts.lora_error),
-        "baseline": ref.path == said.baseline,
-        "hidden": said.of(ref.path).hidden,
+        "baseline": ref.path == remarks.baseline,
+        "hidden": remarks.of(ref.path).hidden,
     }
     return ", ".join(mark for mark, holds in marks.items() if holds)
 

@@ -52,7 +52,9 @@ def tabulate_storage(
     reading: Reading, statistic: Statistic, *, signed: bool = False
 ) -> pd.DataFrame | None:
     """Return what `tabulate_depth` does, of the storage tokens; None where not stored."""
-    found = {over: aggregate_storage(reading, statistic, over, signed=signed) for over in Aggregate}
+    by_aggregate = {
+        over: aggregate_storage(reading, statistic, over, signed=signed) for over in Aggregate
+    }
     table, roles = reading.table, reading.extras.storage_roles
     frame = pd.MultiIndex.from_product(
         [table.layers, [*map(str, Representation)], roles],
@@ -60,7 +62,7 @@ def tabulate_storage(
     ).to_frame(index=False)
     # each image has one of each, as it has one CLS token
     frame["tokens"] = np.repeat(table.counts[:, 0], len(Representation) * len(roles))
-    for over, values in found.items():
+    for over, values in by_aggregate.items():
         if values is None:
             return None
         frame[over.value] = values.ravel()

@@ -33,13 +33,13 @@ def warn_of_versions(versions: Sequence[Version]) -> None:
     """
     counts = {version.name: _count(version.table) for version in versions}
     if len(set(counts.values())) > 1:
-        said = ", ".join(
+        shares = ", ".join(
             f"{plain(name)} {count:,} of {plain(f'{version.table.num_images:,}')} images"
             for (name, count), version in zip(counts.items(), versions, strict=True)
         )
         st.warning(
             f"max |x| grows with the number of tokens, and these versions were measured on "
-            f"different ones (patch tokens per layer: {said}): their max |x| is not comparable, "
+            f"different ones (patch tokens per layer: {shares}): their max |x| is not comparable, "
             "mean and std are.",
             icon=":material/balance:",
         )

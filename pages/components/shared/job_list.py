@@ -20,5 +20,5 @@ def look() -> list[Job]:
 
 def current() -> list[Job]:
     """Return what `look` last found in this session."""
-    found: list[Job] | None = st.session_state.get(_JOBS)
-    return look() if found is None else found
+    jobs: list[Job] | None = st.session_state.get(_JOBS)
+    return look() if jobs is None else jobs

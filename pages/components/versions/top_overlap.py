@@ -29,8 +29,8 @@ def show(baseline: Version, version: Version, score: Score, k: int) -> None:
     how = selection.choose(
         "overlap", "Overlap measured as", [GROUPED, JACCARD, RANKED], default=GROUPED, help=_HELP
     )
-    found, by_chance = differences.measure_group_overlap(*pair, rank_by, k)
-    if how == GROUPED and np.isnan(found).all():
+    overlap, by_chance = differences.measure_group_overlap(*pair, rank_by, k)
+    if how == GROUPED and np.isnan(overlap).all():
         how = JACCARD
         st.caption("Without statistics by image group the noise of an overlap is not known.")
     ranked_by = SCORE_LABELS[score]
@@ -41,11 +41,11 @@ def show(baseline: Version, version: Version, score: Score, k: int) -> None:
         measure = differences.measure_overlap
         if how == RANKED:
             measure = differences.measure_rank_overlap
-        found = measure(*pair, score, k)
+        overlap = measure(*pair, score, k)
     downloads.show(
         views.overlap(
             differences.compare(*pair),
-            found,
+            overlap,
             k=k,
             ranked_by=ranked_by,
             by_chance=by_chance,
