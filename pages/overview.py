@@ -1,10 +1,8 @@
 """What was measured, with what, and whether the numbers can be trusted."""
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
-from analysis.show.figures.overview import build_lora_proof
+from analysis.show.views import overview as views
 from pages.components.frame import picker, shell, tour
 from pages.components.overview import partial, tables
 from pages.components.shared import cache, downloads, facts
@@ -49,20 +47,9 @@ st.header("Sanity of the numbers")
 checks = cache.check_table(version.reading)
 tables.show_checks(checks)
 
-proof = table.run.get("lora_proof")
-if proof:
-    st.header("What the adapter changes")
-    downloads.show_figure(
-        build_lora_proof(
-            table.layers,
-            np.asarray(proof, dtype=np.float64),
-            tapped=table.tapped_layers,
-            mode=downloads.mode(),
-        ),
-        "lora proof",
-        pd.DataFrame({"layer": table.layers, "relative_change": proof}),
-    )
-    st.caption("Relative change of each layer's output on up to eight images, adapter on and off.")
+proof = views.lora_proof(table, version.name, downloads.mode())
+if proof is not None:
+    downloads.show(proof)
 
 st.header("Provenance")
 known = facts.tabulate(versions)

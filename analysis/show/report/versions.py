@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -24,7 +23,6 @@ from analysis.read.frames import Aggregate, aggregate_channels
 from analysis.read.outliers import count_outliers, find_persistent, map_channels, rank_channels
 from analysis.read.scores import Score
 from analysis.show.figures.layers import DepthCurve
-from analysis.show.figures.overview import build_lora_proof
 from analysis.show.report import page as html_page
 from analysis.show.report import views as report_views
 from analysis.show.report.comparison import draw_comparison
@@ -34,6 +32,7 @@ from analysis.show.report.interventions import draw_interventions
 from analysis.show.report.page import Section
 from analysis.show.views import layers as layer_views
 from analysis.show.views import outliers as outlier_views
+from analysis.show.views import overview as overview_views
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, Statistic, TokenRole
 
 MAX_LAYERS = 4
@@ -96,7 +95,7 @@ def build_report(
                 f"Depth of {each.name}",
                 [
                     *draw_depth_views(each.table, each.name, each.extras),
-                    *report_views.draw_footprints(each.extras),
+                    *report_views.draw_footprints(each.extras, each.name),
                 ],
             )
             for each in versions
@@ -171,13 +170,10 @@ def _draw_depth(versions: Sequence[ReportVersion]) -> list[str]:
 def _draw_channels(version: ReportVersion, score: Score, threshold: float | None) -> list[str]:
     table = version.table
     blocks = [html_page.table("Sanity of the numbers", _tabulate_checks(_reading(version)))]
-    proof = table.run.get("lora_proof")
-    if proof:
-        drawn = build_lora_proof(
-            table.layers, np.asarray(proof, dtype=np.float64), tapped=table.tapped_layers
-        )
-        blocks.append(html_page.figure("What the adapter changes", drawn))
     name = version.name
+    proof = overview_views.lora_proof(table, name)
+    if proof is not None:
+        blocks.append(html_page.view(proof))
     for layer in _choose_layers(table):
         cell = Cell(layer, *_SHOWN)
         ranking = rank_channels(table, *cell, score, TOP, threshold)

@@ -16,11 +16,11 @@ from analysis.read.compare.timeline import (
 )
 from analysis.read.depth.advice import advise_layers
 from analysis.read.worth.advice_probe import hold_to_probe, summarise
-from analysis.show.figures.footprints import COLUMNS, build_footprint_multiples
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report import page as html_page
 from analysis.show.views import channels as channel_views
 from analysis.show.views import versions as version_views
+from analysis.show.views.images import footprints
 from analysis.vocabulary import (
     Cell,
     Representation,
@@ -30,7 +30,6 @@ from analysis.vocabulary import (
 _SHOWN = Representation.PRE, TokenRole.PATCH
 _CELL = f"{REPRESENTATION_LABELS[_SHOWN[0]]}, {ROLE_LABELS[_SHOWN[1]]} tokens"
 _FOLLOWED = 5
-_ROWS_EACH = 8
 
 
 def draw_advice(table: StatsTable, features: Features | None = None) -> str:
@@ -65,16 +64,13 @@ def draw_layer(table: StatsTable, name: str, layer: int) -> list[str]:
     return [html_page.view(view) for view in shown]
 
 
-def draw_footprints(extras: ExtraTable) -> list[str]:
+def draw_footprints(extras: ExtraTable, name: str) -> list[str]:
     """Return where in the pictures the largest channels of the last layer are large."""
     footprint = extras.footprint()
     if footprint is None:
         return []
     channels, maps = (part[-1] for part in footprint)
-    drawn = build_footprint_multiples(channels, maps)
-    rows = _ROWS_EACH * -(-len(channels) // COLUMNS)
-    caption = f"Where the largest channels of layer {int(extras.layers[-1])} are large, mean |x|"
-    return [html_page.figure(caption, drawn, rows=rows)]
+    return [html_page.view(footprints(int(extras.layers[-1]), channels, maps, name))]
 
 
 def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[str]:

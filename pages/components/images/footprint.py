@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -14,20 +12,15 @@ from analysis.read.places.footprint import (
     SINGLE_SENTENCES,
     Footprint,
     describe_footprint,
-    describe_spread,
     label_kind,
-    measure_spread,
     summarise_footprints,
 )
-from analysis.show.figures.footprints import COLUMNS, build_footprint_map, build_footprint_multiples
-from analysis.show.figures.theme import describe_unit, role_label
+from analysis.show.figures.theme import role_label
+from analysis.show.views import images as views
 from analysis.vocabulary import Representation, TokenRole
 from pages.components.images import peaks as peak_view
 from pages.components.shared import controls, downloads, selection
 from pages.components.shared.version import Version
-
-ROWS_EACH = 8
-"""Lines of text that a row of small maps is as high as."""
 
 
 def show(version: Version) -> None:
@@ -63,8 +56,7 @@ def show(version: Version) -> None:
     if single:
         st.caption("CLS and registers have no place in the picture: no map.")
     elif extras.has(Part.FOOTPRINT):
-        channels, maps = _read_maps(extras, table.position(layer))
-        _show_maps(channels, maps, channel, table.num_images)
+        _show_maps(version, layer, channel)
     else:
         st.info(extras.why_absent(Part.FOOTPRINT), icon=":material/info:")
 
@@ -123,28 +115,21 @@ def _subtract(row: pd.Series, exact: bool) -> str:
     return f"{1 - row['between_high']:.0%} to {1 - row['between_low']:.0%}"
 
 
-def _show_maps(channels: np.ndarray, maps: Floats, channel: int, images: int) -> None:
-    unit = describe_unit(Representation.PRE)
+def _show_maps(version: Version, layer: int, channel: int) -> None:
+    channels, maps = _read_maps(version.extras, version.table.position(layer))
     kept: list[int] = channels.tolist()
+    mode, name = downloads.mode(), version.name
     if channel in kept:
         values = maps[kept.index(channel)]
-        spread = measure_spread(values)
-        if spread is not None:
-            st.markdown(describe_spread(spread))
-        downloads.show_figure(
-            build_footprint_map(values, value_label=f"mean |x|, {unit}", mode=downloads.mode()),
-            "footprint",
-            _to_frame([channel], values[None]),
-        )
-        if np.isfinite(values).any():
-            st.caption(_describe_span(values, images))
+        downloads.show(views.footprint(channel, values, version.table.num_images, name, mode))
     else:
         st.info(
             f"Of channel {channel} there is no map: a payload keeps those of the {len(kept)} "
             "channels of a layer that were largest on its first images. Choose one of them below.",
             icon=":material/info:",
         )
-    st.header(f"The {len(kept)} channels with a map")
+    view = views.footprints(layer, channels, maps, name, selected=channel, mode=mode)
+    downloads.show(view)
     with st.container(horizontal=True, gap="small"):
         for each in kept:
             st.button(
@@ -155,35 +140,6 @@ def _show_maps(channels: np.ndarray, maps: Floats, channel: int, images: int) ->
                 on_click=selection.remember,
                 args=("channel", str(each)),
             )
-    downloads.show_figure(
-        build_footprint_multiples(channels, maps, selected=channel, mode=downloads.mode()),
-        "footprints of the layer",
-        _to_frame(kept, maps),
-        rows=ROWS_EACH * -(-len(kept) // COLUMNS),
-    )
-    st.caption("Each in units of its own largest patch: a constant is even, few patches are marks.")
-
-
-def _describe_span(values: Floats, images: int) -> str:
-    sentence = (
-        f"Mean |x| of the block output over {images} images. Colours span this channel's own "
-        f"values, {np.nanmin(values):.4g} to {np.nanmax(values):.4g}."
-    )
-    missing = int(np.isnan(values).sum())
-    return f"{sentence} {missing} patches were not counted." if missing else sentence
-
-
-def _to_frame(channels: Sequence[int], maps: Floats) -> pd.DataFrame:
-    count, rows, columns = maps.shape
-    channel, row, column = np.indices((count, rows, columns)).reshape(3, -1)
-    return pd.DataFrame(
-        {
-            "channel": np.asarray(channels)[channel],
-            "row": row,
-            "column": column,
-            "mean_abs": maps.reshape(-1),
-        }
-    )
 
 
 def _show_table(frame: pd.DataFrame, single: bool) -> None:

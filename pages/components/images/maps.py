@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from analysis.errors import ImageError, InputError
@@ -24,8 +23,9 @@ from analysis.jobs.maps import (
 )
 from analysis.jobs.reader import load_photograph
 from analysis.read.places.photographs import to_jpeg, to_png
-from analysis.show.figures.maps import MapPanel, build_map_animation, build_prefix_curves
+from analysis.show.figures.maps import MapPanel
 from analysis.show.figures.theme import describe_unit
+from analysis.show.views import images as views
 from analysis.vocabulary import TokenRole
 from pages.components.images import map_request
 from pages.components.images import peaks as peak_view
@@ -35,9 +35,7 @@ from pages.components.shared.version import Version
 
 POLL_SECONDS = 0.5
 
-ROWS_OF_SQUARE = 64
-"""Lines of text that a figure of one square map is as high as."""
-
+SHOWN_NOUNS = {"channel": "one channel", "norm": "the token norm", "components": "components"}
 SHOWN = {"channel": "Channel", "norm": "Token norm", "components": "Principal components"}
 SHOWN_HELP = (
     "**Channel**: the chosen channel at every patch. **Token norm**: the L2 norm over all "
@@ -190,58 +188,59 @@ def _show_maps(
     _describe_network(request, maps, table.run, adapted=adapted)
     first = next(iter(maps.values()))
     unit = describe_unit(representation)
-    layers = np.arange(first.num_layers)
 
-    def panel(arm: Arm, found: TokenMaps) -> MapPanel:
+    def panel(arm: Arm, tokens: TokenMaps) -> MapPanel:
         title = ARM_LABELS[arm]
         if shown == "components":
-            return MapPanel(title, pictures=[*map(to_png, found.components(representation))])
+            return MapPanel(title, pictures=[*map(to_png, tokens.components(representation))])
         if shown == "norm":
-            return MapPanel(title, found.patches(found.norm(representation)))
-        return MapPanel(title, found.patches(found.channel(representation, channel)))
+            return MapPanel(title, tokens.patches(tokens.norm(representation)))
+        return MapPanel(title, tokens.patches(tokens.channel(representation, channel)))
 
     labels = {"channel": f"channel {channel}, {unit}", "norm": f"token norm, {unit}"}
-    downloads.show_figure(
-        build_map_animation(
-            [panel(arm, found) for arm, found in maps.items()],
-            layers,
-            (int(first.grid[0]), int(first.grid[1])),
-            photograph=to_jpeg(pixels),
-            value_label=labels.get(shown, ""),
-            first=layer,
-            signed=shown == "channel",
-            mode=downloads.mode(),
-        ),
-        "maps",
-        rows=round(ROWS_OF_SQUARE / len(maps) * int(first.grid[0]) / int(first.grid[1])),
-    )
-    st.caption(
-        f"{plain(pictures[picture])}, as the network saw it. Colours span each layer's own values"
+    words = [
+        f"{pictures[picture]}, as the network saw it. Colours span each layer's own values"
         + (", on either side of their median." if shown == "channel" else ".")
-    )
+    ]
     if shown == "components":
         shares = " · ".join(
             f"{ARM_LABELS[arm]}: "
-            + ", ".join(f"{share:.0%}" for share in found.shares(representation)[layer])
-            for arm, found in maps.items()
+            + ", ".join(f"{share:.0%}" for share in each.shares(representation)[layer])
+            for arm, each in maps.items()
         )
-        st.caption(f"Share of the patches' variance in red, green, blue at layer {layer}: {shares}")
-        return
-    st.header("In the tokens without a place")
-    downloads.show_figure(
-        build_prefix_curves(
-            [
-                (
-                    found.norm(representation)
-                    if shown == "norm"
-                    else found.channel(representation, channel)
-                )[:, : found.n_prefix]
-                for found in maps.values()
-            ],
-            [ARM_LABELS[arm] for arm in maps],
-            layers,
-            value_label=labels[shown],
+        words.append(
+            f"Share of the patches' variance in red, green, blue at layer {layer}: {shares}."
+        )
+    downloads.show(
+        views.token_maps(
+            [panel(arm, each) for arm, each in maps.items()],
+            (int(first.grid[0]), int(first.grid[1])),
+            to_jpeg(pixels),
+            f"Maps of {SHOWN_NOUNS[shown]}",
+            version.name,
+            layers=first.num_layers,
+            first=layer,
+            value_label=labels.get(shown, ""),
+            signed=shown == "channel",
+            words=words,
             mode=downloads.mode(),
-        ),
-        "registers",
+        )
     )
+    if shown != "components":
+        values = [
+            (
+                each.norm(representation)
+                if shown == "norm"
+                else each.channel(representation, channel)
+            )[:, : each.n_prefix]
+            for each in maps.values()
+        ]
+        downloads.show(
+            views.prefix_tokens(
+                values,
+                [ARM_LABELS[arm] for arm in maps],
+                version.name,
+                value_label=labels[shown],
+                mode=downloads.mode(),
+            )
+        )

@@ -170,16 +170,3 @@ def _read_click(event: Any) -> int | None:
         return None
     # arrays that travel in binary come back as {"0": ..., "1": ...}
     return int(facts["0"] if isinstance(facts, dict) else facts[0])
-
-
-def show_figure(
-    figure: Any,
-    name: str,
-    data: Frame | None = None,
-    *,
-    rows: int = 0,
-    clickable: bool = False,
-) -> int | None:
-    """Show a figure that no view is made of yet."""
-    title = name[:1].upper() + name[1:]
-    return show(View(title, name, figure, data, rows=rows, clickable=clickable))

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from analysis.read.frames import aggregate_channels, layer_frame
-from analysis.show.figures.layers import DepthCurve, build_depth_curves
-from analysis.vocabulary import Representation
+from analysis.show.views.normalised import normalised_layers
 from pages.components.shared import controls, downloads
 from pages.components.shared.version import Version
-
-NORMALISED = (Representation.PER_LAYER_LN, Representation.GLOBAL_LN)
 
 
 def show(a: Version, b: Version) -> None:
@@ -24,30 +19,8 @@ def show(a: Version, b: Version) -> None:
         statistic = controls.choose_statistic()
         aggregate = controls.choose_aggregate()
         roles = controls.choose_roles()
-    curves = [
-        DepthCurve(
-            version.table.layers,
-            aggregates[:, representation.position, role.position],
-            representation,
-            role,
-            version.name,
+    downloads.show(
+        normalised_layers(
+            (a.table, b.table), (a.name, b.name), statistic, aggregate, roles, downloads.mode()
         )
-        for version in (a, b)
-        for aggregates in [aggregate_channels(version.table, statistic, aggregate)]
-        for representation in NORMALISED
-        for role in roles
-    ]
-
-    def tabulate() -> pd.DataFrame:
-        frame = pd.concat(
-            layer_frame(version.table, statistic).assign(version=version.name) for version in (a, b)
-        )
-        return frame[frame["representation"] != str(Representation.PRE)]
-
-    downloads.show_figure(
-        build_depth_curves(
-            curves, statistic=statistic, aggregate=aggregate.value, mode=downloads.mode()
-        ),
-        "normalised layers",
-        tabulate,
     )
