@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from analysis.collect.interventions.payload import intervene as _intervene
 from analysis.collect.interventions.request import InterventionRequest
-from analysis.collect.run.record import Tally, layers_of
 from analysis.collect.statistics.collector import NormParameters, StatisticsCollector
 from analysis.payload.contract.payload import Payload
 from analysis.payload.file import load_payload as _load_payload
@@ -85,7 +84,7 @@ def extract(
     run = forward or model
     device = next(model.parameters()).device
     collector: StatisticsCollector | None = None
-    tally = Tally()
+    num_images = num_batches = 0
 
     def listen(layer: int) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -95,7 +94,7 @@ def extract(
                 collector = StatisticsCollector(
                     len(blocks), tokens.shape[-1], n_storage_tokens, device, extras=extras
                 )
-                _begin(collector, tally, len(tokens))
+                _begin(collector, num_images, len(tokens))
             with torch.autocast(device.type, enabled=False):
                 collector.observe(layer, tokens.float())
 
@@ -109,13 +108,13 @@ def extract(
             for batch in batches:
                 images = _images_of(batch).to(device)
                 if collector is not None:
-                    _begin(collector, tally, len(images))
+                    _begin(collector, num_images, len(images))
                 run(images)
                 if collector is None:
                     raise ValueError("no block ran; are `blocks` the modules that the model calls?")
                 collector.commit_batch()
-                tally.num_images += len(images)
-                tally.num_batches += 1
+                num_images += len(images)
+                num_batches += 1
     finally:
         for module, training in modes:
             module.training = training
@@ -137,8 +136,8 @@ def extract(
                 "lora_error": None,
             },
             "counts": {
-                "num_images": tally.num_images,
-                "num_batches": tally.num_batches,
+                "num_images": num_images,
+                "num_batches": num_batches,
                 "num_layers": len(blocks),
                 "embedding_dim": collector.channels,
                 "n_storage_tokens": n_storage_tokens,
@@ -153,7 +152,7 @@ def extract(
                 "nonfinite_tokens": statistics.nonfinite_tokens,
             },
         },
-        "layers": layers_of(statistics),
+        "layers": statistics.as_layers(),
     }
     if statistics.extras is not None:
         payload["extras"] = statistics.extras
@@ -179,8 +178,7 @@ def save_payload(payload: Payload, path: str | Path) -> None:
     _save_payload(payload, Path(path))
 
 
-def _begin(collector: StatisticsCollector, tally: Tally, images: int) -> None:
-    first = tally.num_images
+def _begin(collector: StatisticsCollector, first: int, images: int) -> None:
     collector.begin_batch(torch.arange(first, first + images), torch.ones(images, dtype=torch.bool))
 
 

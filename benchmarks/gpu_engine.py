@@ -35,7 +35,7 @@ from analysis.collect.backbone.variants import get_variant
 from analysis.collect.run.loop import FOOTPRINT_CHANNELS
 from analysis.collect.statistics import triton_engine as launch
 from analysis.collect.statistics.collector import StatisticsCollector
-from analysis.collect.statistics.measured_norm import normalize
+from analysis.collect.statistics.measured_norm import apply_layer_norm
 from analysis.collect.statistics.norm import NormParameters
 from analysis.vocabulary import LAYER_NORM_EPS
 from benchmarks.tax import MODES, build_backbone, describe, make_steps, take_turns
@@ -124,9 +124,9 @@ def norm_error(channels: int) -> dict[str, float]:
     norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS, device="cuda").requires_grad_(False)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    found, _ = normalize(tokens, norm)
+    found, _ = apply_layer_norm(tokens, norm)
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        rounded, _ = normalize(tokens, norm)
+        rounded, _ = apply_layer_norm(tokens, norm)
     expected = copy.deepcopy(norm).double()(tokens.double())
     rms = expected.square().mean().sqrt()
     half_a_step = expected.abs() * 2**-8  # rounded to the nearest, not cut off

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from analysis.collect.images.batches import normalize
+from analysis.collect.images.batches import normalize_pixels
 from analysis.collect.images.decode import load_image
 from analysis.collect.plan.request import ExtractionRequest, plan_extraction
 from analysis.collect.run.devices import enter_precision
@@ -66,7 +66,7 @@ def run_random(name: str, pixels: torch.Tensor, precision: str) -> dict[Any, Any
     for block in backbone.blocks:
         for scale in (block.ls1, block.ls2):
             scale.gamma.fill_(BLOCK_SCALE)  # pyright: ignore
-    images = normalize(pixels, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    images = normalize_pixels(pixels, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     collector = StatisticsCollector(
         backbone.depth, backbone.embed_dim, backbone.n_storage_tokens, pixels.device
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from analysis.collect.backbone.weights import load_backbone
-from analysis.collect.images.batches import PastureDataModule, normalize
+from analysis.collect.images.batches import PastureDataModule, normalize_pixels
 from analysis.collect.plan.request import ExtractionRequest, plan_extraction
 from analysis.collect.run.devices import choose_device, enter_precision
 from benchmarks.specification import SpecificationSums
@@ -40,7 +40,7 @@ def main() -> None:
     sums = SpecificationSums()
     with torch.inference_mode(), enter_precision(arguments.precision, device):
         for batch in data.train_batches():
-            pixels = normalize(batch.pixels.to(device), settings.mean, settings.std)
+            pixels = normalize_pixels(batch.pixels.to(device), settings.mean, settings.std)
             sums.add(backbone, list(backbone.forward_blocks(pixels))[1:])
     torch.save(sums.sums, arguments.out)
 

@@ -18,8 +18,7 @@ remarks = cache.read_annotations()
 known = facts.tabulate(versions)
 
 st.info(
-    "The address of every page is a link to what it shows: send it as it is. Views that are saved "
-    "in the sidebar travel in it too.",
+    "The address of every page is a link to what it shows, saved views included: send it as it is.",
     icon=":material/link:",
 )
 st.header("Report")
@@ -38,7 +37,7 @@ def make_report() -> bytes:
     """Return the report; the extras are read only now."""
     reported: list[ReportVersion] = []
     for version in versions:
-        extras, problem = None, None
+        extras = problem = None
         try:
             extras = version.extras
         except (PayloadError, OSError) as error:
@@ -74,12 +73,9 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     role = controls.choose_role()
 layer = int(version.table.layers[-1])
 left_out = derived.count_left_out(version.reading, representation, role, score, threshold)
-shown = version.table.tapped_layers or (layer,)
-st.markdown(
-    f"Of {version.table.channels:,} channels are left out: "
-    + ", ".join(f"{left_out[number]:,} in layer {number}" for number in shown)
-    + "."
-)
+tapped = version.table.tapped_layers or [layer]
+counts = ", ".join(f"{left_out[number]:,} in layer {number}" for number in tapped)
+st.markdown(f"Of {version.table.channels:,} channels are left out: {counts}.")
 st.download_button(
     "Download the vector",
     data=lambda: export_normalization(version.table, representation, role, score, threshold),

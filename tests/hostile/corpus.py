@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save as dump_safetensors
 
 from analysis.collect.run.ranks import Ranks
-from analysis.collect.run.record import Tally
 from analysis.collect.run.resume import Checkpoint
+from analysis.collect.run.tally import Tally
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.payload.array_cache import FORMAT
 from tests.factories.backbones import make_backbone

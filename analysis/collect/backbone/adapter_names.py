@@ -58,7 +58,7 @@ def relate_to_backbone(
     adapters = sorted({parts[-1] for name in state if (parts := _find_adapter(name))})
     chosen = "default" if "default" in adapters else next(iter(adapters), None)
     names = {
-        name: _normalise(name)
+        name: _canonical_name(name)
         for name in state
         if not (parts := _find_adapter(name)) or parts[-1] == chosen
     }
@@ -97,7 +97,7 @@ def _find_adapter(name: str) -> tuple[str, ...]:
     return (saved[1],) if saved else ()
 
 
-def _normalise(name: str) -> str:
+def _canonical_name(name: str) -> str:
     name = _SAVED_NAME.sub(".", _WRAPPERS.sub("", name))
     name = _MAGNITUDE.sub(r"\1", _ADAPTER_NAME.sub(r".\1", name)).rpartition(_PEFT_PREFIX)[2]
     while (shorter := _INNER_MODULE.sub(r"\1", name)) != name:

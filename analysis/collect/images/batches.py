@@ -1,6 +1,6 @@
 """The images of a list in batches of uint8 pixels, decoded by worker processes.
 
-Pixels travel as uint8, shape ``[batch, 3, height, width]``, RGB; `normalize` makes floats of them
+Pixels travel as uint8, shape ``[batch, 3, height, width]``, RGB; `normalize_pixels` makes floats of them
 on the device that uses them. A file that cannot be decoded leaves an empty, invalid row, so that
 batches keep their image indices.
 """
@@ -32,7 +32,7 @@ from analysis.collect.plan.settings import Settings
 from analysis.errors import ImageError
 
 
-def normalize(
+def normalize_pixels(
     pixels: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor
 ) -> Tensor:
     """Return ``(pixels / 255 - mean) / std`` per channel, float32, on the device of `pixels`.

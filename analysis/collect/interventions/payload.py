@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from analysis.collect.images.batches import normalize
+from analysis.collect.images.batches import normalize_pixels
 from analysis.collect.images.decode import load_image
 from analysis.collect.interventions.plan import (
     check_request,
@@ -152,4 +152,4 @@ def _load(
     size = 1 if device.type == "cpu" else min(MAX_BATCH, choose_batch_size(tokens, device))
     for first in range(0, len(files), size):
         images = [load_image(file, (width, height)) for file in files[first : first + size]]
-        yield normalize(torch.stack(images).to(device), mean, std)
+        yield normalize_pixels(torch.stack(images).to(device), mean, std)

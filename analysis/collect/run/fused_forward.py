@@ -70,12 +70,12 @@ def run_fused(
         backbone: One that `can_fuse` accepts, after `low_precision.cast_linears` to bf16.
         pixels: As of `DinoVisionTransformer.forward_blocks`, on a GPU.
     """
-    from analysis.collect.statistics.measured_norm import add_and_normalize, normalize
+    from analysis.collect.statistics.measured_norm import add_and_normalize, apply_layer_norm
 
     tokens, sin, cos = backbone.embed(pixels, embed_patches=_embed_patches)
     blocks = cast("list[Block]", list(backbone.blocks))
     norms = [*(block.norm1 for block in blocks), backbone.norm]
-    normalized, rows = normalize(tokens, norms[0])
+    normalized, rows = apply_layer_norm(tokens, norms[0])
     for block, following in zip(blocks, norms[1:], strict=True):
         yield tokens, rows
         branch = _attend(block.attn, normalized, sin, cos)

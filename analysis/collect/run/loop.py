@@ -30,8 +30,9 @@ from analysis.collect.run.network import Network, load_network
 from analysis.collect.run.prepare import prepare_kernels, will_fuse
 from analysis.collect.run.progress import ProgressReporter
 from analysis.collect.run.ranks import Ranks
-from analysis.collect.run.record import Tally, build_payload, describe_outcome, merge_tallies
+from analysis.collect.run.record import build_payload, describe_outcome
 from analysis.collect.run.resume import Checkpoint
+from analysis.collect.run.tally import Tally, merge_tallies
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.collect.statistics.image_vectors import check_room, choose_images
 from analysis.errors import ConfigError, ImageError

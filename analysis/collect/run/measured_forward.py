@@ -39,19 +39,19 @@ def run_measured(
     add: AddBlock = _compile() if compiled else Block.add
     tokens, sin, cos = backbone.embed(pixels)
     for block in cast(Iterable[Block], backbone.blocks):
-        normalized, rows = _normalize(block.norm1, tokens)
+        normalized, rows = _apply_norm(block.norm1, tokens)
         yield tokens, rows
         tokens = add(block, tokens, normalized, sin, cos)
     yield tokens, None
 
 
-def _normalize(norm: nn.Module, tokens: Tensor) -> tuple[Tensor, RowMoments | None]:
+def _apply_norm(norm: nn.Module, tokens: Tensor) -> tuple[Tensor, RowMoments | None]:
     # An adapter may have put a module of its own in the place of the norm.
     if type(norm) is not nn.LayerNorm or not tokens.is_cuda or not find_spec("triton"):
         return norm(tokens), None
-    from analysis.collect.statistics.measured_norm import normalize
+    from analysis.collect.statistics.measured_norm import apply_layer_norm
 
-    return normalize(tokens, norm)
+    return apply_layer_norm(tokens, norm)
 
 
 @functools.cache  # importing the compiler takes a second

@@ -15,7 +15,7 @@ from analysis.collect.backbone.adapters import AdapterState, attach_adapter, mea
 from analysis.collect.backbone.low_precision import cast_linears
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.backbone.weights import WeightsInfo, load_backbone
-from analysis.collect.images.batches import normalize
+from analysis.collect.images.batches import normalize_pixels
 from analysis.collect.plan.request import ExtractionPlan
 from analysis.collect.plan.settings import NO_HEAD
 from analysis.collect.run.devices import choose_precision, enter_precision
@@ -55,7 +55,7 @@ class Network:
     def measured_outputs(self, pixels: Tensor) -> Iterator[tuple[Tensor, RowMoments | None]]:
         """Yield what `block_outputs` yields, and what the network has measured of it."""
         with enter_precision(self.precision, self.device):
-            images = self._normalize(pixels)
+            images = self._prepare(pixels)
             if self.fused and not self.compiled:
                 yield from run_fused(self.backbone, images)
             else:
@@ -71,14 +71,14 @@ class Network:
             float32 ``[B, 1 + S + N, C]`` on the network's device.
         """
         with enter_precision(self.precision, self.device):
-            yield from self.backbone.forward_blocks(self._normalize(pixels))
+            yield from self.backbone.forward_blocks(self._prepare(pixels))
 
-    def _normalize(self, pixels: Tensor) -> Tensor:
-        return normalize(pixels.to(self.device, non_blocking=True), self._mean, self._std)
+    def _prepare(self, pixels: Tensor) -> Tensor:
+        return normalize_pixels(pixels.to(self.device, non_blocking=True), self._mean, self._std)
 
     def prove_adapter(self, pixels: Tensor) -> list[float]:
         """Return the relative change of each layer's output that the adapter makes on `pixels`."""
-        images = self._normalize(pixels)
+        images = self._prepare(pixels)
         with enter_precision(self.precision, self.device):
             return measure_lora_proof(self.backbone, images)
 

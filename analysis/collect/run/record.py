@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,42 +17,13 @@ from analysis.collect.images.batches import PastureDataModule
 from analysis.collect.plan.request import ExtractionPlan
 from analysis.collect.run.devices import device_name
 from analysis.collect.run.network import Network
+from analysis.collect.run.tally import Tally
 from analysis.collect.statistics.collector import CollectedStatistics
 from analysis.payload.image_paths import pack_paths
 from analysis.vocabulary import SCHEMA_VERSION, TOOL_VERSION
 
 NAMED_SKIPS = 1000
 """Skipped files that the payload names; all are counted."""
-
-
-@dataclass
-class Tally:
-    """What the forward loop counted besides the statistics."""
-
-    num_images: int = 0
-    num_batches: int = 0
-    skipped: list[tuple[int, str]] = field(default_factory=list)
-    """Image index and reason of every image that could not be read."""
-    cut_images: int = 0
-    """Images of more than 8 bits whose values above 255 were cut off."""
-    next_batch: int = 0
-    """Number of the first batch not yet counted."""
-    seconds: float = 0.0
-    notices: list[str] = field(default_factory=list)
-    """Sentences on what the loop had to do differently than asked."""
-
-
-def merge_tallies(tallies: Sequence[Tally]) -> Tally:
-    """Return what all ranks counted together; they ran side by side, so the longest counts."""
-    return Tally(
-        num_images=sum(tally.num_images for tally in tallies),
-        num_batches=sum(tally.num_batches for tally in tallies),
-        skipped=sorted(item for tally in tallies for item in tally.skipped),
-        cut_images=sum(tally.cut_images for tally in tallies),
-        next_batch=max(tally.next_batch for tally in tallies),
-        seconds=max(tally.seconds for tally in tallies),
-        notices=[notice for tally in tallies for notice in tally.notices],
-    )
 
 
 def _describe_run(
@@ -210,7 +179,7 @@ def build_payload(
             },
             "run": run,
         },
-        "layers": layers_of(statistics),
+        "layers": statistics.as_layers(),
     }
     if statistics.extras is not None:
         width, height = run["network_size"]
@@ -222,22 +191,3 @@ def build_payload(
             }
         }
     return payload
-
-
-def layers_of(statistics: CollectedStatistics) -> dict[int, Any]:
-    """Return the payload's `layers`: plain dicts, ints and float32 CPU tensors."""
-    return {
-        layer: {
-            representation: {
-                role: {
-                    "count": stats.count,
-                    "mean": stats.mean,
-                    "std": stats.std,
-                    "max_abs": stats.max_abs,
-                }
-                for role, stats in roles.items()
-            }
-            for representation, roles in representations.items()
-        }
-        for layer, representations in statistics.layers.items()
-    }

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from analysis.collect.run.ranks import Ranks
-from analysis.collect.run.record import Tally
+from analysis.collect.run.tally import Tally
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.errors import ConfigError, StatisticsError
 from analysis.files.atomic import replace_file

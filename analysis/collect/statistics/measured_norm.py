@@ -76,7 +76,7 @@ def measure(tokens: Tensor) -> RowMoments:
     return moments
 
 
-def normalize(tokens: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, RowMoments]:
+def apply_layer_norm(tokens: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, RowMoments]:
     """Apply a LayerNorm with weight and bias, and measure the rows on the way.
 
     Args:

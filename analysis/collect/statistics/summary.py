@@ -30,6 +30,16 @@ class CollectedStatistics:
     extras: dict[str, Any] | None
     """The payload's ``extras`` without images; None unless collected."""
 
+    def as_layers(self) -> dict[int, Any]:
+        """Return the payload's `layers`: plain dicts, ints and float32 CPU tensors."""
+        return {
+            layer: {
+                representation: {role: stats.as_dict() for role, stats in roles.items()}
+                for representation, roles in representations.items()
+            }
+            for layer, representations in self.layers.items()
+        }
+
 
 def summarize(
     state: CollectorState, norm: NormParameters, grid: tuple[int, int]

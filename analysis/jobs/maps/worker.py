@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.collect.images.batches import normalize
+from analysis.collect.images.batches import normalize_pixels
 from analysis.collect.images.decode import load_image
 from analysis.collect.run.measured_network import MeasuredNetwork, load_measured
 from analysis.collect.run.progress import ProgressReporter
@@ -102,7 +102,7 @@ def compute_missing(
         network = networks.get(request, arm)
         for picture in pictures:
             reporter.say("running", f"{picture.path.name} ({arm.value})")
-            pixels = normalize(
+            pixels = normalize_pixels(
                 load_image(picture.path, request.image_size)[None], request.mean, request.std
             )
             with one_thread() if network.size < SMALL_PARAMETERS else nullcontext():

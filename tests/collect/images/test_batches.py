@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from analysis.collect.images import pool
-from analysis.collect.images.batches import ImageBatch, PastureDataModule, normalize
+from analysis.collect.images.batches import ImageBatch, PastureDataModule, normalize_pixels
 from analysis.collect.images.decode import load_image
 from analysis.collect.images.pool import DecodePool, choose_num_workers
 from analysis.collect.plan.image_list import list_images
@@ -321,7 +321,7 @@ def test_normalized_pixels_follow_the_formula() -> None:
     expected = pixels.numpy().astype(np.float64) / 255
     for channel in range(3):
         expected[:, channel] = (expected[:, channel] - mean[channel]) / std[channel]
-    found = normalize(pixels, mean, std)
+    found = normalize_pixels(pixels, mean, std)
     assert found.dtype == torch.float32
     assert found.is_contiguous()
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)

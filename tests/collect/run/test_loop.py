@@ -16,7 +16,7 @@ from skimage import data as photographs
 
 from analysis.collect.backbone.head_file import ALLOWED
 from analysis.collect.backbone.weights import load_backbone
-from analysis.collect.images.batches import PastureDataModule, normalize
+from analysis.collect.images.batches import PastureDataModule, normalize_pixels
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.collect.run.loop import FOOTPRINT_CHANNELS, FOOTPRINT_IMAGES, collect_payload
 from analysis.collect.run.loop import collect as collect_both
@@ -57,7 +57,7 @@ def reference(plan: ExtractionPlan, batch_size: int) -> dict[tuple[int, str, str
     gamma, beta = (p.detach().double().numpy() for p in (backbone.norm.weight, backbone.norm.bias))
     parts: dict[tuple[int, str], list[Array]] = {}
     for batch in images.train_batches():
-        pixels = normalize(batch.pixels, settings.mean, settings.std)
+        pixels = normalize_pixels(batch.pixels, settings.mean, settings.std)
         patches = math.prod(backbone.patch_grid(*pixels.shape[-2:]))
         with torch.inference_mode():
             for layer, tokens in enumerate(backbone.forward_blocks(pixels), start=-1):

@@ -13,7 +13,7 @@ import torch
 from analysis.collect.run import measured_forward as measured
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.collect.statistics.kernels import PACKED_BITS
-from analysis.collect.statistics.measured_norm import normalize
+from analysis.collect.statistics.measured_norm import apply_layer_norm
 from analysis.collect.statistics.norm import NormParameters
 from analysis.collect.statistics.triton_engine import plan_launch
 from tests.collect.statistics.reference import (
@@ -138,7 +138,7 @@ def make_norm(channels: int) -> torch.nn.LayerNorm:
 def test_the_norm_that_measures_is_layer_norm(offset: float) -> None:
     norm = make_norm(40)
     tokens = torch.randn(2, 7, 40, generator=torch.Generator().manual_seed(2)) * 3 + offset
-    normalized, rows = normalize(tokens, norm)
+    normalized, rows = apply_layer_norm(tokens, norm)
     exact = tokens.double()
     expected = torch.nn.functional.layer_norm(
         exact, (40,), norm.weight.double(), norm.bias.double(), norm.eps
@@ -155,9 +155,9 @@ def test_the_norm_that_measures_is_layer_norm(offset: float) -> None:
 def test_the_norm_that_measures_has_the_precision_of_autocast() -> None:
     norm = make_norm(40)
     tokens = torch.randn(1, 4, 40, generator=torch.Generator().manual_seed(3))
-    exact, _ = normalize(tokens, norm)
+    exact, _ = apply_layer_norm(tokens, norm)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded, _ = normalize(tokens, norm)
+        rounded, _ = apply_layer_norm(tokens, norm)
     assert rounded.dtype == torch.bfloat16
     # The interpreter cuts digits off where a GPU rounds (benchmarks/gpu_engine.py holds that).
     torch.testing.assert_close(rounded.float(), exact, rtol=2**-7, atol=0)
@@ -166,7 +166,9 @@ def test_the_norm_that_measures_has_the_precision_of_autocast() -> None:
 def test_a_network_that_measures_gives_the_block_outputs_and_the_same_statistics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measured, "_normalize", lambda norm, tokens: normalize(tokens, norm))
+    monkeypatch.setattr(
+        measured, "_apply_norm", lambda norm, tokens: apply_layer_norm(tokens, norm)
+    )
     backbone = make_backbone(tiny_variant(depth=2)).eval().requires_grad_(False)
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
     plain = torch.stack(list(backbone.forward_blocks(pixels)))
