@@ -1,8 +1,8 @@
 """The images of a list in batches of uint8 pixels, decoded by worker processes.
 
-Pixels travel as uint8, shape ``[batch, 3, height, width]``, RGB; `normalize_pixels` makes floats of them
-on the device that uses them. A file that cannot be decoded leaves an empty, invalid row, so that
-batches keep their image indices.
+Pixels travel as uint8, shape ``[batch, 3, height, width]``, RGB; `normalize_pixels` makes floats of
+them on the device that uses them. A file that cannot be decoded leaves an empty, invalid row, so
+that batches keep their image indices.
 """
 
 from __future__ import annotations

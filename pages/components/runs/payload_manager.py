@@ -39,7 +39,7 @@ def show() -> None:
         st.caption(plain(about.note or "") or "No note.")
         return
     try:
-        saved = annotation_form.show(ref, about, said.list_tags())
+        saved = annotation_form.show(ref, about, remarks.list_tags())
         if saved or _show_actions(ref, about, is_baseline):
             cache.forget_lists()
             st.rerun()
