@@ -16,7 +16,7 @@ TESTED_TOGETHER = {
     "collect/plan/test_settings.py": "config_file config_values folds recorded_folds",
     "collect/plan/test_request.py": "flags measured_network",
     "collect/plan/test_image_list.py": "image_columns image_csv image_folder",
-    "collect/run/test_loop.py": "early measured_network network record tally",
+    "collect/run/test_loop.py": "early network record tally",
     "collect/statistics/test_kernels.py": (
         "fold_kernels launch measured_norm torch_engine triton_engine"
     ),
