@@ -268,13 +268,13 @@ def measure_tile(
         (total, squares, low, high, ln_total, ln_squares, ln_low, ln_high, peak_row,
          exceed) = _add_tile(
             source, rows, all_rows, start, stop, channel, pivot, ln_pivot,
-            channels, stripe, chunk, unroll, extras, whole=True,
+            channels, stripe, chunk, unroll, extras, True,
         )
     else:
         (total, squares, low, high, ln_total, ln_squares, ln_low, ln_high, peak_row,
          exceed) = _add_tile(
             source, rows, all_rows, start, stop, channel, pivot, ln_pivot,
-            channels, stripe, chunk, unroll, extras, whole=False,
+            channels, stripe, chunk, unroll, extras, False,
         )
     # fmt: on
 
