@@ -25,6 +25,7 @@ TESTED_TOGETHER = {
     "files/test_roots.py": "read_only",
     "jobs/extractions/test_queue.py": "choices devices disk estimates",
     "jobs/interventions/test_runs.py": "folder worker",
+    "jobs/reader/test_reader.py": "calls frames process worker",
     "jobs/summaries/test_summaries.py": "folder make runs store worker",
     "jobs/maps/test_runs.py": "folder request",
     "jobs/maps/test_token_maps.py": "plan store worker",
