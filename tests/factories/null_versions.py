@@ -24,6 +24,8 @@ CHANNELS = 64
 TOKENS = 200
 _BETWEEN = 0.3
 """Share of the variance of patch tokens that lies between images."""
+_ALIKE = 0.8
+"""Share of the variance between images that lies between runs of alike ones."""
 _STORED = (Representation.PRE, Representation.PER_LAYER_LN)
 
 
@@ -60,6 +62,8 @@ class Design:
     """Whether the second version lost the images of one group."""
     planted: float = 0.0
     """Standard errors by which one channel of one layer differs."""
+    run: int = 1
+    """Neighbours in the list that are alike, as the frames of a burst are; 1 where none are."""
 
 
 def draw_versions(
@@ -88,6 +92,10 @@ def _draw_images(rng: np.random.Generator, design: Design, images: int) -> Float
     draw = DISTRIBUTIONS[design.distribution]
     shape = (design.layers, len(_STORED), len(ROLES), images, CHANNELS)
     values = draw(rng, shape)
+    if design.run > 1:
+        runs = draw(rng, (*shape[:-2], -(-images // design.run), CHANNELS))
+        alike = np.repeat(runs, design.run, axis=-2)[..., :images, :]
+        values = np.sqrt(_ALIKE) * alike + np.sqrt(1 - _ALIKE) * values
     values[:, 1] = 0.9 * values[:, 0] + np.sqrt(1 - 0.9**2) * values[:, 1]
     for layer in range(1, design.layers):
         values[layer] = 0.8 * values[layer - 1] + 0.6 * values[layer]

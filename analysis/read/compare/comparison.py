@@ -29,6 +29,7 @@ from analysis.read.compare.drift import (
     take_layers,
 )
 from analysis.read.compare.findings import SCALE, Finding, Scale, describe_comparison
+from analysis.read.compare.neighbours import ALL_SEPARATE
 from analysis.read.compare.noise import NO_GROUPS, CellNoise, compare_groups
 from analysis.read.compare.noise_table import NoiseTable, compare_noise
 from analysis.read.compare.outlier_change import find_outlier_change
@@ -177,8 +178,13 @@ class Comparison:
         groups = [reading.extras.groups(*cell) for reading in readings]
         stored = [each for each in groups if each is not None]
         if len(stored) == len(readings):
-            threshold = -1.0 if self.noise is None else self.noise.threshold_of(cell)
-            return compare_groups(*stored, same_images=self.same_images, threshold=threshold)
+            noise = self.noise
+            return compare_groups(
+                *stored,
+                same_images=self.same_images,
+                threshold=-1.0 if noise is None else noise.threshold_of(cell),
+                separate=ALL_SEPARATE if noise is None else noise.separate,
+            )
         whole = (_as_one_group(table, cell) for table in self.tables)
         return compare_groups(*whole, same_images=self.same_images, note=NO_GROUPS)
 

@@ -28,6 +28,7 @@ from analysis.read.compare.group_samples import (
     rotate_length,
 )
 from analysis.read.compare.moderation import moderate_variances
+from analysis.read.compare.neighbours import ALL_SEPARATE, Separate
 
 Floats = NDArray[np.float64]
 
@@ -108,6 +109,7 @@ def compare_groups(
     level: float = LEVEL,
     threshold: float | None = None,
     resolution: float = RESOLUTION,
+    separate: Separate = ALL_SEPARATE,
     note: str = TOO_FEW_GROUPS,
 ) -> CellNoise:
     """Compare two versions in one cell.
@@ -121,10 +123,13 @@ def compare_groups(
         threshold: Up to which probability a channel is flagged, where the family of tests is
             larger than this cell; from `level` where None.
         resolution: To what part of a channel's root mean square a measurement can be repeated.
+        separate: Into how many groups of neighbours those of each version are joined.
         note: What to say where fewer than two groups hold images.
     """
     stacked = (GroupStats(x.count[None], x.mean[None], x.std[None]) for x in (a, b))
-    noise = compare_stacks(*stacked, same_images=same_images, resolution=resolution, note=note)
+    noise = compare_stacks(
+        *stacked, same_images=same_images, resolution=resolution, separate=separate, note=note
+    )
     if threshold is None:
         tested = np.stack([noise.shift.p, noise.log_ratio.p])
         threshold = find_threshold(tested, level)
@@ -170,6 +175,7 @@ def compare_stacks(
     *,
     same_images: bool,
     resolution: float = RESOLUTION,
+    separate: Separate = ALL_SEPARATE,
     note: str = TOO_FEW_GROUPS,
 ) -> CellNoise:
     """Compare two versions in several cells; nothing is flagged yet.
@@ -180,6 +186,7 @@ def compare_stacks(
         b: Those of the version; as many cells and channels.
         same_images: As in `compare_groups`.
         resolution: Likewise.
+        separate: Likewise.
         note: Likewise.
     """
     pairs = find_pairs(a.count[0], b.count[0]) if same_images else None
@@ -191,12 +198,17 @@ def compare_stacks(
         return CellNoise(
             effect, effect, unknown, unknown, unknown, unknown, pairs is not None, note=note
         )
+    enough = min(present_a.sum(), present_b.sum()) >= 2
+    left_out: tuple[int, ...] = ()
+    if pairs is not None and enough:
+        left_out = tuple(np.flatnonzero((present_a | present_b) & ~pairs).tolist())
+        present_a = present_b = pairs
     whole_a, whole_b = _choose(a, present_a), _choose(b, present_b)
     (mean_a, std_a), (mean_b, std_b) = whole_a.pool(), whole_b.pool()
     drift, usable = measure_drift(mean_a, std_a, mean_b, std_b)
     variance = np.maximum((std_a**2 + std_b**2) / 2, TINY_VARIANCE)
     pooled = np.sqrt(variance)
-    if min(present_a.sum(), present_b.sum()) < 2:
+    if not enough:
         floor = np.sqrt(TINY_VARIANCE)
         ratio = np.log(np.maximum(std_b, floor) / np.maximum(std_a, floor))
         shift, log_ratio = _untested((mean_b - mean_a) / pooled), _untested(ratio)
@@ -204,10 +216,7 @@ def compare_stacks(
             shift, log_ratio, drift, unknown, unknown, unknown, pairs is not None, note=note
         )
 
-    left_out: tuple[int, ...] = ()
-    if pairs is not None:
-        left_out = tuple(np.flatnonzero((present_a | present_b) & ~pairs).tolist())
-        whole_a, whole_b = _choose(a, pairs), _choose(b, pairs)
+    whole_a, whole_b = whole_a.merge(separate[0]), whole_b.merge(separate[1])
     scale, paired = pooled[:, None], pairs is not None
     few_a, few_b = whole_a.merge(SPREAD_GROUPS), whole_b.merge(SPREAD_GROUPS)
     logs = few_a.log_std_values(), few_b.log_std_values()

@@ -15,13 +15,34 @@ from numpy.typing import NDArray
 from analysis.errors import PayloadError
 from analysis.payload.groups import GroupStats
 from analysis.read.compare.false_discovery import combine, find_discoveries, find_threshold
-from analysis.read.compare.noise import LEVEL, NO_GROUPS, CellNoise, compare_stacks
-from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, CellIndex, list_cells
+from analysis.read.compare.neighbours import (
+    ALL_SEPARATE,
+    MOST,
+    Separate,
+    Weighted,
+    count_separate,
+)
+from analysis.read.compare.noise import (
+    LEVEL,
+    NO_GROUPS,
+    CellNoise,
+    compare_stacks,
+    find_pairs,
+)
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, CellIndex, Representation, list_cells
 
 Floats = NDArray[np.float64]
 Groups = Callable[[Cell], GroupStats | None]
 """The groups of a cell; None where they are not stored."""
 
+ALIKE = (
+    "Neighbours in the image list are alike (bursts, sites), so noise is measured on {} groups of "
+    "neighbours. Where images of one run are in more than one of them, chance still claims more "
+    "than it should: name the column of site or date in analysis.group_by."
+)
+
+_JUDGED_LAYERS = 8
+"""Layers, about, that tell whether neighbours are alike."""
 _BATCH = 1 << 22
 """Numbers of one version that are worked on at a time."""
 
@@ -52,6 +73,8 @@ class NoiseTable:
     """Why nothing, or not all, is called significant, and what was left out."""
     threshold: float = -1.0
     """Up to which probability a channel of any cell is flagged."""
+    separate: Separate = ALL_SEPARATE
+    """Into how many groups of neighbours the image groups of each version were joined."""
 
     @property
     def tested(self) -> NDArray[np.bool_]:
@@ -97,11 +120,14 @@ def compare_noise(
     places: list[list[CellIndex]] = []
     probabilities: list[Floats] = []
     paired, notes = same_images, dict[str, None]()
+    separate = _count_separate(a, b, numbers, same_images)
+    if min(separate) < MOST:
+        notes[ALIKE.format(min(separate))] = None
     for indices, first, second in _read_stacks(a, b, numbers):
         if first is None or second is None:
             notes[NO_GROUPS] = None
             continue
-        noise = compare_stacks(first, second, same_images=same_images)
+        noise = compare_stacks(first, second, same_images=same_images, separate=separate)
         at = tuple(np.transpose(indices))
         drift[at], floor[at] = noise.drift, noise.noise_floor
         band[at], drift_p[at] = noise.noise_band, noise.drift_p
@@ -129,7 +155,33 @@ def compare_noise(
         paired and not np.isnan(drift_p).all(),
         tuple(notes),
         threshold,
+        separate,
     )
+
+
+def _count_separate(a: Groups, b: Groups, layers: NDArray[np.int64], same_images: bool) -> Separate:
+    """Return into how many groups of neighbours to join, as the block outputs of some layers say.
+
+    All cells are of the same images, so a few of them tell.
+    """
+    versions: tuple[list[Weighted], list[Weighted]] = [], []
+    for layer in layers[:: max(len(layers) // _JUDGED_LAYERS, 1)].tolist():
+        for role in ROLES:
+            cell = Cell(layer, Representation.PRE, role)
+            first, second = a(cell), b(cell)
+            if first is None or second is None:
+                continue
+            _check(first, second, cell)
+            pairs = find_pairs(first.count, second.count) if same_images else None
+            if pairs is not None:
+                moved = second.mean[pairs] - first.mean[pairs]
+                versions[0].append((moved, first.count[pairs]))
+                continue
+            for version, groups in zip(versions, (first, second), strict=True):
+                present = groups.present()
+                version.append((present.mean, present.count))
+    alone = [count_separate(cells) if cells else MOST for cells in versions]
+    return (alone[0], alone[0]) if not versions[1] else (alone[0], alone[1])
 
 
 def _read_stacks(

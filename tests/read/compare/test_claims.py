@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.read.compare.neighbours import ALL_SEPARATE
 from analysis.read.compare.noise_table import NoiseTable, compare_noise
 from tests.factories.null_versions import DISTRIBUTIONS, Design, draw_versions
 
@@ -57,6 +58,18 @@ def test_other_numbers_of_images_claim_no_more() -> None:
 def test_a_missing_group_claims_no_more(paired: bool) -> None:
     design = Design("normal", 24, 6, paired, groups=8, missing_group=True)
     assert _rate_of_all(design, 12) <= 0.05
+
+
+@both_pairings
+def test_runs_of_alike_images_claim_in_three_comparisons_of_twenty_at_most(paired: bool) -> None:
+    design = Design("normal", 96, 6, paired, run=4)
+    assert _compare(design, 0).separate != ALL_SEPARATE
+    assert _rate_of_all(design, 10) <= 0.15
+
+
+def test_what_is_said_of_alike_neighbours_names_the_groups_left() -> None:
+    table = _compare(Design("normal", 96, 6, True, run=4), 0)
+    assert any(f"measured on {min(table.separate)} groups" in note for note in table.notes)
 
 
 @both_pairings
