@@ -97,7 +97,7 @@ def moderate_variances(variances: Floats, df: float) -> tuple[Floats, Floats]:
     prior = fit_prior(variances, df, among=typical)
     settled = np.zeros_like(usable)
     for _ in range(_ROUNDS):
-        near = measured & (np.abs(_f_deviate(variances / prior.variance, df, prior.df)) < FAR)
+        near = measured & (np.abs(_f_deviate(_over(variances, prior), df, prior.df)) < FAR)
         few = near.sum(axis=-1, keepdims=True) < FEWEST_CHANNELS
         settled |= few | (near == typical).all(axis=-1, keepdims=True)
         if settled.all():
@@ -108,13 +108,19 @@ def moderate_variances(variances: Floats, df: float) -> tuple[Floats, Floats]:
             np.where(settled, prior.variance, better.variance),
             np.where(settled, prior.df, better.df),
         )
-    beyond = measured & (_f_deviate(variances / prior.variance, df, prior.df) >= FAR)
+    beyond = measured & (_f_deviate(_over(variances, prior), df, prior.df) >= FAR)
     _draw(moderated, total, df, usable & ~beyond, prior, measured & ~beyond)
     enough = usable & (beyond.sum(axis=-1, keepdims=True) >= FEWEST_CHANNELS)
     if enough.any():
         own = fit_prior(variances, df, among=beyond)
         _draw(moderated, total, df, enough & beyond, own, beyond)
     return moderated, total
+
+
+def _over(variances: Floats, prior: Prior) -> Floats:
+    """Divide by the prior's variance; 1 in cells that have none."""
+    known = prior.variance > 0
+    return np.divide(variances, prior.variance, out=np.ones_like(variances), where=known)
 
 
 def _draw(
