@@ -200,7 +200,7 @@ def compare_stacks(
         )
     enough = min(present_a.sum(), present_b.sum()) >= 2
     left_out: tuple[int, ...] = ()
-    if pairs is not None and enough:
+    if pairs is not None:
         left_out = tuple(np.flatnonzero((present_a | present_b) & ~pairs).tolist())
         present_a = present_b = pairs
     whole_a, whole_b = _choose(a, present_a), _choose(b, present_b)

@@ -54,7 +54,8 @@ class NoiseTable:
     layers: NDArray[np.int64]
     """``[layers]``."""
     drift: Floats
-    """``[layers, 3, 2]``: of the pooled groups, that of the payload up to rounding."""
+    """``[layers, 3, 2]``: of the pooled groups, that of the payload up to rounding; of those that
+    both have where a paired comparison leaves some out."""
     noise_floor: Floats
     """``[layers, 3, 2]``: root mean square of the drift that chance alone gives."""
     noise_band: Floats
@@ -243,5 +244,5 @@ def _explain(noise: CellNoise) -> Iterator[str]:
         groups = ", ".join(map(str, noise.left_out))
         yield (
             f"Image groups {groups} hold other tokens in the two versions (a skipped image, or a "
-            "token that is no number), so the noise was measured on the others."
+            "token that is no number), so drift and noise were measured on the others."
         )

@@ -59,6 +59,7 @@ def drift(
     found, noise = comparison.drift, comparison.noise
     if found is None or noise is None:
         raise ValueError("the two payloads cannot be compared number by number")
+    found = np.where(noise.tested, noise.drift, found)  # of the groups that have a noise
     drawn, same = _leave_out_same(found, representations)
     tested = not np.isnan(noise.noise_floor).all()
     return View(
