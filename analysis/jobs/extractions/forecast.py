@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from analysis.collect.plan.header_check import check_files
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.errors import ConfigError
 from analysis.files.atomic import read_json
@@ -77,10 +78,12 @@ def forecast_extraction(
         payloads: Payloads made earlier; the speeds noted beside them are the base of the estimate.
 
     Raises:
-        InputError: If a path leads outside the allowed roots, or the plan cannot be made.
+        InputError: If a path leads outside the allowed roots, the plan cannot be made, or weights
+            or head are those of another backbone.
     """
     confined = confine(request)
     plan = plan_extraction(confined, remember_images)
+    check_files(plan.weights.path, plan.head_path, plan.settings.backbone_name)
     output = resolve_below_roots(plan.output)
     limit, images = plan.request.max_images or 0, plan.images
     if 0 < limit < images.total:

@@ -1,0 +1,104 @@
+"""Names and shapes of the tensors in a file, from its header alone. Does not import torch.
+
+Of a safetensors file this is the JSON at its start, of a file of `torch.save` the pickle in its
+archive, which is walked opcode by opcode: nothing in it is called. What is in neither format, or is
+out of measure, is unknown here; the run itself reads it and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+from analysis.files.atomic import is_regular
+
+Shapes = dict[str, tuple[int, ...]]
+
+MAX_BYTES = 8_000_000
+"""Of a header; that of the largest backbone has a tenth."""
+MAX_DIMENSIONS = 8
+
+_STARTS = (b"PK\x03\x04", b"\x80")
+"""Of an archive, and of a bare pickle as older torch wrote it."""
+
+
+def read_shapes(path: Path) -> Shapes | None:
+    """Return the shape of every tensor by its name; None where the header does not tell.
+
+    Kept by the file's size and time.
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return _read(str(path), state.st_size, state.st_mtime_ns) if is_regular(path) else None
+
+
+def may_hold_tensors(path: Path) -> bool:
+    """Tell by its first bytes whether a file can be one of tensors; True if it is unreadable."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError:
+        return True
+    return start.startswith(_STARTS) or start[8:] == b"{"
+
+
+@lru_cache(maxsize=256)
+def _read(path: str, size: int, mtime_ns: int) -> Shapes | None:
+    del size, mtime_ns  # part of the key only
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(9)
+            if start[8:] == b"{":
+                length = int.from_bytes(start[:8], "little")
+                return _read_json(b"{" + file.read(length - 1)) if length <= MAX_BYTES else None
+        with zipfile.ZipFile(path) as archive:
+            member = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+            if archive.getinfo(member).file_size > MAX_BYTES:
+                return None
+            return _walk(archive.read(member))
+    except (OSError, ValueError, StopIteration, zipfile.BadZipFile, NotImplementedError):
+        return None
+
+
+def _read_json(content: bytes) -> Shapes | None:
+    try:
+        entries = json.loads(content)
+    except RecursionError:
+        return None
+    shapes: Shapes = {}
+    for name, entry in entries.items():
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        if isinstance(shape, list) and all(type(size) is int for size in shape):
+            shapes[name] = tuple(shape)
+    return shapes
+
+
+def _walk(content: bytes) -> Shapes:
+    """Return the shapes in a pickle: the whole numbers between a storage and the next tuple.
+
+    A tensor is written as its name, the function that builds it, a mark, the persistent id of its
+    storage, the offset into it, and a tuple of its sizes.
+    """
+    shapes: Shapes = {}
+    text, name, numbers = "", "", None
+    for opcode, argument, _ in pickletools.genops(content):
+        kind = opcode.name
+        if kind == "BINUNICODE":
+            text = str(argument)
+        elif kind == "MARK" and numbers is None:
+            # of the two marks of a tensor the second stands before "storage"
+            name = text if text != "storage" else name
+        elif kind == "BINPERSID":
+            numbers = []
+        elif numbers is not None:
+            if kind in ("BININT1", "BININT2", "BININT", "LONG1"):
+                numbers.append(int(argument or 0))
+            elif kind.startswith("TUPLE") or kind == "EMPTY_TUPLE" or len(numbers) > MAX_DIMENSIONS:
+                shapes[name] = tuple(numbers[1:])
+                numbers = None
+    return shapes
