@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from analysis.jobs import JobState, cancel_job, list_jobs
@@ -181,3 +182,59 @@ def test_every_head_and_adapter_folder_is_offered(project: Path, open_page: Open
         "weights/head_winter/infer_head.pt",
         "weights/peft",
     ]
+
+
+def test_a_link_fills_the_form(project: Path, open_page: Open) -> None:
+    (project / "configs" / "other.yaml").write_text(
+        (project / "configs" / "train.yaml").read_text()
+    )
+    app = open_page("overview")
+    _field(app, "Config").set_value("configs/other.yaml").run()  # type: ignore[attr-defined]
+    _field(app, "Max images").set_value(2).run()  # type: ignore[attr-defined]
+    link = {name: str(value) for name, value in app.query_params.items()}
+    linked = open_page("overview", **link)
+    assert _field(linked, "Config").value == "configs/other.yaml"  # type: ignore[attr-defined]
+    assert _field(linked, "Max images").value == 2  # type: ignore[attr-defined]
+    broken = open_page("overview", form="max_images=x&device=gone&precision=none&a=b&=")
+    assert not broken.exception
+    assert not _start_button(broken).disabled  # type: ignore[attr-defined]
+
+
+def test_several_configs_are_queued_at_once(project: Path, open_page: Open) -> None:
+    text = (project / "configs" / "train.yaml").read_text()
+    (project / "configs" / "v2.yaml").write_text(text.replace("version: v1", "version: v2"))
+    app = open_page("overview")
+    app.sidebar.multiselect(key=f"form more {project}").set_value(["configs/v2.yaml"]).run()
+    said = texts(app)
+    assert "**v1**: 5 of 5 images" in said
+    assert "**v2**: 5 of 5 images" in said
+    app.button(key="start extraction").click().run()
+    try:
+        assert not app.exception
+        assert sorted(job.title for job in list_jobs()) == ["v1", "v2"]
+    finally:
+        for job in list_jobs():
+            cancel_job(job)
+
+
+def test_weights_of_another_backbone_are_refused_before_the_start(
+    project: Path, open_page: Open
+) -> None:
+    torch.save({"cls_token": torch.zeros(1, 1, 384)}, project / "weights" / "small.pth")
+    app = open_page("overview")
+    weights = _field(app, "Backbone weights")
+    weights.set_value("weights/small.pth").run()  # type: ignore[attr-defined]
+    assert "these weights have 384 channels" in app.sidebar.error[0].value
+    assert "“Backbone weights”" in app.sidebar.error[0].value
+    assert _start_button(app).disabled  # type: ignore[attr-defined]
+
+
+def test_a_part_of_one_name_means_that_file_aloud(project: Path, open_page: Open) -> None:
+    text = (project / "configs" / "train.yaml").read_text()
+    (project / "configs" / "train_1.10.yaml").write_text(text.replace("version: v1", "version: v9"))
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.session_state[f"form config {project}"] = "train_1.10"
+    app.run()
+    said = texts(app).replace("\\", "")
+    assert "Taken: configs/train_1.10.yaml" in said
+    assert "**v9**" in said

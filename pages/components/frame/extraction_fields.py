@@ -1,0 +1,266 @@
+"""The fields of the form: what can be chosen, what was typed, and all of it in the address."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
+
+import streamlit as st
+
+from analysis.errors import ConfigError, InputError
+from analysis.jobs import (
+    PRECISIONS,
+    ExtractionRequest,
+    list_configs,
+    list_devices,
+    list_heads,
+    list_weights,
+)
+from analysis.payload.discovery import allowed_roots
+from pages.components.shared import selection
+from pages.components.shared.text import plain
+
+AUTOMATIC = "automatic"
+FROZEN = "none"
+
+CHOICE = "form"
+"""In the address: every field that is not as at first."""
+
+_PER_DIR = ("config", "more", "weights", "head")
+"""Fields whose choice belongs to the project dir that it was made for."""
+_NUMBERS = ("max_images", "batch_size")
+_FIELDS = ("project_dir", *_PER_DIR, *_NUMBERS, "device", "precision")
+_TAKEN = "form taken from the address"
+_SEPARATOR = "\n"
+
+_FIELD_OF_FLAG = {
+    "--project-dir": "Project dir",
+    "--config": "Config",
+    "--dino-weights-pt": "Backbone weights",
+    "--head-weights": "Head weights",
+    "--max-images": "Max images",
+    "--batch-size": "Batch size",
+    "--device": "Device",
+    "--precision": "Precision",
+}
+
+
+def keep() -> None:
+    """Keep what is in the fields while they are not drawn; Streamlit forgets it otherwise."""
+    _take_from_address()
+    begins = tuple(f"form {name}" for name in _FIELDS)
+    for key in list(st.session_state):
+        if str(key).startswith(begins):
+            st.session_state[key] = st.session_state[key]
+
+
+def prefill(project_dir: Path, *, config_name: str, max_images: int, precision: str) -> None:
+    """Fill in the fields of a frozen run; for callbacks, before any field is drawn.
+
+    Args:
+        project_dir: As recorded in a payload; the form says so where it cannot be used here.
+        config_name: File name of the config.
+        max_images: Limit of the list, 0 for none.
+        precision: One of `PRECISIONS`; anything else leaves the choice as it is.
+    """
+    state = st.session_state
+    state["form project_dir"] = str(project_dir)
+    state[f"form head {project_dir}"] = FROZEN
+    state[f"form more {project_dir}"] = []
+    state["form max_images"] = max_images or None
+    if precision in PRECISIONS:
+        state["form precision"] = precision
+    with contextlib.suppress(InputError):
+        for path in list_configs(project_dir):
+            if path.name == config_name:
+                state[f"form config {project_dir}"] = str(path)
+                break
+
+
+def read() -> list[ExtractionRequest]:
+    """Show the fields; return what they ask for, one request for each config.
+
+    Raises:
+        InputError: If the project dir cannot be used, or a number is none that a run can have.
+    """
+    roots = [str(root) for root in allowed_roots()]
+    project_dir = Path(
+        st.selectbox(
+            "Project dir",
+            roots,
+            accept_new_options=True,
+            key="form project_dir",
+            help="The folder that holds configs/, data and weights. Type another path to use it.",
+        )
+        or roots[0]
+    )
+    config = _choose_file("Config", "config", list_configs, project_dir, first=[])
+    others = [str(path) for path in list_configs(project_dir) if str(path) != config]
+    more = _choose_more(others, project_dir) if others else []
+    head = _choose_file(
+        "Head weights (LoRA)", "head", list_heads, project_dir, first=[AUTOMATIC, FROZEN]
+    )
+    with st.popover("Weights, limits and device", width="stretch"):
+        weights = _choose_file(
+            "Backbone weights", "weights", list_weights, project_dir, first=[AUTOMATIC]
+        )
+        max_images = _choose_whole(
+            "Max images",
+            "max_images",
+            placeholder="all",
+            help="Measure only the first N images of the list; empty or 0 measures all of them.",
+        )
+        batch_size = _choose_whole("Batch size", "batch_size", placeholder="auto")
+        device = _choose_device()
+        precision = st.selectbox(
+            "Precision",
+            PRECISIONS,
+            key="form precision",
+            help="auto is bf16 on a GPU that has it, else fp32.",
+        )
+    _write_to_address(
+        {
+            "project_dir": "" if str(project_dir) == roots[0] else str(project_dir),
+            "config": "" if config in (None, *_first(list_configs, project_dir)) else str(config),
+            "more": _SEPARATOR.join(more),
+            "weights": "" if weights in (None, AUTOMATIC) else weights,
+            "head": "" if head in (None, AUTOMATIC) else head,
+            "max_images": "" if max_images is None else f"{max_images:g}",
+            "batch_size": "" if batch_size is None else f"{batch_size:g}",
+            "device": device or "",
+            "precision": "" if precision == "auto" else precision,
+        }
+    )
+    for label, value, least in (("Max images", max_images, 0), ("Batch size", batch_size, 1)):
+        if value is not None and (value < least or not value.is_integer()):
+            raise ConfigError(
+                f"{label} {value:g}: give a whole number, {least} or more, or leave it empty."
+            )
+    request = ExtractionRequest(
+        project_dir=project_dir,
+        config=Path(config) if config else None,
+        dino_weights_pt=None if weights in (None, AUTOMATIC) else Path(weights),
+        head_weights=None if head in (None, AUTOMATIC) else head,
+        max_images=None if max_images is None else int(max_images),
+        device=device,
+        batch_size=None if batch_size is None else int(batch_size),
+        precision=precision if precision != "auto" else None,
+    )
+    return [request, *(replace(request, config=Path(path)) for path in more)]
+
+
+def name_fields(sentence: str) -> str:
+    """Return a sentence about flags as one about the fields of the form."""
+    for flag, field in _FIELD_OF_FLAG.items():
+        sentence = sentence.replace(flag, f"“{field}”")
+    return sentence
+
+
+def _choose_more(others: Sequence[str], project_dir: Path) -> list[str]:
+    key = f"form more {project_dir}"
+    state = st.session_state
+    if key in state:  # a config may be gone since
+        state[key] = [path for path in state[key] if path in others]
+    return st.multiselect(
+        "And these configs",
+        others,
+        key=key,
+        placeholder="none",
+        help="Each is queued as an extraction of its own, with the other fields the same.",
+    )
+
+
+def _choose_whole(
+    label: str, name: str, *, placeholder: str, help: str | None = None
+) -> float | None:
+    """Show a field for a whole number; the number as typed, since the form judges it.
+
+    A field with a least value shows a typed one below it in red, and goes on with the last.
+    """
+    value = st.number_input(
+        label,
+        value=None,
+        step=None,
+        format="%g",
+        placeholder=placeholder,
+        key=f"form {name}",
+        help=help,
+    )
+    return None if value is None else float(value)
+
+
+def _choose_file(
+    label: str,
+    name: str,
+    find: Callable[[Path], Sequence[Path]],
+    project_dir: Path,
+    *,
+    first: list[str],
+) -> str | None:
+    options = [*first, *map(str, find(project_dir))]
+    typed = st.selectbox(
+        label,
+        options,
+        index=0 if options else None,
+        accept_new_options=True,
+        key=f"form {name} {project_dir}",
+        placeholder="no file found: type a path",
+        help="Type a path, relative to the project dir or absolute, to use another file.",
+    )
+    # the menu offers what was typed as a new option before the one that it is a part of
+    meant = [option for option in options if typed and typed not in options and typed in option]
+    if len(meant) != 1:
+        return typed
+    st.caption(f"Taken: {plain(meant[0])}")
+    return meant[0]
+
+
+def _choose_device() -> str | None:
+    labels = {AUTOMATIC: "auto"} | {
+        device.name: f"{device.name} · {device.label}" for device in list_devices(wait=False)
+    }
+    if st.session_state.get("form device") not in (None, *labels):  # of another machine
+        del st.session_state["form device"]
+    device = st.selectbox(
+        "Device", list(labels), format_func=lambda name: labels[name], key="form device"
+    )
+    return None if device == AUTOMATIC else device
+
+
+def _first(find: Callable[[Path], Sequence[Path]], project_dir: Path) -> list[str]:
+    return [str(path) for path in find(project_dir)[:1]]
+
+
+def _write_to_address(values: Mapping[str, str]) -> None:
+    text = urlencode({name: value for name, value in values.items() if value})
+    if (selection.recall(CHOICE) or "") != text:
+        selection.remember(CHOICE, text or None)
+        selection.write_address()
+
+
+def _take_from_address() -> None:
+    """Fill in what the link says that this session came with."""
+    state = st.session_state
+    if _TAKEN in state:
+        return
+    state[_TAKEN] = True
+    try:
+        asked = dict(parse_qsl(selection.recall(CHOICE) or "", max_num_fields=len(_FIELDS)))
+    except ValueError:
+        return
+    project_dir = asked.get("project_dir") or str(allowed_roots()[0])
+    values: dict[str, object] = {}
+    for name, text in asked.items():
+        if name in _PER_DIR:
+            value = text.split(_SEPARATOR) if name == "more" else text
+            values[f"form {name} {Path(project_dir)}"] = value
+        elif name in _NUMBERS:
+            with contextlib.suppress(ValueError):
+                values[f"form {name}"] = float(text)
+        elif name in ("project_dir", "device") or (name == "precision" and text in PRECISIONS):
+            values[f"form {name}"] = text
+    for key, value in values.items():
+        state.setdefault(key, value)
