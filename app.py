@@ -12,20 +12,31 @@ from pages.components.shared import serving
 
 serving.start()  # while the rest is imported, which takes as long as importing torch there
 
-from pages.components.frame import extraction_form, job_panel, picker, saved_views, shell, tour  # noqa: E402
+from pages.components.frame import (  # noqa: E402
+    extraction_form,
+    job_panel,
+    picker,
+    saved_views,
+    shell,
+    slides,
+    tour,
+)
 from pages.components.shared import present, selection  # noqa: E402
 
 page = shell.navigate()
 name = page.title.lower()
 is_written = selection.follow_address(name)
+present.follow(name)
 with st.sidebar:
-    job_panel.show()
-    picker.show()
+    with st.container():  # what comes and goes in it moves nothing below: an open menu stays open
+        job_panel.show()
+    with st.container():
+        picker.show()
     extraction_form.show()
     saved_views.show_list(name)
     present.show_switch()
 if is_written:
     selection.write_address()
-saved_views.show_steps()
+saved_views.show_steps(name)
 tour.guide(name)
-shell.run(page)
+slides.go_on(name, shell.run(page))

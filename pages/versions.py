@@ -4,7 +4,8 @@ import streamlit as st
 
 from analysis.errors import PayloadError
 from analysis.read.compare.config_diff import config_diff, read_settings
-from analysis.vocabulary import Cell
+from analysis.show.view import describe_pair
+from analysis.vocabulary import Cell, Representation
 from pages.components.frame import shell
 from pages.components.shared import controls, downloads
 from pages.components.shared.text import plain
@@ -41,7 +42,7 @@ except PayloadError as error:
     st.error(plain(str(error)), icon=":material/error:")
     st.stop()
 
-layer_drift.show_drift(comparison)
+layer_drift.show_drift(comparison, differences.describe(baseline, version, Representation.PRE))
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
@@ -56,7 +57,7 @@ cell = Cell(layer, representation, role)
 channel_effects.show(baseline, version, cell)
 top = comparison.top(cell, score, k)
 same_counts = version.table.count(layer, role) == baseline.table.count(layer, role)
-tables.show_top_counts(top, names, same_counts=same_counts)
+tables.show_top_counts(top, names, score, same_counts=same_counts)
 top_changes.show(top, comparison, cell, baseline, version)
 with st.expander("Table", on_change="rerun", key="top table") as table:
     if table.open:
@@ -79,4 +80,5 @@ if changed.empty:
     st.caption("The two training configs are the same.")
 else:
     tables.show_config_diff(changed, names)
-    downloads.show_csv(changed, "settings", " against ".join(reversed(names)))
+    pair_of = describe_pair(*names)
+    downloads.show_csv(changed, "settings", pair_of["about"], pair_of["columns"])

@@ -1,4 +1,4 @@
-"""Figures as PNG and SVG, drawn by a browser on this machine as they are on the screen."""
+"""Figures as PNG and SVG, and pages as PDF, as a browser on this machine draws them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIMEOUT_S = 60
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _FLAGS = ("--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
-_UNTIL_DRAWN = ("--virtual-time-budget=30000", "--dump-dom")
+_UNTIL_DRAWN = "--virtual-time-budget=30000"
 _REPLACE_PAGE = """
 Plotly.toImage('{plot_id}', {format: '$format', width: $width, height: $height, scale: 2})
     .then(url => { document.body.textContent = url; })
@@ -50,9 +50,7 @@ def figure_to_image(figure: go.Figure, mode: theme.Mode, image_format: ImageForm
     Raises:
         InputError: If there is no browser, or it draws nothing.
     """
-    browser = _find_browser()
-    if browser is None:
-        raise InputError(f"No Chromium found. Install one, or name it in {BROWSER_ENV}.")
+    browser = _require_browser()
     drawn = without_webgl(figure) if image_format == "svg" else figure
     layout: Any = figure.layout
     height = layout.height or 450
@@ -62,7 +60,21 @@ def figure_to_image(figure: go.Figure, mode: theme.Mode, image_format: ImageForm
         .replace("$height", str(height))
     )
     page = theme.prepare_export(drawn, mode).to_html(include_plotlyjs=True, post_script=script)
-    return _decode(_show(browser, page))
+    return _decode(_open(browser, page, "--dump-dom"))
+
+
+def page_to_pdf(page: str) -> bytes:
+    """Return a page of HTML, of the size that its own style says, as PDF.
+
+    Raises:
+        InputError: If there is no browser, or it prints nothing.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        file = Path(folder) / "page.pdf"
+        _open(_require_browser(), page, "--no-pdf-header-footer", f"--print-to-pdf={file}")
+        if not file.is_file():
+            raise InputError("The browser printed nothing. Download the HTML file instead.")
+        return file.read_bytes()
 
 
 def without_webgl(figure: go.Figure) -> go.Figure:
@@ -79,8 +91,15 @@ def _find_browser() -> str | None:
     return os.environ.get(BROWSER_ENV) or next(filter(None, map(shutil.which, _BROWSERS)), None)
 
 
-def _show(browser: str, page: str) -> str:
-    """Return the page as it is after its scripts have run."""
+def _require_browser() -> str:
+    browser = _find_browser()
+    if browser is None:
+        raise InputError(f"No Chromium found. Install one, or name it in {BROWSER_ENV}.")
+    return browser
+
+
+def _open(browser: str, page: str, *then: str) -> str:
+    """Open a page, let its scripts run, and return what the browser then says of it."""
     # Chromium's sandbox refuses root; the page is our own, and asks nothing of a network
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _one_at_a_time:
@@ -89,7 +108,7 @@ def _show(browser: str, page: str) -> str:
         profile = f"--user-data-dir={folder}/profile"
         try:
             done = subprocess.run(
-                [browser, *_FLAGS, *sandbox, profile, *_UNTIL_DRAWN, file.as_uri()],
+                [browser, *_FLAGS, *sandbox, profile, _UNTIL_DRAWN, *then, file.as_uri()],
                 capture_output=True,
                 timeout=TIMEOUT_S,
                 check=True,

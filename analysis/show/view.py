@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -29,6 +30,8 @@ class View:
     figure: go.Figure | None = None
     frame: Frame | None = None
     """The numbers behind the figure."""
+    sentence: str = ""
+    """What it shows of these versions, in one sentence with its numbers."""
     caption: str = ""
     """How to read it; Markdown has no meaning in it."""
     notes: tuple[str, ...] = ()
@@ -53,6 +56,16 @@ class View:
     def headline(self) -> str:
         """The versions and the title, for the first line of an exported figure."""
         return f"{self.about}: {self.title}" if self.about else self.title
+
+    @property
+    def words(self) -> str:
+        """The one sentence for an audience: what it shows, else how to read it."""
+        return self.sentence or re.split(r"(?<=[.:]) (?=[A-Z])", self.caption, maxsplit=1)[0]
+
+    @property
+    def alternative(self) -> str:
+        """What the figure is to somebody who does not see it."""
+        return " ".join(filter(None, [f"Figure, {self.headline}.", self.sentence, self.caption]))
 
     def tabulate(self) -> pd.DataFrame:
         """Return the numbers as a table that says of which versions they are.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Dashboard
@@ -48,5 +50,14 @@ def _button(page: Page, name: str) -> Locator:
 
 
 def _expect_step(tab: Tab, page: str, words: str) -> None:
-    tab.expect_page(page)
+    expect(tab.page).to_have_url(re.compile(f"/{page}[?]"), timeout=TIMEOUT)
     expect(tab.page.locator(".st-key-steps")).to_contain_text(words, timeout=TIMEOUT)
+    figure = tab.page.locator(".st-key-presented .js-plotly-plot")
+    expect(figure).to_be_visible(timeout=TIMEOUT)
+    tab.settle()
+    box, window = figure.bounding_box(), tab.page.viewport_size
+    assert box is not None
+    assert window is not None
+    assert box["width"] > 0.9 * window["width"]
+    assert 0.5 * window["height"] < box["y"] + box["height"] < window["height"]
+    expect(tab.page.get_by_role("heading", level=1)).to_have_count(0)  # nothing else is there

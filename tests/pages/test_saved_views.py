@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import Open, payload_path
+from tests.pages.conftest import Open, headings, payload_path
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def _click(app: AppTest, key: str, page: str) -> AppTest:
 
 
 def _steps(app: AppTest) -> list[str]:
-    return [button.label for button in app.button if str(button.key).startswith("step ")]
+    steps = [button for button in app.button if str(button.key).startswith("step ")]
+    return [button.label for button in steps if button.label != "Save"]
 
 
 def _pack(content: str) -> str:
@@ -69,6 +70,44 @@ def test_a_view_can_be_named_and_else_says_what_was_chosen(open_page: Open) -> N
 
 
 @pytest.mark.usefixtures("payload")
+def test_a_saved_view_keeps_its_figure_its_note_and_its_place(open_page: Open) -> None:
+    app = open_page("outliers", present="on", figure="channels over depth map")
+    app.button(key="step save").click().run()
+    app.button(key="step end").click().run()
+    app.text_input(key="name of the view").set_value("Second")
+    app.text_area(key="note of the view").set_value("Ask about *registers*")
+    app.button(key="save view").click().run()
+    assert app.button(key="open view 1").help == r"Ask about \*registers\*"
+    app.button(key="raise view 1").click().run()
+    assert app.button(key="open view 0").label == "1. Second"
+    link = {name: str(value) for name, value in app.query_params.items()}
+    shown = _click(
+        open_page("layers", **link | {"present": "on", "at": "0"}), "step on", "outliers"
+    )
+    assert "Top channels through the network" in headings(shown)
+
+
+@pytest.mark.usefixtures("payload")
+def test_slides_hold_each_saved_view_once_and_end_where_they_began(open_page: Open) -> None:
+    views = _pack('[["layers", {"statistic": "mean"}], ["share", {}, "No figure", "a note"]]')
+    app = open_page("outliers", views=views, role="cls")
+    app.button(key="make slides").click().run()
+    for page in ("layers", "share", "outliers"):  # AppTest forgets where a click leads
+        assert not app.exception
+        app = app.switch_page(f"pages/{page}.py").run()
+    _, slides = app.session_state["slides of the saved views"]
+    assert [(slide.name, slide.note) for slide in slides] == [
+        ("Layers", ""),
+        ("No figure", "a note"),
+    ]
+    assert slides[0].view is not None
+    assert slides[0].view.title.startswith("|mean|")
+    assert slides[1].view is None
+    assert app.query_params["role"] == "cls"
+    assert "statistic" not in app.query_params
+
+
+@pytest.mark.usefixtures("payload")
 def test_the_keys_of_a_presenter_step(open_page: Open) -> None:
     app = open_page("layers", present="on", views=_pack('[["layers", {}], ["outliers", {}]]'))
     keys = {name: app.button(key=name).proto.shortcut for name in ("step back", "step on")}
@@ -103,7 +142,8 @@ def test_a_view_is_taken_off_the_list(open_page: Open) -> None:
 def test_a_broken_list_is_none(open_page: Open, views: str) -> None:
     app = open_page("layers", present="on", views=views)
     assert not app.exception
-    assert _steps(app) == ["End"]
+    assert _steps(app) == ["Back", "Next", "End"]  # through the figures of the page
+    assert "open view 0" not in {button.key for button in app.button}
 
 
 @pytest.mark.usefixtures("payload")

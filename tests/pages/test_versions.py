@@ -84,7 +84,7 @@ def test_a_finding_leads_to_its_layer(project: Path, open_page: Open) -> None:
     first, second = _write_pair(project, layers=4)
     app = open_page("versions", version=first, compare=second, layer="0", representation="pre")
     assert "Top channels of layer 0" in "".join(str(h.value) for h in app.header)
-    _button(app, "Layer 3").click().run()
+    _button(app, "Layer 3, patch").click().run()
     assert not app.exception
     assert "Top channels of layer 3" in "".join(str(h.value) for h in app.header)
 
@@ -194,7 +194,9 @@ def test_three_versions_make_a_timeline(project: Path, open_page: Open) -> None:
     ]
     app = open_page("versions", version=keys[0], compare=f"{keys[1]}.{keys[2]}")
     assert not app.exception
-    assert "**third** moved most from first" in texts(app)
+    (moved,) = [text for text in texts(app).split("\n") if "moved most from first" in text]
+    assert moved.startswith("**third**")
+    assert "block output, patch tokens" in moved  # which the figure below draws
     channels = next(
         figure for figure in figures(app) if figure["layout"]["xaxis"].get("type") == "category"
     )

@@ -61,6 +61,7 @@ def build_drift_timeline(
     names: Sequence[str],
     *,
     slots: Sequence[int] | None = None,
+    noise: NDArray[np.floating] | None = None,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw how far every layer of each later version is from the first version.
@@ -70,13 +71,19 @@ def build_drift_timeline(
         drift: ``[versions, layers]``; the first row, that of the first version, is not drawn.
         names: The versions in order.
         slots: Their colours, as `theme.version_color` counts them; in order where None.
+        noise: ``[versions, layers]``: what chance alone gives; drawn thin.
         mode: Light or dark.
     """
     if not len(layers) or len(names) < 2:
         return theme.empty_figure("There is no later version to compare with the first.", mode)
     lines = [
         DepthLine(
-            layers, drift[index], name, theme.version_color(slots[index] if slots else index, mode)
+            layers,
+            drift[index],
+            name,
+            theme.version_color(slots[index] if slots else index, mode),
+            reference=None if noise is None else noise[index],
+            reference_name="noise",
         )
         for index, name in enumerate(names[1:], start=1)
     ]

@@ -19,7 +19,7 @@ from analysis.read.worth.advice_probe import hold_to_probe, summarise
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report import page as html_page
 from analysis.show.views import channels as channel_views
-from analysis.show.views import versions as version_views
+from analysis.show.views import timeline as timeline_views
 from analysis.show.views.images import footprints
 from analysis.vocabulary import (
     Cell,
@@ -91,7 +91,7 @@ def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[st
     values = follow_channels(rows, cell)
     followed = find_most_changed(values, _FOLLOWED)
     return [
-        html_page.view(version_views.drift_in_a_row(layers, drift, _SHOWN, shown, kept)),
-        html_page.view(version_views.channels_in_a_row(values, followed, cell, shown)),
+        html_page.view(timeline_views.drift_in_a_row(layers, drift, _SHOWN, shown, kept)),
+        html_page.view(timeline_views.channels_in_a_row(values, followed, cell, shown)),
         html_page.sentences(notes),
     ]

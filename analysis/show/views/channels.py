@@ -26,6 +26,7 @@ from analysis.show.figures.theme import (
     describe_unit,
 )
 from analysis.show.view import View, describe_one
+from analysis.show.views import sentences
 from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 
 Floats = NDArray[np.floating]
@@ -71,6 +72,7 @@ def through_depth(
             mode=mode,
         ),
         lambda: channel_depth_frame(table, channel),
+        sentence=sentences.name_largest_cell(label, table.layers, course, lines),
         caption="" if medians is None else f"Thin lines: the median channel's {label}.",
         **describe_one(name),
     )
@@ -97,6 +99,7 @@ def rank_through_depth(
             mode=mode,
         ),
         lambda: tabulate_cells(table.layers, ranks, "rank"),
+        sentence=sentences.name_largest_cell("rank", table.layers, ranks, lines, smallest=True),
         **describe_one(name),
     )
 

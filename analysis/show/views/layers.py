@@ -21,6 +21,7 @@ from analysis.show.figures.histograms import build_norm_histogram
 from analysis.show.figures.layers import DepthCurve, build_depth_curves
 from analysis.show.figures.theme import Mode
 from analysis.show.view import Frame, View, describe_one
+from analysis.show.views import sentences
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
 Floats = NDArray[np.floating]
@@ -57,8 +58,9 @@ def statistic(
     """
     sized = drawn is Statistic.MEAN and not signed
     names = list(dict.fromkeys(curve.version for curve in curves))
+    title = f"{'|mean|' if sized else theme.STATISTIC_LABELS[drawn]}, {aggregate} over channels"
     return View(
-        f"{'|mean|' if sized else theme.STATISTIC_LABELS[drawn]}, {aggregate} over channels",
+        title,
         "layers" if frame is not None else f"layers {drawn} {aggregate}",
         build_depth_curves(
             curves,
@@ -71,8 +73,17 @@ def statistic(
             mode=mode,
         ),
         frame,
+        sentence=_name_largest_curve(curves, title),
         about=", ".join(names),
     )
+
+
+def _name_largest_curve(curves: Sequence[DepthCurve], label: str) -> str:
+    highest = max(curves, key=lambda curve: np.nanmax(curve.values, initial=-np.inf), default=None)
+    if highest is None:
+        return ""
+    name = f"{highest.version}, {theme.describe_cell(highest.representation, highest.role)} tokens"
+    return sentences.name_largest(label, highest.layers, [(name, highest.values)])
 
 
 def top(

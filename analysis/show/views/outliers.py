@@ -13,6 +13,7 @@ from analysis.read.outliers import SCORE_LABELS, SCORE_UNITS, ChannelMap, Rankin
 from analysis.show.figures import outliers as figures
 from analysis.show.figures.theme import Mode, describe_cell, describe_channels, describe_unit
 from analysis.show.view import View, describe_one
+from analysis.show.views import sentences
 from analysis.vocabulary import Cell, Representation, TokenRole
 
 LOWEST_ROBUST = 0.1
@@ -58,6 +59,10 @@ def channels_of_layer(
             mode=mode,
         ),
         channels,
+        sentence=f"{ranking.outlier_count:,} of {table.channels:,} channels are outliers. "
+        + sentences.name_channels(
+            SCORE_LABELS[score], ranking.scores, ranking.frame["channel"].tolist()
+        ),
         caption=" ".join([*captions, "A click on a point or a row leads to its channel."]),
         clickable=True,
         **describe_one(name),
@@ -73,6 +78,7 @@ def counts(table: StatsTable, name: str, found: NDArray[np.integer], mode: Mode 
             table.layers, found, channels=table.channels, tapped=table.tapped_layers, mode=mode
         ),
         lambda: tabulate_cells(table.layers, found, "outliers"),
+        sentence=sentences.name_largest_cell("number of outliers", table.layers, found),
         **describe_one(name),
     )
 
@@ -117,6 +123,11 @@ def course(
         f"channels over depth {'lines' if lines else 'map'}",
         figure,
         lambda: _tabulate_course(found),
+        sentence=sentences.name_largest(
+            label,
+            found.layers,
+            [(f"channel {n}", row) for n, row in zip(found.channels, found.values, strict=True)],
+        ),
         caption=caption,
         rows=0 if lines else len(found.channels),
         clickable=True,

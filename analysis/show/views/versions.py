@@ -1,4 +1,4 @@
-"""What differs between a version and its baseline: drift, channels, overlap, versions in a row."""
+"""What differs between a version and its baseline: drift, channels, overlap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from analysis.read.compare.noise_table import NoiseTable
 from analysis.read.compare.top_channels import TopComparison
 from analysis.read.frames import tabulate_cells
 from analysis.show.figures import axes, theme
-from analysis.show.figures import timeline as timeline_figures
 from analysis.show.figures import versions as figures
 from analysis.show.figures.noise import (
     EFFECT_ROWS,
@@ -24,6 +23,7 @@ from analysis.show.figures.noise import (
 )
 from analysis.show.figures.theme import Mode
 from analysis.show.view import View, describe_pair
+from analysis.show.views import sentences
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, Statistic, TokenRole
 
 Floats = NDArray[np.floating]
@@ -43,6 +43,7 @@ def drift(
     *,
     representations: Sequence[Representation] = REPRESENTATIONS,
     roles: Sequence[TokenRole] = ROLES,
+    sentence: str = "",
     mode: Mode = "light",
 ) -> View:
     """Return how far each layer moved, beside what chance alone gives.
@@ -51,6 +52,7 @@ def drift(
         comparison: Of two payloads with the same channels.
         representations: Which to draw; of the two LayerNorms only the first.
         roles: Which to draw.
+        sentence: What was found; where the drift is largest if none is given.
         mode: Light or dark.
 
     Raises:
@@ -61,6 +63,7 @@ def drift(
         raise ValueError("the two payloads cannot be compared number by number")
     found = np.where(noise.tested, noise.drift, found)  # of the groups that have a noise
     drawn, same = _leave_out_same(found, representations)
+    cells = [(each, role) for each in drawn for role in roles]
     tested = not np.isnan(noise.noise_floor).all()
     return View(
         "Drift of each layer",
@@ -80,6 +83,7 @@ def drift(
             p=noise.drift_p.ravel(),
             beyond_noise=noise.beyond.ravel(),
         ),
+        sentence=sentence or sentences.name_largest_cell("drift", comparison.layers, found, cells),
         caption=" ".join(filter(None, [DRIFT_CAPTION, same, _explain_noise(noise)])),
         **describe_pair(*comparison.names),
     )
@@ -132,6 +136,12 @@ def flagged(
             comparison.layers, share, representations=drawn, roles=roles, mode=mode
         ),
         lambda: tabulate_cells(comparison.layers, share, "share"),
+        sentence=sentences.name_largest_cell(
+            f"number of such channels, of {channels:,},",
+            comparison.layers,
+            share * channels,
+            [(each, role) for each in drawn for role in roles],
+        ),
         caption=same,
         **describe_pair(*comparison.names),
     )
@@ -211,6 +221,7 @@ def top_changes(
             mode=mode,
         ),
         lambda: name_columns(top.frame, comparison.names),
+        sentence=sentences.count_changes(top),
         rows=len(top.frame),
         **describe_pair(*comparison.names),
     )
@@ -237,6 +248,7 @@ def every_channel(
         lambda: pd.DataFrame(
             {"channel": np.arange(len(sizes[0])), **dict(zip(names, sizes, strict=True))}
         ),
+        sentence=sentences.count_changes(top),
         caption="Click a channel to follow it through the layers on the Channels page.",
         clickable=True,
         **describe_pair(*comparison.names),
@@ -294,66 +306,13 @@ def overlap(
             mode=mode,
         ),
         tabulate,
+        sentence=sentences.name_largest_cell(
+            "overlap",
+            comparison.layers,
+            found,
+            [(each, role) for each in representations for role in roles],
+            smallest=True,
+        ),
         caption=f"Ranked by {ranked_by}.{thin}",
         **describe_pair(*comparison.names),
-    )
-
-
-def drift_in_a_row(
-    layers: NDArray[np.integer],
-    found: Floats,
-    cell: tuple[Representation, TokenRole],
-    names: Sequence[str],
-    slots: Sequence[int],
-    mode: Mode = "light",
-) -> View:
-    """Return how far every layer of each later version is from the first version.
-
-    Args:
-        layers: ``[layers]``.
-        found: ``[versions, layers, 3, 2]``.
-        cell: Representation and role to draw.
-        names: The versions in order.
-        slots: Their colours.
-        mode: Light or dark.
-    """
-    representation, role = cell
-    drawn = found[:, :, representation.position, role.position]
-    frame = pd.DataFrame(drawn.T, columns=list(names), index=pd.Index(layers, name="layer"))
-    return View(
-        f"Drift from {names[0]}, {theme.describe_cell(*cell)} tokens",
-        "drift from the first",
-        timeline_figures.build_drift_timeline(layers, drawn, names, slots=slots, mode=mode),
-        frame.reset_index(),
-        about=", ".join(names),
-    )
-
-
-def channels_in_a_row(
-    values: Floats,
-    channels: Sequence[int],
-    cell: Cell,
-    names: Sequence[str],
-    mode: Mode = "light",
-) -> View:
-    """Return the size of some channels from version to version.
-
-    Args:
-        values: ``[versions, channels]``: max |x| of all channels.
-        channels: Which to draw.
-        cell: Where they are.
-        names: The versions in order.
-        mode: Light or dark.
-    """
-    drawn = values[:, list(channels)]
-    frame = pd.DataFrame(drawn.T, columns=list(names), index=pd.Index(channels, name="channel"))
-    label = f"max |x|, {theme.describe_channels(cell)}"
-    return View(
-        f"Channels from version to version, {theme.describe_channels(cell)}",
-        "channels from version to version",
-        timeline_figures.build_channel_timeline(
-            drawn, channels, names, value_label=label, mode=mode
-        ),
-        frame.reset_index(),
-        about=", ".join(names),
     )

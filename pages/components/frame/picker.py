@@ -304,8 +304,15 @@ def _show_upload() -> None:
     if file is None or file.file_id in known.values():
         return
     path = _store(file.name, file.getvalue())
+    ref = load_ref(path)
+    try:
+        cache.read(ref)
+    except (PayloadError, OSError) as error:  # what is looked at stays
+        sentence = f"{ref.name} cannot be shown. {explain(error, ref)}"
+        st.error(plain(sentence), icon=":material/error:")
+        return
     known[str(path)] = file.file_id
-    selection.remember("version", load_ref(path).key)
+    selection.remember("version", ref.key)
     st.rerun()
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
+from streamlit.runtime.scriptrunner import StopException
 
 from analysis.errors import PartAbsentError, PayloadError
+from analysis.show.view import View
 from pages.components.frame import picker
 from pages.components.shared import present, selection
 from pages.components.shared.text import plain
@@ -40,8 +42,24 @@ SIDEBAR = 290
 
 _QUIET = """<style>
 [data-testid=stMainBlockContainer] { padding-top: 3.25rem; padding-bottom: 3rem; }
+.st-key-place { padding-top: 1rem; }
+[data-testid=stHeader] a:focus-visible { outline: 2px solid currentcolor; outline-offset: -2px; }
+.stApp:has(.st-key-presented) [data-testid=stHeader],
+.stApp:has(.st-key-presented) [data-testid=stSidebar],
+.stApp:has(.st-key-presented) [data-testid=stMain],
+.stApp:has(.st-key-presented) [data-testid=stMain] *:not(.st-key-presented, .st-key-presented *,
+  .st-key-steps, .st-key-steps *) { visibility: hidden !important; }
+.stApp:has(.st-key-presented) [data-testid=stMain] { overflow: hidden; }
+.stApp:has(.st-key-presented) .st-key-steps { visibility: visible; position: fixed;
+  bottom: .3rem; left: 2.5vw; right: 2.5vw; width: auto; z-index: 2; }
+.st-key-presented { visibility: visible; position: fixed; inset: 1.2vh 2.5vw 3.5rem 2.5vw;
+  width: auto; height: auto; z-index: 1; gap: .5rem; flex-wrap: nowrap; }
+.st-key-presented h2 { font-size: 2.1rem; line-height: 1.2; padding: 0; }
+.st-key-presented [data-testid=stMarkdown] p { font-size: 28px; line-height: 1.25; }
+.st-key-presented [data-testid=stCaptionContainer] p { font-size: 22px; }
 </style>"""
-"""Without it 150 pixels of nothing stand above every title."""
+"""Without it 150 pixels of nothing stand above every title, a link of the navigation does not show
+that it has the focus, and an audience sees all of a page."""
 
 _FRAMED = "framed"
 _VISITED = "visited"
@@ -59,14 +77,22 @@ def navigate() -> Page:
     return page
 
 
-def run(page: Page) -> None:
-    """Run a page; where it needs what a payload does not hold, say so in its place."""
+def run(page: Page) -> View | None:
+    """Run a page; where it needs what a payload does not hold, say so in its place.
+
+    Returns:
+        What an audience sees of the page; None where it has no figure.
+    """
+    present.start_page()
     try:
         page.run()
     except PartAbsentError as absent:
         st.info(plain(str(absent)), icon=":material/info:")
     except PayloadError as error:
         st.error(plain(picker.explain_picked(error)), icon=":material/error:")
+    except StopException:  # of a page that ends early
+        pass
+    return present.end_page()
 
 
 def open_page(title: str) -> DeltaGenerator:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
@@ -32,19 +32,29 @@ def mode() -> theme.Mode:
 
 
 def show(view: View) -> int | None:
-    """Show a view: its title and menu of files in one line, the figure, then the words.
+    """Show a view: its title and menu of files in one line, the words, and the figure between.
+
+    To an audience only the chosen figure of the page is shown, in large type.
 
     Returns:
         The first entry of the clicked point's `customdata`, a channel; None without a click.
     """
+    chosen = view.figure is not None and present.take(view)
+    if present.is_on() and view.figure is not None:
+        return _show_to_audience(view) if chosen else None
     shown = mode()  # asked here: a download runs in a thread that knows no viewer
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         about = f" :gray[:small[{plain(view.about)}]]" if view.about else ""
-        st.header(f"{plain(view.title)}{about}", anchor=False)
-        _offer_files(view, shown)
-    clicked = _draw(view) if view.figure is not None else None
+        st.header(f"{plain(view.title)}{about}", anchor=export.name_file(view.name))
+        with st.container(horizontal=True, width="content", gap="small"):
+            if view.figure is not None:
+                present.offer(view.name)
+            _offer_files(view, shown)
+    if view.figure is not None:
+        view.figure.layout.height = view.height
+    clicked = _draw(view, "content") if view.figure is not None else None
     for note in view.notes:
         st.info(plain(note), icon=":material/info:")
     if view.caption:
@@ -52,15 +62,18 @@ def show(view: View) -> int | None:
     return clicked
 
 
-def _draw(view: View) -> int | None:
-    figure = view.figure
-    assert figure is not None
-    figure.layout.height = view.height
-    if present.is_on():
-        present.enlarge(figure, view.height)
+def _show_to_audience(view: View) -> int | None:
+    with st.container(key=present.PLACE):
+        present.show_words(view)
+        present.enlarge(view)
+        return _draw(view, "stretch")
+
+
+def _draw(view: View, height: Literal["content", "stretch"]) -> int | None:
     event = st.plotly_chart(
-        figure,
+        view.figure,
         key=f"figure {view.name}",
+        height=height,
         theme=None,
         config={
             "displaylogo": False,
@@ -69,6 +82,7 @@ def _draw(view: View) -> int | None:
         },
         on_select="rerun" if view.clickable else "ignore",
         selection_mode="points",
+        alt=view.alternative,
     )
     return _read_click(event) if view.clickable else None
 
@@ -99,16 +113,21 @@ def _offer_files(view: View, shown: theme.Mode) -> None:
             _offer_table(view.tabulate, view.name, stem)
 
 
-def show_csv(data: Frame, name: str, about: str = "") -> None:
+def show_csv(
+    data: Frame, name: str, about: str = "", columns: Mapping[str, str] | None = None
+) -> None:
     """Show the menu of files of a table that stands above.
 
     Args:
         data: The table, or what makes it once somebody asks for it.
         name: Names the files; unique on the page.
         about: The versions that it is of, for the names of the files.
+        columns: What the table begins with; a column of the one version where None.
     """
+    if columns is None:
+        columns = {"version": about} if about else {}
     with _menu(name):
-        view = View(name, name, frame=data, about=about)
+        view = View(name, name, frame=data, about=about, columns=columns)
         _offer_table(view.tabulate, name, _name_file(view))
 
 

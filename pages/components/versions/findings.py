@@ -9,10 +9,15 @@ import streamlit as st
 
 from analysis.read.compare.findings import Finding
 from analysis.read.compare.noise_table import NoiseTable
+from analysis.show.figures.theme import ROLE_LABELS
 from pages.components.shared import selection
 from pages.components.shared.text import plain
 
-_FIGURES = {"drift": "Drift of each layer", "outliers": "Top channels"}
+_FIGURES = {
+    "drift": ("Drift of each layer", {"": "drift"}),
+    "outliers": ("Top channels", {"": "top_channels", "every": "every_channel"}),
+}
+"""What the page calls a figure, and the anchor of its title by how it is drawn."""
 
 
 def show(findings: Sequence[Finding], noise: NoiseTable) -> None:
@@ -24,11 +29,13 @@ def show(findings: Sequence[Finding], noise: NoiseTable) -> None:
     """
     for number, finding in enumerate(findings):
         text, action = st.columns([6, 1], vertical_alignment="center")
-        text.markdown(f"- {plain(finding.sentence)} :gray[See {_FIGURES[finding.figure]}.]")
+        name, anchors = _FIGURES[finding.figure]
+        anchor = anchors.get(selection.recall("drawn") or "", anchors[""])
+        text.markdown(f"- {plain(finding.sentence)} See [{name}](#{anchor}).")
         if finding.layers:
             layer = _find_layer(finding, noise)
             action.button(
-                f"Layer {layer}",
+                f"Layer {layer}{_name_role(finding)}",
                 key=f"finding {number}",
                 type="tertiary",
                 icon=":material/arrow_downward:",
@@ -46,6 +53,11 @@ def _find_layer(finding: Finding, noise: NoiseTable) -> int:
     if np.isnan(drift).all():
         return finding.layers[-1]
     return finding.layers[int(np.nanargmax(drift.max(axis=1)))]
+
+
+def _name_role(finding: Finding) -> str:
+    """Return the tokens that a finding is of, where it is of one kind: two may name one layer."""
+    return f", {ROLE_LABELS[finding.roles[0]]}" if len(finding.roles) == 1 else ""
 
 
 def _choose_layer(layer: int, finding: Finding) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.read.compare.comparison import Comparison
+from analysis.read.compare.findings import Finding
 from analysis.show.views import versions as views
 from pages.components.shared import downloads
 
 
-def show_drift(comparison: Comparison) -> None:
+def show_drift(comparison: Comparison, findings: Sequence[Finding]) -> None:
     """Show the drift of every layer and its noise floor."""
-    downloads.show(views.drift(comparison, mode=downloads.mode()))
+    told = next((each.sentence for each in findings if each.figure == "drift"), "")
+    downloads.show(views.drift(comparison, sentence=told, mode=downloads.mode()))
 
 
 def show_flagged(comparison: Comparison) -> None:

@@ -41,13 +41,14 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
 
 
 def show_top_counts(
-    top: TopComparison, names: tuple[str, str], *, same_counts: bool = True
+    top: TopComparison, names: tuple[str, str], score: Score, *, same_counts: bool = True
 ) -> None:
     """Show how many of the top channels are in both, new, gone and grown, and how far they agree.
 
     Args:
         top: The comparison.
         names: The versions.
+        score: What the channels are ranked by.
         same_counts: Whether both were measured on as many tokens; else sizes say nothing.
     """
     first, second = (plain(name) for name in names)
@@ -65,7 +66,11 @@ def show_top_counts(
             "only where both were measured on as many tokens.",
         )
         st.metric(
-            "Overlap", f"{top.jaccard:.2f}", border=True, help="Jaccard index of the two top lists."
+            f"Overlap by {SCORE_LABELS[score]}",
+            f"{top.jaccard:.2f}",
+            border=True,
+            help="Jaccard index of the two top lists. The figure of the overlap over depth ranks "
+            "by size, sqrt(mean² + std²), where it draws the noise, and so has another number.",
         )
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.read.compare.common_images import count_common_images
-from analysis.read.compare.compatibility import check_compatibility
+from analysis.read.compare.compatibility import Severity, check_compatibility
 from analysis.read.compare.drift import have_same_channels
 from analysis.read.compare.timeline import (
     LargestMove,
@@ -18,7 +18,7 @@ from analysis.read.compare.timeline import (
     follow_channels,
 )
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
-from analysis.show.views import versions as views
+from analysis.show.views import timeline as views
 from analysis.vocabulary import Cell, Representation, TokenRole
 from pages.components.shared import colors, downloads, selection
 from pages.components.shared.text import plain
@@ -70,7 +70,10 @@ def _show_drift(
     representation: Representation,
     role: TokenRole,
 ) -> None:
-    move = find_largest_move(layers, drift)
+    shown = np.full_like(drift, np.nan)  # of the cell that the figure below shows, and no other
+    place = ..., representation.position, role.position
+    shown[place] = drift[place]
+    move = find_largest_move(layers, shown)
     winner = kept[move.version]
     st.markdown(
         f"**{plain(winner.name)}** moved most from {plain(kept[0].name)}: drift {move.drift:.2g} "
@@ -79,7 +82,22 @@ def _show_drift(
     )
     names, slots = [version.name for version in kept], colors.choose_slots(kept)
     cell = representation, role
-    downloads.show(views.drift_in_a_row(layers, drift, cell, names, slots, downloads.mode()))
+    noise = np.full(drift.shape[:2], np.nan)
+    for row, version in enumerate(kept[1:], start=1):
+        found = differences.measure_noise(kept[0], version)
+        if found is not None:
+            noise[row] = found.noise_band[np.searchsorted(found.layers, layers)][place]
+    mode = downloads.mode()
+    downloads.show(views.drift_in_a_row(layers, drift, cell, names, slots, noise=noise, mode=mode))
+    careful = [
+        plain(version.name)
+        for version in kept[1:]
+        if differences.compare(kept[0], version).reasons[0].severity is not Severity.GREEN
+    ]
+    if careful:
+        st.caption(
+            f":material/warning: To be compared with care: {', '.join(careful)}; why stands above."
+        )
 
 
 def _describe_noise(first: Version, winner: Version, move: LargestMove) -> str:

@@ -1,0 +1,96 @@
+"""What a figure shows, in one sentence with its numbers: for an audience and for screen readers.
+
+Sentences name the largest or smallest value that is drawn, and claim nothing beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.read.compare.top_channels import TopComparison
+from analysis.show.figures import theme
+from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
+
+_NAMED = 5
+"""Channels that a sentence names."""
+
+
+def name_largest_cell(
+    label: str,
+    layers: NDArray[np.integer],
+    values: NDArray[np.number],
+    cells: Iterable[tuple[Representation, TokenRole]] = (),
+    *,
+    smallest: bool = False,
+) -> str:
+    """Return where a number of every cell is largest; empty where none is known.
+
+    Args:
+        label: What the number is, as "drift".
+        layers: ``[layers]``.
+        values: ``[layers, 3, 2]``.
+        cells: Representations and roles that are drawn; all where empty.
+        smallest: Name the smallest instead.
+
+    >>> name_largest_cell("drift", np.array([4]), np.array([[[0, 1], [0.5, 0], [0, 0.25]]]))
+    'The largest drift is 1, in layer 4 (block output, patch tokens).'
+    """
+    drawn = list(cells) or [(each, role) for each in REPRESENTATIONS for role in ROLES]
+    courses = [
+        (theme.describe_cell(*cell), values[:, cell[0].position, cell[1].position])
+        for cell in drawn
+    ]
+    return name_largest(label, layers, courses, end=" tokens", smallest=smallest)
+
+
+def name_largest(
+    label: str,
+    layers: NDArray[np.integer],
+    courses: Sequence[tuple[str, NDArray[np.number]]],
+    *,
+    end: str = "",
+    smallest: bool = False,
+) -> str:
+    """Return where some courses through the layers are largest; empty where nothing is known.
+
+    Args:
+        label: What is drawn.
+        layers: ``[layers]``.
+        courses: Name and ``[layers]`` of each.
+        end: Stands after the name.
+        smallest: Name the smallest instead.
+    """
+    if not courses:
+        return ""
+    known = np.asarray([course for _, course in courses], dtype=np.float64)
+    if not np.isfinite(known).any():
+        return ""
+    known = np.where(np.isfinite(known), known, np.inf if smallest else -np.inf)
+    line, place = divmod(int((np.argmin if smallest else np.argmax)(known)), known.shape[1])
+    where = f" ({courses[line][0]}{end})" if courses[line][0] else ""
+    word = "smallest" if smallest else "largest"
+    return f"The {word} {label} is {known[line, place]:.3g}, in layer {layers[place]}{where}."
+
+
+def name_channels(label: str, values: NDArray[np.number], channels: Sequence[int]) -> str:
+    """Return the first of some channels with their values.
+
+    >>> name_channels("max |x|", np.array([1.0, 25, 3]), [1, 2])
+    'The largest by max |x|: channel 1 (25), 2 (3).'
+    """
+    named = ", ".join(f"{channel} ({values[channel]:.3g})" for channel in channels[:_NAMED])
+    return f"The largest by {label}: channel {named}." if named else ""
+
+
+def count_changes(top: TopComparison) -> str:
+    """Return how many of the top channels are in both versions, and which are new or gone."""
+    status = top.frame.groupby("status")["channel"].apply(list).to_dict()
+    told = [f"{len(status.get('kept', []))} of the top channels are in both"]
+    for word in ("new", "gone"):
+        found = [str(channel) for channel in status.get(word, [])]
+        more = " ..." if len(found) > _NAMED else ""
+        told.append(f"{word}: {', '.join(found[:_NAMED])}{more}" if found else f"none {word}")
+    return "; ".join(told) + "."
