@@ -7,7 +7,7 @@ from analysis.read.outliers import rank_channel
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.theme import ROLE_LABELS
 from analysis.show.views import channels as views
-from analysis.vocabulary import Cell, Statistic
+from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 from pages.components.channels import now, plane
 from pages.components.frame import picker, shell
 from pages.components.shared import controls, derived, downloads, fairness, selection
@@ -38,9 +38,8 @@ with course:
         )
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         statistic = controls.choose_statistic()
-        representations = controls.choose_representations()
-        roles = controls.choose_roles()
-    lines = [(r, t) for r in representations for t in roles]
+        is_whole = controls.switch_cells()
+    lines = [(r, t) for r in Representation for t in TokenRole] if is_whole else [cell[1:]]
     signed = statistic is Statistic.MEAN
     symlog = signed and controls.choose_scale(signed=True) is Scale.SYMLOG
     medians = None if signed else derived.aggregate(version.reading, statistic, Aggregate.MEDIAN)
@@ -50,12 +49,14 @@ with course:
         )
     )
     if statistic is Statistic.MAX_ABS:
-        fairness.warn_of_roles({ROLE_LABELS[r]: table.count(layer, r) for r in roles})
+        fairness.warn_of_roles({ROLE_LABELS[r]: table.count(layer, r) for _, r in lines})
     ranks = rank_channel(table, channel)
     downloads.show(views.rank_through_depth(table, name, channel, ranks, lines, mode))
 
 now.show_numbers(version, cell, channel)
-others = [line for line in lines if line != cell[1:]] if controls.switch_others() else []
+others = (
+    [line for line in lines if line != cell[1:]] if is_whole and controls.switch_others() else []
+)
 downloads.show(
     views.histogram(table, name, cell, statistic, channel=channel, others=others, mode=mode)
 )

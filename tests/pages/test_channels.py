@@ -50,15 +50,23 @@ def test_the_rank_is_told_for_every_layer(payload: dict[str, Any], open_page: Op
 
 
 def test_the_other_cells_are_outlined_on_demand(payload: dict[str, Any], open_page: Open) -> None:
-    plain, outlined = (
-        figures(open_page("channels", others=state, representations="pre.global_ln"))[2]
-        for state in ("off", "on")
-    )
+    plain, outlined = (figures(open_page("channels", others=state))[2] for state in ("off", "on"))
     assert len(plain["data"]) == 1
     names = [trace["name"] for trace in outlined["data"]]
-    assert names == ["channels", "block output, CLS", "global LN, CLS", "global LN, patch"]
+    assert names[0] == "channels"
+    assert len(names) == 6
+    assert {"block output, CLS", "global LN, CLS", "global LN, patch"} < set(names)
     title = outlined["layout"]["xaxis"]["title"]["text"]
     assert title == "max |x| (residual-stream units, normalised units)"
+
+
+def test_one_set_of_controls_rules_all_figures(payload: dict[str, Any], open_page: Open) -> None:
+    app = open_page("channels", cells="off", role="cls", representation="global_ln")
+    labels = [control.label for control in app.segmented_control]
+    assert labels.count("Tokens") == labels.count("Representation") == 1
+    for drawn in figures(app)[:2]:
+        names = {trace["name"] for trace in drawn["data"] if trace.get("showlegend", True)}
+        assert names - {"tapped by the config"} == {"global LN, CLS"}
 
 
 def test_max_of_cls_and_patches_is_said_not_to_be_comparable(
@@ -66,7 +74,7 @@ def test_max_of_cls_and_patches_is_said_not_to_be_comparable(
 ) -> None:
     warning = "max |x| grows with the number of tokens (CLS 6, patch 48)"
     assert warning in texts(open_page("channels"))
-    assert warning not in texts(open_page("channels", roles="cls"))
+    assert warning not in texts(open_page("channels", cells="off"))
     assert warning not in texts(open_page("channels", statistic="std"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from analysis.payload.discovery import discover_payloads, load_ref
 from tests.factories.payloads import make_payload, write_payload
@@ -38,6 +39,24 @@ def test_a_link_opens_its_comparison(keys: dict[str, str], open_page: Open) -> N
     app = open_page("layers", version=keys["v2"], compare=keys["v1"])
     names = {str(trace.get("name")) for trace in figures(app)[0]["data"]}
     assert {name.split(",")[0] for name in names} >= {"v1", "v2"}
+
+
+def _colors(app: AppTest) -> dict[str, str]:
+    traces = figures(app)[0]["data"]
+    return {str(trace["name"]).split(",")[0]: trace["line"]["color"] for trace in traces}
+
+
+def test_a_link_gives_each_version_the_colour_that_its_sender_saw(
+    keys: dict[str, str], open_page: Open
+) -> None:
+    app = open_page("layers", version=keys["v2"], compare=keys["v1"], representations="pre")
+    before = _colors(app)
+    assert "colors" not in app.query_params  # the order says it
+    app.sidebar.selectbox[0].set_value(keys["v1"]).run()
+    app.sidebar.multiselect[0].set_value([keys["v2"]]).run()
+    link = {name: str(value) for name, value in app.query_params.items()}
+    assert _colors(app) == _colors(open_page("layers", **link)) == before
+    assert not open_page("layers", **link | {"colors": "x.95a08599.---"}).exception
 
 
 def test_a_link_opens_its_cell(keys: dict[str, str], open_page: Open) -> None:

@@ -66,7 +66,7 @@ def show(version: Version) -> None:
     _show_table(rest, single)
     if groups is None and not single:
         st.caption(extras.why_absent(Part.GROUPS))
-    downloads.show_csv(rest, "footprints")
+    downloads.show_csv(rest, "footprints", version.name)
 
 
 def _read_maps(extras: ExtraTable, place: int) -> tuple[np.ndarray, Floats]:

@@ -95,7 +95,7 @@ def show(version: Version) -> None:
     columns = extras.grid[1] if extras.grid and patch >= 0 else None
     shared = group_peaks(cell.order[:k], places, list(extras.image_paths), columns)
     st.markdown(plain(describe_peaks(shared)))
-    _show_places(shared, patch >= 0)
+    _show_places(shared, patch >= 0, version.name)
 
 
 def choose_role(extras: ExtraTable) -> str:
@@ -193,7 +193,7 @@ def _show_picture(
         choose_folder()
 
 
-def _show_places(shared: pd.DataFrame, placed: bool) -> None:
+def _show_places(shared: pd.DataFrame, placed: bool, name: str) -> None:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     place = (["row", "column"] if "row" in shared else ["patch"]) if placed else []
     st.dataframe(
@@ -210,4 +210,4 @@ def _show_places(shared: pd.DataFrame, placed: bool) -> None:
             "channels": text("Which", width="large"),
         },
     )
-    downloads.show_csv(shared, "peaks")
+    downloads.show_csv(shared, "peaks", name)

@@ -55,4 +55,4 @@ def show(
         tokens["each register"] = table.count(layer, TokenRole.CLS)  # one per image too
     fairness.warn_of_roles(tokens)
     channel_links.follow(tables.show_role_overlap(overlap))
-    downloads.show_csv(overlap.frame, "role overlap")
+    downloads.show_csv(overlap.frame, "role overlap", version.name)

@@ -108,13 +108,23 @@ def switch_signed() -> bool:
     )
 
 
+def switch_cells() -> bool:
+    """Show whether all representations and roles are drawn, or only the one looked at."""
+    return selection.switch(
+        "cells",
+        "All representations and tokens",
+        default=True,
+        help="Off: only the representation and tokens that are chosen below.",
+    )
+
+
 def switch_others() -> bool:
-    """Show whether the chosen representations and roles are drawn beside the one looked at."""
+    """Show whether all other representations and roles are drawn beside the one looked at."""
     return selection.switch(
         "others",
         "Outline the others",
         default=False,
-        help="The histogram of the other representations and tokens that are chosen above.",
+        help="The histograms of the other representations and tokens.",
     )
 
 
@@ -127,7 +137,7 @@ def switch_storage(tables: Sequence[StatsTable]) -> bool:
         "storage",
         "Registers too",
         default=False,
-        help="The registers (storage tokens in the payload), each a token role of its own.",
+        help="The registers, each a token role of its own.",
     )
 
 

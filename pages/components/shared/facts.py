@@ -92,7 +92,7 @@ def _facts(version: Version) -> dict[str, str]:
         "Backbone": table.backbone.get("backbone_name"),
         "Layers": table.num_layers,
         "Channels": table.channels,
-        "Storage tokens (registers)": counts.get("n_storage_tokens"),
+        "Registers": counts.get("n_storage_tokens"),
         "Images": f"{table.num_images:,}",
         "CLS tokens per layer": f"{table.count(last, TokenRole.CLS):,}",
         "Patch tokens per layer": f"{table.count(last, TokenRole.PATCH):,}",
