@@ -14,6 +14,7 @@ TESTED_TOGETHER = {
     "collect/images/test_batches.py": "decode pool",
     "collect/interventions/test_run.py": "effects payload plan request",
     "collect/plan/test_settings.py": "config_file config_values folds recorded_folds",
+    "collect/plan/test_header_check.py": "file_headers",
     "collect/plan/test_request.py": "flags measured_network",
     "collect/plan/test_image_list.py": "image_columns image_csv image_folder",
     "collect/run/test_loop.py": "early network record tally",
@@ -62,7 +63,7 @@ TESTED_ABOVE = {
     "pages/test_channels.py": "show/views/channels",
     "pages/test_layers.py": "show/views/layers",
     "pages/test_outliers.py": "show/views/outliers",
-    "pages/test_versions.py": "show/views/versions",
+    "pages/test_versions.py": "show/views/timeline show/views/versions",
 }
 
 ACROSS = {
