@@ -127,7 +127,7 @@ def stand_in(project: Path, behaviour: str) -> list[str]:
     return [sys.executable, str(project.parent / "stand_in.py"), behaviour]
 
 
-def wait_for(job: Job, *states: JobState, done: int = 0, seconds: float = 30) -> Job:
+def wait_for(job: Job, *states: JobState, done: int = 0, seconds: float = 120) -> Job:
     """Return the job as soon as it is in one of the states."""
     deadline = time.monotonic() + seconds
     while True:
