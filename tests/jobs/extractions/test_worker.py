@@ -31,10 +31,10 @@ def _run_again(job: Job, queue: Path, command: list[str]) -> Job:
     assert alive is not None
     roots = str(job.folder.parents[2])
     child = start_background(
-        WORKER, job.folder, alive, job.folder / "log.txt", [str(queue), roots, *command]
+        WORKER, job.folder, alive, job.folder / "log.txt", [str(queue), roots, "-1", *command]
     )
     os.close(alive)
-    child.wait(60)
+    assert child.wait(120) == 0
     again = read_job(job.folder)
     assert again is not None
     return again
