@@ -113,7 +113,7 @@ def test_extreme_sizes_are_drawn(
     app.sidebar.multiselect[0].set_value(_keys(app)[:1]).run()
     assert not app.exception
     assert not app.error
-    assert bool(figures(app)) == (page in (*WITH_NUMBERS, "versions"))
+    assert bool(figures(app)) == (page in (*WITH_NUMBERS, "versions", "home"))
 
 
 @pytest.mark.parametrize("view", ["peaks", "footprint"])
