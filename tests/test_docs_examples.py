@@ -167,11 +167,11 @@ def test_the_worked_page_opens(folder: Path) -> None:
     shutil.copy(ROOT / "app.py", folder)
     for path, text in files.items():
         (folder / path).write_text(text)
-    entry = re.search(r"^```text\n(\"participation\": .*)\n```", extending(), re.M)
+    entry = re.search(r"^```text\n(\"participation\",)\n```", extending(), re.M)
     assert entry
     shell = folder / "pages" / "components" / "frame" / "shell.py"
     before = shell.read_text()
-    changed = before.replace('    "runs": ', f'    {entry[1]}\n    "runs": ')
+    changed = before.replace('    "runs",\n', f'    {entry[1]}\n    "runs",\n')
     assert changed != before
     shell.write_text(changed)
     write_payload(folder / "outputs" / "v" / "feature_stats" / "stats.pt", make_payload())

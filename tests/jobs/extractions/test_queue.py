@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,8 @@ def test_a_job_killed_as_a_whole_is_not_called_running(start: Start) -> None:
 
 def test_a_job_lives_on_when_its_worker_alone_is_killed(start: Start) -> None:
     job = wait_for(start("long"), JobState.RUNNING)
+    while not (job.folder / "command.json").exists():  # which the worker notes after the start
+        time.sleep(0.05)
     os.kill(process_id(job), signal.SIGKILL)
     second = start("finish")
     wait_for(second, JobState.WAITING)
