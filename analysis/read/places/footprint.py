@@ -1,7 +1,7 @@
 """Where in the pictures a channel is large: everywhere, in few patches, or in some images.
 
 Told from what a payload holds: mean, std and max |x| over all patches of all images, the means of
-the eight image groups, and, of a few channels, the mean |x| at every patch of the grid.
+the image groups, and, of a few channels, the mean |x| at every patch of the grid.
 
 Images differ between groups as they do between each other, so the spread of the group means, times
 the images of a group, estimates the variance of the image means.

@@ -37,6 +37,6 @@ def show(version: Version) -> None:
         },
     )
     st.caption(
-        "Block output, patch tokens. The errors are told from eight groups of images, since tokens "
+        "Block output, patch tokens. The errors come from groups of images, since tokens "
         "of one image resemble each other. max |x| has none: it only grows with more images."
     )

@@ -1,0 +1,38 @@
+"""The offline report of the versions that are picked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.errors import PayloadError
+from analysis.payload.intervention_file import list_results
+from analysis.read.outliers import Score
+from analysis.show.report.versions import ReportVersion, build_report
+from pages.components.frame import picker
+from pages.components.shared import cache, facts
+from pages.components.shared.vectors import find_features
+from pages.components.shared.version import Version
+
+
+def make(versions: Sequence[Version], score: Score, threshold: float) -> bytes:
+    """Return the report as HTML; the extras are read only now.
+
+    Args:
+        versions: The first is the one that the others are compared with.
+        score: What outlier channels are ranked by.
+        threshold: From which score on a channel is an outlier.
+    """
+    remarks, reported = cache.read_annotations(), []
+    for version in versions:
+        extras = problem = None
+        try:
+            extras = version.extras
+        except (PayloadError, OSError) as error:
+            problem = picker.explain(error, version.ref)
+        note = remarks.of(version.ref.path).note
+        features = find_features(version)
+        results = list_results(version.ref.path, version.table)
+        reported.append(
+            ReportVersion(version.name, version.table, note, extras, problem, features, results)
+        )
+    return build_report(reported, facts.tabulate(versions), score, threshold).encode()
