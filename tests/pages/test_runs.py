@@ -195,7 +195,11 @@ def test_the_disk_that_is_used_is_told(project: Path, open_page: Open) -> None:
 
 def test_a_running_job_says_how_certain_its_top_channels_are(job: Job, open_page: Open) -> None:
     _wait(lambda: job.preview and (load_ref(job.preview).facts.num_images or 0) >= 30)  # two blocks
-    app = open_page("overview")
+    os.killpg(process_id(job), signal.SIGSTOP)  # else it may end before the page is drawn
+    try:
+        app = open_page("overview")
+    finally:
+        os.killpg(process_id(job), signal.SIGCONT)
     assert not app.exception
     tables = [table.value for table in app.dataframe]
     (errors,) = [table for table in tables if "mean_error" in table.columns]
