@@ -58,6 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as queue:
         os.environ["DASHBOARD_QUEUE"] = queue
+        os.environ["DASHBOARD_ROOTS"] = str(options.project_dir.resolve())
         seconds: dict[str, list[float]] = {"ready": [], "started": []}
         for _ in range(options.repeats):
             for name, times in seconds.items():
