@@ -253,13 +253,15 @@ def _leave_out_shared(refs: Sequence[PayloadRef]) -> list[str]:
     return labels
 
 
+def measure_common_start(names: Sequence[str]) -> int:
+    """Return how many letters all names begin with, up to and with a separator."""
+    common = os.path.commonprefix(list(names))  # noqa: RUF071  # by letters, as meant
+    return max(common.rfind(separator) for separator in SEPARATORS) + 1
+
+
 def _measure_shared_start(versions: Sequence[str]) -> int:
     """Return how many letters all versions begin with, up to a separator; 0 where they are few."""
-    first, last = min(versions), max(versions)  # what these two share all of them do
-    shared = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
-    )
-    start = max(first.rfind(separator, 0, shared) for separator in SEPARATORS) + 1
+    start = measure_common_start(versions)
     return start if start >= LONG_START and all(len(v) > start for v in versions) else 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.payload.discovery import measure_common_start
 from analysis.show.figures import theme
 from analysis.show.figures.grid import draw_magnitudes
 from analysis.show.figures.theme import Mode
@@ -17,8 +18,6 @@ MAX_LABEL = 32
 
 SHARED = 6
 """Letters that all versions must share to be left out."""
-
-SEPARATORS = "-_./ "
 
 
 def build_version_map(
@@ -106,10 +105,8 @@ def tell_apart(names: Sequence[str]) -> list[str]:
 
 def _measure_start(names: Sequence[str]) -> int:
     """Return how many letters all names begin with, up to a separator; 0 where they are few."""
-    first, last = min(names), max(names)  # what these two share all of them do
-    shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
-    start = max(first.rfind(separator, 0, shared) for separator in SEPARATORS) + 1
-    return start if start >= SHARED else 0
+    start = measure_common_start(names) if len(set(names)) > 1 else 0
+    return start if start >= SHARED and all(len(name) > start for name in names) else 0
 
 
 def _cut(name: str) -> str:
