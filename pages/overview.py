@@ -3,14 +3,15 @@
 import streamlit as st
 
 from analysis.show.views import overview as views
-from pages.components.frame import picker, shell, tour
-from pages.components.overview import partial, tables
+from pages.components.frame import baseline, picker, shell, tour
+from pages.components.overview import answer, partial, tables
 from pages.components.shared import cache, downloads, facts
 from pages.components.shared.text import plain
 
-shell.open_page("Overview")
+heading = shell.open_page("Overview")
 versions = picker.read_versions()
 version = picker.choose_one(versions)
+heading.title(f"Overview: {plain(version.name)}", anchor=False)
 table = version.table
 
 error = facts.adapter_error(table)
@@ -27,33 +28,29 @@ if nonfinite:
         icon=":material/error:",
     )
 
-with st.container(horizontal=True):
-    st.metric("Version", version.name, border=True)
-    st.metric("Backbone", str(table.backbone.get("backbone_name")), border=True)
-    st.metric("Layers × channels", f"{table.num_layers} × {table.channels}", border=True)
-    st.metric("Images", f"{table.num_images:,}", border=True)
-    st.metric("Adapter", facts.describe_adapter(table), border=True)
-
-tour.offer(version)
-
-warnings = facts.list_warnings(table)
-for warning in warnings:
-    st.warning(plain(warning), icon=":material/warning:")
-
-if version.partial:
-    partial.show(version)
-
-st.header("Sanity of the numbers")
 checks = cache.check_table(version.reading)
-tables.show_checks(checks)
-
+answer.show(version, baseline.find(version, versions), checks)
 proof = views.lora_proof(table, version.name, downloads.mode())
 if proof is not None:
     downloads.show(proof)
+if version.partial:
+    partial.show(version)
+tour.offer(version)
+for warning in facts.list_warnings(table):
+    st.warning(plain(warning), icon=":material/warning:")
+
+st.header("Sanity of the numbers")
+broken = any(check.ok is False for check in checks)
+with st.expander(f"The {len(checks)} checks", expanded=broken):
+    tables.show_checks(checks)
 
 st.header("Provenance")
 known = facts.tabulate(versions)
-tables.show_facts(known)
+if len(versions) > 1:
+    tables.show_differing(facts.keep_differing(known))
+with st.expander(f"All {len(known)} facts", on_change="rerun", key="all facts") as every:
+    if every.open:
+        tables.show_facts(known)
 downloads.show_csv(known, "facts")
 
 skipped, count = facts.list_skipped(table)

@@ -102,3 +102,8 @@ def texts(app: AppTest) -> str:
 def headings(app: AppTest) -> list[str]:
     """Return the headings below the title as people read them, without the versions beside."""
     return [str(h.value).split(" :gray[")[0].replace("\\", "") for h in app.header]
+
+
+def version_shown(app: AppTest) -> str:
+    """Return the version in the title of Overview."""
+    return str(app.title[0].value).removeprefix("Overview: ").replace("\\", "")

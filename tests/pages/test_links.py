@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.payload.discovery import discover_payloads, load_ref
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts
+from tests.pages.conftest import Open, decode, figures, headings, payload_path, texts, version_shown
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def keys(project: Path) -> dict[str, str]:
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_link_opens_its_version(keys: dict[str, str], open_page: Open, version: str) -> None:
     app = open_page("overview", version=keys[version])
-    assert app.metric[0].value == version
+    assert version_shown(app) == version
 
 
 def test_a_link_without_a_version_names_the_one_that_is_shown(
     keys: dict[str, str], open_page: Open
 ) -> None:
     app = open_page("overview")
-    shown = app.metric[0].value
+    shown = version_shown(app)
     assert app.query_params["version"] == keys[shown]
 
 
@@ -115,7 +115,7 @@ def test_a_link_to_a_payload_that_is_gone_says_so(keys: dict[str, str], open_pag
     app = open_page("overview", version="0123456789ab")
     assert not app.exception
     assert "The payload that this link names is not here" in texts(app)
-    assert app.metric[0].value in keys
+    assert version_shown(app) in keys
 
 
 def test_a_link_to_a_payload_that_was_written_just_now_opens_it(
@@ -126,7 +126,7 @@ def test_a_link_to_a_payload_that_was_written_just_now_opens_it(
     write_payload(path, make_payload(version="v3"))
     app = open_page("overview", version=load_ref(path).key)
     assert "is not here" not in texts(app)
-    assert app.metric[0].value == "v3"
+    assert version_shown(app) == "v3"
 
 
 def test_the_link_outlives_a_new_extraction_to_the_same_path(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from analysis.payload.annotations import pin_baseline
 from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import PAGES, ROOT, Open, figures, payload_path, texts
+from tests.pages.conftest import PAGES, ROOT, Open, figures, payload_path, texts, version_shown
 
 WITH_NUMBERS = ("overview", "layers", "outliers", "channels")
 
@@ -193,8 +194,8 @@ def test_the_laws_are_green_red_or_grey_with_their_numbers(project: Path, open_p
     payload["layers"][2]["pre"]["patch"]["max_abs"][5] = 0.0
     write_payload(payload_path(project, "v1"), payload)
     app = open_page("overview")
-    assert ":green-badge[:material/check_circle: 7 hold]" in texts(app)
-    assert ":red-badge[:material/cancel: 2 broken]" in texts(app)
+    assert ":green-badge[:material/check_circle: 7 of 10 checks hold]" in texts(app)
+    assert ":red-badge[:material/cancel: 2 of 10 checks broken]" in texts(app)
     laws = app.table[0].value
     outcome = {law.split(" ", 1)[1].replace("\\", ""): law.split("[")[0] for law in laws.index}
     assert outcome["patch count"] == ":green"
@@ -210,9 +211,30 @@ def test_of_two_versions_the_overview_checks_the_chosen_one(project: Path, open_
         write_payload(payload_path(project, version), make_payload(version=version, layers=layers))
     keys = {ref.version: ref.key for ref in discover_payloads()}
     app = open_page("overview", version=keys["v1"], compare=keys["v2"], show=keys["v2"])
-    assert app.metric[0].value == "v2"
-    assert app.metric[2].value == "3 × 48"
-    assert app.dataframe[0].value.columns.tolist() == ["Fact", "v1", "v2"]
+    assert version_shown(app) == "v2"
+    assert "3 layers × 48 channels" in texts(app)
+    assert "Not compared with v1: " in texts(app).replace("\\", "")
+    differing = app.table[1].value
+    assert differing.columns.tolist() == ["v1", "v2"]
+    assert differing.loc["Layers"].tolist() == ["2", "3"]
+    assert "Channels" not in differing.index
+    app.session_state["all facts"] = True
+    facts = app.run().dataframe[0].value
+    assert facts.columns.tolist() == ["Fact", "v1", "v2"]
+    assert "Channels" in facts["Fact"].tolist()
+
+
+def test_the_overview_says_where_a_version_moved_most_from_the_pinned_one(
+    project: Path, open_page: Open
+) -> None:
+    for version, drift in (("still", 0.0), ("moved", 1.0)):
+        payload = make_payload(version=version, drift=drift, extras=True)
+        write_payload(payload_path(project, version), payload)
+    keys = {ref.version: ref.key for ref in discover_payloads()}
+    pin_baseline(payload_path(project, "still"))
+    said = texts(open_page("overview", version=keys["moved"])).replace("\\", "")
+    assert "Moved most from still: patch tokens in layer" in said
+    assert "× chance" in said
 
 
 def test_the_overview_lists_what_the_file_holds(project: Path, open_page: Open) -> None:

@@ -40,8 +40,9 @@ def click(app: AppTest, key: str) -> AppTest:
 @pytest.mark.usefixtures("versions")
 def test_each_step_opens_its_page_with_its_view_and_its_sentences(open_page: Open) -> None:
     app = open_page("overview")
-    assert [label[:2] for label in labels(app)[:3]] == ["Di", "1.", "2."]
-    channels = next(i for i, label in enumerate(labels(app)[1:]) if "Three channels" in label)
+    offered = labels(app)[labels(app).index("Dismiss") + 1 :]
+    assert [label[:2] for label in offered[:2]] == ["1.", "2."]
+    channels = next(i for i, label in enumerate(offered) if "Three channels" in label)
     app = click(app, f"tour {channels}")
     assert not app.exception
     assert app.title[0].value == "Outliers"

@@ -12,6 +12,13 @@ import streamlit as st
 from analysis.read.checks import Check
 from pages.components.shared.text import plain
 
+OUTCOMES: dict[bool | None, tuple[str, str, str]] = {
+    True: ("green", "check_circle", "hold"),
+    False: ("red", "cancel", "broken"),
+    None: ("gray", "help", "not possible"),
+}
+"""Colour, icon and word of what became of a sanity law."""
+
 
 def show_facts(frame: pd.DataFrame) -> None:
     """Show what is known of the versions, one column each."""
@@ -24,6 +31,14 @@ def show_facts(frame: pd.DataFrame) -> None:
     )
 
 
+def show_differing(frame: pd.DataFrame) -> None:
+    """Show the facts in which versions differ."""
+    if frame.empty:
+        st.caption("The versions differ in none of the facts that are recorded.")
+    else:
+        st.table(frame.set_index("Fact").map(plain))
+
+
 def show_contents(frame: pd.DataFrame) -> None:
     """Show what a payload holds."""
     st.table(frame.set_index("Part"))  # unlike a dataframe it wraps
@@ -31,19 +46,6 @@ def show_contents(frame: pd.DataFrame) -> None:
 
 def show_checks(checks: Sequence[Check]) -> None:
     """Show the sanity laws in green, red or grey, each with its number and its sentence."""
-    outcomes = {
-        True: ("green", "check_circle", "hold"),
-        False: ("red", "cancel", "broken"),
-        None: ("gray", "help", "not checked"),
-    }
-    counted = [(outcomes[ok], sum(check.ok is ok for check in checks)) for ok in outcomes]
-    st.markdown(
-        " ".join(
-            f":{color}-badge[:material/{icon}: {count} {word}]"
-            for (color, icon, word), count in counted
-            if count
-        )
-    )
     rows = [
         (
             f":{color}[:material/{icon}:] {plain(check.name)}",
@@ -52,7 +54,7 @@ def show_checks(checks: Sequence[Check]) -> None:
             plain(check.sentence),
         )
         for check in checks
-        for color, icon, _ in [outcomes[check.ok]]
+        for color, icon, _ in [OUTCOMES[check.ok]]
     ]
     frame = pd.DataFrame(rows, columns=["Law", "Found", "Expected", "In words"])
     # a table, since unlike a dataframe it wraps the sentences; styled, so that numbers align

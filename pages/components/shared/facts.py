@@ -22,8 +22,8 @@ MAX_WARNINGS = 50
 _SPLITS = {"all": "all images", "train": "training split", "val": "validation split"}
 
 
-def describe_adapter(table: StatsTable) -> str:
-    """Return the state of the LoRA adapter in a word or two."""
+def describe_adapter(table: StatsTable, *, at_length: bool = False) -> str:
+    """Return the state of the LoRA adapter in a word or two; at length with its targets."""
     if adapter_error(table):
         return "failed"
     if not table.backbone.get("used_lora"):
@@ -31,7 +31,8 @@ def describe_adapter(table: StatsTable) -> str:
     adapter = _mapping(table.run, "adapter")
     if not adapter:
         return "LoRA"
-    return f"{adapter.get('method', 'LoRA')} r {_rank(adapter)}"
+    targets = _join(adapter.get("targets")) if at_length else ""
+    return f"{adapter.get('method', 'LoRA')} r {_rank(adapter)}{targets and f' on {targets}'}"
 
 
 def adapter_error(table: StatsTable) -> str | None:
@@ -46,6 +47,11 @@ def tabulate(versions: Sequence[Version]) -> pd.DataFrame:
     frame = pd.DataFrame(columns).fillna(UNKNOWN)
     known = frame[(frame != UNKNOWN).any(axis=1)]
     return known.rename_axis("Fact").reset_index()
+
+
+def keep_differing(known: pd.DataFrame) -> pd.DataFrame:
+    """Return the facts in which versions differ."""
+    return known[known.drop(columns="Fact").nunique(axis=1) > 1]
 
 
 def list_warnings(table: StatsTable) -> list[str]:
