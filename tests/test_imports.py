@@ -109,7 +109,8 @@ RULES = {
         ("streamlit", "numpy", "pandas", "plotly"),
         (
             *("analysis.payload", "analysis.read", "analysis.show", "analysis.jobs", *BASE),
-            *("analysis.files.roots", "analysis.files.read_only"),
+            *("analysis.files.roots", "analysis.files.read_only", "analysis.files.atomic"),
+            *("analysis.files.cache_folder", "analysis.files.writing"),
         ),
         NOTHING_OF_TORCH,
     ),

@@ -27,6 +27,7 @@ from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, pla
 from analysis.collect.run.early import EarlyStart, importing
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError, to_printable
+from analysis.files.writing import open_log
 
 EXIT_INPUT_ERROR = 2
 EXIT_CANCELLED = 130
@@ -183,10 +184,9 @@ class _LogFile(logging.FileHandler):
     """A log that is never written through a link, also one made after the check."""
 
     def _open(self) -> TextIOWrapper:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
-        flags |= os.O_APPEND if self.mode == "a" else os.O_TRUNC
-        descriptor = os.open(self.baseFilename, flags, 0o666)
-        return TextIOWrapper(os.fdopen(descriptor, f"{self.mode}b"), encoding="utf-8")
+        return TextIOWrapper(
+            open_log(Path(self.baseFilename), append=self.mode == "a"), encoding="utf-8"
+        )
 
 
 def _log_file(output: Path, *, append: bool) -> logging.Handler:

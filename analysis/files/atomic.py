@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import fnmatch
 import glob
 import json
 import os
@@ -14,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from analysis.files.own_state import read_small
+from analysis.files.own_state import open_regular, read_small
+from analysis.files.writing import create_file, hold_folder, make_folder
 
 MAX_JSON = 2**20
 """Bytes of a small JSON file: a job, its progress."""
@@ -53,37 +55,49 @@ def replace_file(path: Path, *, backup: bool = False) -> Iterator[BinaryIO]:
     Raises:
         OSError: As the operating system says, e.g. when the disk is full.
     """
-    remove_abandoned(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with _open_locked(temporary) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if backup:
-                _keep(path)
-            temporary.replace(path)
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # torch.save hides the system's own words
-            raise error.__context__ from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
+    with hold_folder(path.parent) as folder:
+        _remove_abandoned(folder, path.name)
+        temporary = f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp"
+        try:
+            with _open_locked(folder, temporary) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                if backup:
+                    _keep(folder, path.name)
+                os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch.save hides the system's own words
+                raise error.__context__ from error
+            raise
+        finally:
+            _remove(folder, temporary)
         os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def remove_abandoned(path: Path) -> None:
     """Remove temporary files of `path` whose writer was killed; its lock tells one who writes."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    with suppress(OSError), hold_folder(path.parent) as folder:
+        _remove_abandoned(folder, path.name)
+
+
+def keep_backup(path: Path) -> None:
+    """Let `<name>.bak` be what stands at `path`, if anything does; it stays in place.
+
+    Raises:
+        OSError: As the operating system says.
+    """
+    with hold_folder(path.parent) as folder:
+        _keep(folder, path.name)
+
+
+def _remove_abandoned(folder: int, name: str) -> None:
+    for other in fnmatch.filter(os.listdir(folder), f".{glob.escape(name)}.*.tmp"):
         with suppress(OSError):
-            descriptor = os.open(temporary, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            descriptor = open_regular(Path(other), folder)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                temporary.unlink()
+                os.unlink(other, dir_fd=folder)
             finally:
                 os.close(descriptor)
 
@@ -97,28 +111,34 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         OSError: If neither can be done.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with _create(temporary) as file:
-            file.write(text.encode())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "r+b") as file:  # padded: a reader may look before it is cut
-            file.write(text.encode().ljust(os.fstat(file.fileno()).st_size))
+    with hold_folder(path.parent) as folder:
+        temporary = f".{path.name}.{os.getpid()}.tmp"
+        try:
+            with create_file(folder, temporary) as file:
+                file.write(text.encode())
+            os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError:
+            _remove(folder, temporary)
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(path.name, flags, dir_fd=folder)
+            with os.fdopen(descriptor, "r+b") as file:  # padded: a reader may look before it is cut
+                file.write(text.encode().ljust(os.fstat(file.fileno()).st_size))
 
 
-def _create(path: Path) -> BinaryIO:
-    """Open a new file for writing; what stood there is removed, and a link is not followed."""
-    path.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    return os.fdopen(os.open(path, flags, 0o666), "wb")
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Put bytes in the place of `path`, complete or not at all; make its folder if missing.
+
+    Raises:
+        OSError: As `replace_file`.
+    """
+    make_folder(path.parent, 0o700)
+    with replace_file(path) as file:
+        file.write(content)
 
 
-def _open_locked(path: Path) -> BinaryIO:
+def _open_locked(folder: int, name: str) -> BinaryIO:
     while True:
-        file = _create(path)
+        file = create_file(folder, name)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
@@ -126,19 +146,27 @@ def _open_locked(path: Path) -> BinaryIO:
         file.close()  # taken for abandoned after it was made and before it was locked
 
 
-def _keep(path: Path) -> None:
-    """Let `<name>.bak` be what stands at `path`, which stays in place."""
-    backup = path.with_name(f"{path.name}.bak")
-    link = path.with_name(f".{backup.name}.{os.getpid()}.tmp")
-    link.unlink(missing_ok=True)
+def _keep(folder: int, name: str) -> None:
+    """Let `<name>.bak` be what stands there under `name`, which stays in place."""
+    link = f".{name}.bak.{os.getpid()}.tmp"
+    _remove(folder, link)
     try:
-        os.link(path, link)
+        os.link(name, link, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return
     except OSError:  # a file system without hard links
-        shutil.copy2(path, link)
-    link.replace(backup)
-    link.unlink(missing_ok=True)  # a second name of the same file is not renamed: rename(2)
+        with (
+            os.fdopen(open_regular(Path(name), folder), "rb") as source,
+            create_file(folder, link) as copy,
+        ):
+            shutil.copyfileobj(source, copy)
+    os.replace(link, f"{name}.bak", src_dir_fd=folder, dst_dir_fd=folder)
+    _remove(folder, link)  # a second name of the same file is not renamed: rename(2)
+
+
+def _remove(folder: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

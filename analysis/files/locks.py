@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.files.own_state import open_regular
+from analysis.files.writing import hold_folder, open_any
 
 
 def acquire_lock(path: Path, *, wait: bool) -> int | None:
@@ -23,7 +24,8 @@ def acquire_lock(path: Path, *, wait: bool) -> int | None:
             already wait on the same file.
         wait: Whether to wait for the present holder; otherwise None is returned at once.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    with hold_folder(path.parent) as folder:
+        descriptor = open_any(folder, path.name, os.O_RDWR, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:

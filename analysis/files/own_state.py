@@ -6,11 +6,13 @@ real one of this user that not everybody can write, and a file a regular one tha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
 from analysis.errors import ConfigError
+from analysis.files.writing import hold_folder
 
 
 def is_own_folder(path: Path) -> bool:
@@ -30,38 +32,22 @@ def make_own_folder(path: Path) -> None:
         ConfigError: If a link, a file or the folder of another user is there.
         OSError: As the operating system says.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        state = path.lstat()
+    with hold_folder(path.parent, make=0o777) as above:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path.name, 0o700, dir_fd=above)
+        state = os.stat(path.name, dir_fd=above, follow_symlinks=False)
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
             raise ConfigError(
                 f"{path}: is a link or belongs to another user, so what is kept there could be "
                 "changed by somebody else. Remove it, or use a project dir of your own."
-            ) from None
+            )
         if state.st_mode & 0o077:
-            path.chmod(0o700)
-
-
-def open_folder(path: Path) -> int:
-    """Return a descriptor of a folder, to open what lies in it (`dir_fd`); follows no link at all.
-
-    Args:
-        path: Resolved before: where a link has taken the place of a folder since, it is refused.
-
-    Raises:
-        OSError: If a part of the path is missing, no folder, or a link.
-    """
-    flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
-    descriptor = os.open(path.anchor, flags)
-    for part in path.parts[1:]:
-        above = descriptor
-        try:
-            descriptor = os.open(part, flags, dir_fd=above)
-        finally:
-            os.close(above)
-    return descriptor
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            folder = os.open(path.name, flags, dir_fd=above)
+            try:
+                os.fchmod(folder, 0o700)
+            finally:
+                os.close(folder)
 
 
 def open_regular(path: Path, folder: int | None = None) -> int:
@@ -69,7 +55,7 @@ def open_regular(path: Path, folder: int | None = None) -> int:
 
     Args:
         path: The file.
-        folder: Descriptor of the folder that a relative path starts from, see `open_folder`.
+        folder: Descriptor of the folder that a relative path starts from, see `hold_folder`.
 
     Raises:
         OSError: If there is no such file, or a link, pipe, device or folder.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from analysis.collect.plan.launcher import RENDEZVOUS
 from analysis.files.processes import PACKAGE_ROOT
+from analysis.files.writing import open_log
 
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
 """Of a process whose output is no terminal: a line of the progress bar a minute is enough."""
@@ -47,7 +48,7 @@ def start_background(
     Raises:
         OSError: If the log cannot be written or the process cannot be started.
     """
-    with log.open("wb") as file:
+    with open_log(log) as file:
         return subprocess.Popen(
             [sys.executable, "-m", module, str(folder), str(lock), *arguments],
             cwd=PACKAGE_ROOT,

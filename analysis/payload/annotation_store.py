@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.errors import ConfigError
-from analysis.files.own_state import open_folder, open_regular
+from analysis.files.own_state import open_regular
 from analysis.files.read_only import is_read_only
 from analysis.files.roots import resolve_below_roots
+from analysis.files.writing import hold_folder, make_folder, open_any, open_folder
 
 FILE = Path("outputs", ".dashboard.sqlite")
 MAX_BYTES = 16 * 2**20
@@ -96,7 +97,7 @@ def changing(root: Path) -> Iterator[tuple[sqlite3.Connection, bool]]:
     path = root / FILE
     resolve_below_roots(path.parent)  # a link may lead elsewhere
     with _one_at_a_time, _explaining(path, "written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if not _check(path):
             _create(path)
         with _connected(path, "rw") as database:
@@ -154,12 +155,8 @@ def _read_ends(folder: int, name: str) -> tuple[bytes, bytes]:
 
 
 def _create(path: Path) -> None:
-    folder = open_folder(path.parent.resolve())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        os.close(os.open(path.name, flags, 0o666, dir_fd=folder))
-    finally:
-        os.close(folder)
+    with hold_folder(path.parent) as folder:
+        os.close(open_any(folder, path.name, os.O_WRONLY))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from analysis.errors import ConfigError, PayloadError
 from analysis.files.own_state import read_small
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.roots import allowed_roots, is_below, resolve_below_roots
+from analysis.files.writing import remove_file
 from analysis.payload import annotation_store
 from analysis.vocabulary import FEATURE_STATS_DIR
 
@@ -149,9 +150,8 @@ def delete_payload(path: Path, *, being_written: Collection[Path]) -> None:
     if path in being_written:
         raise ConfigError(f"{path}: an extraction is about to write it. Cancel that first.")
     try:
-        path.unlink()
-        for suffix in (".json", ".log", ".features.safetensors"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
+        for suffix in (path.suffix, ".json", ".log", ".features.safetensors"):
+            remove_file(path.with_suffix(suffix))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be deleted ({error.strerror or error}).") from error
     key = str(path.relative_to(root))
@@ -232,6 +232,11 @@ def _read_old(root: Path) -> tuple[Entries, str | None]:
         ) from error
     content = content if isinstance(content, dict) else {}
     entries, pinned = content.get("payloads"), content.get("baseline")
+    if isinstance(entries, dict) and len(entries) > annotation_store.MAX_ROWS:
+        raise ConfigError(
+            f"{path}: names and notes of {len(entries)} payloads cannot be read; "
+            f"{annotation_store.MAX_ROWS} are the most. Move the file away."
+        )
     found = {
         key: _parse(value)
         for key, value in (entries.items() if isinstance(entries, dict) else ())

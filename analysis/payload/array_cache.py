@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.cache_folder import cache_folder
+from analysis.files.writing import make_folder
 from analysis.payload.fingerprint import Fingerprint
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
@@ -139,7 +140,7 @@ def save_arrays(
     path = cache_path(fingerprint)
     about = json.dumps({"format": FORMAT, "fingerprint": fingerprint, "meta": meta}).encode()
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent, 0o700)
         with replace_file(path) as file:
             np.savez(file, allow_pickle=False, about=np.frombuffer(about, np.uint8), **arrays)
         forget_old(path)

@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from analysis.errors import ConfigError, PayloadError
-from analysis.files.atomic import is_regular, replace_file
+from analysis.files.atomic import is_regular, keep_backup, replace_file
+from analysis.files.writing import make_folder, remove_file
 from analysis.payload.reading import open_payload
 from analysis.payload.table import StatsTable, build_table
 from analysis.vocabulary import LAYER_NORM_EPS, Cell, Representation, TokenRole
@@ -164,7 +165,7 @@ def write_features(
         "targets": json.dumps(list(vectors.targets)),
         "categories": json.dumps(labels),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replace_file(path, backup=backup) as file:
         file.write(save(tensors, metadata))
 
@@ -205,10 +206,10 @@ def save_features(
     try:
         if vectors is not None:
             write_features(vectors, build_table(payload), path, backup=backup)
-        elif backup and path.exists():
-            path.replace(path.with_name(path.name + ".bak"))
         else:
-            path.unlink(missing_ok=True)
+            if backup:
+                keep_backup(path)
+            remove_file(path)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror or error}). "

@@ -7,7 +7,7 @@ anywhere.
 from __future__ import annotations
 
 import json
-import tempfile
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from analysis.errors import ConfigError, PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.safe_load import load_torch_file
+from analysis.files.writing import create_file, hold_folder, make_folder
 from analysis.payload.contract.payload import SIDECAR
 from analysis.payload.schema import validate_payload
 from analysis.vocabulary import PAYLOAD_NAME, SCHEMA_VERSION
@@ -40,7 +41,7 @@ def save_payload(payload: Mapping[str, Any], path: Path, *, backup: bool = False
         ConfigError: If the folder cannot be made or written to, or the disk is full.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with replace_file(path, backup=backup) as file:
             torch.save(dict(payload), file)
         sidecar = json.dumps(build_sidecar(payload, path), indent=1)
@@ -62,9 +63,10 @@ def prepare_output(path: Path) -> Path:
     if path.is_dir() or path.suffix == ".json":
         raise ConfigError(f"--output {path}: must be a file name, such as {PAYLOAD_NAME}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+        with hold_folder(path.parent, make=0o777) as folder:
+            probe = f".{path.name}.{os.getpid()}.tmp"
+            create_file(folder, probe).close()
+            os.unlink(probe, dir_fd=folder)
     except OSError as error:
         raise ConfigError(
             f"--output {path}: its folder cannot be written to ({error.strerror or error}). "

@@ -32,6 +32,7 @@ from safetensors.numpy import save
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
+from analysis.files.writing import make_folder
 from analysis.payload.features import fingerprint_statistics
 from analysis.payload.table import StatsTable
 
@@ -118,7 +119,7 @@ def save_interventions(path: Path, result: InterventionResult) -> None:
         "payload": result.payload,
         "statistics": result.statistics,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replace_file(path) as file:
         file.write(
             save(

@@ -216,6 +216,16 @@ def test_an_earlier_file_beyond_the_limit_keeps_names_from_being_started_anew(
     assert load_annotations().problems
 
 
+def test_an_earlier_file_of_more_payloads_than_can_be_kept_is_refused_at_once(
+    payload: Path, tmp_path: Path
+) -> None:
+    known = {f"{number:x}": {} for number in range(annotation_store.MAX_ROWS + 1)}
+    (tmp_path / OLD_FILE).write_text(json.dumps({"payloads": known}))
+    assert "are the most" in load_annotations().problems[0]
+    with pytest.raises(ConfigError, match="are the most"):
+        annotate(payload, Annotation(name="x"))
+
+
 def _refusal(path: Path, note: str) -> str:
     try:
         annotate(path, Annotation(note=note))

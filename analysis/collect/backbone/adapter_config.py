@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,10 @@ def _keep_initialisation(initial: Any) -> tuple[Any, list[str]]:
             f"its initialisation {initial!r} changed the base weights from data that is not in "
             "the head. Save it with path_initial_model_for_weight_conversion, which makes it a "
             "plain LoRA"
+        )
+    if name.startswith("pissa_niter_") and not re.fullmatch(r"pissa_niter_\d\d?", name):
+        raise AdapterError(
+            f"its initialisation {initial!r:.100} asks for more than 99 rounds, which may not end"
         )
     if name.startswith(("pissa", "olora")):
         return initial, [

@@ -23,6 +23,7 @@ from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.errors import ConfigError, StatisticsError
 from analysis.files.atomic import replace_file
 from analysis.files.safe_load import load_torch_file
+from analysis.files.writing import remove_file
 
 DEFAULT_INTERVAL_S = 30.0
 
@@ -124,4 +125,4 @@ def _check(state: Mapping[str, torch.Tensor], tally: Tally) -> None:
 def remove_checkpoints(output: Path) -> None:
     """Delete every rank's checkpoint beside `output`; called once the payload is written."""
     for path in output.parent.glob(f"{glob.escape(output.stem)}.rank*of*.checkpoint"):
-        path.unlink(missing_ok=True)
+        remove_file(path)

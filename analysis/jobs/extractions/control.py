@@ -11,6 +11,7 @@ from analysis.files.atomic import read_json, remove_abandoned
 from analysis.files.locks import locked
 from analysis.files.processes import send_signal
 from analysis.files.read_only import refuse_if_read_only
+from analysis.files.writing import remove_file, touch_file
 from analysis.jobs.extractions.disk import list_checkpoints
 from analysis.jobs.extractions.job import (
     CANCEL_FILE,
@@ -37,7 +38,7 @@ def cancel_job(job: Job) -> None:
     if now is None or not now.is_live:  # its process id may belong to a stranger by now
         return
     with contextlib.suppress(OSError):
-        (job.folder / CANCEL_FILE).touch()  # the worker looks for it
+        touch_file(job.folder / CANCEL_FILE)  # the worker looks for it
     if not send_signal(read_json(job.folder / WORKER_FILE), signal.SIGTERM, named=str(job.folder)):
         # The worker alone was killed: ask what it left behind.
         send_signal(read_json(job.folder / COMMAND_FILE), signal.SIGTERM, named=str(job.folder))
@@ -93,6 +94,6 @@ def _delete(job: Job) -> None:
         for file in (now.output, now.output.with_suffix(".json"), *checkpoints):
             remove_abandoned(file)
         for checkpoint in checkpoints:
-            checkpoint.unlink(missing_ok=True)
+            remove_file(checkpoint)
     shutil.rmtree(now.folder)
     forget(now.folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.collect.plan.header_check import check_files
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.errors import ConfigError
-from analysis.files.atomic import read_json
+from analysis.files.atomic import is_regular, read_json
 from analysis.files.paths import expand_path
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.estimates import Estimate, estimate_seconds
@@ -169,7 +169,7 @@ def _find_free(output: Path, live: Sequence[Job]) -> Path:
 def _find_identical(folder: Path, fingerprint: str) -> tuple[Path | None, int | None]:
     """Return the payload that counted most among those of the same request, and its images."""
     candidates: list[tuple[int, Path, int | None]] = []
-    for payload in sorted(folder.glob("*.pt")):
+    for payload in filter(is_regular, sorted(folder.glob("*.pt"))):
         facts = read_sidecar(payload, payload.stat())
         if facts is not None and facts.request_fingerprint == fingerprint:
             candidates.append((facts.num_images or 0, payload, facts.num_images))

@@ -22,6 +22,7 @@ from analysis.files.locks import acquire_lock, locked
 from analysis.files.own_state import is_own_folder, make_own_folder
 from analysis.files.processes import identify
 from analysis.files.read_only import refuse_if_read_only
+from analysis.files.writing import link_file, make_folder
 from analysis.jobs.background import start_background
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.disk import can_resume
@@ -159,7 +160,7 @@ def _start(
     device = resolve_device(request.device, list_devices())
     queue = _queue_dir(device.name)
     folder = request.project_dir / JOBS_DIR / _new_id([request.project_dir / JOBS_DIR, queue])
-    folder.mkdir(mode=0o700)
+    make_folder(folder, 0o700, exist_ok=False)
     arguments = request.to_arguments()
     every = PREVIEW_EVERY_S if request.checkpoint_every is None else request.checkpoint_every
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)
@@ -187,7 +188,7 @@ def _start(
         )
         # There from the start, so that a disk that fills up has room for how the job ends.
         write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
-        (queue / folder.name).symlink_to(folder)
+        link_file(queue / folder.name, folder)
         roots = os.pathsep.join(map(str, allowed_roots()))
         child = start_background(
             WORKER,
@@ -262,10 +263,16 @@ def _new_id(folders: Iterable[Path]) -> str:
     return max(f"{stamp}-{now % 10**9:09d}", after)
 
 
+def queues_folder() -> Path:
+    """Return the folder of this machine's device queues; it need not exist."""
+    chosen = os.environ.get(QUEUE_ENV)
+    return Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"dinov3-jobs-{os.getuid()}"
+
+
 def _queue_dir(device: str) -> Path:
     """Return the folder where this machine's jobs for a device queue, whatever their project."""
-    base = os.environ.get(QUEUE_ENV) or Path(tempfile.gettempdir()) / f"dinov3-jobs-{os.getuid()}"
-    make_own_folder(Path(base))
-    queue = Path(base) / re.sub(r"[^\w.-]", "-", device)
+    base = queues_folder()
+    make_own_folder(base)
+    queue = base / re.sub(r"[^\w.-]", "-", device)
     make_own_folder(queue)
     return queue

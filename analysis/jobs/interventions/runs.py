@@ -20,6 +20,7 @@ from analysis.files.own_state import read_small
 from analysis.files.processes import identify, send_signal
 from analysis.files.read_only import is_read_only, refuse_if_read_only
 from analysis.files.roots import allowed_roots
+from analysis.files.writing import make_folder, touch_file
 from analysis.jobs.background import start_background
 from analysis.jobs.interventions.folder import (
     ALIVE_FILE,
@@ -101,7 +102,7 @@ def start_run(payload: Path, request: InterventionRequest, images_dir: str | Non
     refuse_if_read_only()
     folder = run_folder(payload, request, images_dir)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, 0o700)
         lock = acquire_lock(folder / ALIVE_FILE, wait=False)
         if lock is None:
             return
@@ -137,7 +138,7 @@ def stop_run(payload: Path, request: InterventionRequest, images_dir: str | None
     refuse_if_read_only()
     with contextlib.suppress(OSError):
         folder = run_folder(payload, request, images_dir)
-        (folder / STOP_FILE).touch()
+        touch_file(folder / STOP_FILE)
         send_signal(read_json(folder / PROCESS_FILE), signal.SIGTERM, named=str(folder))
 
 

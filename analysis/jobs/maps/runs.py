@@ -21,6 +21,7 @@ from analysis.files.atomic import read_json, replace_file, write_json
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.processes import identify, send_signal
 from analysis.files.read_only import is_read_only, refuse_if_read_only
+from analysis.files.writing import make_folder, touch_file
 from analysis.jobs.background import start_background
 from analysis.jobs.limits import GRACE_S, QUIET_MARK, QUIET_S
 from analysis.jobs.maps.folder import (
@@ -109,7 +110,7 @@ def start_run(request: MapRequest) -> None:
     refuse_if_read_only()
     folder = runs_folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, 0o700)
         for path in (progress_file(folder, request.key), stop_file(folder, request.key)):
             path.unlink(missing_ok=True)
         with replace_file(request_file(folder, request.key)) as file:
@@ -127,9 +128,9 @@ def prepare_run(request: MapRequest) -> None:
         return
     folder = runs_folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, 0o700)
         if Arm.ADAPTER in request.arms:
-            (folder / ADAPTER_FILE).touch()
+            touch_file(folder / ADAPTER_FILE)
         _ensure_process(folder)
     except OSError:
         return
@@ -144,7 +145,7 @@ def stop_run(request: MapRequest) -> None:
     refuse_if_read_only()
     folder = runs_folder()
     try:
-        stop_file(folder, request.key).touch()
+        touch_file(stop_file(folder, request.key))
         if not progress_file(folder, request.key).exists():  # has not begun
             request_file(folder, request.key).unlink(missing_ok=True)
     except OSError as error:

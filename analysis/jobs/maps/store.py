@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
+from analysis.files.writing import make_folder
 from analysis.payload.array_cache import DAMAGED, open_stored
 from analysis.vocabulary import Representation
 
@@ -102,7 +103,7 @@ class TokenMaps:
 
 def save_maps(path: Path, maps: TokenMaps) -> None:
     """Keep a result, and forget the oldest ones where all together take too much room."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent, 0o700)
     with replace_file(path) as file:
         np.savez(file, **{field.name: getattr(maps, field.name) for field in fields(maps)})
     forget_oldest(path.parent, "*.npz", MAX_KEPT_BYTES, keep=path)

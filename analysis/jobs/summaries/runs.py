@@ -14,6 +14,7 @@ from pathlib import Path
 from analysis.files.atomic import MAX_JSON, replace_text
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.own_state import read_small
+from analysis.files.writing import make_folder
 from analysis.jobs.background import start_background
 from analysis.jobs.summaries.folder import (
     REQUEST_FILE,
@@ -55,7 +56,7 @@ def start_missing(missing: Sequence[Fingerprint], baseline: Fingerprint | None) 
     missing = [file for file in missing if file not in ended]
     number = min(WORKERS, os.cpu_count() or 1, -(-len(missing) // FEW))
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, 0o700)
         text = json.dumps({"files": missing, "baseline": baseline})
         if _is_recent(folder / REQUEST_FILE, text):
             return

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from analysis.files.cache_folder import cache_folder
+from analysis.files.writing import make_folder
 from analysis.payload.fingerprint import Fingerprint
 from analysis.read.summary import FORMAT, DriftSummary, Summary, parse_drift, parse_summary
 
@@ -146,7 +147,7 @@ def _read(keys: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
 def _open(*, create: bool) -> Iterator[sqlite3.Connection]:
     path = store_path()
     if create:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent, 0o700)
     database = sqlite3.connect(path, timeout=WRITE_SECONDS if create else READ_SECONDS)
     try:
         if create:

@@ -12,6 +12,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.errors import PayloadError, to_printable
+from analysis.files.atomic import replace_bytes
 from analysis.jobs import Job
 from analysis.jobs.extractions.job import JOBS_DIR, PREVIEW_FILE
 from analysis.payload.discovery import PayloadRef, load_ref, payload_key, short_names
@@ -321,10 +322,7 @@ def _store(name: str, content: bytes) -> Path:
     folder = cache.upload_folder() / hashlib.sha256(content).hexdigest() / FEATURE_STATS_DIR
     path = folder / (Path(to_printable(name)).stem[:80] + ".pt")
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        replace_bytes(path, content)
     return path
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from analysis.errors import ImageError, InputError
+from analysis.files.atomic import replace_bytes
 from analysis.files.read_only import is_read_only
 from analysis.jobs import list_heads, list_weights
 from analysis.jobs.maps import MapRequest, Picture, uploads_folder
@@ -113,10 +114,7 @@ def _keep(file: UploadedFile, version: Version) -> Picture:
     path = uploads_folder() / digest
     try:
         if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            temporary.write_bytes(content)
-            temporary.replace(path)
+            replace_bytes(path, content)
             forget_oldest(path.parent, "*", MAX_UPLOADED_BYTES, keep=path)
     except OSError as error:
         raise ImageError(f"{path}: cannot be kept ({error.strerror or error}).") from error

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
+from pathlib import Path
+
 from streamlit import runtime
 
+from analysis.files.cache_folder import cache_folder
+from analysis.files.roots import allowed_roots
+from analysis.files.writing import confine_writes
+from analysis.jobs.extractions.queue import queues_folder
 from analysis.jobs.reader import start_reader
 
 
 def start() -> None:
-    """Start the process that reads files of strangers, where a server runs this, not a test."""
+    """Prepare this process to serve strangers, where a server runs this, not a test."""
     # A stand-in of tests passes for an instance of the class, but is of another type.
     if runtime.exists() and type(runtime.get_instance()) is runtime.Runtime:
+        _confine()
         start_reader()
+
+
+@cache
+def _confine() -> None:
+    """Let the server and all that it starts write below the roots and in folders of their own."""
+    temporary = Path(tempfile.gettempdir())
+    confine_writes([*allowed_roots(), cache_folder(), queues_folder(), temporary])

@@ -59,6 +59,7 @@ def test_initialisation_that_changes_the_base_is_kept_and_said(initial: str) -> 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"init_lora_weights": "pissa_niter_100000"}, "99 rounds"),
         ({"peft_type": "IA3"}, "IA3"),
         ({"init_lora_weights": "loftq"}, "loftq"),
         ({"init_lora_weights": "corda"}, "corda"),

@@ -75,6 +75,23 @@ def test_the_time_is_judged_by_earlier_runs_of_the_same_kind(project: Path) -> N
     assert rough.rough
 
 
+@pytest.mark.parametrize("speed", ["1e-320", "true", "1e308", f"1{'0' * 400}", "NaN", "[]"])
+def test_a_speed_that_no_machine_has_is_not_judged_by(project: Path, speed: str) -> None:
+    facts = {"backbone": "dinov3_vitt16_demo", "image_size": [64, 32], "precision": "fp32"}
+    text = json.dumps(facts | {"device": "cpu"})[:-1] + f', "images_per_second": {speed}}}'
+    (project / "a.json").write_text(text)
+    request = ExtractionRequest(project_dir=project)
+    assert forecast_extraction(request, payloads=[project / "a.pt"]).estimate.rough
+
+
+def test_a_link_to_nowhere_beside_the_output_stops_no_form(project: Path) -> None:
+    request = ExtractionRequest(project_dir=project)
+    output = forecast_extraction(request).default_output
+    output.parent.mkdir(parents=True)
+    output.with_name("x.pt").symlink_to("/nowhere")
+    assert forecast_extraction(request).identical is None
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
