@@ -190,7 +190,7 @@ def digest_adapter(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> st
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
 
 

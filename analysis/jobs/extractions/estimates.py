@@ -62,7 +62,8 @@ def estimate_seconds(
         and facts.get("image_size") == list(plan.settings.image_size)
         and facts.get("precision") == precision
         and _is_same_device(facts, device)
-        and type(rate := facts.get("images_per_second")) in (int, float)
+        and isinstance(rate := facts.get("images_per_second"), int | float)
+        and not isinstance(rate, bool)
         and _SLOWEST <= rate <= _FASTEST
     ]
     alike.sort(key=lambda facts: str(facts.get("created")), reverse=True)
