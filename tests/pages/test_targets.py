@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from analysis.payload.discovery import discover_payloads
+from pages.components.targets import curves
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.vectors import LAYER, write_with_vectors
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
@@ -75,3 +78,29 @@ def test_a_first_version_without_vectors_leaves_the_page_to_the_second(
     assert not app.exception
     assert "Mass can be predicted" in texts(app)
     assert "v2 is not shown" in texts(app)
+
+
+def test_curves_drawn_while_others_come_give_way_to_the_whole_figure(
+    project: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("v1", "v2"):
+        write_with_vectors(payload_path(project, name), version=name)
+    keys = {str(ref.version): ref.key for ref in discover_payloads([project])}
+    drawn: list[int] = []
+    monkeypatch.setattr(curves, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(curves, "_draw_so_far", count_calls(curves._draw_so_far, drawn))
+    app = open_page("targets", version=keys["v1"], compare=keys["v2"])
+    assert not app.exception
+    assert drawn == [1]
+    assert [trace["name"] for trace in figures(app)[0]["data"]][:2] == ["v1", "v2"]
+    assert len(figures(app)) == 2
+
+
+def count_calls(function: Callable[..., None], curves_of_calls: list[int]) -> Callable[..., None]:
+    """Return the function, noting how many curves each call of it draws."""
+
+    def call(place: object, view: object, number: int) -> None:
+        curves_of_calls.append(number)
+        function(place, view, number)
+
+    return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,8 @@ MIN_IMAGES = 20
 MAX_LABELS = 20
 MOST_IMAGES = 1000
 """Images that are probed; of more, as many evenly spaced ones are taken."""
+
+_SPLITTERS = "sklearn.model_selection"
 
 
 class Measure(StrEnum):
@@ -129,10 +132,15 @@ def make_problem(
     )
 
 
+def load_splitters() -> None:
+    """Import what splits images into folds, seconds before a probe is asked for."""
+    importlib.import_module(_SPLITTERS)
+
+
 def _split(
     codes: NDArray[np.float64], blocks: NDArray[np.intp] | None, repeats: int, seed: int
 ) -> NDArray[np.intp]:
-    # imported once a probe is asked for: it takes as long as all else that a page imports
+    # imported once a probe is asked for, or ahead by `load_splitters`: it takes a second or more
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
     folds = np.empty((repeats, len(codes)), np.intp)

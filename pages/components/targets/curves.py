@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import product
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.errors import InputError
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
 from analysis.read.worth.probe import Probe, merge, probe
+from analysis.show.view import View
 from analysis.show.views import targets as views
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, TokenRole
-from pages.components.shared import colors, downloads
+from pages.components.shared import colors, downloads, present
 from pages.components.shared.cache import by_file
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
 MOST_BYTES = 2**28
 """A larger file is not sent through the browser."""
+
+PATIENCE_SECONDS = 0.5
+"""A figure of some of the curves is drawn where the next one is still to come after this."""
 
 
 @by_file()
@@ -50,11 +56,11 @@ def show(
     """Show the chosen curve of every version first, then all cells of the first version."""
     mode, first = downloads.mode(), versions[0]
     slots = dict(zip([v.name for v in versions], colors.choose_slots(versions), strict=True))
-    figure, sentences = st.container(), st.container()
+    figure, sentences = st.empty(), st.container()
     kinds = [where, *(kind for kind in product(REPRESENTATIONS, ROLES) if kind != where)]
     total = len(versions) * (1 + normalized) + len(kinds) - 1
     line = st.progress(0.0, "Probing …")
-    done = 0
+    done, start = 0, time.monotonic()
 
     def run(version: Version, kind: tuple[Representation, TokenRole], *, scaled: bool) -> Probe:
         nonlocal done
@@ -73,7 +79,10 @@ def show(
                 line.empty()
                 raise
             absent.append(f"{version.name} is not drawn. {error}")
-    with figure:
+        if version is not versions[-1] and time.monotonic() - start > PATIENCE_SECONDS:
+            so_far = views.versions_over_depth(first.table, curves, scaled or None, slots, mode)
+            _draw_so_far(figure, so_far, len(curves))
+    with figure.container():
         downloads.show(views.versions_over_depth(first.table, curves, scaled or None, slots, mode))
         head = views.head_layers(first.table, first.name, mode)
         if head is not None:
@@ -96,6 +105,16 @@ def show(
             st.markdown(plain(sentence))
         for name, other in scaled.items():
             st.markdown(plain(views.normalize_sentence(curves[name], other, name)))
+
+
+def _draw_so_far(place: DeltaGenerator, view: View, number: int) -> None:
+    """Draw the curves that are known, without the menu of files, until all are."""
+    if present.is_on() or view.figure is None:
+        return
+    view.figure.layout.height = view.height
+    with place.container():
+        st.header(plain(view.title), anchor=False)
+        st.plotly_chart(view.figure, key=f"the first {number} curves", theme=None)
 
 
 def offer_vectors(version: Version, cell: Cell) -> None:
