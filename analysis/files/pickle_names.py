@@ -25,13 +25,19 @@ BESIDE_TENSORS = (
             WITH_ATTRIBUTES,
             "torch.serialization._get_layout",
             "torch._utils._rebuild_meta_tensor_no_storage",
+            "torch._utils._rebuild_nested_tensor",
             "torch._utils._rebuild_parameter_with_state",
             "torch._utils._rebuild_qtensor",
             "torch._utils._rebuild_sparse_tensor",
         }
     )
 )
-"""What torch's own unpickler calls too, for checkpoints of training frameworks."""
+"""What torch's own unpickler calls too, for checkpoints of training frameworks.
+
+Of its list are left out those that need numpy's pickles or classes that it does not allow, and
+`_rebuild_device_tensor_from_cpu_tensor` (tensors saved on a TPU), which can be made to fill the
+memory.
+"""
 
 CALLED = SETS | frozenset(
     {
@@ -51,5 +57,8 @@ NAMED = frozenset(
         if isinstance(value, torch.dtype | torch.qscheme)
     }
     | {f"torch.{name}" for name in vars(torch) if name.endswith("Storage")}
+    | {f"{kind.__module__}.{kind.__name__}" for kind in torch._tensor_classes}
     | {"torch.storage.TypedStorage", "torch.storage.UntypedStorage", "torch.Tensor"}
 )
+AS_KEYS = NAMED | {"bytes", "torch.device", "torch.Size"}
+"""What can be a key of a dict besides texts and numbers, and tuples of them."""

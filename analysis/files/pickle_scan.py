@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pickle import UnpicklingError
 
 from analysis.files.pickle_names import (
+    AS_KEYS,
     BESIDE_TENSORS,
     BYTEARRAYS,
     CALLED,
@@ -28,6 +29,7 @@ from analysis.files.pickle_names import (
     SETS,
     WITH_ATTRIBUTES,
 )
+from analysis.files.refused_names import RefusedNameError
 
 MAX_STEPS = 800_000
 """Opcodes that are followed, two for a text: 1.3 s here and in torch's unpickler together."""
@@ -129,7 +131,8 @@ def scan_pickle(
         Where it ends.
 
     Raises:
-        UnpicklingError: If it asks for a name that is not allowed, or for work out of measure.
+        RefusedNameError: If it asks for a name that is not allowed.
+        UnpicklingError: If it asks for work out of measure.
         ValueError, IndexError, KeyError: If it is no pickle, or a broken one.
     """
     scanner = _Scanner(data, start, allowed, beside_tensors)
@@ -266,7 +269,7 @@ class _Scanner:
     def _check_name(self, name: str) -> str:
         if name in self._called or name in NAMED or name in self._allowed:
             return name
-        raise UnpicklingError(f"GLOBAL {name.removeprefix('__builtin__.')} was not an allowed name")
+        raise RefusedNameError(name, self._data)
 
     def _call(self, function: _Value, arguments: _Value) -> _Value:
         name = function.kind
@@ -279,6 +282,8 @@ class _Scanner:
             raise UnpicklingError("a set is made of a text or a number")
         if name in BESIDE_TENSORS:
             return self._call_beside(name, arguments)
+        if name in AS_KEYS and all(_is_key(part) for part in arguments.parts):
+            return _Value(name, arguments.size)
         if name != ORDERED_DICT:
             return _Value("object", arguments.size)
         if arguments.size > 1:
@@ -300,8 +305,10 @@ class _Scanner:
             if parts and (len(parts) != 1 or parts[0].kind != "bytes"):
                 raise UnpicklingError("a bytearray is made of something else than bytes")
             self._encoded += sum(part.length for part in parts)
-        elif name in COMPLEX and not arguments.flat:
-            raise UnpicklingError("a complex number is made of something else than numbers")
+        elif name in COMPLEX:
+            if not arguments.flat:
+                raise UnpicklingError("a complex number is made of something else than numbers")
+            return _PLAIN
         elif name == COUNTER and parts and parts[0].kind != _CONTAINER:
             raise UnpicklingError("a Counter is made of something else than a dict")
         elif name == WITH_ATTRIBUTES and (len(parts) != 4 or parts[0].kind != PLAIN_TENSOR):
@@ -321,11 +328,12 @@ def _join(parts: list[_Value]) -> _Value:
 def _add(target: _Value, parts: list[_Value], pairs: bool) -> None:
     # Hashing a key is a recursion in C, as deep and as often as the file likes.
     if pairs and not all(map(_is_key, parts[::2])):
-        raise UnpicklingError("a key of a dict is neither a text nor a number")
+        raise UnpicklingError("a key of a dict is no text, number, type or device")
     if target.kind not in _GROWING:
         raise UnpicklingError("it adds to what is no list or dict")
     target.size += sum(part.size for part in parts)
 
 
 def _is_key(value: _Value) -> bool:
-    return not value.kind or (value.flat and value.size <= MAX_KEY_VALUES)
+    short = value.size <= MAX_KEY_VALUES
+    return not value.kind or (short and (value.flat or value.kind in AS_KEYS))

@@ -22,7 +22,10 @@ MAX_TENSOR_SHARE = 4
 _SCALARS = (bool, int, float, torch.Size, torch.dtype, torch.device)
 _SEQUENCES = (list, tuple, set)
 _MAPPINGS = (dict, OrderedDict)
-_BESIDE_TENSORS = (complex, bytes, bytearray, torch.layout, torch.qscheme)
+_BESIDE_TENSORS = (
+    *(complex, bytes, bytearray, torch.layout, torch.qscheme),
+    *(torch.TypedStorage, torch.UntypedStorage, type(torch.FloatTensor)),
+)
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 _COST = 8
 """Characters that any value counts for."""
@@ -103,11 +106,13 @@ class _Meter:
         if id(tensor) in self._tensors:
             return
         self._tensors.add(id(tensor))
-        if self._any_layout and (tensor.layout is not torch.strided or tensor.is_meta):
+        if self._any_layout and (
+            tensor.layout is not torch.strided or tensor.is_meta or tensor.is_nested
+        ):
             return
         if tensor.layout is not torch.strided or tensor.device.type != "cpu":
             raise ValueError(f"it holds a {tensor.layout} tensor on {tensor.device}")
-        if tensor.nbytes > tensor.untyped_storage().nbytes():
+        if not self._any_layout and tensor.nbytes > tensor.untyped_storage().nbytes():
             raise ValueError(
                 f"it holds a tensor of shape {tuple(tensor.shape)[:8]} on fewer numbers than that"
             )

@@ -12,7 +12,6 @@ reads them, what came out (`analysis.files.plain_values`) before anybody walks t
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from analysis.files.archive import MAX_PICKLE_BYTES, Archive, inspect_archive
 from analysis.files.atomic import is_regular
 from analysis.files.pickle_scan import scan_pickle
 from analysis.files.plain_values import check_values
+from analysis.files.refused_names import RefusedNameError
 
 SafeGlobal = type | Callable[..., Any] | tuple[Callable[..., Any], str]
 """A class or function that a pickle may name; with a string, the full name it has in the file."""
@@ -206,13 +206,8 @@ def _refuse(
     path: Path, start: bytes, kind: str, error: type[InputError], failure: Exception
 ) -> NoReturn:
     text = str(failure)
-    asked = re.search(r"GLOBAL (\S+) was not an allowed", text)
-    if asked:
-        raise error(
-            f"{path}: this {kind} file asks to run {asked[1]}, which is refused: only tensors and "
-            "plain types (dict, list, str, numbers) are opened. If you trust it, load it where it "
-            "was made and save again with torch.save, keeping tensors and plain types only."
-        ) from failure
+    if isinstance(failure, RefusedNameError):
+        raise error(f"{path}: this {kind} file {failure.describe()}") from failure
     if "TorchScript" in text:
         raise error(
             f"{path}: this {kind} file is a TorchScript archive, which contains code and is "

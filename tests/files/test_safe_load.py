@@ -336,6 +336,9 @@ BESIDE = {
     "parameter": parameter_with_attribute(),
     "tuple as key": {(0, "a"): 1},
     "dtype": torch.bfloat16,
+    "keys": {b"a": 1, torch.float32: 2, torch.device("cpu"): 3, 1j: 4, torch.Size([1]): 5},
+    "class of tensors": torch.FloatTensor,
+    "expanded": torch.ones(1).expand(5),
 }
 
 
@@ -350,6 +353,11 @@ def test_what_torch_reads_beside_tensors_is_read_where_it_is_asked_for(
     assert type(loaded["beside"]) is type(value)
     if not isinstance(value, torch.Tensor):
         assert loaded["beside"] == value
+
+
+def test_a_nested_tensor_beside_the_others_is_read(path: Path) -> None:
+    torch.save(CONTENT | {"beside": torch.nested.nested_tensor([torch.ones(2)])}, path)
+    assert_is_content(load(path, beside_tensors=True))
 
 
 @pytest.mark.parametrize("value", [Counter([1]), b"a", 1j, torch.eye(2).to_sparse()], ids=repr)

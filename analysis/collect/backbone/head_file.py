@@ -274,7 +274,7 @@ def _is_float_tensor(value: object) -> bool:
         isinstance(value, Tensor)
         and value.dtype in _FLOATS
         and value.layout is torch.strided
-        and not value.is_meta
+        and not (value.is_meta or value.is_nested)
     )
 
 

@@ -63,7 +63,7 @@ def _is_vector(value: object) -> bool:
         isinstance(value, Tensor)
         and value.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
         and value.layout is torch.strided
-        and not value.is_meta
+        and not (value.is_meta or value.is_nested)
         and 0 < value.numel() <= 2**20
         and bool(torch.isfinite(value).all())
     )

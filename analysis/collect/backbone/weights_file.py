@@ -153,7 +153,7 @@ def _walk(loaded: Any, start: str = "", level: int = 0) -> Iterator[tuple[str, T
         return
     for key, value in loaded.items() if isinstance(loaded, Mapping) else enumerate(loaded):
         if isinstance(value, Tensor):
-            if value.layout is torch.strided and not value.is_meta:
+            if value.layout is torch.strided and not value.is_meta and not value.is_nested:
                 yield f"{start}{key}", value
         else:
             yield from _walk(value, f"{start}{key}.", level + 1)
