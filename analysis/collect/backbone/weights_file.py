@@ -27,6 +27,7 @@ from analysis.collect.backbone.weights_folder import (
     SINGLE_FILES,
     find_model_folder,
     list_loose_files,
+    list_shards,
 )
 from analysis.collect.backbone.weights_formats import (
     OFFICIAL,
@@ -70,13 +71,13 @@ class CheckpointContents:
 
 
 def list_files(path: Path) -> list[Path]:
-    """Return the files that hold the tensors: one, or the shards of a transformers folder.
+    """Return the files that hold the tensors: one, or the shards of one model.
 
     Raises:
         CheckpointError: If a folder holds no weights, or lists shards outside of it.
     """
     if not is_folder(path) and path.suffix != ".distcp":
-        return [path]
+        return list_shards(path)
     folder = find_model_folder(path)
     for name in SINGLE_FILES:
         if is_regular(folder / name):

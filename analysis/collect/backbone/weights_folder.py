@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.errors import CheckpointError
@@ -10,7 +12,11 @@ from analysis.files.atomic import is_folder, is_regular
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+MOST_SHARDS = 1000
 _SNAPSHOTS = "snapshots"
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin|\.pth?)")
+_BESIDE = re.compile(r"(?:training_args|optimizer|scheduler|scaler|rng_state|random_states).*")
+"""Stems of files that a trainer saves beside the weights, under suffixes of weights."""
 _CONVERSIONS = {
     ".metadata": (
         "a distributed checkpoint of torch",
@@ -29,7 +35,17 @@ def holds_weights(folder: Path) -> bool:
     if not is_folder(folder):
         return False
     names = (*SINGLE_FILES, *INDEX_FILES, *_CONVERSIONS)
-    return is_folder(folder / _SNAPSHOTS) or any(is_regular(folder / name) for name in names)
+    if is_folder(folder / _SNAPSHOTS) or any(is_regular(folder / name) for name in names):
+        return True
+    try:
+        return any(_SHARD.fullmatch(path.name) and is_regular(path) for path in folder.iterdir())
+    except OSError:
+        return False
+
+
+def is_training_state(path: Path) -> bool:
+    """Tell by its name whether a file is what a trainer saves beside the weights."""
+    return bool(_BESIDE.fullmatch(path.stem))
 
 
 def find_model_folder(folder: Path) -> Path:
@@ -58,19 +74,60 @@ def find_model_folder(folder: Path) -> Path:
 def list_loose_files(folder: Path) -> list[Path]:
     """Return the one weights file of a folder that no library saved, as a training run leaves it.
 
+    Shards without their index are one too, where their names count them: `x-00001-of-00003.bin`.
+
     Raises:
-        CheckpointError: If there is none, or a choice; the message names what is there.
+        CheckpointError: If there is none, or a choice, or a shard is missing; the message names
+            what is there.
     """
     there = sorted(folder.iterdir())
-    files = [path for path in there if path.suffix.lower() in WEIGHT_SUFFIXES and is_regular(path)]
+    files = [
+        path
+        for path in there
+        if path.suffix.lower() in WEIGHT_SUFFIXES
+        and not is_training_state(path)
+        and is_regular(path)
+    ]
     if len(files) == 1:
-        return files
+        return list_shards(files[0])
+    if len({_name_set(path) for path in files}) == 1 and _name_set(files[0]):
+        return list_shards(files[0])
     folders = [path for path in there if path.name.startswith("checkpoint") and is_folder(path)]
     names = ", ".join(path.name for path in (*files, *folders)[:10])
     raise CheckpointError(
         f"{folder}: expected {', '.join(SINGLE_FILES)}, an index of shards or one weights file, "
         f"found {names or 'none of them'}. Name the file or folder itself (--dino-weights-pt)."
     )
+
+
+def list_shards(path: Path) -> list[Path]:
+    """Return a file, or with the name of one of several shards all of them, in order.
+
+    Raises:
+        CheckpointError: If a shard is missing.
+    """
+    match = _SHARD.fullmatch(path.name)
+    if not match or not 0 < int(match[3]) <= MOST_SHARDS:
+        return [path]
+    names = [f"{match[1]}-{i + 1:05}-of-{match[3]}{match[4]}" for i in range(int(match[3]))]
+    shards = [path.parent / name for name in names]
+    missing = [shard.name for shard in shards if not is_regular(shard)]
+    if missing:
+        raise CheckpointError(
+            f"{path}: this is one of {len(shards)} shards, and {_join(missing)} is not beside it. "
+            "Copy or download all of them into one folder."
+        )
+    return shards
+
+
+def _name_set(path: Path) -> tuple[str, ...] | None:
+    """Return what the shards of one model share in their names; None of another file."""
+    match = _SHARD.fullmatch(path.name)
+    return (match[1], match[3], match[4]) if match else None
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(list(names)[:5])
 
 
 def _choose_snapshot(folder: Path, snapshots: Path) -> Path:

@@ -14,8 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.collect.backbone.variants import find_variant_name
-from analysis.collect.backbone.weights_folder import WEIGHT_SUFFIXES, holds_weights
+from analysis.collect.backbone.weights_folder import (
+    WEIGHT_SUFFIXES,
+    holds_weights,
+    is_training_state,
+)
 from analysis.collect.plan.head_versions import choose_version_folder, order_epochs
+from analysis.collect.plan.run_checkpoints import choose_checkpoint
 from analysis.collect.plan.settings import NO_HEAD, Settings
 from analysis.errors import ConfigError
 from analysis.files.roots import is_below
@@ -54,8 +59,9 @@ def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> W
     In this order: `explicit` (relative to the current folder),
     `model.weights_path` if it exists here, the one fitting entry of `dinov3_weights/`, the one of
     `weights/`. An entry fits when its name is that of the backbone (as released, on the hub or in
-    timm: `find_variant_name`) followed by `_`, `-`, `.` or the end, and it is a weights file or a
-    folder that transformers saved. A folder that is named is searched in the same way.
+    timm: `find_variant_name`) followed by `_`, `-`, `.` or the end, and it is a weights file, a
+    folder that transformers saved or that of a run with `checkpoint-N` (`run_checkpoints`). A
+    folder that is named is searched in the same way.
 
     Raises:
         ConfigError: If a named path does not exist, or none or several entries fit.
@@ -66,17 +72,17 @@ def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> W
         path = Path(str(named)).expanduser().absolute()
         if not path.exists():
             raise ConfigError(f"Backbone weights {path} do not exist; correct --dino-weights-pt")
-        return WeightsChoice(_one_of([path], name))
+        return _choose([path], name)
     notices: tuple[str, ...] = ()
     if settings.weights_path is not None:
         if settings.weights_path.exists():
-            return WeightsChoice(_one_of([settings.weights_path], name))
+            return _choose([settings.weights_path], name)
         notices = (
             f"model.weights_path {settings.weights_path} does not exist here; "
             "weights are looked for in " + " and ".join(f"{f}/" for f in WEIGHT_FOLDERS),
         )
     folders = [settings.project_dir / folder for folder in WEIGHT_FOLDERS]
-    return WeightsChoice(_one_of(folders, name), notices)
+    return _choose(folders, name, notices)
 
 
 def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadChoice:
@@ -87,7 +93,8 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
     folder, the first of these that is there counts: a peft adapter (the folder itself), the list
     in `ensemble.json` where `configs/ensemble.json` of the project is enabled, `infer_head.pt`,
     `fold_*/infer_head.pt` by number, `*.pt` by name or the latest epoch first; else the same in the
-    folder of the config's version, or of the newest where the config switches an adapter on.
+    folder of the config's version, or of the newest where the config switches an adapter on. Of a
+    run with `checkpoint-N` it is the one that `run_checkpoints` chooses.
 
     Raises:
         ConfigError: If a named path does not exist or holds no head, or an ensemble's list
@@ -109,6 +116,10 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
         )
     paths, notices = _heads_in(base, settings.project_dir)
     if not paths:
+        checkpoint, more = choose_checkpoint(base, lambda path: bool(_heads_in(path, base)[0]))
+        paths = _heads_in(checkpoint, base)[0] if checkpoint else []
+        notices += more
+    if not paths:
         holding = [path for path in _entries(base) if path.is_dir() and _heads_in(path, base)[0]]
         wanted = bool((settings.config.get("peft") or {}).get("enabled"))
         folder, folder_notices = choose_version_folder(
@@ -128,10 +139,18 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
     raise ConfigError(f"{missing}; correct --head-weights, or give {NO_HEAD}")
 
 
-def _one_of(places: list[Path], backbone: str) -> Path:
+def _choose(places: list[Path], backbone: str, notices: tuple[str, ...] = ()) -> WeightsChoice:
     """Return what is meant by the first place that holds anything that fits."""
+    path = _one_of(places, backbone)
+    if not holds_weights(path):
+        checkpoint, more = choose_checkpoint(path, holds_weights)
+        path, notices = checkpoint or path, (*notices, *more)
+    return WeightsChoice(path, notices)
+
+
+def _one_of(places: list[Path], backbone: str) -> Path:
     for place in places:
-        if place.is_file() or holds_weights(place):
+        if place.is_file() or _holds_checkpoint(place):
             return place
         fitting = [path for path in _entries(place) if _fits(path, backbone)]
         if len(fitting) > 1:
@@ -141,6 +160,9 @@ def _one_of(places: list[Path], backbone: str) -> Path:
             )
         if fitting:
             return fitting[0]
+        loose = [path for path in _entries(place) if _is_weights_file(path)]
+        if len(places) == len(loose) == 1:
+            return loose[0]  # of a folder that was named, whatever the file is called
     listed = "; ".join(
         f"{place} holds {_names(_entries(place))}" if place.is_dir() else f"{place} does not exist"
         for place in places
@@ -157,8 +179,16 @@ def _fits(path: Path, backbone: str) -> bool:
     if find_variant_name(path.name) != backbone:
         return False
     if path.is_dir():
-        return holds_weights(path)
-    return path.suffix.lower() in WEIGHT_SUFFIXES and path.is_file()
+        return _holds_checkpoint(path)
+    return _is_weights_file(path)
+
+
+def _is_weights_file(path: Path) -> bool:
+    return path.suffix.lower() in WEIGHT_SUFFIXES and path.is_file() and not is_training_state(path)
+
+
+def _holds_checkpoint(folder: Path) -> bool:
+    return holds_weights(folder) or choose_checkpoint(folder, holds_weights)[0] is not None
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -190,7 +220,7 @@ def _heads_in(folder: Path, project_dir: Path) -> tuple[list[Path], tuple[str, .
     if folds:
         return sorted(folds, key=lambda path: _natural(path.parent.name)), notices
     paths, order_notices = order_epochs(
-        sorted(path for path in folder.glob("*.pt") if path.is_file())
+        sorted(x for x in folder.glob("*.pt") if x.is_file() and not is_training_state(x))
     )
     return paths, (*notices, *order_notices)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from analysis.collect.backbone.variants import VARIANTS, Variant
+from analysis.collect.backbone.weights_folder import list_shards
 from analysis.collect.plan.file_headers import Shapes, may_hold_tensors, read_shapes
 from analysis.errors import ConfigError
 
@@ -31,6 +32,7 @@ def check_files(weights: Path, head: Path | None, backbone: str) -> None:
     Raises:
         ConfigError: If the weights or the adapter are of another size, or the head is no file of
             tensors, or holds a backbone and no adapter.
+        CheckpointError: If the weights are one of several shards, and another is missing.
     """
     variant = VARIANTS[backbone]
     channels, depth = _measure(_read_all(weights))
@@ -70,7 +72,7 @@ def _check_head(head: Path, variant: Variant) -> None:
 
 
 def _read_all(path: Path) -> Shapes:
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else list_shards(path)
     return {name: shape for file in files for name, shape in (read_shapes(file) or {}).items()}
 
 

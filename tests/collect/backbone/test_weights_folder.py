@@ -60,6 +60,23 @@ def test_shards_are_read_in_either_format(tmp_path: Path, stem: str, suffix: str
     assert_loads(tmp_path)
 
 
+@pytest.mark.parametrize(("stem", "suffix"), [("model", ".safetensors"), ("x", ".bin")])
+def test_shards_without_their_index_are_read_together(
+    tmp_path: Path, stem: str, suffix: str
+) -> None:
+    write_shards(tmp_path, stem, suffix)
+    (tmp_path / f"{stem}{suffix}.index.json").unlink()
+    torch.save({"lr": 1.0}, tmp_path / "training_args.bin")
+    assert_loads(tmp_path)
+    one = tmp_path / f"{stem}-00002-of-00002{suffix}"
+    backbone, _ = load_backbone("tiny", one)
+    assert torch.equal(backbone.norm.weight, STATE["norm.weight"])
+    (tmp_path / f"{stem}-00001-of-00002{suffix}").unlink()
+    for path in (tmp_path, one):
+        with pytest.raises(CheckpointError, match=f"{stem}-00001-of-00002{suffix} is not beside"):
+            load_backbone("tiny", path)
+
+
 def test_cache_of_the_hub_is_read_by_its_current_snapshot(tmp_path: Path) -> None:
     cache = tmp_path / "models--facebook--tiny"
     write(cache / "blobs", "model.safetensors")
