@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.read.frames import Aggregate
 from analysis.read.outliers import rank_channel
 from analysis.show.figures.axes import Scale
@@ -12,7 +13,7 @@ from pages.components.channels import now, plane
 from pages.components.frame import picker, shell
 from pages.components.shared import controls, derived, downloads, fairness, selection
 
-shell.open_page("Channels")
+shell.open_page(_("Channels"))
 first = st.container(horizontal=True, gap="medium", vertical_alignment="top")
 with first:
     version = picker.read_one()
@@ -29,12 +30,15 @@ with course:
     with first:
         channel = selection.choose_integer(
             "channel",
-            "Channel",
+            _("Channel"),
             default=int(largest),
             low=0,
             high=table.channels - 1,
-            help="Number of the channel, from 0; at first the largest of the last layer. A click "
-            "on a point or a row below, or on the Outliers page, leads to its channel.",
+            help=_(
+                "Number of the channel, from 0; at first the largest of the last "
+                "layer. A click on a point or a row below, or on the Outliers "
+                "page, leads to its channel."
+            ),
         )
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         statistic = controls.choose_statistic()
@@ -49,7 +53,7 @@ with course:
         )
     )
     if statistic is Statistic.MAX_ABS:
-        fairness.warn_of_roles({ROLE_LABELS[r]: table.count(layer, r) for _, r in lines})
+        fairness.warn_of_roles({ROLE_LABELS[r]: table.count(layer, r) for _unused, r in lines})
     ranks = rank_channel(table, channel)
     downloads.show(views.rank_through_depth(table, name, channel, ranks, lines, mode))
 

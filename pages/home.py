@@ -2,22 +2,25 @@
 
 import streamlit as st
 
+from analysis.language import _
 from pages.components.frame import shell
 from pages.components.home import choices, versions
 from pages.components.shared import cache, job_list
 
-shell.open_page("Home")
+shell.open_page(_("Home"))
 refs = choices.list_versions()
 if not refs:
     if any(job.is_live for job in job_list.current()):
         st.info(
-            "An extraction is running. What it measures is listed here once it is done.",
+            _("An extraction is running. What it measures is listed here once it is done."),
             icon=":material/info:",
         )
     else:
         st.info(
-            "There is nothing to show yet. Start an extraction in the sidebar, or upload a payload "
-            "(.pt) that was made elsewhere.",
+            _(
+                "There is nothing to show yet. Start an extraction in the sidebar, "
+                "or upload a payload (.pt) that was made elsewhere."
+            ),
             icon=":material/info:",
         )
     st.stop()

@@ -1,5 +1,6 @@
 """Statistics against depth: any of them, or one of the ready views."""
 
+from analysis.language import _
 from pages.components.frame import picker, shell
 from pages.components.layers import statistic
 from pages.components.layers import views as layer_views
@@ -13,7 +14,7 @@ SHOW = {
     View.ADVICE: layer_views.show_advice,
 }
 
-shell.open_page("Layers")
+shell.open_page(_("Layers"))
 view = layer_views.choose_view()
 if view in SHOW:
     SHOW[view](picker.read_one())

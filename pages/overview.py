@@ -2,29 +2,33 @@
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.show.views import overview as views
 from pages.components.frame import baseline, picker, shell, tour
 from pages.components.overview import answer, partial, tables
 from pages.components.shared import cache, downloads, facts
 from pages.components.shared.text import plain
 
-heading = shell.open_page("Overview")
+heading = shell.open_page(_("Overview"))
 versions = picker.read_versions()
 version = picker.choose_one(versions)
-heading.title(f"Overview: {plain(version.name)}", anchor=False)
+heading.title(_("Overview: {name}").format(name=plain(version.name)), anchor=False)
 table = version.table
 
 error = facts.adapter_error(table)
 if error:
     st.error(
-        "The LoRA adapter was not loaded; the frozen backbone was measured instead. "
-        f"{plain(error)}",
+        _(
+            "The LoRA adapter was not loaded; the frozen backbone was measured instead. {error}"
+        ).format(error=plain(error)),
         icon=":material/error:",
     )
 nonfinite = sum(table.run.get("nonfinite_tokens") or [])
 if nonfinite:
     st.error(
-        f"{nonfinite:,} token outputs were NaN or infinite and were left out of the statistics.",
+        _(
+            "{nonfinite:,} token outputs were NaN or infinite and were left out of the statistics."
+        ).format(nonfinite=nonfinite),
         icon=":material/error:",
     )
 
@@ -39,29 +43,33 @@ tour.offer(version)
 for warning in facts.list_warnings(table):
     st.warning(plain(warning), icon=":material/warning:")
 
-st.header("Sanity of the numbers")
+st.header(_("Sanity of the numbers"))
 broken = any(check.ok is False for check in checks)
-with st.expander(f"The {len(checks)} checks", expanded=broken):
+with st.expander(_("The {count} checks").format(count=len(checks)), expanded=broken):
     tables.show_checks(checks)
 
-st.header("Provenance")
+st.header(_("Provenance"))
 known = facts.tabulate(versions)
 if len(versions) > 1:
     tables.show_differing(facts.keep_differing(known))
-with st.expander(f"All {len(known)} facts", on_change="rerun", key="all facts") as every:
+with st.expander(
+    _("All {count} facts").format(count=len(known)), on_change="rerun", key="all facts"
+) as every:
     if every.open:
         tables.show_facts(known)
 downloads.show_csv(known, "facts")
 
 skipped, count = facts.list_skipped(table)
 if count:
-    with st.expander(f"{count:,} images could not be read", icon=":material/broken_image:"):
+    with st.expander(
+        _("{count:,} images could not be read").format(count=count), icon=":material/broken_image:"
+    ):
         if count > len(skipped):
-            st.caption(f"The first {len(skipped):,} are named.")
+            st.caption(_("The first {count:,} are named.").format(count=len(skipped)))
         st.dataframe(skipped, hide_index=True, key="skipped")
-with st.expander("What the file holds", on_change="rerun", key="contents") as contents:
+with st.expander(_("What the file holds"), on_change="rerun", key="contents") as contents:
     if contents.open:
         tables.show_contents(facts.tabulate_contents(table, version.extras))
-with st.expander("Training config", on_change="rerun", key="config") as config:
+with st.expander(_("Training config"), on_change="rerun", key="config") as config:
     if config.open:
         st.json(table.config, expanded=2)

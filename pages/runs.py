@@ -3,25 +3,28 @@
 import streamlit as st
 
 from analysis.jobs import is_read_only, measure_disk
+from analysis.language import _
 from pages.components.frame import job_panel, shell
 from pages.components.runs import job_history, payload_manager
 from pages.components.shared import cache, job_list
 from pages.components.shared.text import format_bytes
 
-shell.open_page("Runs")
+shell.open_page(_("Runs"))
 jobs = job_list.current()
 use = measure_disk([ref.path for ref in cache.find_payloads()], jobs)
 with st.container(horizontal=True):
-    st.metric("Payloads", format_bytes(use.payloads), border=True, help="On disk, with backups.")
     st.metric(
-        "Checkpoints",
+        _("Payloads"), format_bytes(use.payloads), border=True, help=_("On disk, with backups.")
+    )
+    st.metric(
+        _("Checkpoints"),
         format_bytes(use.checkpoints),
         border=True,
-        help="What extractions that run, or were interrupted, have counted so far.",
+        help=_("What extractions that run, or were interrupted, have counted so far."),
     )
-    st.metric("Jobs", format_bytes(use.jobs), border=True, help="Logs and previews.")
+    st.metric(_("Jobs"), format_bytes(use.jobs), border=True, help=_("Logs and previews."))
 
-st.header("Extractions")
+st.header(_("Extractions"))
 
 
 def show_jobs() -> None:
@@ -30,12 +33,15 @@ def show_jobs() -> None:
     if jobs:
         job_history.show(job_history.choose(jobs))
     else:
-        how = "" if is_read_only() else " Open **New extraction** in the sidebar."
-        st.info(f"No extraction has been started from here yet.{how}", icon=":material/info:")
+        how = "" if is_read_only() else _(" Open **New extraction** in the sidebar.")
+        st.info(
+            _("No extraction has been started from here yet.{how}").format(how=how),
+            icon=":material/info:",
+        )
 
 
 is_polled = any(job.is_live for job in jobs)
 st.fragment(show_jobs, run_every=job_panel.POLL_SECONDS if is_polled else None)()
 
-st.header("Payloads")
+st.header(_("Payloads"))
 payload_manager.show()

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.show.export import export_normalization
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from pages.components.frame import picker, shell
@@ -9,25 +10,30 @@ from pages.components.share import offline_report
 from pages.components.shared import controls, derived
 from pages.components.shared.text import plain
 
-shell.open_page("Share")
+shell.open_page(_("Share"))
 versions = picker.read_versions()
 
 st.info(
-    "The address of every page is a link to what it shows, saved views included: send it as it is.",
+    _(
+        "The address of every page is a link to what it shows, saved views "
+        "included: send it as it is."
+    ),
     icon=":material/link:",
 )
-st.header("Report")
+st.header(_("Report"))
 st.markdown(
-    "All main figures, the sanity of the numbers, settings and notes of "
+    _("All main figures, the sanity of the numbers, settings and notes of ")
     + ", ".join(f"**{plain(version.name)}**" for version in versions)
-    + " as one HTML file that opens without a network. Pick the versions in the sidebar; notes are "
-    "written on the page **Runs**."
+    + _(
+        " as one HTML file that opens without a network. Pick the versions "
+        "in the sidebar; notes are written on the page **Runs**."
+    )
 )
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     score = controls.choose_score()
     threshold = controls.choose_threshold(score)
 st.download_button(
-    "Download the report",
+    _("Download the report"),
     data=lambda: offline_report.make(versions, score, threshold),
     file_name="dinov3_feature_statistics.html",
     mime="text/html",
@@ -37,11 +43,14 @@ st.download_button(
     icon=":material/download:",
 )
 
-st.header("Normalisation vector")
+st.header(_("Normalisation vector"))
 version = picker.choose_one(versions)
 st.markdown(
-    "Mean, std and a mask without outlier and constant channels for every layer, to scale what a "
-    "head is given: `(tokens - mean) / std * keep`."
+    _(
+        "Mean, std and a mask without outlier and constant channels for "
+        "every layer, to scale what a head is given: `(tokens - mean) / "
+        "std * keep`."
+    )
 )
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
@@ -49,20 +58,27 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
 layer = int(version.table.layers[-1])
 left_out = derived.count_left_out(version.reading, representation, role, score, threshold)
 tapped = version.table.tapped_layers or [layer]
-counts = ", ".join(f"{left_out[number]:,} in layer {number}" for number in tapped)
+counts = ", ".join(
+    _("{left_out:,} in layer {number}").format(left_out=left_out[number], number=number)
+    for number in tapped
+)
 st.markdown(
-    f"It rests on {version.table.num_images:,} images; with 8, a std of CLS may be off sixfold. "
-    f"Of {version.table.channels:,} channels are left out: {counts}."
+    _(
+        "It rests on {num_images:,} images; with 8, a std of CLS may be "
+        "off sixfold. Of {channels:,} channels are left out: {counts}."
+    ).format(num_images=version.table.num_images, channels=version.table.channels, counts=counts)
 )
 st.download_button(
-    "Download the vector",
+    _("Download the vector"),
     data=lambda: export_normalization(version.table, representation, role, score, threshold),
     file_name="normalization.safetensors",
     mime="application/octet-stream",
     key="normalization",
     on_click="ignore",
     icon=":material/download:",
-    help=f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens; safetensors.",
+    help=_("{representation}, {role} tokens; safetensors.").format(
+        representation=REPRESENTATION_LABELS[representation], role=ROLE_LABELS[role]
+    ),
 )
 st.code(
     'vector = load_file("normalization.safetensors")  # from safetensors.torch\n'

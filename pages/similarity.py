@@ -3,6 +3,7 @@
 import streamlit as st
 
 from analysis.errors import InputError
+from analysis.language import N_, Texts, _
 from analysis.payload.features import read_features
 from analysis.vocabulary import Cell
 from pages.components.frame import picker, shell
@@ -10,29 +11,31 @@ from pages.components.shared import controls, selection, vectors
 from pages.components.shared.text import plain
 from pages.components.similarity import views
 
-VIEWS = {
-    "layers": "Layers against layers",
-    "moved": "Single images",
-    "map": "Map of the images",
-    "directions": "Directions",
-}
+VIEWS = Texts(
+    {
+        "layers": N_("Layers against layers"),
+        "moved": N_("Single images"),
+        "map": N_("Map of the images"),
+        "directions": N_("Directions"),
+    }
+)
 
-shell.open_page("Similarity")
+shell.open_page(_("Similarity"))
 versions = vectors.keep_with_vectors(picker.read_versions())
 version, others = versions[0], {each.ref.key: each for each in versions}
 features = read_features(version.ref.path, version.table)
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     shown = selection.choose(
-        "similarity", "Show", list(VIEWS), default="layers", format_func=VIEWS.__getitem__
+        "similarity", _("Show"), list(VIEWS), default="layers", format_func=VIEWS.__getitem__
     )
     key = version.ref.key
     if shown in ("layers", "moved") and len(others) > 1:
         key = selection.choose(
             "against",
-            "Against",
+            _("Against"),
             list(others),
             default=list(others)[1],
-            format_func=lambda key: "itself" if key == version.ref.key else others[key].name,
+            format_func=lambda key: _("itself") if key == version.ref.key else others[key].name,
             menu_width=240,
         )
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):

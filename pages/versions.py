@@ -3,6 +3,7 @@
 import streamlit as st
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.read.compare.config_diff import config_diff, read_settings
 from analysis.show.view import describe_pair
 from analysis.vocabulary import Cell, Representation
@@ -24,10 +25,15 @@ from pages.components.versions import (
     top_overlap,
 )
 
-heading = shell.open_page("Versions")
+heading = shell.open_page(_("Versions"))
 version, baseline, versions = pair.read()
 names = baseline.name, version.name
-heading.title(f"Versions: {plain(version.name)} against {plain(baseline.name)}", anchor=False)
+heading.title(
+    _("Versions: {name} against {name_2}").format(
+        name=plain(version.name), name_2=plain(baseline.name)
+    ),
+    anchor=False,
+)
 comparison = differences.compare(baseline, version)
 with st.container(horizontal=True, vertical_alignment="center"):
     reasons.show(comparison.reasons)
@@ -59,25 +65,27 @@ top = comparison.top(cell, score, k)
 same_counts = version.table.count(layer, role) == baseline.table.count(layer, role)
 tables.show_top_counts(top, names, score, same_counts=same_counts)
 top_changes.show(top, comparison, cell, baseline, version)
-with st.expander("Table", on_change="rerun", key="top table") as table:
+with st.expander(_("Table"), on_change="rerun", key="top table") as table:
     if table.open:
         tables.show_top_comparison(top, names, score)
 if not same_counts:
     st.caption(
-        "The two were measured on different numbers of tokens, and max |x| grows with them: "
-        "compare ranks, not sizes."
+        _(
+            "The two were measured on different numbers of tokens, and max |x| "
+            "grows with them: compare ranks, not sizes."
+        )
     )
 top_overlap.show(baseline, version, score, k)
 if len(versions) > 2:
     timeline.show(versions, layer, representation, role)
 
 reasons.show_agreed(comparison.reasons)
-st.header("Settings that differ")
+st.header(_("Settings that differ"))
 changed = config_diff(
     *(read_settings(part.table.config, part.table.run) for part in (baseline, version))
 )
 if changed.empty:
-    st.caption("The two training configs are the same.")
+    st.caption(_("The two training configs are the same."))
 else:
     tables.show_config_diff(changed, names)
     pair_of = describe_pair(*names)

@@ -15,7 +15,7 @@ import pytest
 
 from tests import ROOT
 
-BASE = ("analysis.vocabulary", "analysis.errors")
+BASE = ("analysis.vocabulary", "analysis.errors", "analysis.language")
 NOTHING_OF_TORCH = ("analysis.payload.file", "analysis.files.safe_load")
 
 
@@ -33,6 +33,7 @@ class Rule:
 RULES = {
     "analysis/vocabulary.py": Rule(),
     "analysis/errors.py": Rule(),
+    "analysis/language.py": Rule(),
     "analysis/files": Rule(("safetensors", "torch", "psutil", "platformdirs"), BASE),
     "analysis/payload": Rule(("numpy", "torch", "safetensors"), ("analysis.files", *BASE)),
     "analysis/collect/plan": Rule(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.groups import GroupStats
 from analysis.payload.reading import Reading
@@ -70,10 +71,10 @@ def _check_shared_norm(table: StatsTable, extras: ExtraTable) -> Check:
         errors[:, Representation.GLOBAL_LN.position, role.position] = _divide(error, scale)
     return _judge(
         table,
-        "global LN follows from per-layer LN",
+        _("global LN follows from per-layer LN"),
         errors,
-        "mean = γ mean + β, std = |γ| std",
-        "Was another γ or β applied, or the norm applied twice?",
+        _("mean = γ mean + β, std = |γ| std"),
+        _("Was another γ or β applied, or the norm applied twice?"),
     )
 
 
@@ -89,10 +90,10 @@ def _check_groups(table: StatsTable, extras: ExtraTable) -> Check:
                     )
     return _judge(
         table,
-        "image groups make up the whole",
+        _("image groups make up the whole"),
         errors,
-        "the merged groups, counts too",
-        "Groups and totals are of different tokens.",
+        _("the merged groups, counts too"),
+        _("Groups and totals are of different tokens."),
     )
 
 
@@ -102,7 +103,7 @@ def _compare_groups(
     whole = int(table.counts[table.position(layer), role])
     if int(groups.count.sum()) != whole or whole == 0:
         return np.full(table.channels, abs(int(groups.count.sum()) / max(whole, 1) - 1))
-    mean, std, _ = table[Cell(layer, representation, ROLES[role])].astype(np.float64)
+    mean, std, _unused = table[Cell(layer, representation, ROLES[role])].astype(np.float64)
     pooled_mean, pooled_std = groups.present().pool()
     return _divide(np.hypot(pooled_mean - mean, pooled_std - std), np.hypot(mean, std))
 
@@ -121,10 +122,10 @@ def _check_range(table: StatsTable, extras: ExtraTable) -> Check:
             )
     return _judge(
         table,
-        "max |x| is an end of the range",
+        _("max |x| is an end of the range"),
         errors,
-        "the larger of |min| and |max|",
-        "One of the two is of a part of the tokens.",
+        _("the larger of |min| and |max|"),
+        _("One of the two is of a part of the tokens."),
     )
 
 
@@ -138,7 +139,11 @@ def _judge(table: StatsTable, name: str, errors: Floats, expectation: str, fault
     worst = np.unravel_index(int(np.argmax(errors)), errors.shape)
     i, j, k, channel = (int(part) for part in worst)
     number = float(errors[worst])
-    place = f"layer {table.layers[i]}, {REPRESENTATIONS[j]}, {ROLES[k]}, channel {channel}"
-    sentence = f"They differ by at most {number:.1e} of the value ({place})."
+    place = _("layer {layers}, {j}, {k}, channel {channel}").format(
+        layers=table.layers[i], j=REPRESENTATIONS[j], k=ROLES[k], channel=channel
+    )
+    sentence = _("They differ by at most {number:.1e} of the value ({place}).").format(
+        number=number, place=place
+    )
     ok = number <= TOLERANCE
     return Check(name, ok, number, expectation, sentence if ok else f"{sentence} {fault}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.language import _
 from analysis.read.summary import DriftSummary, Row
 
 _FOLD = re.compile(r"(?i)(?<![a-z])(?:fold|seed)[-_ =.]?\d+(?![a-z0-9])")
@@ -42,7 +43,7 @@ def merge_drifts(members: Sequence[DriftSummary]) -> Family:
     refused = next((each.refused for each in members if each.refused is not None), None)
     layers = sorted(set[int].intersection(*(set(each.layers) for each in members)))
     if refused is not None or not layers:
-        return Family(DriftSummary(refused or "no layer is in all of them"))
+        return Family(DriftSummary(refused or _("no layer is in all of them")))
     places = [[each.layers.index(layer) for layer in layers] for each in members]
     drift, floor, band = (
         np.array(

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_, Texts, _, ngettext
 from analysis.payload.intervention_file import InterventionResult
 from analysis.vocabulary import ROLES, TokenRole
 
-ROLE_NOUNS = {TokenRole.CLS: "the CLS token", TokenRole.PATCH: "the mean patch token"}
+ROLE_NOUNS = Texts(
+    {TokenRole.CLS: N_("the CLS token"), TokenRole.PATCH: N_("the mean patch token")}
+)
 NEGLIGIBLE = 0.01
 """Relative change of a head's input below which an effect is called negligible."""
 
@@ -138,24 +141,33 @@ def describe(result: InterventionResult) -> list[str]:
 
 def _describe_one(result: InterventionResult, role: TokenRole) -> str:
     arm, effect = result.arms[0], final_effect(result, role)
-    what = "channel" if len(arm.channels) == 1 else "channels"
     named = ", ".join(map(str, arm.channels[:8])) + (", ..." if len(arm.channels) > 8 else "")
-    sentence = (
-        f"Setting {what} {named} to {_name_action(result.action)} from layer {arm.layer} on moves "
-        f"{ROLE_NOUNS[role]} that a head reads by {effect.relative:.2%} "
-        f"(cosine {effect.cosine:.4f}, {len(result.images)} images)"
+    sentence = ngettext(
+        "Setting channel {named} to {action} from layer {layer} on moves {role} that a head "
+        "reads by {relative:.2%} (cosine {cosine:.4f}, {count} images)",
+        "Setting channels {named} to {action} from layer {layer} on moves {role} that a head "
+        "reads by {relative:.2%} (cosine {cosine:.4f}, {count} images)",
+        len(arm.channels),
+    ).format(
+        named=named,
+        action=_name_action(result.action),
+        layer=arm.layer,
+        role=ROLE_NOUNS[role],
+        relative=effect.relative,
+        cosine=effect.cosine,
+        count=len(result.images),
     )
     if not len(effect.controls):
-        return f"{sentence}; there is no control to compare with."
+        return _("{sentence}; there is no control to compare with.").format(sentence=sentence)
     low, high = float(effect.controls.min()), float(effect.controls.max())
-    sentence += (
-        f"; {len(effect.controls)} sets of random channels move it by {low:.2%} to {high:.2%}"
+    sentence += _("; {count} sets of random channels move it by {low:.2%} to {high:.2%}").format(
+        count=len(effect.controls), low=low, high=high
     )
     if effect.relative <= high:
-        return f"{sentence}: no more than random channels do."
+        return _("{sentence}: no more than random channels do.").format(sentence=sentence)
     if effect.relative < NEGLIGIBLE:
-        return f"{sentence}: more than random channels, and negligible."
-    return f"{sentence}: these channels matter more than random ones."
+        return _("{sentence}: more than random channels, and negligible.").format(sentence=sentence)
+    return _("{sentence}: these channels matter more than random ones.").format(sentence=sentence)
 
 
 def _describe_sweep(result: InterventionResult, role: TokenRole) -> str:
@@ -167,19 +179,27 @@ def _describe_sweep(result: InterventionResult, role: TokenRole) -> str:
         if (values > np.fmax(limit, NEGLIGIBLE)).any()
     ]
     noun = ROLE_NOUNS[role]
-    sentence = (
-        f"{noun[:1].upper()}{noun[1:]} moves most, by {effects[row, column]:.2%}, with channel "
-        f"{channels[row]} from layer {layers[column]} on"
+    sentence = _(
+        "{noun} moves most, by {effects:.2%}, with channel {channels} from layer {layers} on"
+    ).format(
+        noun=noun[:1].upper() + noun[1:],
+        effects=effects[row, column],
+        channels=channels[row],
+        layers=layers[column],
     )
     if np.isnan(limit).all():
-        return f"{sentence}; there is no control to compare with."
+        return _("{sentence}; there is no control to compare with.").format(sentence=sentence)
     if not beyond:
-        return f"{sentence}; no channel exceeds both random channels and {NEGLIGIBLE:.0%}."
-    return f"{sentence}; beyond random channels and {NEGLIGIBLE:.0%}: {', '.join(beyond)}."
+        return _(
+            "{sentence}; no channel exceeds both random channels and {negligible:.0%}."
+        ).format(sentence=sentence, negligible=NEGLIGIBLE)
+    return _("{sentence}; beyond random channels and {negligible:.0%}: {beyond}.").format(
+        sentence=sentence, negligible=NEGLIGIBLE, beyond=", ".join(beyond)
+    )
 
 
 def _name_action(action: str) -> str:
-    names = {"mean": "their mean over the data set", "zero": "zero"}
+    names = {"mean": _("their mean over the data set"), "zero": "zero"}
     return names.get(action, "their mean over each image")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.language import N_, Texts
 from analysis.vocabulary import Statistic
 
 
@@ -27,31 +28,47 @@ class Score(StrEnum):
     MASSIVE = "massive"
 
 
-SCORE_LABELS = {
-    Score.MAX_ABS: "max |x|",
-    Score.ROBUST: "robust score",
-    Score.TIMES_MEDIAN: "× median",
-    Score.MEAN_OVER_STD: "|mean| / std",
-    Score.MASSIVE: "massive rule",
-}
+SCORE_LABELS = Texts(
+    {
+        Score.MAX_ABS: N_("max |x|"),
+        Score.ROBUST: N_("robust score"),
+        Score.TIMES_MEDIAN: N_("× median"),
+        Score.MEAN_OVER_STD: N_("|mean| / std"),
+        Score.MASSIVE: N_("massive rule"),
+    }
+)
 
-SCORE_HELP = {
-    Score.MAX_ABS: "Largest absolute value over all tokens; outliers as by the robust score.",
-    Score.ROBUST: "(max |x| - median) / (1.4826 · MAD) over the channels of the layer: unlike a "
-    "z-score, not blinded by the outliers themselves.",
-    Score.TIMES_MEDIAN: "max |x| divided by the median of max |x| over the channels of the layer.",
-    Score.MEAN_OVER_STD: "|mean| / std over tokens: high where a channel is a constant offset, "
-    "the same on all patches and images.",
-    Score.MASSIVE: "By how much max |x| passes both bounds of the massive rule, 100 and 1000 × the "
-    "typical activation of the layer: massive above 1.",
-}
+SCORE_HELP = Texts(
+    {
+        Score.MAX_ABS: N_(
+            "Largest absolute value over all tokens; outliers as by the robust score."
+        ),
+        Score.ROBUST: N_(
+            "(max |x| - median) / (1.4826 · MAD) over the channels of the "
+            "layer: unlike a z-score, not blinded by the outliers themselves."
+        ),
+        Score.TIMES_MEDIAN: N_(
+            "max |x| divided by the median of max |x| over the channels of the layer."
+        ),
+        Score.MEAN_OVER_STD: N_(
+            "|mean| / std over tokens: high where a channel is a constant "
+            "offset, the same on all patches and images."
+        ),
+        Score.MASSIVE: N_(
+            "By how much max |x| passes both bounds of the massive rule, 100 "
+            "and 1000 × the typical activation of the layer: massive above 1."
+        ),
+    }
+)
 
-SCORE_UNITS = {
-    Score.ROBUST: "scaled MADs above the median",
-    Score.TIMES_MEDIAN: "max |x| over the median channel's",
-    Score.MEAN_OVER_STD: "over tokens",
-    Score.MASSIVE: "max |x| over its bound",
-}
+SCORE_UNITS = Texts(
+    {
+        Score.ROBUST: N_("scaled MADs above the median"),
+        Score.TIMES_MEDIAN: N_("max |x| over the median channel's"),
+        Score.MEAN_OVER_STD: N_("over tokens"),
+        Score.MASSIVE: N_("max |x| over its bound"),
+    }
+)
 """What a score is measured in; that of max |x| is the representation's."""
 
 DEFAULT_THRESHOLDS = {

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_
 from analysis.read.scores import rank
 from analysis.vocabulary import Statistic
 
-ROWS = ("mean", "|mean|", "std", "max |x|")
+ROWS = ("mean", "|mean|", "std", N_("max |x|"))
 
 
 def summarize_spread(statistics: NDArray[np.floating], channel: int) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import plotly.graph_objects as go
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.show.figures import theme
 
 ImageFormat: TypeAlias = Literal["svg", "png"]
@@ -73,7 +74,7 @@ def page_to_pdf(page: str) -> bytes:
         file = Path(folder) / "page.pdf"
         _open(_require_browser(), page, "--no-pdf-header-footer", f"--print-to-pdf={file}")
         if not file.is_file():
-            raise InputError("The browser printed nothing. Download the HTML file instead.")
+            raise InputError(_("The browser printed nothing. Download the HTML file instead."))
         return file.read_bytes()
 
 
@@ -94,7 +95,11 @@ def _find_browser() -> str | None:
 def _require_browser() -> str:
     browser = _find_browser()
     if browser is None:
-        raise InputError(f"No Chromium found. Install one, or name it in {BROWSER_ENV}.")
+        raise InputError(
+            _("No Chromium found. Install one, or name it in {browser_env}.").format(
+                browser_env=BROWSER_ENV
+            )
+        )
     return browser
 
 
@@ -114,14 +119,18 @@ def _open(browser: str, page: str, *then: str) -> str:
                 check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise InputError(f"{browser} could not draw the figure: {error}") from error
+            raise InputError(
+                _("{browser} could not draw the figure: {error}").format(
+                    browser=browser, error=error
+                )
+            ) from error
     return done.stdout.decode(errors="replace")
 
 
 def _decode(shown: str) -> bytes:
     match = re.search(r"<body>data:image/[\w+]+(;base64)?,([^<]*)</body>", shown)
     if match is None:
-        raise InputError("The browser drew nothing. Download the HTML file instead.")
+        raise InputError(_("The browser drew nothing. Download the HTML file instead."))
     if match[1]:
         return base64.b64decode(match[2])
     return unquote(html.unescape(match[2])).encode()

@@ -10,6 +10,7 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.language import _
 from analysis.show.browser_images import without_webgl
 from analysis.show.figures import theme
 from analysis.show.view import View
@@ -69,7 +70,9 @@ def build_slides(slides: Sequence[Slide], mode: theme.Mode = "light") -> str:
     """Return the slides as HTML; every text is escaped, and plotly.js is held once."""
     drawn = [_draw(slide, place, len(slides), mode) for place, slide in enumerate(slides, start=1)]
     return _PAGE.substitute(
-        title=escape(slides[0].name) if len(slides) == 1 else f"{len(slides)} views",
+        title=escape(slides[0].name)
+        if len(slides) == 1
+        else _("{count} views").format(count=len(slides)),
         width=WIDTH,
         height=HEIGHT,
         ink=theme.text_color(mode),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.read.compare.comparison import compare
 from analysis.read.compare.compatibility import Severity
@@ -49,9 +50,9 @@ class Step:
 
 def plan_tour(
     table: StatsTable,
-    name: str = "this version",
+    name: str | None = None,
     twin: StatsTable | None = None,
-    twin_name: str = "its twin",
+    twin_name: str | None = None,
     *,
     escape: Callable[[str], str] = str,
 ) -> tuple[Step, ...]:
@@ -68,7 +69,12 @@ def plan_tour(
     steps = (
         show_shared_norm(table),
         show_dominant_channels(table),
-        show_adapter(table, escape(name), twin, escape(twin_name)),
+        show_adapter(
+            table,
+            escape(name or _("this version")),
+            twin,
+            escape(twin_name or _("its twin")),
+        ),
     )
     return tuple(step for step in steps if step is not None)
 
@@ -92,9 +98,13 @@ def show_shared_norm(table: StatsTable) -> Step | None:
     if not max(factor[at], 1 / factor[at]) >= DISTORTED:
         return None
     first, last = int(table.layers[at]), int(table.layers[-1])
-    size = f"{factor[at]:.2g} times" if factor[at] > 1 else f"1/{1 / factor[at]:.2g} of"
+    size = (
+        _("{factor:.2g} times").format(factor=factor[at])
+        if factor[at] > 1
+        else _("1/{factor:.2g} of").format(factor=1 / factor[at])
+    )
     return Step(
-        "The shared LayerNorm distorts early layers",
+        _("The shared LayerNorm distorts early layers"),
         "layers",
         {
             "view": "statistic",
@@ -104,12 +114,23 @@ def show_shared_norm(table: StatsTable) -> Step | None:
             "roles": TokenRole.PATCH.value,
             "scale": "log",
         },
-        f"In layer {first} the shared norm gives patch tokens a size of {shared[at]:.3g} (99th "
-        f"percentile over channels of max |x|) where a norm of the layer's own gives "
-        f"{own[at]:.3g}; in layer {last}, whose output it was trained for, they give "
-        f"{shared[-1]:.3g} and {own[-1]:.3g}. "
-        f"Against the layer's own norm that is {size} what it is in layer {last}: features taken "
-        f"from layer {first} through the shared norm have another scale than the head may expect.",
+        _(
+            "In layer {first} the shared norm gives patch tokens a size of "
+            "{shared:.3g} (99th percentile over channels of max |x|) where a "
+            "norm of the layer's own gives {own:.3g}; in layer {last}, whose "
+            "output it was trained for, they give {shared_2:.3g} and "
+            "{own_2:.3g}. Against the layer's own norm that is {size} what it "
+            "is in layer {last}: features taken from layer {first} through the "
+            "shared norm have another scale than the head may expect."
+        ).format(
+            first=first,
+            shared=shared[at],
+            own=own[at],
+            last=last,
+            shared_2=shared[-1],
+            own_2=own[-1],
+            size=size,
+        ),
     )
 
 
@@ -138,9 +159,9 @@ def show_dominant_channels(table: StatsTable) -> Step | None:
     if not (share[at] >= DOMINANT_SHARE and least >= DOMINANT_TIMES):
         return None
     *others, final = top["channel"].tolist()
-    named = f"{', '.join(map(str, others))} and {final}"
+    named = _("{str} and {final}").format(str=", ".join(map(str, others)), final=final)
     return Step(
-        "Three channels dominate the residual stream",
+        _("Three channels dominate the residual stream"),
         "outliers",
         {
             "representation": Representation.PRE.value,
@@ -148,12 +169,23 @@ def show_dominant_channels(table: StatsTable) -> Step | None:
             "score": Score.MAX_ABS.value,
             "layer": str(layer),
         },
-        f"In layer {layer} the channels {named} reach {least:.0f} to {most:.0f} times the max |x| "
-        "of the median channel (column × median of the table). "
-        f"Of the squared length of an average patch token they hold {share[at]:.0%}, where "
-        f"{DOMINANT_CHANNELS} of {table.channels} like channels would hold "
-        f"{DOMINANT_CHANNELS / table.channels:.1%}; the map below the table shows in which layers "
-        "they grow.",
+        _(
+            "In layer {layer} the channels {named} reach {least:.0f} to "
+            "{most:.0f} times the max |x| of the median channel (column × "
+            "median of the table). Of the squared length of an average patch "
+            "token they hold {share:.0%}, where {dominant_channels} of "
+            "{channels} like channels would hold {dominant_channels_2:.1%}; "
+            "the map below the table shows in which layers they grow."
+        ).format(
+            layer=layer,
+            named=named,
+            least=least,
+            most=most,
+            share=share[at],
+            dominant_channels=DOMINANT_CHANNELS,
+            channels=table.channels,
+            dominant_channels_2=DOMINANT_CHANNELS / table.channels,
+        ),
     )
 
 
@@ -171,13 +203,16 @@ def show_adapter(
         return None
     most = int(table.layers[np.argmax(changes)])
     return Step(
-        "What LoRA changed",
+        _("What LoRA changed"),
         "overview",
         {},
-        f"Switched on and off on up to eight images, the adapter changes the block outputs by "
-        f"{changes.min():.2g} to {changes.max():.2g} of their size, most in layer {most} (figure "
-        "What the adapter changes). "
-        "For the change over all images, extract the frozen backbone too and open Versions.",
+        _(
+            "Switched on and off on up to eight images, the adapter changes "
+            "the block outputs by {changes_min:.2g} to {changes_max:.2g} of "
+            "their size, most in layer {most} (figure What the adapter "
+            "changes). For the change over all images, extract the frozen "
+            "backbone too and open Versions."
+        ).format(changes_min=changes.min(), changes_max=changes.max(), most=most),
     )
 
 
@@ -196,7 +231,7 @@ def _show_drift(table: StatsTable, name: str, twin: StatsTable, twin_name: str) 
     low, high = int(drift.argmin()), int(drift.argmax())
     adapted, frozen = (name, twin_name) if _has_adapter(table) else (twin_name, name)
     return Step(
-        "What LoRA changed",
+        _("What LoRA changed"),
         "versions",
         {
             "representation": Representation.PRE.value,
@@ -205,11 +240,20 @@ def _show_drift(table: StatsTable, name: str, twin: StatsTable, twin_name: str) 
             "roles": TokenRole.PATCH.value,
             "layer": str(int(comparison.layers[high])),
         },
-        f"Between {frozen} and {adapted} the patch tokens drift by {drift[low]:.2g} standard "
-        f"deviations in layer {comparison.layers[low]} and by {drift[high]:.2g} in layer "
-        f"{comparison.layers[high]}, the least and the most. "
-        "Drift that is not above what chance alone gives, which the page shows beside it, is no "
-        "effect of the adapter.",
+        _(
+            "Between {frozen} and {adapted} the patch tokens drift by "
+            "{drift:.2g} standard deviations in layer {layers} and by "
+            "{drift_2:.2g} in layer {layers_2}, the least and the most. Drift "
+            "that is not above what chance alone gives, which the page shows "
+            "beside it, is no effect of the adapter."
+        ).format(
+            frozen=frozen,
+            adapted=adapted,
+            drift=drift[low],
+            layers=comparison.layers[low],
+            drift_2=drift[high],
+            layers_2=comparison.layers[high],
+        ),
     )
 
 

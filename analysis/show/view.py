@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.language import _
+
 HEIGHT = 400
 ROW_HEIGHT = 17
 ROOM_AROUND = 120
@@ -65,7 +67,16 @@ class View:
     @property
     def alternative(self) -> str:
         """What the figure is to somebody who does not see it."""
-        return " ".join(filter(None, [f"Figure, {self.headline}.", self.sentence, self.caption]))
+        return " ".join(
+            filter(
+                None,
+                [
+                    _("Figure, {headline}.").format(headline=self.headline),
+                    self.sentence,
+                    self.caption,
+                ],
+            )
+        )
 
     def tabulate(self) -> pd.DataFrame:
         """Return the numbers as a table that says of which versions they are.
@@ -91,4 +102,7 @@ def describe_one(name: str) -> dict[str, Any]:
 def describe_pair(baseline: str, version: str) -> dict[str, Any]:
     """Return the fields that say that a view compares a version with its baseline."""
     columns = {"version": version, "baseline": baseline}
-    return {"about": f"{version} against {baseline}", "columns": columns}
+    return {
+        "about": _("{version} against {baseline}").format(version=version, baseline=baseline),
+        "columns": columns,
+    }

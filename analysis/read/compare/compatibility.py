@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.language import N_, _
 from analysis.payload.table import StatsTable
 from analysis.read.compare.common_images import CommonImages
 
@@ -92,26 +93,26 @@ _TOPICS = (
         "backbone",
         lambda table: table.backbone.get("backbone_name"),
         Severity.RED,
-        "channel and layer numbers mean different things in them",
+        N_("channel and layer numbers mean different things in them"),
     ),
     _Topic(
         "channels",
         lambda table: table.channels,
         Severity.RED,
-        "no channel of one is a channel of the other",
+        N_("no channel of one is a channel of the other"),
     ),
     _Topic(
         "layers",
         lambda table: table.layers.tolist(),
         Severity.RED,
-        "only the layers that all of them hold can be compared",
-        lambda layers: f"{len(layers)} layers",
+        N_("only the layers that all of them hold can be compared"),
+        lambda layers: _("{count} layers").format(count=len(layers)),
     ),
     _Topic(
         "backbone weights",
         _run("weights_sha256"),
         Severity.AMBER,
-        "a difference may come from the pretrained weights, not from the fine-tuning",
+        N_("a difference may come from the pretrained weights, not from the fine-tuning"),
         _shorten,
         _weights_file,
     ),
@@ -119,27 +120,29 @@ _TOPICS = (
         "images",
         _run("dataset_fingerprint"),
         Severity.AMBER,
-        "part of any difference comes from the images",
+        N_("part of any difference comes from the images"),
         _shorten,
     ),
     _Topic(
         "number of images",
         lambda table: table.num_images,
         Severity.AMBER,
-        "max |x| grows with the number of tokens, so compare mean and std",
+        N_("max |x| grows with the number of tokens, so compare mean and std"),
     ),
     _Topic(
         "token counts",
         lambda table: table.counts.max(axis=0).tolist(),
         Severity.AMBER,
-        "max |x| grows with the number of tokens, so compare mean and std",
-        lambda counts: f"{counts[0]} CLS and {counts[1]} patch tokens",
+        N_("max |x| grows with the number of tokens, so compare mean and std"),
+        lambda counts: _("{counts_1} CLS and {counts_2} patch tokens").format(
+            counts_1=counts[0], counts_2=counts[1]
+        ),
     ),
     _Topic(
         "image size",
         lambda table: table.run.get("network_size") or table.run.get("image_size"),
         Severity.AMBER,
-        "part of any difference comes from the resolution",
+        N_("part of any difference comes from the resolution"),
         _size,
         _data("image_size"),
     ),
@@ -147,7 +150,7 @@ _TOPICS = (
         "normalisation",
         _run("normalization"),
         Severity.AMBER,
-        "the network saw differently scaled pixels",
+        N_("the network saw differently scaled pixels"),
         _normalization,
         _data("normalization"),
     ),
@@ -155,26 +158,25 @@ _TOPICS = (
         "split",
         _run("split"),
         Severity.AMBER,
-        "they were measured on different images",
+        N_("they were measured on different images"),
         read_meta=_split,
     ),
     _Topic(
         "precision",
         _run("precision"),
         Severity.AMBER,
-        "part of any difference is rounding",
+        N_("part of any difference is rounding"),
     ),
     _Topic(
         "tool version",
         _run("tool_version"),
         Severity.AMBER,
-        "read the changelog for what is measured differently",
+        N_("read the changelog for what is measured differently"),
     ),
 )
 
-_BY_META: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "backbone weights": ("Backbone weights by the path of the file", str)
-}
+_BY_META = {"backbone weights": N_("Backbone weights by the path of the file")}
+"""Topics whose values in the config are of another kind; shown as they are."""
 
 _ORDER = (Severity.RED, Severity.AMBER, Severity.GREEN)
 
@@ -200,21 +202,33 @@ def check_compatibility(
 
 def _judge(topic: _Topic, tables: Sequence[StatsTable], names: Sequence[str]) -> Reason:
     values = [topic.read(table) for table in tables]
-    subject, show = topic.name.capitalize(), topic.show
+    subject, show = _(topic.name.capitalize()), topic.show
     if None in values and topic.read_meta is not None:
         asked = [topic.read_meta(table) for table in tables]
         if None not in asked:
             values = asked
-            subject, show = _BY_META.get(topic.name, (f"{subject} by the configs", show))
+            subject = _("{subject} by the configs").format(subject=subject)
+            if topic.name in _BY_META:
+                subject, show = _(_BY_META[topic.name]), str
     missing = [name for name, value in zip(names, values, strict=True) if value is None]
     if missing:
-        sentence = f"{subject}: not recorded in {', '.join(missing)}, so nobody can tell."
+        sentence = _("{subject}: not recorded in {missing}, so nobody can tell.").format(
+            subject=subject, missing=", ".join(missing)
+        )
         return Reason(topic.name, Severity.AMBER, sentence)
     if all(value == values[0] for value in values):
-        return Reason(topic.name, Severity.GREEN, f"{subject}: the same ({show(values[0])}).")
+        return Reason(
+            topic.name,
+            Severity.GREEN,
+            _("{subject}: the same ({show}).").format(subject=subject, show=show(values[0])),
+        )
     found = ", ".join(f"{n} {show(v)}" for n, v in zip(names, values, strict=True))
     return Reason(
-        topic.name, topic.severity, f"{subject}: they differ ({found}); {topic.consequence}."
+        topic.name,
+        topic.severity,
+        _("{subject}: they differ ({found}); {consequence}.").format(
+            subject=subject, found=found, consequence=_(topic.consequence)
+        ),
     )
 
 
@@ -223,9 +237,11 @@ def _judge_images(reason: Reason, images: CommonImages | None) -> Reason:
     if reason.topic != "images" or reason.severity is Severity.GREEN or images is None:
         return reason
     if not images.any:
-        sentence = "Images: none in common, so any difference may come from the images alone."
+        sentence = _("Images: none in common, so any difference may come from the images alone.")
         return replace(reason, severity=Severity.RED, sentence=sentence)
-    sentence = f"{reason.sentence} By their paths {images.common} of {images.most} are in common."
+    sentence = _("{sentence} By their paths {common} of {most} are in common.").format(
+        sentence=reason.sentence, common=images.common, most=images.most
+    )
     return replace(reason, sentence=sentence)
 
 
@@ -233,17 +249,17 @@ def _judge_adapters(tables: Sequence[StatsTable], names: Sequence[str]) -> list[
     broken = [n for n, t in zip(names, tables, strict=True) if t.backbone.get("lora_error")]
     reasons: list[Reason] = []
     if broken:
-        sentence = (
-            f"Adapter: could not be loaded in {', '.join(broken)}, which therefore shows the "
-            "frozen backbone and not the fine-tuned one."
-        )
+        sentence = _(
+            "Adapter: could not be loaded in {broken}, which therefore shows "
+            "the frozen backbone and not the fine-tuned one."
+        ).format(broken=", ".join(broken))
         reasons.append(Reason("adapter", Severity.RED, sentence))
     adapters = [t.run.get("adapter_sha256") for t in tables if t.backbone.get("used_lora")]
     known = [adapter for adapter in adapters if adapter]
     if len(known) > len(np.unique(known)):
-        sentence = (
-            "Adapter: the same adapter file under more than one version, so a difference cannot "
-            "come from its training."
+        sentence = _(
+            "Adapter: the same adapter file under more than one version, so a "
+            "difference cannot come from its training."
         )
         reasons.append(Reason("adapter", Severity.AMBER, sentence))
     return reasons

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.language import _
+
 
 def read_settings(config: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the training config with what the run recorded of the adapter it measured.
@@ -71,7 +73,7 @@ def _as_text(flat: Mapping[str, Any], key: str) -> str:
 def _status(key: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     if key in a and key in b:
         return "changed"
-    return "only in A" if key in a else "only in B"
+    return _("only in A") if key in a else _("only in B")
 
 
 _PROVENANCE = ("source", "peft_version")

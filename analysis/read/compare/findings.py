@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.language import N_, Texts, _, ngettext
 from analysis.read.compare.noise_table import NoiseTable
 from analysis.read.compare.outlier_change import OutlierChange
 from analysis.vocabulary import ROLES, Representation, TokenRole
@@ -26,18 +27,18 @@ _NAMED_CHANNELS = 5
 
 Scale = Sequence[tuple[float, str]]
 SCALE: Scale = (
-    (0.01, "measurable, negligible"),
-    (0.2, "very small"),
-    (0.5, "small"),
-    (0.8, "medium"),
-    (np.inf, "large"),
+    (0.01, N_("measurable, negligible")),
+    (0.2, N_("very small")),
+    (0.5, N_("small")),
+    (0.8, N_("medium")),
+    (np.inf, N_("large")),
 )
 """Words for drifts below each bound, in standard deviations (Sawilowsky 2009, New effect size rules
 of thumb, whose bounds are for the difference of two means)."""
 
-OTHER_IMAGES = "On different images, so that all of it may come from them: "
+OTHER_IMAGES = N_("On different images, so that all of it may come from them: ")
 
-_SUBJECTS = {TokenRole.CLS: "the CLS token", TokenRole.PATCH: "patch tokens"}
+_SUBJECTS = Texts({TokenRole.CLS: N_("the CLS token"), TokenRole.PATCH: N_("patch tokens")})
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def describe_comparison(
 
 
 def _prefix(sentence: str) -> str:
-    return OTHER_IMAGES + sentence[0].lower() + sentence[1:]
+    return _(OTHER_IMAGES) + sentence[0].lower() + sentence[1:]
 
 
 def name_size(drift: float, scale: Scale = SCALE) -> str:
@@ -100,10 +101,10 @@ def _describe_drift(
     known = np.isfinite(noise.drift[:, column])  # not where every channel is constant
     tested = ~np.isnan(noise.drift_p[:, column]) & known
     if not tested.any():
-        why = " ".join(noise.notes) or "The noise of this comparison is not known."
+        why = " ".join(noise.notes) or _("The noise of this comparison is not known.")
         return [Finding(why, "drift", representation, ROLES, ())]
     if not noise.drift[:, column][tested].any():
-        same = "The versions do not differ at all: every mean and std is the same."
+        same = _("The versions do not differ at all: every mean and std is the same.")
         return [Finding(same, "drift", representation, ROLES, ())]
     beyond = noise.beyond[:, column] & known
     # Patch tokens first: they are most of what the network computes.
@@ -115,9 +116,16 @@ def _describe_drift(
         if beyond[:, role.position].any()
     ]
     if quiet:
-        subject = _start(" and ".join(_SUBJECTS[role] for role in quiet))
-        verb = "is" if quiet == [TokenRole.CLS] else "are"
-        sentence = f"{subject} {verb} within noise{_of_tested(tested[:, quiet[0].position])}."
+        subject = _start(_(" and ").join(_SUBJECTS[role] for role in quiet))
+        one = quiet == [TokenRole.CLS]
+        template = ngettext(
+            "{subject} is within noise{of_tested}.",
+            "{subject} are within noise{of_tested}.",
+            1 if one else 2,
+        )
+        sentence = template.format(
+            subject=subject, of_tested=_of_tested(tested[:, quiet[0].position])
+        )
         findings.append(Finding(sentence, "drift", representation, tuple(quiet), ()))
     return findings
 
@@ -130,24 +138,35 @@ def _describe_role(
     beyond = noise.beyond[cell] & np.isfinite(drift)
     peak = int(np.argmax(np.where(beyond, drift, -1.0)))
     flagged = int(noise.flagged_channels[cell][peak])
-    channels = f"{flagged} channels flagged" if flagged != 1 else "1 channel flagged"
+    channels = ngettext("{flagged} channel flagged", "{flagged} channels flagged", flagged).format(
+        flagged=flagged
+    )
     if not flagged:
-        channels = "as a whole, no single channel stands out"
+        channels = _("as a whole, no single channel stands out")
     concentration = _find_concentration(drift, floor, beyond)
     if concentration is not None:
         run, share = concentration
         named = noise.layers[run]
-        where = f"concentrates in {name_layers(named)}"
-        end = f"; {int(100 * share)} % of the squared drift or more"
+        where = _("concentrates in {layers}").format(layers=name_layers(named))
+        end = _("; {share} % of the squared drift or more").format(share=int(100 * share))
     else:
         named = noise.layers[beyond]
-        everywhere = "every layer" if beyond.all() else name_layers(named)
-        where, end = f"more than noise in {everywhere}", ""
-    most = f", most in layer {noise.layers[peak]}" if len(named) > 1 else ""
+        everywhere = _("every layer") if beyond.all() else name_layers(named)
+        where, end = _("more than noise in {everywhere}").format(everywhere=everywhere), ""
+    most = _(", most in layer {layers}").format(layers=noise.layers[peak]) if len(named) > 1 else ""
     size = name_size(float(noise.excess[cell][peak]), scale)
-    sentence = (
-        f"{_start(_SUBJECTS[role])}: drift {drift[peak]:.2g} of a standard deviation, {size}; "
-        f"{where}{most} (noise floor {floor[peak]:.2g}, {channels}{end})."
+    sentence = _(
+        "{start}: drift {drift:.2g} of a standard deviation, {size}; "
+        "{where}{most} (noise floor {floor:.2g}, {channels}{end})."
+    ).format(
+        start=_start(_SUBJECTS[role]),
+        drift=drift[peak],
+        size=size,
+        where=where,
+        most=most,
+        floor=floor[peak],
+        channels=channels,
+        end=end,
     )
     return Finding(sentence, "drift", representation, (role,), tuple(named.tolist()))
 
@@ -185,14 +204,14 @@ def _describe_outliers(
     if not (outliers.a.any() or outliers.b.any()):
         return []
     if not changed.any():
-        sentence = "The same channels are outliers of both versions in every layer."
+        sentence = _("The same channels are outliers of both versions in every layer.")
         return [Finding(sentence, "outliers", representation, ROLES, ())]
     roles = [role for role in reversed(ROLES) if changed[:, role.position].any()]
     clauses = [_describe_changes(noise, outliers, role) for role in roles]
-    sentence = (
-        f"Outlier channels of {names[1]} against {names[0]}: {'; '.join(clauses)} (by max |x|, "
-        "which is not tested for noise)."
-    )
+    sentence = _(
+        "Outlier channels of {names_2} against {names_1}: {clauses} (by "
+        "max |x|, which is not tested for noise)."
+    ).format(names_2=names[1], names_1=names[0], clauses="; ".join(clauses))
     layers = tuple(noise.layers[changed.any(axis=1)].tolist())
     return [Finding(sentence, "outliers", representation, tuple(roles), layers)]
 
@@ -202,21 +221,33 @@ def _describe_changes(noise: NoiseTable, outliers: OutlierChange, role: TokenRol
     peak = outliers.peak(role)
     a, b = (mask[peak, role.position] for mask in (outliers.a, outliers.b))
     parts = [
-        f"{_count(mask)} {word}" for word, mask in (("new", b & ~a), ("gone", a & ~b)) if mask.any()
+        f"{_count(mask)} {word}"
+        for word, mask in ((_("new"), b & ~a), (_("gone"), a & ~b))
+        if mask.any()
     ]
     number = int(changed.sum())
-    others = f"others in {number} of {len(changed)} layers for {_SUBJECTS[role]}, most in "
+    others = _("others in {number} of {count} layers for {role}, most in ").format(
+        number=number, count=len(changed), role=_SUBJECTS[role]
+    )
     if number == 1:
-        others = f"others for {_SUBJECTS[role]} only in "
-    clause = f"{others}layer {noise.layers[peak]}: {' and '.join(parts)}"
+        others = _("others for {role} only in ").format(role=_SUBJECTS[role])
+    clause = _("{others}layer {layers}: {parts}").format(
+        others=others, layers=noise.layers[peak], parts=_(" and ").join(parts)
+    )
     turnover = outliers.turnover.get(role)
     if turnover is None:
         return clause
     low, high = turnover.by_chance
     chance = (
-        "" if low is None else f", chance {low}" if low == high else f", chance {low} to {high}"
+        ""
+        if low is None
+        else _(", chance {low}").format(low=low)
+        if low == high
+        else _(", chance {low} to {high}").format(low=low, high=high)
     )
-    return f"{clause}; of its {turnover.k} largest by root mean square, new {turnover.new}{chance}"
+    return _("{clause}; of its {k} largest by root mean square, new {new}{chance}").format(
+        clause=clause, k=turnover.k, new=turnover.new, chance=chance
+    )
 
 
 def name_layers(layers: Sequence[int] | NDArray[np.int64]) -> str:
@@ -233,7 +264,9 @@ def name_layers(layers: Sequence[int] | NDArray[np.int64]) -> str:
         else:
             runs.append([number])
     words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return f"layer{'s' if len(numbers) > 1 else ''} {', '.join(words)}"
+    return ngettext("layer {numbers}", "layers {numbers}", len(numbers)).format(
+        numbers=", ".join(words)
+    )
 
 
 def _count(channels: NDArray[np.bool_]) -> str:
@@ -245,7 +278,9 @@ def _count(channels: NDArray[np.bool_]) -> str:
 def _of_tested(tested: NDArray[np.bool_]) -> str:
     if tested.all():
         return ""
-    return f" in the {int(tested.sum())} of {len(tested)} layers whose noise is known"
+    return _(" in the {tested_sum} of {count} layers whose noise is known").format(
+        tested_sum=int(tested.sum()), count=len(tested)
+    )
 
 
 def _start(sentence: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.language import N_
 from analysis.payload.groups import TINY_VARIANCE, GroupStats
 from analysis.read.compare.distributions import two_sided_t
 from analysis.read.compare.drift import RESOLUTION, measure_drift
@@ -38,13 +39,13 @@ LEVEL = 0.01
 SPREAD_GROUPS = 8
 """Groups that a std is followed in, at most: the log of a std of few images is far from normal."""
 
-NO_GROUPS = (
-    "Without statistics by image group nobody can tell a difference from noise, so nothing is "
-    "called significant."
+NO_GROUPS = N_(
+    "Without statistics by image group nobody can tell a difference "
+    "from noise, so nothing is called significant."
 )
-TOO_FEW_GROUPS = (
-    "Fewer than two image groups hold images, so there is no noise to compare with and nothing is "
-    "called significant."
+TOO_FEW_GROUPS = N_(
+    "Fewer than two image groups hold images, so there is no noise to "
+    "compare with and nothing is called significant."
 )
 
 
@@ -295,7 +296,7 @@ def _test(samples: list[Sample], repeatable: Floats, certainty: Floats | None = 
         repeatable: ``[cells, channels]``: how far rounding may move it.
         certainty: ``[cells]``: degrees of freedom behind its unit; the unit is exact where None.
     """
-    value, variance, doubt = (np.zeros_like(repeatable) for _ in range(3))
+    value, variance, doubt = (np.zeros_like(repeatable) for _unused in range(3))
     for sample in samples:
         moderated, df = moderate_variances(sample.variance, sample.df)
         scale = np.sqrt(np.where(moderated > 0, moderated, np.inf))[:, None]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
+from analysis.language import N_, _
 from analysis.payload.groups import GroupStats
 from analysis.read.compare.false_discovery import combine, find_discoveries, find_threshold
 from analysis.read.compare.neighbours import (
@@ -35,10 +36,11 @@ Floats = NDArray[np.float64]
 Groups = Callable[[Cell], GroupStats | None]
 """The groups of a cell; None where they are not stored."""
 
-ALIKE = (
-    "Neighbours in the image list are alike (bursts, sites), so noise is measured on {} groups of "
-    "neighbours. Where images of one run are in more than one of them, chance still claims more "
-    "than it should: name the column of site or date in analysis.group_by."
+ALIKE = N_(
+    "Neighbours in the image list are alike (bursts, sites), so noise "
+    "is measured on {} groups of neighbours. Where images of one run "
+    "are in more than one of them, chance still claims more than it "
+    "should: name the column of site or date in analysis.group_by."
 )
 
 _JUDGED_LAYERS = 8
@@ -117,16 +119,16 @@ def compare_noise(
     """
     numbers = np.asarray(layers, dtype=np.int64)
     shape = (len(numbers), len(REPRESENTATIONS), len(ROLES))
-    drift, floor, band, drift_p = (np.full(shape, np.nan) for _ in range(4))
+    drift, floor, band, drift_p = (np.full(shape, np.nan) for _unused in range(4))
     places: list[list[CellIndex]] = []
     probabilities: list[Floats] = []
     paired, notes = same_images, dict[str, None]()
     separate = _count_separate(a, b, numbers, same_images)
     if min(separate) < MOST:
-        notes[ALIKE.format(min(separate))] = None
+        notes[_(ALIKE).format(min(separate))] = None
     for indices, first, second in _read_stacks(a, b, numbers):
         if first is None or second is None:
-            notes[NO_GROUPS] = None
+            notes[_(NO_GROUPS)] = None
             continue
         noise = compare_stacks(first, second, same_images=same_images, separate=separate)
         at = tuple(np.transpose(indices))
@@ -225,24 +227,32 @@ def _check(a: GroupStats, b: GroupStats, cell: Cell) -> None:
     where = f"layers.{cell.layer}.groups.{cell.representation}.{cell.role}"
     if a.channels != b.channels:
         raise PayloadError(
-            f"extras.{where}: {a.channels} channels in the baseline and {b.channels} in the "
-            "version, though both payloads have as many. Make the payload anew."
+            _(
+                "extras.{where}: {channels} channels in the baseline and "
+                "{b_channels} in the version, though both payloads have as many. "
+                "Make the payload anew."
+            ).format(where=where, channels=a.channels, b_channels=b.channels)
         )
     for groups, name in ((a, "baseline"), (b, "version")):
         present = groups.present()
         if not (np.isfinite(present.mean).all() and np.isfinite(present.std).all()):
             raise PayloadError(
-                f"extras.{where}: a group of the {name} that holds tokens has a mean or std that "
-                "is no finite number. Make the payload anew."
+                _(
+                    "extras.{where}: a group of the {name} that holds tokens has a "
+                    "mean or std that is no finite number. Make the payload anew."
+                ).format(where=where, name=name)
             )
 
 
 def _explain(noise: CellNoise) -> Iterator[str]:
     if noise.note:
-        yield noise.note
+        yield _(noise.note)
     if noise.left_out:
         groups = ", ".join(map(str, noise.left_out))
         yield (
-            f"Image groups {groups} hold other tokens in the two versions (a skipped image, or a "
-            "token that is no number), so drift and noise were measured on the others."
+            _(
+                "Image groups {groups} hold other tokens in the two versions (a "
+                "skipped image, or a token that is no number), so drift and noise "
+                "were measured on the others."
+            ).format(groups=groups)
         )

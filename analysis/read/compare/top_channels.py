@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.read.compare.drift import take_layers
 from analysis.read.compare.overlap import rank_biased_overlap
@@ -104,6 +105,9 @@ def rank_biased_over_depth(
 def _require_same_channels(a: StatsTable, b: StatsTable) -> None:
     if a.channels != b.channels:
         raise PayloadError(
-            f"The payloads have {a.channels} and {b.channels} channels, so no channel of one is "
-            "a channel of the other. Choose two versions of the same backbone."
+            _(
+                "The payloads have {channels} and {b_channels} channels, so no "
+                "channel of one is a channel of the other. Choose two versions of "
+                "the same backbone."
+            ).format(channels=a.channels, b_channels=b.channels)
         )

@@ -30,6 +30,7 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
+from analysis.language import N_, _
 from analysis.payload.table import StatsTable
 from analysis.read.depth.suppression import measure_suppression
 from analysis.read.scores import Score, find_outliers, mean_over_std
@@ -52,11 +53,11 @@ class Norm(StrEnum):
     """What can be done to a layer's features before a head sees them."""
 
     RAW = "raw"
-    GLOBAL_LN = "global LN"
-    PER_LAYER_LN = "per-layer LN"
-    BATCH_NORM = "BatchNorm-like"
-    DROP = "drop channels"
-    NONE = "no advice"
+    GLOBAL_LN = N_("global LN")
+    PER_LAYER_LN = N_("per-layer LN")
+    BATCH_NORM = N_("BatchNorm-like")
+    DROP = N_("drop channels")
+    NONE = N_("no advice")
 
 
 @dataclass(frozen=True)
@@ -79,31 +80,41 @@ class LayerFacts:
 
 def advise(facts: LayerFacts) -> tuple[Norm, str]:
     """Return the norm to begin with and the reason in one sentence."""
-    energy = f"{facts.outlier_energy:.0%} of the energy"
+    energy = _("{outlier_energy:.0%} of the energy").format(outlier_energy=facts.outlier_energy)
     if facts.outlier_share == 0:
-        return Norm.RAW, "No channel stands out, so there is nothing that a norm must tame."
+        return Norm.RAW, _("No channel stands out, so there is nothing that a norm must tame.")
     if facts.remaining == 0 and facts.last:
-        return Norm.GLOBAL_LN, "The shared norm was trained for this layer and leaves no outlier."
+        return Norm.GLOBAL_LN, _(
+            "The shared norm was trained for this layer and leaves no outlier."
+        )
     if facts.mean_over_std >= OFFSET:
         return (
             Norm.BATCH_NORM,
-            f"The outliers are an offset, |mean| / std = {facts.mean_over_std:.1f}, which a mean "
-            "and a std of each channel remove.",
+            _(
+                "The outliers are an offset, |mean| / std = {mean_over_std:.1f}, "
+                "which a mean and a std of each channel remove."
+            ).format(mean_over_std=facts.mean_over_std),
         )
     if facts.outlier_energy <= DOMINANT_ENERGY:
         return (
             Norm.PER_LAYER_LN,
-            f"The outliers vary and hold only {energy}, so they do not set a token's scale.",
+            _(
+                "The outliers vary and hold only {energy}, so they do not set a token's scale."
+            ).format(energy=energy),
         )
     if facts.outlier_share <= FEW_CHANNELS:
         return (
             Norm.DROP,
-            f"A few channels hold {energy} and vary: without them any norm works.",
+            _("A few channels hold {energy} and vary: without them any norm works.").format(
+                energy=energy
+            ),
         )
     return (
         Norm.BATCH_NORM,
-        f"Many channels stand out and hold {energy}: only a scale for each brings them onto one "
-        "footing.",
+        _(
+            "Many channels stand out and hold {energy}: only a scale for each "
+            "brings them onto one footing."
+        ).format(energy=energy),
     )
 
 
@@ -129,7 +140,7 @@ def advise_layers(table: StatsTable, layers: Sequence[int]) -> pd.DataFrame:
             norm, reason = advise(facts)
             if 0 < table.num_images < FEWEST_IMAGES:
                 facts = replace(facts, mean_over_std=float("nan"))
-                norm, reason = Norm.NONE, "One image does not tell how channels vary."
+                norm, reason = Norm.NONE, _("One image does not tell how channels vary.")
             rows.append(
                 {
                     "layer": int(layer),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_, Texts, _
 from analysis.payload.groups import TINY_VARIANCE, GroupStats
 
 Floats = NDArray[np.float64]
@@ -43,33 +44,37 @@ CONFIDENCE_Z = 1.2816
 class Footprint(StrEnum):
     """What a channel answers to."""
 
-    CONSTANT = "constant bias"
-    SPARSE = "sparse high-norm patches"
-    IMAGE = "image-dependent"
-    PLACE = "patch-dependent"
-    UNKNOWN = "cannot be told"
+    CONSTANT = N_("constant bias")
+    SPARSE = N_("sparse high-norm patches")
+    IMAGE = N_("image-dependent")
+    PLACE = N_("patch-dependent")
+    UNKNOWN = N_("cannot be told")
 
 
-SENTENCES = {
-    Footprint.CONSTANT: "Nearly the same value at every patch of every image: a bias.",
-    Footprint.SPARSE: "Ordinary almost everywhere, far out in few patches.",
-    Footprint.IMAGE: "Some images have more of it than others, over most of their patches.",
-    Footprint.PLACE: "Differs from patch to patch within an image.",
-    Footprint.UNKNOWN: "Images or places: too few image groups are stored to tell.",
-}
+SENTENCES = Texts(
+    {
+        Footprint.CONSTANT: N_("Nearly the same value at every patch of every image: a bias."),
+        Footprint.SPARSE: N_("Ordinary almost everywhere, far out in few patches."),
+        Footprint.IMAGE: N_("Some images have more of it than others, over most of their patches."),
+        Footprint.PLACE: N_("Differs from patch to patch within an image."),
+        Footprint.UNKNOWN: N_("Images or places: too few image groups are stored to tell."),
+    }
+)
 
 
-SINGLE_SENTENCES = {
-    Footprint.CONSTANT: "Nearly the same value in every image: a bias.",
-    Footprint.SPARSE: "Ordinary in almost every image, far out in few.",
-    Footprint.IMAGE: "Some images have more of it than others.",
-}
+SINGLE_SENTENCES = Texts(
+    {
+        Footprint.CONSTANT: N_("Nearly the same value in every image: a bias."),
+        Footprint.SPARSE: N_("Ordinary in almost every image, far out in few."),
+        Footprint.IMAGE: N_("Some images have more of it than others."),
+    }
+)
 """Of CLS and storage tokens, of which an image has one each."""
 
 
 def label_kind(kind: Footprint, *, single: bool) -> str:
     """Return what a kind is called; single tokens, CLS and registers, are no patches."""
-    return "sparse peaks" if single and kind is Footprint.SPARSE else kind.value
+    return _("sparse peaks") if single and kind is Footprint.SPARSE else _(kind.value)
 
 
 def describe_footprint(
@@ -177,7 +182,9 @@ def summarise_footprints(frame: pd.DataFrame, *, single: bool = False) -> str:
         for kind in Footprint
         if kind.value in counts
     ]
-    return f"Of the top {len(frame)} channels: {', '.join(parts)}."
+    return _("Of the top {count} channels: {parts}.").format(
+        count=len(frame), parts=", ".join(parts)
+    )
 
 
 @dataclass(frozen=True)
@@ -228,23 +235,32 @@ def measure_spread(mean_abs: NDArray[np.floating]) -> Spread | None:
 def describe_spread(spread: Spread) -> str:
     """Return in words whether the image border or its corners stand out, and the largest patch."""
     if spread.border_patches >= 1:
-        return "Every patch of this grid lies at the image border."
-    facts = (
-        f"the outermost ring, {spread.border_patches:.0%} of the patches, holds "
-        f"{spread.border:.0%} of the map, and the four corners, {spread.corner_patches:.1%}, "
-        f"hold {spread.corners:.1%}"
+        return _("Every patch of this grid lies at the image border.")
+    facts = _(
+        "the outermost ring, {border_patches:.0%} of the patches, holds "
+        "{border:.0%} of the map, and the four corners, "
+        "{corner_patches:.1%}, hold {corners:.1%}"
+    ).format(
+        border_patches=spread.border_patches,
+        border=spread.border,
+        corner_patches=spread.corner_patches,
+        corners=spread.corners,
     )
     if spread.border >= MARKED * spread.border_patches:
-        kind = "Larger at the border"
+        kind = _("Larger at the border")
     elif spread.corners >= MARKED * spread.corner_patches > 0:
-        kind = "Larger in the corners"
+        kind = _("Larger in the corners")
     elif spread.border * MARKED <= spread.border_patches:
-        kind = "Smaller at the border"
+        kind = _("Smaller at the border")
     else:
-        kind = "No border effect"
-    peak = f"row {spread.row}, column {spread.column}"
-    times = f"{spread.largest_over_median:.3g} times the median patch"
-    return f"{kind}: {facts}. Largest at {peak}: {times}."
+        kind = _("No border effect")
+    peak = _("row {row}, column {column}").format(row=spread.row, column=spread.column)
+    times = _("{largest_over_median:.3g} times the median patch").format(
+        largest_over_median=spread.largest_over_median
+    )
+    return _("{kind}: {facts}. Largest at {peak}: {times}.").format(
+        kind=kind, facts=facts, peak=peak, times=times
+    )
 
 
 def _share(where: NDArray[np.bool_], counted: NDArray[np.bool_]) -> float:

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import _
+
 MANY = 0.5
 """Share of the top channels on one patch from which on that patch explains them."""
 
@@ -45,17 +47,23 @@ def describe_peaks(frame: pd.DataFrame) -> str:
     """Return in one sentence whether few places explain the peaks that `group_peaks` found."""
     total, first = int(frame["count"].sum()), frame.iloc[0]
     placed = first["patch"] >= 0
-    kind, kinds = ("patch", "patches") if placed else ("image", "images")
+    kind, kinds = (_("patch"), _("patches")) if placed else (_("image"), _("images"))
     if total == 1:
-        return f"One channel, one {kind}."
+        return _("One channel, one {kind}.").format(kind=kind)
     if first["count"] == 1:
-        return f"Each of the top {total} channels peaks in another {kind}."
-    where = first["path"] or f"image {first['image']}"
+        return _("Each of the top {total} channels peaks in another {kind}.").format(
+            total=total, kind=kind
+        )
+    where = first["path"] or _("image {image}").format(image=first["image"])
     if placed:
         known = "row" in first
         patch = f"({first['row']}, {first['column']})" if known else str(first["patch"])
-        where = f"patch {patch} of {where}"
-    sentence = f"{first['count']} of the top {total} channels peak in {where}"
+        where = _("patch {patch} of {where}").format(patch=patch, where=where)
+    sentence = _("{count} of the top {total} channels peak in {where}").format(
+        count=first["count"], total=total, where=where
+    )
     if first["count"] >= MANY * total:
-        return f"{sentence}: one token makes most of them large."
-    return f"{sentence}; together they peak in {len(frame)} different {kinds}."
+        return _("{sentence}: one token makes most of them large.").format(sentence=sentence)
+    return _("{sentence}; together they peak in {count} different {kinds}.").format(
+        sentence=sentence, count=len(frame), kinds=kinds
+    )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from analysis.errors import ImageError
+from analysis.language import _
 from analysis.payload.image_paths import FORMATS
 
 MAX_BYTES = 100 * 2**20
@@ -50,25 +51,35 @@ def load_photograph(
     """
     width, height = (int(side) for side in image_size)
     columns, rows = (int(side) for side in network_size or image_size)
-    name = "The uploaded file" if isinstance(source, bytes) else str(source)
+    name = _("The uploaded file") if isinstance(source, bytes) else str(source)
     try:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         if size > MAX_BYTES:
-            raise ImageError(f"{name}: larger than {MAX_BYTES // 2**20} MB.")
+            raise ImageError(
+                _("{name}: larger than {max_bytes} MB.").format(
+                    name=name, max_bytes=MAX_BYTES // 2**20
+                )
+            )
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks about metadata are no failures
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError(
-                        f"{name}: {image.width} x {image.height} pixels are too many for the "
-                        f"screen (at most {MAX_PIXELS:,})."
+                        _(
+                            "{name}: {width} x {height} pixels are too many for the screen (at "
+                            "most {max_pixels:,})."
+                        ).format(
+                            name=name, width=image.width, height=image.height, max_pixels=MAX_PIXELS
+                        )
                     )
                 rgb = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
     except ImageError:
         raise
     except Exception as error:  # decoders raise anything on a broken file
-        raise ImageError(f"{name}: cannot be shown as a picture ({error}).") from error
+        raise ImageError(
+            _("{name}: cannot be shown as a picture ({error}).").format(name=name, error=error)
+        ) from error
     return np.asarray(rgb)[:rows, :columns]
 
 
@@ -122,7 +133,11 @@ def patch_position(pixels: NDArray[np.uint8], patch: int) -> tuple[int, int]:
     """
     rows, columns = pixels.shape[0] // PATCH_SIZE, pixels.shape[1] // PATCH_SIZE
     if not 0 <= patch < rows * columns:
-        raise ImageError(f"Patch {patch} lies outside the {rows} x {columns} patches of the image.")
+        raise ImageError(
+            _("Patch {patch} lies outside the {rows} x {columns} patches of the image.").format(
+                patch=patch, rows=rows, columns=columns
+            )
+        )
     return divmod(patch, columns)
 
 

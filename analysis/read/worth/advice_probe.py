@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from analysis.language import N_, _
 from analysis.payload.features import Features
 from analysis.payload.table import StatsTable
 from analysis.read.depth.advice import Norm
@@ -29,9 +30,9 @@ class Verdict(StrEnum):
 
     AGREES = "agrees"
     """No other norm is better by more than the folds' noise and by more than `NEGLIGIBLE`."""
-    WORSE = "may not be trusted"
+    WORSE = N_("may not be trusted")
     """Another norm is."""
-    UNKNOWN = "cannot be told"
+    UNKNOWN = N_("cannot be told")
     """The target cannot be predicted after any norm, or nothing was advised."""
 
 
@@ -93,7 +94,7 @@ def _judge(probes: dict[Norm, Probe], advised: str, cell: Cell) -> dict[str, obj
 
 def _apply_norms(features: Features, cell: Cell) -> Iterator[tuple[Norm, NDArray[np.floating]]]:
     """Yield the vectors that a head would be given after each norm."""
-    layer, _, role = cell
+    layer, _unused, role = cell
     vectors = features.vectors(cell)
     yield Norm.RAW, vectors
     yield Norm.PER_LAYER_LN, features.vectors(Cell(layer, Representation.PER_LAYER_LN, role))
@@ -105,7 +106,7 @@ def _apply_norms(features: Features, cell: Cell) -> Iterator[tuple[Norm, NDArray
 
 
 def _scale(table: StatsTable, cell: Cell, vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    mean, std, _ = table[cell]
+    mean, std, _unused = table[cell]
     return (vectors - mean) / np.where(std > 0, std, np.float32(np.inf))
 
 
@@ -115,19 +116,20 @@ def summarise(found: pd.DataFrame, target: str) -> str:
     agrees, worse, unknown = (int(counts.get(verdict.value, 0)) for verdict in Verdict)
     judged = agrees + worse
     if not judged:
-        return (
-            f"Probes of {target} cannot tell whether the advice holds: the target cannot be "
-            "predicted here."
-        )
-    sentence = (
-        f"Held to linear probes of {target}: in {agrees} of {judged} cases no other norm is better "
-        f"by more than the folds' noise and {NEGLIGIBLE}"
-    )
+        return _(
+            "Probes of {target} cannot tell whether the advice holds: the "
+            "target cannot be predicted here."
+        ).format(target=target)
+    sentence = _(
+        "Held to linear probes of {target}: in {agrees} of {judged} cases "
+        "no other norm is better by more than the folds' noise and "
+        "{negligible}"
+    ).format(target=target, agrees=agrees, judged=judged, negligible=NEGLIGIBLE)
     if worse:
         cells = ", ".join(
-            f"layer {row.layer} {row.role}"
+            _("layer {layer} {role}").format(layer=row.layer, role=row.role)
             for row in found.itertuples()
             if row.verdict == Verdict.WORSE.value
         )
-        sentence += f"; the advice may not be trusted at {cells}"
-    return sentence + (f"; {unknown} cannot be told." if unknown else ".")
+        sentence += _("; the advice may not be trusted at {cells}").format(cells=cells)
+    return sentence + (_("; {unknown} cannot be told.").format(unknown=unknown) if unknown else ".")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.payload.intervention_file import InterventionResult
 from analysis.read.interventions import strongest_arm
@@ -71,19 +72,27 @@ def probe_intervention(
     """
     if result.final is None:
         raise InputError(
-            "This result does not hold the final vectors (too many arms). Run fewer interventions "
-            "at a time to probe them."
+            _(
+                "This result does not hold the final vectors (too many arms). Run "
+                "fewer interventions at a time to probe them."
+            )
         )
     if target not in features.targets:
         known = ", ".join(features.targets) or "none"
-        raise InputError(f"{features.path}: has no numeric column {target!r}. It has: {known}.")
+        raise InputError(
+            _("{path}: has no numeric column {target!r}. It has: {known}.").format(
+                path=features.path, target=target, known=known
+            )
+        )
     value_of = dict(zip(features.paths, features.targets[target].tolist(), strict=True))
     values = np.array([value_of.get(image, np.nan) for image in result.images])
     known = int(np.isfinite(values).sum())
     if known < MIN_IMAGES:
         raise InputError(
-            f"{target}: a probe needs {MIN_IMAGES} images with a value, this result has {known}. "
-            "Run the intervention on more images."
+            _(
+                "{target}: a probe needs {min_images} images with a value, this "
+                "result has {known}. Run the intervention on more images."
+            ).format(target=target, min_images=MIN_IMAGES, known=known)
         )
     problem = make_problem(target, values, permutations=1)
     start = result.arms[arm].layer
@@ -126,7 +135,11 @@ def probe_targets(result: InterventionResult, features: Features) -> list[Probed
             except InputError as error:
                 problems.append(error)
     if not found:
-        raise problems[0] if problems else InputError(f"{features.path}: has no numeric column.")
+        raise (
+            problems[0]
+            if problems
+            else InputError(_("{path}: has no numeric column.").format(path=features.path))
+        )
     return found
 
 
@@ -153,18 +166,20 @@ def tabulate_probes(probes: Sequence[ProbedIntervention]) -> pd.DataFrame:
 def describe_probes(probes: Sequence[ProbedIntervention]) -> str:
     """Return in one sentence for which targets the intervention matters."""
     matter = [
-        f"{each.target} from {'CLS' if each.role is TokenRole.CLS else 'patches'} "
-        f"({each.change.value:+.2f})"
+        _("{target} from {suffix} ({value:+.2f})").format(
+            target=each.target,
+            suffix=_("CLS") if each.role is TokenRole.CLS else _("patches"),
+            value=each.change.value,
+        )
         for each in probes
         if each.matters
     ]
     images = max(each.images for each in probes)
     if not matter:
-        return (
-            f"No target's R² changes beyond both the folds' noise and random channels ({images} "
-            "images)."
-        )
-    return (
-        f"R² changes beyond the folds' noise and random channels for {', '.join(matter)} "
-        f"({images} images)."
-    )
+        return _(
+            "No target's R² changes beyond both the folds' noise and random "
+            "channels ({images} images)."
+        ).format(images=images)
+    return _(
+        "R² changes beyond the folds' noise and random channels for {matter} ({images} images)."
+    ).format(matter=", ".join(matter), images=images)

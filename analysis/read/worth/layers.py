@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.worth.grams import (
     LEFT_OUT,
@@ -141,16 +142,22 @@ def rank_by_movement(before: Features, after: Features, cell: Cell) -> Ranked:
     """
     if before.table.channels != after.table.channels:
         raise InputError(
-            "Images can only have moved between versions of one backbone: these have "
-            f"{before.table.channels} and {after.table.channels} channels. Choose another version."
+            _(
+                "Images can only have moved between versions of one backbone: "
+                "these have {channels} and {table_channels} channels. Choose "
+                "another version."
+            ).format(channels=before.table.channels, table_channels=after.table.channels)
         )
     images, others = pair_images(after, before)
     second, first = after.vectors(cell)[images], before.vectors(cell)[others]
     known = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
     if known.sum() < MIN_IMAGES:
         raise InputError(
-            f"The two have {known.sum()} images with vectors in common; {MIN_IMAGES} are needed. "
-            "Make both payloads with the same image list and --image-features."
+            _(
+                "The two have {known_sum} images with vectors in common; "
+                "{min_images} are needed. Make both payloads with the same image "
+                "list and --image-features."
+            ).format(known_sum=known.sum(), min_images=MIN_IMAGES)
         )
     movement = measure_movement(first[known], second[known])
     return Ranked(images[known], movement.own, movement.common)
@@ -173,6 +180,8 @@ def rank_by_isolation(features: Features, cell: Cell) -> Ranked:
 def _check_count(features: Features, images: int) -> None:
     if images < MIN_IMAGES:
         raise InputError(
-            f"{features.path}: {images} images have vectors here; {MIN_IMAGES} are needed. "
-            "Keep more images (--image-features)."
+            _(
+                "{path}: {images} images have vectors here; {min_images} are "
+                "needed. Keep more images (--image-features)."
+            ).format(path=features.path, images=images, min_images=MIN_IMAGES)
         )

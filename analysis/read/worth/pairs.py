@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.compare.false_discovery import find_discoveries
 from analysis.read.worth.grams import pair_images
@@ -50,9 +51,16 @@ def compare_pairs(before: Features, after: Features, cell: Cell) -> PairTest:
     images, others = pair_images(after, before)
     if before.table.channels != after.table.channels or len(images) < MIN_PAIRS:
         raise InputError(
-            f"Channels are compared on {MIN_PAIRS} or more common images of one backbone; there "
-            f"are {len(images)}, of {before.table.channels} and {after.table.channels} channels. "
-            "Choose another version."
+            _(
+                "Channels are compared on {min_pairs} or more common images of one "
+                "backbone; there are {count}, of {channels} and {table_channels} "
+                "channels. Choose another version."
+            ).format(
+                min_pairs=MIN_PAIRS,
+                count=len(images),
+                channels=before.table.channels,
+                table_channels=after.table.channels,
+            )
         )
     from scipy.stats import t  # half a second, which most pages never need
 
@@ -85,7 +93,11 @@ def tabulate_categories(features: Features, cell: Cell, column: str) -> pd.DataF
     """
     if column not in features.categories:
         known = ", ".join(features.categories) or "none"
-        raise InputError(f"{features.path}: has no category {column!r}. It has: {known}.")
+        raise InputError(
+            _("{path}: has no category {column!r}. It has: {known}.").format(
+                path=features.path, column=column, known=known
+            )
+        )
     vectors, labels = features.vectors(cell).astype(np.float64), features.categories[column]
     known = np.isfinite(vectors).all(axis=1) & (labels != "")
     vectors, labels = vectors[known], labels[known]

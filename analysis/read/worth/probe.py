@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.normalization import normalize
 from analysis.read.worth.problem import Measure, Problem, make_problem
@@ -114,7 +115,9 @@ def probe(
     groups = None if group is None else find_column(features, group)
     problem = make_problem(target, find_column(features, target), group=group, groups=groups)
     chosen = (
-        [cell for _, cell in list_cells(features.table.layers)] if cells is None else list(cells)
+        [cell for _unused, cell in list_cells(features.table.layers)]
+        if cells is None
+        else list(cells)
     )
 
     def run(cell: Cell) -> Probe:
@@ -149,10 +152,10 @@ def probe_vectors(vectors: NDArray[np.floating], problem: Problem, cell: Cell) -
     else:
         gram = centred_gram(chosen)
         outputs = problem.codes[orders].transpose(1, 0, 2)
-        errors = held_out_errors(gram, outputs, [images for _, images in held_out])
+        errors = held_out_errors(gram, outputs, [images for _unused, images in held_out])
         measure = _measure_r2 if problem.measure is Measure.R2 else _measure_accuracy
         scores, by_fold = measure(errors, outputs, problem)
-    tested = np.array([len(images) for _, images in held_out])
+    tested = np.array([len(images) for _unused, images in held_out])
     return Probe(
         problem,
         (cell,),
@@ -167,7 +170,7 @@ def merge(parts: Iterable[Probe]) -> Probe:
     """Return the probes of one problem as one."""
     parts = list(parts)
     if not parts:
-        raise InputError("There is no cell to probe. Choose at least one.")
+        raise InputError(_("There is no cell to probe. Choose at least one."))
     return Probe(
         parts[0].problem,
         tuple(cell for part in parts for cell in part.cells),
@@ -191,12 +194,14 @@ def subtract(a: Probe, b: Probe, cell: Cell, other: Cell | None = None) -> Diffe
     )
     if not same:
         raise InputError(
-            "The two probes saw different images, values or folds. Compare versions of one image "
-            "list, with the same target and group."
+            _(
+                "The two probes saw different images, values or folds. Compare "
+                "versions of one image list, with the same target and group."
+            )
         )
     first, second = a.position(cell), b.position(cell if other is None else other)
     by_fold = a.by_fold[first] - b.by_fold[second]
-    tested = np.array([len(images) for _, images in a.problem.held_out()])
+    tested = np.array([len(images) for _unused, images in a.problem.held_out()])
     error = _standard_error(by_fold, tested, len(a.problem.kept))
     return Difference(float(a.scores[first] - b.scores[second]), error)
 
@@ -212,7 +217,11 @@ def find_column(features: Features, name: str) -> NDArray[np.float64] | NDArray[
     if name in features.categories:
         return features.categories[name]
     known = ", ".join([*features.targets, *features.categories]) or "none"
-    raise InputError(f"{features.path}: has no column {name!r}. It has: {known}.")
+    raise InputError(
+        _("{path}: has no column {name!r}. It has: {known}.").format(
+            path=features.path, name=name, known=known
+        )
+    )
 
 
 def _standard_error(by_fold: Array, tested: NDArray[np.integer], images: int) -> float:

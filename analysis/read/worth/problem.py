@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import InputError
+from analysis.language import N_, _
 from analysis.read.worth.grams import thin
 
 FOLDS = 5
@@ -28,7 +29,7 @@ class Measure(StrEnum):
     """What the quality of a probe is measured by."""
 
     R2 = "R2"
-    BALANCED_ACCURACY = "balanced accuracy"
+    BALANCED_ACCURACY = N_("balanced accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +95,10 @@ def make_problem(
     chosen = values[kept]
     if len(kept) < MIN_IMAGES:
         raise InputError(
-            f"{name}: {len(kept)} images have a value; a probe needs {MIN_IMAGES}. "
-            "Choose another target or keep more images (--image-features)."
+            _(
+                "{name}: {count} images have a value; a probe needs {min_images}. "
+                "Choose another target or keep more images (--image-features)."
+            ).format(name=name, count=len(kept), min_images=MIN_IMAGES)
         )
     labels: tuple[str, ...] = ()
     if is_category:
@@ -103,21 +106,34 @@ def make_problem(
         labels = tuple(map(str, names))
         if not 2 <= len(labels) <= MAX_LABELS or counts.min() < FOLDS:
             raise InputError(
-                f"{name}: {len(labels)} labels, the rarest on {counts.min()} images; a probe needs "
-                f"2 to {MAX_LABELS} labels on {FOLDS} images each. Choose another category."
+                _(
+                    "{name}: {count} labels, the rarest on {counts_min} images; a "
+                    "probe needs 2 to {max_labels} labels on {folds} images each. "
+                    "Choose another category."
+                ).format(
+                    name=name,
+                    count=len(labels),
+                    counts_min=counts.min(),
+                    max_labels=MAX_LABELS,
+                    folds=FOLDS,
+                )
             )
         encoded = np.eye(len(labels))[codes] * (len(kept) / counts)
     else:
         encoded = chosen.astype(np.float64)[:, None]
         if np.ptp(encoded) == 0:
-            raise InputError(f"{name}: the same value on all images. Choose another target.")
+            raise InputError(
+                _("{name}: the same value on all images. Choose another target.").format(name=name)
+            )
     blocks = None
     if groups is not None:
         blocks = np.unique(groups[kept], return_inverse=True)[1]
         if blocks.max() < 2:
             raise InputError(
-                f"{group}: {blocks.max() + 1} different values; folds grouped by a column need 3. "
-                "Choose another column or none."
+                _(
+                    "{group}: {blocks_max} different values; folds grouped by a column "
+                    "need 3. Choose another column or none."
+                ).format(group=group, blocks_max=blocks.max() + 1)
             )
     rng = np.random.default_rng(seed)
     return Problem(
@@ -126,7 +142,7 @@ def make_problem(
         kept,
         encoded,
         _split(encoded, blocks, repeats, seed),
-        np.array([_permute(len(kept), blocks, rng) for _ in range(permutations)], np.intp),
+        np.array([_permute(len(kept), blocks, rng) for _unused in range(permutations)], np.intp),
         labels,
         group,
     )
@@ -152,7 +168,7 @@ def _split(
             splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=seed + repeat)
         else:
             splitter = KFold(FOLDS, shuffle=True, random_state=seed + repeat)
-        for fold, (_, out) in enumerate(splitter.split(codes, codes.argmax(axis=1), blocks)):
+        for fold, (_unused, out) in enumerate(splitter.split(codes, codes.argmax(axis=1), blocks)):
             folds[repeat, out] = fold
     return folds
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.worth.grams import keep_known, pair_images, read_grams, thin
 from analysis.vocabulary import Representation, TokenRole
@@ -66,9 +67,9 @@ def similarity(
     images_a, images_b = map(thin, pair_images(a, b))
     first = read_grams(a, *kind, images_a, left_out=left_out)
     if b is a:
-        _, (first,) = keep_known(first)
+        _unused, (first,) = keep_known(first)
         return compare_grams(first, first)
-    _, (first, second) = keep_known(first, read_grams(b, *kind, images_b, left_out=left_out))
+    _unused, (first, second) = keep_known(first, read_grams(b, *kind, images_b, left_out=left_out))
     return compare_grams(first, second)
 
 
@@ -90,9 +91,11 @@ def compare_grams(a: Sequence[Array], b: Sequence[Array], *, seed: int = 0) -> S
     n = len(a[0])
     if n < MIN_IMAGES or any(len(gram) != n for gram in [*a, *b]):
         raise InputError(
-            f"Similarity needs the same {MIN_IMAGES} or more images on both sides; there are "
-            f"{n} and {len(b[0])}. Make both payloads with the same image list and "
-            "--image-features."
+            _(
+                "Similarity needs the same {min_images} or more images on both "
+                "sides; there are {n} and {count}. Make both payloads with the "
+                "same image list and --image-features."
+            ).format(min_images=MIN_IMAGES, n=n, count=len(b[0]))
         )
     k = min(NEIGHBOURS, n // 4)
     near_a = [_nearest(gram, k) for gram in a]
@@ -103,7 +106,7 @@ def compare_grams(a: Sequence[Array], b: Sequence[Array], *, seed: int = 0) -> S
     first = whole_a.astype(np.float32)
     second = first if b is a else whole_b.astype(np.float32)
     by_half = []
-    for _ in range(HALVES):
+    for _unused in range(HALVES):
         half = np.sort(rng.permutation(n)[: max(n // 2, 4)])
         part = first[:, half[:, None], half]
         by_half.append(_debiased_cka(part, part if b is a else second[:, half[:, None], half]))

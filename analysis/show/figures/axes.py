@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import theme
 from analysis.show.figures.theme import Mode
 
@@ -87,7 +88,7 @@ def _bend_axis(figure: go.Figure, axis: str, traces: Sequence[Any]) -> None:
         drawn = np.asarray(trace.y, np.float32)
         trace.y = theme.as_float32(bend(drawn))
         if trace.hoverinfo != "skip":
-            trace.update(customdata=drawn, hovertemplate="%{customdata:.4g}")
+            trace.update(customdata=drawn, hovertemplate=_("%{customdata:.4g}"))
     layout: Any = figure.layout
     for shape in layout.shapes:
         if shape.yref == axis:
@@ -148,11 +149,11 @@ def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, obj
             "ticktext": np.array(["in", *map(str, blocks.tolist())]),
         }
     return {
-        "title": {"text": "layer (block index)"},
+        "title": {"text": _("layer (block index)")},
         "range": [low - room, high + room],
         **ticks,
         "tickangle": 0,
-        "unifiedhovertitle": {"text": "layer %{x}"},
+        "unifiedhovertitle": {"text": _("layer %{x}")},
         "spikethickness": 1,
         "spikedash": "dot",
         "spikecolor": SPIKE,
@@ -200,7 +201,7 @@ def tapped_marks(
         "x": nowhere,
         "y": nowhere,
         "mode": "lines",
-        "name": "tapped by the config",
+        "name": _("tapped by the config"),
         "legendgroup": "tapped",
         "line": line,
         "hoverinfo": "skip",

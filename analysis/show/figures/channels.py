@@ -9,13 +9,14 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import N_, _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.cloud import draw_channels, ring_channel
 from analysis.show.figures.depth import DepthLine, draw_over_depth
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
-_NO_CELL = "Choose a representation and a token role to draw."
+_NO_CELL = N_("Choose a representation and a token role to draw.")
 
 
 def build_channel_depth(
@@ -46,17 +47,17 @@ def build_channel_depth(
         DepthLine.of_cell(
             *(layers, values[index], *cell, mode),
             reference=None if reference is None else reference[index],
-            reference_name="median channel",
+            reference_name=_("median channel"),
         )
         for index, cell in enumerate(cells)
     ]
-    units = [theme.describe_unit(representation) for representation, _ in cells]
+    units = [theme.describe_unit(representation) for representation, _unused in cells]
     title = axes.label_with_unit(theme.STATISTIC_LABELS[statistic], *units)
     signed = statistic is Statistic.MEAN
     return draw_over_depth(
         lines,
         height={"title": {"text": title}} if signed else axes.log_axis(title, values),
-        empty=_NO_CELL,
+        empty=_(_NO_CELL),
         tapped=tapped,
         symlog=signed and symlog,
         revision=f"channel-depth-{statistic}-{symlog}",
@@ -87,10 +88,12 @@ def build_rank_curves(
         DepthLine.of_cell(layers, line, *cell, mode, hover="%{y:d}")
         for line, cell in zip(ranks, cells, strict=True)
     ]
-    places = axes.log_axis(f"rank among {channels:,} channels", np.array([1.0, channels]))
+    places = axes.log_axis(
+        _("rank among {channels:,} channels").format(channels=channels), np.array([1.0, channels])
+    )
     height = places | {"range": [float(np.log10(channels)) + 0.05, -0.15]}
     return draw_over_depth(
-        lines, height=height, empty=_NO_CELL, tapped=tapped, revision="channel-rank", mode=mode
+        lines, height=height, empty=_(_NO_CELL), tapped=tapped, revision="channel-rank", mode=mode
     )
 
 
@@ -112,21 +115,23 @@ def build_mean_std_scatter(
     mean, std, max_abs = np.asarray(statistics, dtype=np.float64)
     positive = np.concatenate([np.abs(mean)[mean != 0], std[std > 0]])
     if not len(positive):
-        return theme.empty_figure("Every channel is 0 here.", mode)
+        return theme.empty_figure(_("Every channel is 0 here."), mode)
     x, y, size = (np.maximum(v, positive.min() / 2) for v in (np.abs(mean), std, max_abs))
     color = np.log10(size).astype(np.float32)
     marker = {
         "color": color,
         "colorscale": theme.magnitude_scale(mode, points=True),
-        "colorbar": axes.magnitude_bar(color, f"max |x| ({unit})"),
+        "colorbar": axes.magnitude_bar(color, _("max |x| ({unit})").format(unit=unit)),
     }
-    hover = "mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}"
+    hover = _(
+        "mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}"
+    )
     layout = {
-        "xaxis": axes.log_axis(axes.label_with_unit("|mean| over tokens", unit), x),
-        "yaxis": axes.log_axis(axes.label_with_unit("std over tokens", unit), y),
+        "xaxis": axes.log_axis(axes.label_with_unit(_("|mean| over tokens"), unit), x),
+        "yaxis": axes.log_axis(axes.label_with_unit(_("std over tokens"), unit), y),
         "uirevision": f"mean-std-{unit}",
     }
-    points = draw_channels(x, y, [mean, std, max_abs], hover, name="channels", marker=marker)
+    points = draw_channels(x, y, [mean, std, max_abs], hover, name=_("channels"), marker=marker)
     return _draw_plane(points, layout, channel, mode)
 
 
@@ -151,7 +156,7 @@ def build_pair_scatter(
         mode: Light or dark.
     """
     if not all((values > 0).any() for values in sizes):
-        return theme.empty_figure("Every channel is 0 here.", mode)
+        return theme.empty_figure(_("Every channel is 0 here."), mode)
     name = "|mean|" if statistic is Statistic.MEAN else theme.STATISTIC_LABELS[statistic]
     labels = [theme.REPRESENTATION_LABELS[representation] for representation in pair]
     hover = "<br>".join(
@@ -166,7 +171,7 @@ def build_pair_scatter(
     )
     layout = {"xaxis": along, "yaxis": up, "uirevision": f"pair-{pair}-{statistic}"}
     marker = {"color": theme.representation_color(pair[1], mode)}
-    points = draw_channels(x, y, list(sizes), hover, name="channels", marker=marker)
+    points = draw_channels(x, y, list(sizes), hover, name=_("channels"), marker=marker)
     return _draw_plane(points, layout, channel, mode)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import theme
 from analysis.show.figures.theme import Mode
 
@@ -47,7 +48,9 @@ def draw_channels(
         "mode": "markers",
         "name": name,
         "marker": {"size": 6 if len(x) <= SPARSE else 4, **marker},
-        "hovertemplate": f"channel %{{customdata[0]:d}}<br>{hover}<extra></extra>",
+        "hovertemplate": _("channel %{{customdata[0]:d}}<br>{hover}<extra></extra>").format(
+            hover=hover
+        ),
     }
 
 
@@ -65,7 +68,7 @@ def ring_channel(
     ring = {
         **points,  # of the same type: plotly draws a surface of WebGL over all of SVG
         **{key: points[key][[channel]] for key in ("x", "y", "customdata")},
-        "name": f"channel {channel}",
+        "name": _("channel {channel}").format(channel=channel),
         "marker": {"symbol": "circle-open", "size": 16, "color": accent, "line": {"width": 3}},
         "hoverinfo": "skip",
     }
@@ -73,7 +76,7 @@ def ring_channel(
     label = {
         "x": float(np.log10(points["x"][channel])),
         "y": float(np.log10(points["y"][channel])),
-        "text": f"channel {channel}",
+        "text": _("channel {channel}").format(channel=channel),
         "showarrow": False,
         "yshift": 20,
         "font": {"color": accent},

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
@@ -93,7 +94,7 @@ def draw_over_depth(
     height: Mapping[str, Any],
     revision: str,
     mode: Mode,
-    empty: str = "This payload has no layers.",
+    empty: str | None = None,
     below: Sequence[Mapping[str, Any]] = (),
     above: Sequence[Mapping[str, Any]] = (),
     levels: Sequence[float] = (),
@@ -108,7 +109,7 @@ def draw_over_depth(
         height: Settings of the y axis.
         revision: Zoom survives while this stays the same.
         mode: Light or dark.
-        empty: Said where no line has a layer.
+        empty: Said where no line has a layer; that the payload has none where None.
         below: Traces under the lines.
         above: Traces over the lines.
         levels: Heights of dashed lines across.
@@ -119,7 +120,7 @@ def draw_over_depth(
     traces = [*below, *(trace for line in lines for trace in line.draw()), *above]
     layers = np.concatenate([np.empty(0, np.int32), *(trace["x"] for trace in traces)])
     if not len(layers):
-        return theme.empty_figure(empty, mode)
+        return theme.empty_figure(empty or _("This payload has no layers."), mode)
     shapes, names = axes.tapped_marks(tapped, mode)
     stroke = {"color": theme.text_color(mode), "width": 1, "dash": "dash"}
     shapes += [axes.level(value, stroke) for value in levels]
@@ -150,7 +151,7 @@ def draw_cells(
     noise_name: str = "noise",
     filled: NDArray[np.bool_] | None = None,
     hover: str = "%{y:.4g}",
-    empty: str = "The two versions share no layer that is selected.",
+    empty: str | None = None,
     tapped: Sequence[int] = (),
 ) -> go.Figure:
     """Draw a line over depth for each representation and role, with its noise as a thin one.
@@ -167,7 +168,7 @@ def draw_cells(
         noise_name: What the thin lines are.
         filled: ``[layers, 3, 2]``: which marks are filled; all where None.
         hover: Template of a value.
-        empty: Said where there is nothing to draw.
+        empty: Said where there is nothing to draw; that no layer is shared where None.
         tapped: Layers to mark.
     """
     lines = []
@@ -191,5 +192,10 @@ def draw_cells(
                 )
             )
     return draw_over_depth(
-        lines, height=height, revision=revision, mode=mode, empty=empty, tapped=tapped
+        lines,
+        height=height,
+        revision=revision,
+        mode=mode,
+        empty=empty or _("The two versions share no layer that is selected."),
+        tapped=tapped,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.grid import draw_grid, panel_title, patch_axes
 from analysis.show.figures.theme import Mode
@@ -31,11 +32,11 @@ def build_footprint_map(
         mode: Light or dark.
     """
     if not np.isfinite(mean_abs).any():
-        return theme.empty_figure("No patch was counted.", mode)
+        return theme.empty_figure(_("No patch was counted."), mode)
     bar = _BAR | {"title": {"text": value_label, "side": "right"}}
     layout: dict[str, Any] = {"hovermode": "closest", **patch_axes(0, mean_abs.shape, (0, 1))}
-    layout["xaxis"] |= {"title": {"text": "patch column"}}
-    layout["yaxis"] |= {"title": {"text": "patch row"}}
+    layout["xaxis"] |= {"title": {"text": _("patch column")}}
+    layout["yaxis"] |= {"title": {"text": _("patch row")}}
     return theme.make_figure([draw_grid(mean_abs, mode, colorbar=bar)], layout, mode)
 
 
@@ -60,7 +61,7 @@ def build_footprint_multiples(
     width = (1 - _BETWEEN * (columns - 1)) / columns
     gap = 0.25 / lines
     height = (1 - gap * (lines - 1)) / lines
-    bar = _BAR | {"title": {"text": "share of its largest patch", "side": "right"}}
+    bar = _BAR | {"title": {"text": _("share of its largest patch"), "side": "right"}}
     scale = {"colorscale": theme.magnitude_scale(mode), "cmin": 0, "cmax": 1, "colorbar": bar}
     layout: dict[str, Any] = {
         "margin": {"t": 64},  # titles of two lines, also enlarged ones
@@ -78,7 +79,7 @@ def build_footprint_multiples(
             mode,
             customdata=theme.as_float32(one)[..., None],
             coloraxis="coloraxis",
-            hovertemplate="row %{y:d}, column %{x:d}: %{customdata[0]:.4g}<extra></extra>",
+            hovertemplate=_("row %{y:d}, column %{x:d}: %{customdata[0]:.4g}<extra></extra>"),
             xaxis=f"x{end}",
             yaxis=f"y{end}",
         )
@@ -87,7 +88,13 @@ def build_footprint_multiples(
         across, up = (left, min(left + width, 1.0)), (low, min(low + height, 1.0))
         for name, axis in patch_axes(place, one.shape, across, up).items():
             layout[name] = axis | {"showticklabels": False, "ticks": ""}
-        name = f"<b>channel {channel}</b>" if channel == selected else f"channel {channel}"
-        text = f"{name}<br><span style='font-size:11px'>up to {top:.4g}</span>"
+        name = (
+            f"<b>channel {channel}</b>"
+            if channel == selected
+            else _("channel {channel}").format(channel=channel)
+        )
+        text = _("{name}<br><span style='font-size:11px'>up to {top:.4g}</span>").format(
+            name=name, top=top
+        )
         layout["annotations"].append(panel_title(text, across, up[1]) | {"font": {"size": 13}})
     return theme.make_figure(traces, layout, mode)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.theme import Mode
 
@@ -36,7 +37,7 @@ def draw_grid(
         "z": theme.as_float32(z),
         "colorscale": theme.magnitude_scale(mode),
         "hoverongaps": False,
-        "hovertemplate": "row %{y:d}, column %{x:d}: %{z:.4g}<extra></extra>",
+        "hovertemplate": _("row %{y:d}, column %{x:d}: %{z:.4g}<extra></extra>"),
         **keys,
     }
 

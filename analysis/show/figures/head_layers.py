@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.theme import Mode
 
@@ -37,7 +38,7 @@ def build_head_layers(
             "y": theme.as_float32(numbers),
             "name": name,
             "marker": {"color": theme.version_color(place, mode)},
-            "hovertemplate": "layer %{x}: %{y:.3f}",
+            "hovertemplate": _("layer %{x}: %{y:.3f}"),
         }
         for place, (name, numbers) in enumerate(values.items())
     ]

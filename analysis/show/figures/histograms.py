@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import Representation, TokenRole
@@ -39,19 +40,19 @@ def build_value_histogram(
     sizes = np.abs(np.asarray(values, dtype=np.float64))
     positive = sizes[sizes > 0]
     if not len(positive):
-        return theme.empty_figure("Every channel is 0 here.", mode)
+        return theme.empty_figure(_("Every channel is 0 here."), mode)
     cells = {cell: np.abs(np.asarray(other, np.float64)) for cell, other in (others or {}).items()}
     logs = [np.log10(size[size > 0]) for size in (sizes, *cells.values())]
     drawn = np.concatenate(logs)
     span = drawn.min() - 0.01, drawn.max() + 0.01
     edges = 10 ** np.linspace(*span, BINS + 1)
     counts = [np.histogram(part, bins=BINS, range=span)[0] for part in logs]
-    bars = _draw_bins(edges, counts[0], "channels") | {
+    bars = _draw_bins(edges, counts[0], _("channels")) | {
         "type": "bar",
         "y": counts[0].astype(np.int32),
         "width": theme.as_float32(np.diff(edges)),
         "marker": {"color": theme.muted_color(mode), "line": {"width": 0}},
-        "name": "channels",
+        "name": _("channels"),
         "showlegend": False,
     }
     outlines = [
@@ -60,18 +61,27 @@ def build_value_histogram(
         for cell, count in zip(cells, counts[1:], strict=True)
     ]
     thin = {"color": theme.text_color(mode), "width": 1, "dash": "dash"}
-    marks = [_mark_value(float(np.median(positive)), "median", thin, shift=0)]
+    marks = [_mark_value(float(np.median(positive)), _("median"), thin, shift=0)]
     if channel is not None and sizes[channel] > 0:
         line = {"color": theme.accent_color(mode), "width": 2}
         # its name above the median's, which may stand at the same place
-        marks.append(_mark_value(float(sizes[channel]), f"channel {channel}", line, shift=16))
+        marks.append(
+            _mark_value(
+                float(sizes[channel]),
+                _("channel {channel}").format(channel=channel),
+                line,
+                shift=16,
+            )
+        )
     zeros = len(sizes) - len(positive)
-    note = f"; {zeros} at 0 not drawn" if zeros else ""
+    note = _("; {zeros} at 0 not drawn").format(zeros=zeros) if zeros else ""
     layout: dict[str, Any] = {
-        "shapes": [shape for shape, _ in marks],
-        "annotations": [name for _, name in marks],
+        "shapes": [shape for shape, _unused in marks],
+        "annotations": [name for _unused, name in marks],
         "xaxis": axes.log_axis(value_label, 10**drawn),
-        "yaxis": _count_axis(f"number of channels{note}", max(int(c.max()) for c in counts)),
+        "yaxis": _count_axis(
+            _("number of channels{note}").format(note=note), max(int(c.max()) for c in counts)
+        ),
         "bargap": 0,
         "uirevision": f"histogram-{value_label}",
     }
@@ -98,18 +108,20 @@ def build_norm_histogram(
     inner = {role: values[1:-1] for role, values in counts.items()}
     filled = np.flatnonzero(np.any([values > 0 for values in inner.values()], axis=0))
     if not len(filled):
-        return theme.empty_figure("No token has a norm within the bins.", mode)
+        return theme.empty_figure(_("No token has a norm within the bins."), mode)
     first, last = max(int(filled[0]) - 1, 0), min(int(filled[-1]) + 2, len(edges) - 1)
     shown = edges[first : last + 1]
     traces = []
     for index, (role, values) in enumerate(inner.items()):
         line = {"color": theme.version_color(index, mode), "dash": theme.role_dash(role)}
-        name = f"{theme.role_label(role)} ({int(values.sum()):,} tokens)"
-        outline = _draw_outline(shown, values[first:last], "tokens", line | {"width": 2})
+        name = _("{role_label} ({values_sum:,} tokens)").format(
+            role_label=theme.role_label(role), values_sum=int(values.sum())
+        )
+        outline = _draw_outline(shown, values[first:last], _("tokens"), line | {"width": 2})
         traces.append(outline | {"name": name})
     layout = {
-        "xaxis": axes.log_axis(axes.label_with_unit("L2 norm of a token", unit), shown),
-        "yaxis": _count_axis("number of tokens", max(int(v.max()) for v in inner.values())),
+        "xaxis": axes.log_axis(axes.label_with_unit(_("L2 norm of a token"), unit), shown),
+        "yaxis": _count_axis(_("number of tokens"), max(int(v.max()) for v in inner.values())),
         "hovermode": "closest",
         "uirevision": "norm-histogram",
     }
@@ -122,8 +134,10 @@ def _draw_bins(
     return {
         "x": theme.as_float32(np.sqrt(edges[:-1] * edges[1:])),
         "customdata": np.column_stack([edges[:-1], edges[1:], counts]).astype(np.float32),
-        "hovertemplate": "%{customdata[0]:.3g} to %{customdata[1]:.3g}: "
-        f"%{{customdata[2]:,d}} {noun}<extra></extra>",
+        "hovertemplate": _(
+            "%{{customdata[0]:.3g}} to %{{customdata[1]:.3g}}: "
+            "%{{customdata[2]:,d}} {noun}<extra></extra>"
+        ).format(noun=noun),
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.read.interventions import Curve
 from analysis.show.figures import axes, theme
 from analysis.show.figures.depth import DepthLine, draw_over_depth
@@ -36,9 +37,9 @@ def build_effect_curves(
                 Representation.PRE,
                 role,
                 mode,
-                name=f"{theme.role_label(role)} tokens",
+                name=_("{role_label} tokens").format(role_label=theme.role_label(role)),
                 reference=limit,
-                reference_name="largest of the random channels",
+                reference_name=_("largest of the random channels"),
             )
         )
     return draw_over_depth(
@@ -46,7 +47,7 @@ def build_effect_curves(
         height={"title": {"text": label}, "rangemode": "tozero"},
         revision=label,
         mode=mode,
-        empty="The result holds no layer.",
+        empty=_("The result holds no layer."),
     )
 
 
@@ -67,23 +68,23 @@ def build_sweep(
         controls: ``[layers]``: the largest of the random channels; NaN without.
         mode: Light or dark.
     """
-    rows = [f"channel {channel}" for channel in channels]
+    rows = [_("channel {channel}").format(channel=channel) for channel in channels]
     values = np.asarray(effects)
     if not np.isnan(controls).all():
-        rows, values = [*rows, "random channels"], np.vstack([values, controls[None]])
+        rows, values = [*rows, _("random channels")], np.vstack([values, controls[None]])
     trace = draw_grid(
         values,
         mode,
         x=np.asarray(layers, dtype=np.int32),
         y=np.arange(len(rows), dtype=np.int32),
-        colorbar={"title": {"text": "relative change"}, "tickformat": ".0%"},
+        colorbar={"title": {"text": _("relative change")}, "tickformat": ".0%"},
         text=np.array([[row] * values.shape[1] for row in rows]),
-        hovertemplate="%{text} from layer %{x} on: %{z:.2%}<extra></extra>",
+        hovertemplate=_("%{text} from layer %{x} on: %{z:.2%}<extra></extra>"),
     )
     return theme.make_figure(
         [trace],
         {
-            "xaxis": {**axes.layer_axis(np.asarray(layers)), "title": {"text": "from layer"}},
+            "xaxis": {**axes.layer_axis(np.asarray(layers)), "title": {"text": _("from layer")}},
             "yaxis": {
                 "tickmode": "array",
                 "tickvals": list(range(len(rows))),

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.cloud import draw_channels, draw_diagonal
@@ -26,7 +27,7 @@ def build_top_curves(
     *,
     tapped: Sequence[int] = (),
     scale: Scale = Scale.LOG,
-    of: str = "|x|, mean over images",
+    of: str | None = None,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw the three largest |x| and the median |x| of each layer's output against depth.
@@ -37,16 +38,17 @@ def build_top_curves(
             images.
         tapped: Layers to mark.
         scale: Of the y axis.
-        of: What is drawn, for the y axis.
+        of: What is drawn, for the y axis; the mean over images where None.
         mode: Light or dark.
     """
     color = theme.representation_color(Representation.PRE, mode)
-    names = ("largest", "second largest", "third largest")
+    names = ("largest", _("second largest"), _("third largest"))
     lines = [
         DepthLine(layers, top[:, index], name, color, _SHADES[index])
         for index, name in enumerate(names)
     ]
-    lines.append(DepthLine(layers, top[:, 3], "median", theme.muted_color(mode)))
+    lines.append(DepthLine(layers, top[:, 3], _("median"), theme.muted_color(mode)))
+    of = of or _("|x|, mean over images")
     title = axes.label_with_unit(of, theme.describe_unit(Representation.PRE))
     return draw_over_depth(
         lines,
@@ -81,7 +83,7 @@ def build_norm_map(
     """
     inner = counts[:, 1:-1]
     if not inner.any():
-        return theme.empty_figure("No token has a norm within the bins.", mode)
+        return theme.empty_figure(_("No token has a norm within the bins."), mode)
     filled = np.flatnonzero(inner.any(axis=0))
     first, last = int(filled[0]), int(filled[-1]) + 1
     middles = np.sqrt(edges[first:last] * edges[first + 1 : last + 1])
@@ -90,10 +92,10 @@ def build_norm_map(
         mode,
         x=layers.astype(np.int32),
         y=theme.as_float32(middles),
-        label="share of tokens",
-        name="tokens",
+        label=_("share of tokens"),
+        name=_("tokens"),
         customdata=inner[:, first:last].T.astype(np.int32),
-        hovertemplate="layer %{x}, norm about %{y:.3g}: %{customdata:,d} tokens<extra></extra>",
+        hovertemplate=_("layer %{x}, norm about %{y:.3g}: %{customdata:,d} tokens<extra></extra>"),
     )
     alone = {"mode": "lines+markers" if len(layers) == 1 else "lines"}
     lines = [
@@ -103,10 +105,10 @@ def build_norm_map(
             keys=alone,
         )
         for index, (name, dash) in enumerate(
-            [("1 % below", "dot"), ("median", "solid"), ("99 % below", "dot")]
+            [(_("1 % below"), "dot"), (_("median"), "solid"), (_("99 % below"), "dot")]
         )
     ]
-    height = axes.log_axis(axes.label_with_unit("L2 norm of a token", unit), middles)
+    height = axes.log_axis(axes.label_with_unit(_("L2 norm of a token"), unit), middles)
     return draw_over_depth(
         lines,
         below=[cells],
@@ -148,8 +150,8 @@ def build_range_curves(
     """
     color = theme.representation_color(representation, mode)
     lines = [
-        DepthLine(layers, high, "largest value", color),
-        DepthLine(layers, low, "smallest value", color, "dot"),
+        DepthLine(layers, high, _("largest value"), color),
+        DepthLine(layers, low, _("smallest value"), color, "dot"),
     ]
     ring = {"symbol": "circle-open", "size": 13, "color": theme.text_color(mode)}
     rings = [
@@ -163,13 +165,15 @@ def build_range_curves(
             "hoverinfo": "skip",
         }
         for name, values, beyond in (
-            ("above the upper bound", high, high > bounds[1]),
-            ("below the lower bound", low, low < bounds[0]),
+            (_("above the upper bound"), high, high > bounds[1]),
+            (_("below the lower bound"), low, low < bounds[0]),
         )
         if beyond.any()
     ]
     unit = theme.describe_unit(representation)
-    title = axes.label_with_unit(f"value, {theme.role_label(role)} tokens", unit)
+    title = axes.label_with_unit(
+        _("value, {role_label} tokens").format(role_label=theme.role_label(role)), unit
+    )
     return draw_over_depth(
         lines,
         above=rings,
@@ -200,35 +204,35 @@ def build_suppression_scatter(
     """
     drawn = (before > 0) & (after > 0)
     if not drawn.any():
-        return theme.empty_figure("Every channel is 0 here.", mode)
+        return theme.empty_figure(_("Every channel is 0 here."), mode)
     x, y = before[drawn], after[drawn]
     color = theme.representation_color(Representation.GLOBAL_LN, mode)
     marker: dict[str, Any] = {"size": 6, "color": color}
     facts = [x, y]
-    hover = "before %{customdata[1]:.4g} × median<br>after %{customdata[2]:.4g} × median"
+    hover = _("before %{customdata[1]:.4g} × median<br>after %{customdata[2]:.4g} × median")
     if gamma is not None:
         sizes = np.abs(gamma[drawn])
         logs = np.log10(np.where(sizes > 0, sizes, np.nan)).astype(np.float32)
         marker |= {
             "color": logs,
             "colorscale": theme.magnitude_scale(mode, points=True),
-            "colorbar": axes.magnitude_bar(logs, "|γ| of the shared norm"),
+            "colorbar": axes.magnitude_bar(logs, _("|γ| of the shared norm")),
         }
         facts.append(gamma[drawn])
         hover += "<br>γ %{customdata[3]:.4g}"
     channels = np.flatnonzero(drawn)
     points = draw_channels(
-        x, y, facts, hover, name="channels", marker=marker, channels=channels
+        x, y, facts, hover, name=_("channels"), marker=marker, channels=channels
     ) | {"showlegend": False}
     both = np.concatenate([x, y])
-    diagonal = draw_diagonal(both.min(), both.max(), "as before", mode)
+    diagonal = draw_diagonal(both.min(), both.max(), _("as before"), mode)
     # the diagonal goes on beyond the points; the axes need not
     along, up = (
         axes.log_axis(title, values)
         | {"range": [float(np.log10(values.min())) - 0.1, float(np.log10(values.max())) + 0.1]}
         for title, values in (
-            ("block output: max |x| / median channel", x),
-            ("after the shared norm: max |x| / median channel", y),
+            (_("block output: max |x| / median channel"), x),
+            (_("after the shared norm: max |x| / median channel"), y),
         )
     )
     layout = {"xaxis": along, "yaxis": up, "uirevision": "suppression-scatter"}
@@ -252,7 +256,7 @@ def build_suppression_curve(
         mode: Light or dark.
     """
     if not np.isfinite(factor).any():
-        return theme.empty_figure("No layer's output has an outlier.", mode)
+        return theme.empty_figure(_("No layer's output has an outlier."), mode)
     lines = [
         DepthLine.of_cell(
             *(layers, factor[:, index], Representation.GLOBAL_LN, role, mode),
@@ -261,7 +265,7 @@ def build_suppression_curve(
         )
         for index, role in enumerate(TokenRole)
     ]
-    title = axes.label_with_unit("suppression factor", "standing before / after")
+    title = axes.label_with_unit(_("suppression factor"), _("standing before / after"))
     height = axes.log_axis(title, factor)
     return draw_over_depth(
         lines, height=height, levels=(1,), tapped=tapped, revision="suppression", mode=mode

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.depth import DepthLine
@@ -68,7 +69,7 @@ def build_depth_curves(
     """
     curves = [curve for curve in curves if len(curve.layers)]
     if not curves:
-        return theme.empty_figure("Choose a representation and a token role to draw.", mode)
+        return theme.empty_figure(_("Choose a representation and a token role to draw."), mode)
     versions = list(dict.fromkeys(curve.version for curve in curves))
     shown = [r for r in Representation if any(curve.representation is r for curve in curves)]
     facets = facets or len(versions) > 1
@@ -95,7 +96,7 @@ def build_depth_curves(
     }
     sized = statistic is Statistic.MEAN and not signed
     what = f"|{statistic}|" if sized else theme.STATISTIC_LABELS[statistic]
-    title = f"{what}, {aggregate} over channels"
+    title = _("{what}, {aggregate} over channels").format(what=what, aggregate=aggregate)
     if not facets:  # else the unit stands above each panel
         title = axes.label_with_unit(title, *map(theme.describe_unit, shown))
     depth = axes.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
@@ -135,7 +136,11 @@ def _build_keys(curves: Sequence[DepthCurve], mode: Mode) -> list[dict[str, obje
     ]
     roles = dict.fromkeys(curve.role for curve in curves)
     styles += [
-        (f"{theme.role_label(role)} tokens", theme.text_color(mode), theme.role_dash(role))
+        (
+            _("{role_label} tokens").format(role_label=theme.role_label(role)),
+            theme.text_color(mode),
+            theme.role_dash(role),
+        )
         for role in roles
     ]
     return [
@@ -194,7 +199,9 @@ def _note_hidden(curves: Sequence[DepthCurve]) -> list[dict[str, object]]:
         return []
     return [
         {
-            "text": f"{hidden} values of 0 or less have no place on a logarithmic axis",
+            "text": _("{hidden} values of 0 or less have no place on a logarithmic axis").format(
+                hidden=hidden
+            ),
             "showarrow": False,
             "xref": "paper",
             "yref": "paper",

@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.depth import DepthLine, draw_over_depth
 from analysis.show.figures.grid import draw_grid, panel_title, patch_axes
@@ -150,8 +151,9 @@ def build_prefix_curves(
                     label if len(names) == 1 else f"{label}, {name}",
                     color=theme.version_color(token, mode),
                     dash="dot" if place else "solid",
-                    hover=f"{label}, {theme.escape(name)}<br>layer %{{x:d}}: %{{y:.4g}}"
-                    "<extra></extra>",
+                    hover=_("{label}, {name}<br>layer %{{x:d}}: %{{y:.4g}}<extra></extra>").format(
+                        label=label, name=theme.escape(name)
+                    ),
                 )
             )
     return draw_over_depth(

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.cloud import draw_channels
 from analysis.show.figures.depth import draw_cells
@@ -58,11 +59,11 @@ def build_channel_effects(
         mode: Light or dark.
     """
     if not (np.isfinite(shift.value).any() or np.isfinite(ratio.value).any()):
-        return theme.empty_figure("There is no difference to draw.", mode)
+        return theme.empty_figure(_("There is no difference to draw."), mode)
     color = theme.representation_color(representation, mode)
     layout: dict[str, object] = {
         "xaxis": {"anchor": "y", "matches": "x2", "showticklabels": False},
-        "xaxis2": {"anchor": "y2", "title": {"text": "channel"}, "tickformat": "d"},
+        "xaxis2": {"anchor": "y2", "title": {"text": _("channel")}, "tickformat": "d"},
         "yaxis": _effect_axis(shift, mode) | {"domain": [1 - _HEIGHT, 1]},
         "yaxis2": _effect_axis(ratio, mode) | {"domain": [0, _HEIGHT], "anchor": "x2"},
         "legend2": {"orientation": "h", "yanchor": "bottom", "y": _HEIGHT + 0.02, "x": 0},
@@ -71,7 +72,7 @@ def build_channel_effects(
     above = {"xaxis": "x", "yaxis": "y", "legend": "legend"}
     below = {"xaxis": "x2", "yaxis": "y2", "legend": "legend2"}
     effects = (shift, above), (ratio, below)
-    points = theme.point_type(sum(int(effect.flagged.sum()) for effect, _ in effects))
+    points = theme.point_type(sum(int(effect.flagged.sum()) for effect, _unused in effects))
     many = theme.point_type(2 * len(shift.value)) == "scattergl"
     quiet = [
         trace | (_draw_ranges(trace, len(effect.value)) if many else {}) | place
@@ -94,11 +95,11 @@ def _draw_effect(effect: ChannelEffect, loud: bool, color: str) -> list[dict[str
     chosen = np.flatnonzero(drawn & (effect.flagged == loud))
     if not (len(chosen) or (tested and drawn.any())):
         return []
-    quiet = "within the noise" if tested else "not tested"
+    quiet = _("within the noise") if tested else _("not tested")
     points = draw_channels(
         *(np.arange(len(effect.value)), effect.value, [effect.value, effect.error]),
         "%{customdata[1]:.3g} ± %{customdata[2]:.2g}",
-        name=f"{'beyond the noise' if loud else quiet} ({len(chosen)})",
+        name=f"{(_('beyond the noise') if loud else quiet)} ({len(chosen)})",
         marker={"color": color, "size": 7 if loud else 4},
         chosen=chosen,
     )
@@ -128,8 +129,10 @@ def _draw_ranges(trace: dict[str, Any], channels: int) -> dict[str, Any]:
         "customdata": np.repeat(facts, 3, axis=0),
         "mode": "lines",
         "line": {"color": trace["marker"]["color"], "width": 3},
-        "hovertemplate": "channels %{customdata[0]:d} to %{customdata[1]:d}: "
-        "%{customdata[2]:.3g} to %{customdata[3]:.3g}<extra></extra>",
+        "hovertemplate": _(
+            "channels %{customdata[0]:d} to %{customdata[1]:d}: "
+            "%{customdata[2]:.3g} to %{customdata[3]:.3g}<extra></extra>"
+        ),
     }
 
 
@@ -164,8 +167,8 @@ def build_flagged_curves(
         mode: Light or dark.
     """
     if not np.isfinite(share).any():
-        return theme.empty_figure("Nothing was tested against noise.", mode)
-    title = axes.label_with_unit("channels beyond the noise", "% of all channels")
+        return theme.empty_figure(_("Nothing was tested against noise."), mode)
+    title = axes.label_with_unit(_("channels beyond the noise"), _("% of all channels"))
     return draw_cells(
         layers,
         100 * share,

@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import N_, _
 from analysis.read.exceed import MIN_TOKENS
 from analysis.show.figures import axes, theme
 from analysis.show.figures.cloud import draw_channels
@@ -26,10 +27,10 @@ MAX_LINES = 8
 FEW = 8
 """Up to so many outliers each number has a tick."""
 
-_CELL_TEMPLATE = (
+_CELL_TEMPLATE = N_(
     "channel %{customdata[0]:d}, layer %{customdata[1]:d}: %{customdata[2]:.4g}<extra></extra>"
 )
-_HOVER = "mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}"
+_HOVER = N_("mean %{customdata[1]:.4g}<br>std %{customdata[2]:.4g}<br>max |x| %{customdata[3]:.4g}")
 
 
 def build_channel_scatter(
@@ -57,17 +58,17 @@ def build_channel_scatter(
         mode: Light or dark.
     """
     if not len(values):
-        return theme.empty_figure("This payload has no channels.", mode)
+        return theme.empty_figure(_("This payload has no channels."), mode)
     heights, accent = _lift(values, floor), theme.accent_color(mode)
     traces = [
         draw_channels(
-            *(np.arange(len(values)), heights, list(statistics), _HOVER),
+            *(np.arange(len(values)), heights, list(statistics), _(_HOVER)),
             name=f"{name} ({int(mask.sum())})",
             marker=marker,
             chosen=mask,
         )
         for name, mask, marker in (
-            ("other channels", ~outlier_mask, {"color": theme.muted_color(mode)}),
+            (_("other channels"), ~outlier_mask, {"color": theme.muted_color(mode)}),
             ("outliers", outlier_mask, {"color": accent, "size": 8}),
         )
     ]
@@ -89,7 +90,7 @@ def build_channel_scatter(
     layout = {
         "annotations": notes,
         "shapes": shapes,
-        "xaxis": {"title": {"text": "channel"}, "tickformat": "d"},
+        "xaxis": {"title": {"text": _("channel")}, "tickformat": "d"},
         "yaxis": axes.log_axis(value_label, heights),
         "uirevision": f"channels-{value_label}",
     }
@@ -114,9 +115,9 @@ def build_channel_map(
         mode: Light or dark.
     """
     if not values.size:
-        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+        return theme.empty_figure(_("No channel to draw: ask for at least one."), mode)
     facts = _cells(values, channels, layers).reshape(*values.shape, 3)
-    hover = {"customdata": facts, "hovertemplate": _CELL_TEMPLATE}
+    hover = {"customdata": facts, "hovertemplate": _(_CELL_TEMPLATE)}
     cells = _draw_map(values, layers, value_label, mode) | hover
     return theme.make_figure([cells], _lay_out_map(channels, layers), mode)
 
@@ -134,7 +135,7 @@ def build_channel_marks(
     `customdata` of each mark is (channel, layer, value). A selected mark shows as a ring.
     """
     if not values.size:
-        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+        return theme.empty_figure(_("No channel to draw: ask for at least one."), mode)
     rows, columns = np.indices(values.shape, dtype=np.int32)
     marks = {
         "type": "scatter",  # a second WebGL surface costs more than a thousand marks
@@ -151,7 +152,7 @@ def build_channel_marks(
         },
         "selected": {"marker": {"opacity": 1}},
         "unselected": {"marker": {"opacity": 0}},
-        "hovertemplate": _CELL_TEMPLATE,
+        "hovertemplate": _(_CELL_TEMPLATE),
         "showlegend": False,
     }
     cells = _draw_map(values, layers, value_label, mode) | {"hoverinfo": "skip"}
@@ -181,15 +182,19 @@ def build_channel_lines(
         mode: Light or dark.
     """
     if not values.size:
-        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+        return theme.empty_figure(_("No channel to draw: ask for at least one."), mode)
     values, channels = values[:MAX_LINES], channels[:MAX_LINES]
     cells = _cells(values, channels, layers).reshape(*values.shape, 3)
     lines = [
         DepthLine(
-            *(layers, np.where(values[row] > 0, values[row], np.nan), f"channel {channel}"),
+            *(
+                layers,
+                np.where(values[row] > 0, values[row], np.nan),
+                _("channel {channel}").format(channel=channel),
+            ),
             color=theme.version_color(row % theme.SERIES_COLORS, mode),
             dash="solid" if row < theme.SERIES_COLORS else "dot",
-            hover=_CELL_TEMPLATE,
+            hover=_(_CELL_TEMPLATE),
             keys={"customdata": cells[row], "mode": "lines+markers"},  # only marks can be clicked
         )
         for row, channel in enumerate(channels)
@@ -216,14 +221,18 @@ def build_exceedance_scatter(
     """
     if not (share > 0).any():
         first = f"{EXCEED_LEVELS[0]:g}"
-        return theme.empty_figure(f"No token has a channel beyond {first} in this layer.", mode)
+        return theme.empty_figure(
+            _("No token has a channel beyond {first} in this layer.").format(first=first), mode
+        )
     colors = [theme.version_color(0, mode), theme.version_color(2, mode), theme.accent_color(mode)]
-    hover = "%{customdata[1]:.3g} % of the tokens<br>the rule holds in %{customdata[2]:d} layers"
+    hover = _("%{customdata[1]:.3g} % of the tokens<br>the rule holds in %{customdata[2]:d} layers")
     channels = np.arange(share.shape[1])
     traces = [
         draw_channels(
             *(channels, 100 * values, [100 * values, layers_met], hover),
-            name=f"beyond {level:g} ({int((values > 0).sum())})",
+            name=_("beyond {level:g} ({value_sum})").format(
+                level=level, value_sum=int((values > 0).sum())
+            ),
             marker={"color": color, "symbol": symbol, "size": 7},
             chosen=values > 0,
         )
@@ -234,8 +243,8 @@ def build_exceedance_scatter(
     line = {"color": theme.text_color(mode), "width": 1, "dash": "dash"}
     layout = {
         "shapes": [axes.level(100 * MIN_TOKENS, line) | {"layer": "below"}],
-        "xaxis": {"title": {"text": "channel"}, "tickformat": "d"},
-        "yaxis": axes.log_axis("share of tokens (%)", 100 * share),
+        "xaxis": {"title": {"text": _("channel")}, "tickformat": "d"},
+        "yaxis": axes.log_axis(_("share of tokens (%)"), 100 * share),
         "uirevision": "exceedance",
     }
     return theme.make_figure(traces, layout, mode)
@@ -259,7 +268,7 @@ def build_outlier_counts(
         mode: Light or dark.
     """
     height: dict[str, Any] = {
-        "title": {"text": f"outliers among {channels:,} channels"},
+        "title": {"text": _("outliers among {channels:,} channels").format(channels=channels)},
         "rangemode": "tozero",
         "tickformat": ",d",
     }
@@ -272,7 +281,7 @@ def build_outlier_counts(
         hover="%{y:,d}",
         tapped=tapped,
         revision="outlier-counts",
-        empty="This payload has no layers.",
+        empty=_("This payload has no layers."),
         mode=mode,
     )
 
@@ -297,7 +306,7 @@ def _channel_axis(channels: NDArray[np.integer]) -> dict[str, object]:
     step = -(-len(channels) // 40)
     rows = np.arange(0, len(channels), step, dtype=np.int32)
     return {
-        "title": {"text": "channel"},
+        "title": {"text": _("channel")},
         "tickmode": "array",
         "tickvals": rows,
         "ticktext": channels[rows].astype(str),

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.depth import draw_over_depth
 from analysis.show.figures.theme import Mode
@@ -31,19 +32,19 @@ def build_lora_proof(
         mode: Light or dark.
     """
     if not len(changes):
-        return theme.empty_figure("The effect of an adapter was not measured here.", mode)
+        return theme.empty_figure(_("The effect of an adapter was not measured here."), mode)
     bars = {
         "type": "bar",
         "x": layers.astype(np.int32),
         "y": theme.as_float32(changes * 100.0),
         "marker": {"color": theme.representation_color(Representation.PRE, mode)},
-        "hovertemplate": "layer %{x:d}: %{y:.3g} %<extra></extra>",
+        "hovertemplate": _("layer %{x:d}: %{y:.3g} %<extra></extra>"),
         "showlegend": False,
     }
     return draw_over_depth(
         [],
         below=[bars],
-        height={"title": {"text": "change of the block output (%)"}, "rangemode": "tozero"},
+        height={"title": {"text": _("change of the block output (%)")}, "rangemode": "tozero"},
         tapped=tapped,
         revision="lora-proof",
         layout=axes.BY_POINT,

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.grid import draw_grid, panel_title
 from analysis.show.figures.theme import Mode
@@ -55,8 +56,8 @@ def build_layer_panels(
         end = axes.suffix(place)
         domain = _domain(place, len(panels))
         errors = {}
-        hover = (
-            f"layer %{{y}} and layer %{{x}}: %{{z:.3f}}<extra>{theme.escape(panel.title)}</extra>"
+        hover = _("layer %{{y}} and layer %{{x}}: %{{z:.3f}}<extra>{title}</extra>").format(
+            title=theme.escape(panel.title)
         )
         if panel.errors is not None:
             errors = {"customdata": theme.as_float32(panel.errors)}
@@ -81,14 +82,18 @@ def build_layer_panels(
         layout[f"xaxis{end}"] = {
             **_layer_ticks(across, len(panels)),
             **square,
-            "title": {"text": f"layer of {theme.escape(names[1])}"},
+            "title": {"text": _("layer of {names_2}").format(names_2=theme.escape(names[1]))},
             "domain": domain,
             "anchor": f"y{end}",
         }
         layout[f"yaxis{end}"] = {
             **_layer_ticks(down, 2),
             **square,
-            "title": {"text": f"layer of {theme.escape(names[0])}" if place == 0 else ""},
+            "title": {
+                "text": _("layer of {names_1}").format(names_1=theme.escape(names[0]))
+                if place == 0
+                else ""
+            },
             "anchor": f"x{end}",
             "scaleanchor": f"x{end}",
             "constraintoward": "top",
@@ -122,13 +127,13 @@ def build_spectrum(
                 "name": name,
                 "mode": "lines",
                 "line": {"color": color, "width": 2, "dash": "solid" if place == 0 else "dash"},
-                "hovertemplate": "component %{x}: %{y:.2%}",
+                "hovertemplate": _("component %{x}: %{y:.2%}"),
             }
         )
     layout = {
         "hovermode": "x unified",
-        "xaxis": {"type": "log", "title": {"text": "principal component"}, "dtick": "D2"},
-        "yaxis": axes.log_axis("share of the variance between images", *drawn)
+        "xaxis": {"type": "log", "title": {"text": _("principal component")}, "dtick": "D2"},
+        "yaxis": axes.log_axis(_("share of the variance between images"), *drawn)
         | {"tickformat": "~%"},
         "uirevision": "spectrum",
     }
@@ -150,8 +155,8 @@ def build_ranked(
     places = np.arange(1, len(values) + 1, dtype=np.int32)
     traces = []
     for chosen, name, color in (
-        (slice(first, None), "the others", theme.muted_color(mode)),
-        (slice(first), f"the first {first}, below", theme.accent_color(mode)),
+        (slice(first, None), _("the others"), theme.muted_color(mode)),
+        (slice(first), _("the first {first}, below").format(first=first), theme.accent_color(mode)),
     ):
         traces.append(
             {
@@ -162,11 +167,11 @@ def build_ranked(
                 "name": name,
                 "mode": "markers",
                 "marker": {"size": 7, "color": color},
-                "hovertemplate": "image %{customdata[0]:d}: %{y:.3g}<extra></extra>",
+                "hovertemplate": _("image %{customdata[0]:d}: %{y:.3g}<extra></extra>"),
             }
         )
     layout = {
-        "xaxis": {"title": {"text": "images, largest first"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": _("images, largest first")}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": label}, "rangemode": "tozero"},
         "uirevision": "ranked",
     }
@@ -192,7 +197,7 @@ def build_plane(
     data: dict[str, Any] = {
         "type": theme.point_type(len(points)),
         "mode": "markers",
-        "hovertemplate": "image %{customdata[0]:d}<extra></extra>",
+        "hovertemplate": _("image %{customdata[0]:d}<extra></extra>"),
     }
     x, y = theme.as_float32(points).T
     numbers = images.astype(np.float32)[:, None]
@@ -214,7 +219,9 @@ def build_plane(
     elif target[1].dtype.kind == "U":
         for name, chosen, marker in _color_labels(target[1], mode):
             traces.append(draw(chosen, name, marker))
-            traces[-1]["hovertemplate"] = "image %{customdata[0]:d}<extra>%{fullData.name}</extra>"
+            traces[-1]["hovertemplate"] = _(
+                "image %{customdata[0]:d}<extra>%{fullData.name}</extra>"
+            )
     else:
         values = theme.as_float32(target[1])
         known = np.isfinite(values)
@@ -230,9 +237,12 @@ def build_plane(
         }
         if not known.all():
             traces.append(draw(~known, UNKNOWN, unknown))
-        told = {"hovertemplate": "image %{customdata[0]:d}: %{marker.color:.4g}<extra></extra>"}
+        told = {"hovertemplate": _("image %{customdata[0]:d}: %{marker.color:.4g}<extra></extra>")}
         traces.append(draw(known, target[0], scale) | {"showlegend": False} | told)
-    titles = [f"component {n + 1} ({share:.0%} of the variance)" for n, share in enumerate(shares)]
+    titles = [
+        _("component {n} ({share:.0%} of the variance)").format(n=n + 1, share=share)
+        for n, share in enumerate(shares)
+    ]
     layout = {
         "hovermode": "closest",
         "showlegend": target is not None,
@@ -255,7 +265,7 @@ def _color_labels(
     muted = {"color": theme.muted_color(mode)}
     rest = ~np.isin(labels, shown) & (labels != "")
     if rest.any():
-        groups.append((f"{len(common) - len(shown)} others", rest, muted))
+        groups.append((_("{count} others").format(count=len(common) - len(shown)), rest, muted))
     if (labels == "").any():
         groups.append((UNKNOWN, labels == "", {**muted, "symbol": "circle-open"}))
     return groups

@@ -20,6 +20,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import N_, Texts, _
 from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 
 Mode: TypeAlias = Literal["light", "dark"]
@@ -49,18 +50,16 @@ DARK_COLORS = (
     "#ad11a1",
 )
 
-REPRESENTATION_LABELS: Mapping[Representation, str] = MappingProxyType(
+REPRESENTATION_LABELS = Texts(
     {
-        Representation.PRE: "block output",
-        Representation.PER_LAYER_LN: "per-layer LN",
-        Representation.GLOBAL_LN: "global LN",
+        Representation.PRE: N_("block output"),
+        Representation.PER_LAYER_LN: N_("per-layer LN"),
+        Representation.GLOBAL_LN: N_("global LN"),
     }
 )
-ROLE_LABELS: Mapping[TokenRole, str] = MappingProxyType(
-    {TokenRole.CLS: "CLS", TokenRole.PATCH: "patch"}
-)
-STATISTIC_LABELS: Mapping[Statistic, str] = MappingProxyType(
-    {Statistic.MEAN: "mean", Statistic.STD: "std", Statistic.MAX_ABS: "max |x|"}
+ROLE_LABELS = Texts({TokenRole.CLS: N_("CLS"), TokenRole.PATCH: N_("patch")})
+STATISTIC_LABELS = Texts(
+    {Statistic.MEAN: N_("mean"), Statistic.STD: N_("std"), Statistic.MAX_ABS: N_("max |x|")}
 )
 
 _STORAGE_DASHES = ("dash", "dashdot", "longdash", "longdashdot")
@@ -134,9 +133,9 @@ def version_color(index: int, mode: Mode) -> str:
 
 def role_label(role: str) -> str:
     """Return what a token role is called, storage tokens (``storage_0`` ...) included."""
-    return {str(known): label for known, label in ROLE_LABELS.items()}.get(
-        role, role.replace("storage_", "register ")
-    )
+    known = {str(each): label for each, label in ROLE_LABELS.items()}
+    register = _("register {number}").format(number=role.removeprefix("storage_"))
+    return known.get(role, register)
 
 
 def describe_cell(representation: Representation, role: str) -> str:
@@ -146,7 +145,9 @@ def describe_cell(representation: Representation, role: str) -> str:
 
 def describe_channels(cell: Cell) -> str:
     """Return what the channels of a cell are of: its layer, representation and role."""
-    return f"layer {cell.layer}, {describe_cell(cell.representation, cell.role)} tokens"
+    return _("layer {layer}, {cell} tokens").format(
+        layer=cell.layer, cell=describe_cell(cell.representation, cell.role)
+    )
 
 
 def cell_line(representation: Representation, role: str, mode: Mode) -> dict[str, Any]:
@@ -202,8 +203,8 @@ def magnitude_scale(mode: Mode, *, points: bool = False) -> list[list[float | st
 def describe_unit(representation: Representation) -> str:
     """Return the unit of mean, std and max |x| in this representation, for axis titles."""
     if representation is Representation.PRE:
-        return "residual-stream units"
-    return "normalised units"
+        return _("residual-stream units")
+    return _("normalised units")
 
 
 def make_figure(

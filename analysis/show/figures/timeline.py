@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.depth import DepthLine, draw_over_depth
 from analysis.show.figures.theme import Mode
@@ -31,7 +32,7 @@ def build_channel_timeline(
         mode: Light or dark.
     """
     if not len(channels):
-        return theme.empty_figure("Choose channels to follow.", mode)
+        return theme.empty_figure(_("Choose channels to follow."), mode)
     traces = [
         {
             "type": "scatter",
@@ -39,7 +40,7 @@ def build_channel_timeline(
             "y": theme.as_float32(np.where(values[:, index] > 0, values[:, index], np.nan)),
             "customdata": np.full((len(names), 1), channel, dtype=np.int32),
             "mode": "lines+markers",
-            "name": f"channel {channel}",
+            "name": _("channel {channel}").format(channel=channel),
             "line": {"color": theme.version_color(index, mode), "width": 2},
             "marker": {"size": 9},
             "hovertemplate": "%{y:.4g}",
@@ -47,7 +48,7 @@ def build_channel_timeline(
         for index, channel in enumerate(channels)
     ]
     layout = {
-        "xaxis": {"type": "category", "title": {"text": "version"}},
+        "xaxis": {"type": "category", "title": {"text": _("version")}},
         "yaxis": axes.log_axis(value_label, values),
         "hovermode": "x unified",
         "uirevision": "channel-timeline",
@@ -75,7 +76,7 @@ def build_drift_timeline(
         mode: Light or dark.
     """
     if not len(layers) or len(names) < 2:
-        return theme.empty_figure("There is no later version to compare with the first.", mode)
+        return theme.empty_figure(_("There is no later version to compare with the first."), mode)
     lines = [
         DepthLine(
             layers,
@@ -83,12 +84,12 @@ def build_drift_timeline(
             name,
             theme.version_color(slots[index] if slots else index, mode),
             reference=None if noise is None else noise[index],
-            reference_name="noise",
+            reference_name=_("noise"),
         )
         for index, name in enumerate(names[1:], start=1)
     ]
-    title = f"drift from {theme.escape(names[0])}"
-    title = axes.label_with_unit(title, "standard deviations, rms over channels")
+    title = _("drift from {names_1}").format(names_1=theme.escape(names[0]))
+    title = axes.label_with_unit(title, _("standard deviations, rms over channels"))
     return draw_over_depth(
         lines,
         height={"title": {"text": title}, "rangemode": "tozero"},

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.payload.discovery import measure_common_start
 from analysis.show.figures import theme
 from analysis.show.figures.grid import draw_magnitudes
@@ -68,15 +69,17 @@ def build_version_map(
             "marker": {"opacity": 0, "size": 14, "symbol": "square"},
             "selected": {"marker": {"opacity": 0}},
             "unselected": {"marker": {"opacity": 0}},
-            "hovertemplate": f"{theme.escape(name)}, layer %{{x:d}}<br>drift %{{customdata[1]:.3g}}"
-            ", chance alone %{customdata[2]:.3g}<extra></extra>",
+            "hovertemplate": _(
+                "{name}, layer %{{x:d}}<br>drift %{{customdata[1]:.3g}}, chance "
+                "alone %{{customdata[2]:.3g}}<extra></extra>"
+            ).format(name=theme.escape(name)),
         }
         for row, name in enumerate(names)
     ]
     layout = {
         "hovermode": "closest",
         "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
-        "xaxis": {"title": {"text": "layer"}, "showgrid": False},
+        "xaxis": {"title": {"text": _("layer")}, "showgrid": False},
         "yaxis": {
             "tickmode": "array",
             "tickvals": rows,

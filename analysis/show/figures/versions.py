@@ -9,13 +9,14 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from analysis.language import N_, Texts, _
 from analysis.show.figures import axes, theme
 from analysis.show.figures.cloud import draw_channels, draw_diagonal
 from analysis.show.figures.depth import draw_cells
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
-_STATUS_LABELS = {"kept": "in both", "new": "new", "gone": "gone"}
+_STATUS_LABELS = Texts({"kept": N_("in both"), "new": N_("new"), "gone": N_("gone")})
 _STATUS_SYMBOLS = {"kept": "circle", "new": "triangle-up", "gone": "triangle-down"}
 
 
@@ -42,7 +43,7 @@ def build_drift_curves(
         log: Logarithmic y axis.
         mode: Light or dark.
     """
-    title = axes.label_with_unit("drift", "standard deviations, rms over channels")
+    title = axes.label_with_unit(_("drift"), _("standard deviations, rms over channels"))
     return draw_cells(
         layers,
         drift,
@@ -79,14 +80,17 @@ def build_jaccard_curves(
         roles: Which to draw.
         mode: Light or dark.
     """
-    title = axes.label_with_unit(f"overlap of the top {k} channels", f"{measure}, 0 to 1")
+    title = axes.label_with_unit(
+        _("overlap of the top {k} channels").format(k=k),
+        _("{measure}, 0 to 1").format(measure=_(measure)),
+    )
     return draw_cells(
         layers,
         jaccard,
         representations=representations,
         roles=roles,
         noise=by_chance,
-        noise_name="without a change",
+        noise_name=_("without a change"),
         height={"title": {"text": title}, "range": [-0.03, 1.03]},
         revision=f"jaccard-{k}-{measure}",
         mode=mode,
@@ -119,7 +123,7 @@ def build_channel_comparison(
     """
     positive = np.concatenate([values_a[values_a > 0], values_b[values_b > 0]])
     if not len(positive):
-        return theme.empty_figure("There is no channel above 0 to compare.", mode)
+        return theme.empty_figure(_("There is no channel above 0 to compare."), mode)
     floor, ceiling = float(positive.min()) / 2, float(positive.max()) * 1.5
     channels = np.arange(len(values_a), dtype=np.int32)
     x, y = (theme.as_float32(np.maximum(values, floor)) for values in (values_a, values_b))
@@ -130,15 +134,15 @@ def build_channel_comparison(
     )
     others = np.setdiff1d(channels, np.concatenate([*marked.values(), np.array([], np.int64)]))
     colors = _status_colors(slots, mode)
-    groups = [("other channels", others, theme.muted_color(mode), "circle", 4)]
+    groups = [(_("other channels"), others, theme.muted_color(mode), "circle", 4)]
     groups += [
         (_STATUS_LABELS[key], chosen, colors[key], _STATUS_SYMBOLS[key], 9)
         for key, chosen in marked.items()
     ]
-    traces = [draw_diagonal(floor, ceiling, "no change", mode)]
+    traces = [draw_diagonal(floor, ceiling, _("no change"), mode)]
     traces += [
         draw_channels(
-            *(x, y, [values_a, values_b], "%{customdata[1]:.4g} to %{customdata[2]:.4g}"),
+            *(x, y, [values_a, values_b], _("%{customdata[1]:.4g} to %{customdata[2]:.4g}")),
             name=f"{name} ({len(chosen)})",
             marker={"color": color, "symbol": symbol, "size": size},
             chosen=chosen,
@@ -172,7 +176,7 @@ def build_top_changes(
         mode: Light or dark.
     """
     if not len(frame):
-        return theme.empty_figure("No channel to draw: ask for at least one.", mode)
+        return theme.empty_figure(_("No channel to draw: ask for at least one."), mode)
     rows = np.arange(len(frame), dtype=np.int32)
     ends = [theme.as_float32(frame[column].to_numpy()) for column in ("max_abs_a", "max_abs_b")]
     facts = frame[["channel", "rank_a", "rank_b"]].to_numpy(dtype=np.int32)
@@ -197,17 +201,19 @@ def build_top_changes(
             "mode": "markers",
             "name": name,
             "marker": {"color": theme.version_color(slots[index], mode), "size": 10},
-            "hovertemplate": f"channel %{{customdata[0]:d}}: %{{x:.4g}}, rank "
-            f"%{{customdata[{index + 1}]:d}}<extra></extra>",
+            "hovertemplate": _(
+                "channel %{{customdata[0]:d}}: %{{x:.4g}}, rank "
+                "%{{customdata[{index}]:d}}<extra></extra>"
+            ).format(index=index + 1),
         }
         for index, (name, values) in enumerate(zip(names, ends, strict=True))
     ]
     labels = frame["channel"].astype(str).to_numpy(dtype=str)
-    notes = frame["status"].map({"new": " (new)", "gone": " (gone)", "kept": ""})
+    notes = frame["status"].map({"new": _(" (new)"), "gone": _(" (gone)"), "kept": ""})
     layout = {
         "xaxis": axes.log_axis(value_label, *ends),
         "yaxis": {
-            "title": {"text": "channel"},
+            "title": {"text": _("channel")},
             "tickmode": "array",
             "tickvals": rows,
             "ticktext": np.char.add(labels, notes.to_numpy(dtype=str)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.read.compare.comparison import TOP, Comparison
 from analysis.read.compare.config_diff import config_diff, read_settings
 from analysis.read.outliers import SCORE_LABELS
@@ -21,17 +22,19 @@ def build_report(comparison: Comparison) -> str:
     severity = comparison.severity.value
     verdict = f'<p><span class="badge {severity}">{severity}</span> comparability</p>'
     sections = [
-        Section("What differs", [verdict, *draw_comparison(comparison)]),
-        Section("Whether they may be compared", [list_reasons(comparison)]),
+        Section(_("What differs"), [verdict, *draw_comparison(comparison)]),
+        Section(_("Whether they may be compared"), [list_reasons(comparison)]),
     ]
-    return html_page.build_page(f"{version} against {baseline}", sections)
+    return html_page.build_page(
+        _("{version} against {baseline}").format(version=version, baseline=baseline), sections
+    )
 
 
 def draw_comparison(comparison: Comparison, score: Score = Score.MAX_ABS) -> list[str]:
     """Return findings, figures and settings that differ; what cannot be told says why."""
     changed = config_diff(*(read_settings(table.config, table.run) for table in comparison.tables))
     names = dict(zip(("a", "b"), comparison.names, strict=True))
-    settings = html_page.table("Settings that differ", changed.rename(columns=names))
+    settings = html_page.table(_("Settings that differ"), changed.rename(columns=names))
     if changed.empty:
         settings = "<p>The two training configs are the same.</p>"
     if comparison.drift is None:

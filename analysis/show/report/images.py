@@ -6,6 +6,7 @@ One target, in one representation and token role: the pages show the others.
 from __future__ import annotations
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.worth.grams import LEFT_OUT
 from analysis.read.worth.layers import rank_by_isolation, rank_by_movement
@@ -76,11 +77,19 @@ def draw_similarity(
             html_page.view(similarity_views.same_layer(tables, names, _SHOWN, found)),
         ]
         if baseline is None:
-            ranked, column, title = rank_by_isolation(features, cell), "apart", "far from others"
+            ranked, column, title = rank_by_isolation(features, cell), "apart", _("far from others")
         else:
-            ranked, column, title = rank_by_movement(other, features, cell), "moved", "that moved"
+            ranked, column, title = (
+                rank_by_movement(other, features, cell),
+                "moved",
+                _("that moved"),
+            )
         frame = similarity_views.tabulate_images(features, ranked, column).head(_LISTED)
-        blocks.append(html_page.table(f"Images {title} most, layer {cell.layer}", frame))
+        blocks.append(
+            html_page.table(
+                _("Images {title} most, layer {layer}").format(title=title, layer=cell.layer), frame
+            )
+        )
     except InputError as error:
         blocks.append(html_page.sentences([str(error)]))
     return blocks

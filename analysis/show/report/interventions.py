@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.payload.intervention_file import InterventionResult
 from analysis.read.interventions import describe, largest_image, strongest_arm, tabulate_final
@@ -32,11 +33,15 @@ def draw_interventions(
     for result in results[-MOST:]:
         blocks.append(html_page.sentences([*describe(result), *_name_largest(result)]))
         blocks += [html_page.view(view) for view in views.list_views(result, name)]
-        blocks.append(html_page.table("Change of what a head reads", tabulate_final(result)))
+        blocks.append(html_page.table(_("Change of what a head reads"), tabulate_final(result)))
         blocks += [] if features is None else _draw_probes(result, name, features)
     left_out = len(results) - MOST
     if left_out > 0:
-        blocks.append(html_page.sentences([f"{left_out} older interventions are left out."]))
+        blocks.append(
+            html_page.sentences(
+                [_("{left_out} older interventions are left out.").format(left_out=left_out)]
+            )
+        )
     return blocks
 
 
@@ -44,7 +49,11 @@ def _name_largest(result: InterventionResult) -> list[str]:
     lines = []
     for role in ROLES:
         image, change = largest_image(result, role, strongest_arm(result, role))
-        lines.append(f"{image}: its final {role_label(role)} vector moves most, by {change:.1%}.")
+        lines.append(
+            _("{image}: its final {role_label} vector moves most, by {change:.1%}.").format(
+                image=image, role_label=role_label(role), change=change
+            )
+        )
     return lines
 
 
@@ -52,7 +61,11 @@ def _draw_probes(result: InterventionResult, name: str, features: Features) -> l
     try:
         found = probe_targets(result, features)
     except InputError as error:
-        return [html_page.sentences([f"No probe with the intervention in place: {error}"])]
+        return [
+            html_page.sentences(
+                [_("No probe with the intervention in place: {error}").format(error=error)]
+            )
+        ]
     return [
         html_page.view(views.probes(found, name)),
         html_page.sentences([describe_probes(found)]),

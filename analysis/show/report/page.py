@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.language import _
 from analysis.show.browser_images import without_webgl
 from analysis.show.figures import theme
 from analysis.show.view import View
@@ -112,7 +113,7 @@ def table(caption: str, frame: pd.DataFrame) -> str:
 
 
 def _draw_table(frame: pd.DataFrame) -> str:
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
+    head = "".join(f"<th>{escape(_(str(name)))}</th>" for name in frame.columns)
     rows = "\n".join(
         f"<tr>{''.join(f'<td>{escape(_say(value))}</td>' for value in row)}</tr>"
         for row in frame.itertuples(index=False)

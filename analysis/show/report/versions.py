@@ -10,6 +10,7 @@ from html import escape
 import pandas as pd
 import yaml
 
+from analysis.language import _
 from analysis.payload.extras import ExtraTable
 from analysis.payload.features import Features
 from analysis.payload.intervention_file import InterventionResult
@@ -79,20 +80,26 @@ def build_report(
         threshold: From which score on a channel is an outlier; the score's own default where None.
     """
     sections = [
-        Section("About", _describe(versions, facts)),
-        Section("Layers", _draw_depth(versions)),
+        Section(_("About"), _describe(versions, facts)),
+        Section(_("Layers"), _draw_depth(versions)),
         *(
-            Section(f"Channels of {each.name}", _draw_channels(each, score, threshold))
+            Section(
+                _("Channels of {name}").format(name=each.name),
+                _draw_channels(each, score, threshold),
+            )
             for each in versions
         ),
         *(
-            Section(f"{versions[0].name} against {each.name}", _compare(each, versions[0], score))
+            Section(
+                _("{name} against {each_name}").format(name=versions[0].name, each_name=each.name),
+                _compare(each, versions[0], score),
+            )
             for each in versions[1:]
         ),
-        *([Section("Versions in a row", _draw_row(versions))] if len(versions) > 2 else []),
+        *([Section(_("Versions in a row"), _draw_row(versions))] if len(versions) > 2 else []),
         *(
             Section(
-                f"Depth of {each.name}",
+                _("Depth of {name}").format(name=each.name),
                 [
                     *draw_depth_views(each.table, each.name, each.extras),
                     *report_views.draw_footprints(each.extras, each.name),
@@ -102,19 +109,22 @@ def build_report(
             if each.extras is not None
         ),
         *(
-            Section(f"Single images of {each.name}", _draw_images(each, versions[0], slot))
+            Section(
+                _("Single images of {name}").format(name=each.name),
+                _draw_images(each, versions[0], slot),
+            )
             for slot, each in enumerate(versions)
             if each.features is not None
         ),
         *(
             Section(
-                f"Interventions on {each.name}",
+                _("Interventions on {name}").format(name=each.name),
                 draw_interventions(each.interventions, each.name, each.features),
             )
             for each in versions
             if each.interventions
         ),
-        Section("Settings", [_show_config(each) for each in versions]),
+        Section(_("Settings"), [_show_config(each) for each in versions]),
     ]
     return html_page.build_page(" · ".join(each.name for each in versions), sections)
 
@@ -125,7 +135,7 @@ def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> 
         if each.note:
             blocks += [f"<h3>{escape(each.name)}</h3>", html_page.note(each.note)]
     if facts is not None:
-        blocks.append(html_page.table("Provenance", facts))
+        blocks.append(html_page.table(_("Provenance"), facts))
     if len(versions) > 1:
         reasons = check_compatibility(
             [each.table for each in versions],
@@ -169,7 +179,7 @@ def _draw_depth(versions: Sequence[ReportVersion]) -> list[str]:
 
 def _draw_channels(version: ReportVersion, score: Score, threshold: float | None) -> list[str]:
     table = version.table
-    blocks = [html_page.table("Sanity of the numbers", _tabulate_checks(_reading(version)))]
+    blocks = [html_page.table(_("Sanity of the numbers"), _tabulate_checks(_reading(version)))]
     name = version.name
     proof = overview_views.lora_proof(table, name)
     if proof is not None:
@@ -183,7 +193,7 @@ def _draw_channels(version: ReportVersion, score: Score, threshold: float | None
     course = map_channels(table, *_SHOWN, score, TOP, max_rows=30)
     blocks.append(html_page.view(outlier_views.course(table, name, _SHOWN, score, course)))
     persistent = find_persistent(table, *_SHOWN, score, TOP, threshold).head(30)
-    blocks.append(html_page.table("How long they persist", persistent))
+    blocks.append(html_page.table(_("How long they persist"), persistent))
     counts = count_outliers(table, score, threshold)
     blocks.append(html_page.view(outlier_views.counts(table, name, counts)))
     blocks += report_views.draw_layer(table, name, int(table.layers[-1]))
@@ -213,12 +223,14 @@ def _choose_layers(table: StatsTable) -> list[int]:
 
 
 def _tabulate_checks(reading: Reading) -> pd.DataFrame:
-    marks = {True: "holds", False: "BROKEN", None: "not checked"}
+    marks = {True: _("holds"), False: _("BROKEN"), None: _("not checked")}
     rows = [
         (check.name, marks[check.ok], check.number, check.expectation, check.sentence)
         for check in check_reading(reading)
     ]
-    return pd.DataFrame(rows, columns=["Law", "Outcome", "Found", "Expected", "In words"])
+    return pd.DataFrame(
+        rows, columns=[_("Law"), _("Outcome"), _("Found"), _("Expected"), _("In words")]
+    )
 
 
 def _compare(baseline: ReportVersion, version: ReportVersion, score: Score) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.extras import ExtraTable
 from analysis.payload.features import Features
 from analysis.payload.table import StatsTable
@@ -16,7 +17,6 @@ from analysis.read.compare.timeline import (
 )
 from analysis.read.depth.advice import advise_layers
 from analysis.read.worth.advice_probe import hold_to_probe, summarise
-from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.report import page as html_page
 from analysis.show.views import channels as channel_views
 from analysis.show.views import timeline as timeline_views
@@ -28,7 +28,6 @@ from analysis.vocabulary import (
 )
 
 _SHOWN = Representation.PRE, TokenRole.PATCH
-_CELL = f"{REPRESENTATION_LABELS[_SHOWN[0]]}, {ROLE_LABELS[_SHOWN[1]]} tokens"
 _FOLLOWED = 5
 
 
@@ -43,7 +42,7 @@ def draw_advice(table: StatsTable, features: Features | None = None) -> str:
     target = None
     if features is not None:
         target = next(iter([*features.targets, *features.categories]), None)
-    sentence = "Not held to any measurement."
+    sentence = _("Not held to any measurement.")
     if features is not None and target is not None:
         try:
             measured = hold_to_probe(features, frame, target)
@@ -51,7 +50,7 @@ def draw_advice(table: StatsTable, features: Features | None = None) -> str:
             sentence = summarise(measured, target)
         except InputError as error:
             sentence = f"{sentence} {error}"
-    return html_page.table("Which norm to use", frame) + html_page.sentences([sentence])
+    return html_page.table(_("Which norm to use"), frame) + html_page.sentences([sentence])
 
 
 def draw_layer(table: StatsTable, name: str, layer: int) -> list[str]:
@@ -81,7 +80,10 @@ def draw_timeline(tables: Sequence[StatsTable], names: Sequence[str]) -> list[st
     first = tables[0]
     kept = [at for at, table in enumerate(tables) if have_same_channels(first, table)]
     left_out = [names[at] for at in range(len(tables)) if at not in kept]
-    notes = [f"{name} is of another backbone and has no place in this row." for name in left_out]
+    notes = [
+        _("{name} is of another backbone and has no place in this row.").format(name=name)
+        for name in left_out
+    ]
     rows, shown = [tables[at] for at in kept], [names[at] for at in kept]
     common = [set(table.layers.tolist()) for table in rows]
     if len(rows) < 2 or not set.intersection(*common):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.read.frames import (
     channel_depth_frame,
@@ -59,7 +60,7 @@ def through_depth(
     course = table.values[..., statistic.position, channel]
     label = STATISTIC_LABELS[statistic]
     return View(
-        f"Channel {channel} through depth",
+        _("Channel {channel} through depth").format(channel=channel),
         "channel through depth",
         figures.build_channel_depth(
             table.layers,
@@ -73,7 +74,9 @@ def through_depth(
         ),
         lambda: channel_depth_frame(table, channel),
         sentence=sentences.name_largest_cell(label, table.layers, course, lines),
-        caption="" if medians is None else f"Thin lines: the median channel's {label}.",
+        caption=""
+        if medians is None
+        else _("Thin lines: the median channel's {label}.").format(label=label),
         **describe_one(name),
     )
 
@@ -88,7 +91,7 @@ def rank_through_depth(
 ) -> View:
     """Return one channel's rank by max |x| in every layer, ``[layers, 3, 2]``."""
     return View(
-        f"Rank of channel {channel} by max |x|",
+        _("Rank of channel {channel} by max |x|").format(channel=channel),
         "rank through depth",
         figures.build_rank_curves(
             table.layers,
@@ -99,7 +102,7 @@ def rank_through_depth(
             mode=mode,
         ),
         lambda: tabulate_cells(table.layers, ranks, "rank"),
-        sentence=sentences.name_largest_cell("rank", table.layers, ranks, lines, smallest=True),
+        sentence=sentences.name_largest_cell(_("rank"), table.layers, ranks, lines, smallest=True),
         **describe_one(name),
     )
 
@@ -125,10 +128,12 @@ def histogram(
         others: Representations and roles that are outlined beside it.
         mode: Light or dark.
     """
-    units = dict.fromkeys(map(describe_unit, (cell.representation, *(r for r, _ in others))))
+    units = dict.fromkeys(map(describe_unit, (cell.representation, *(r for r, _unused in others))))
     label = "|mean|" if statistic is Statistic.MEAN else STATISTIC_LABELS[statistic]
     return View(
-        f"How {label} is spread over channels, {describe_channels(cell)}",
+        _("How {label} is spread over channels, {channels}").format(
+            label=label, channels=describe_channels(cell)
+        ),
         "all channels",
         build_value_histogram(
             table[cell][statistic.position],
@@ -146,9 +151,14 @@ def mean_std_plane(
     table: StatsTable, name: str, cell: Cell, channel: int | None = None, mode: Mode = "light"
 ) -> View:
     """Return every channel of a layer by |mean| and std."""
-    correlations = [f"{a} and {b} {r:.2f}" for (a, b), r in correlate_ranks(table[cell]).items()]
+    correlations = [
+        _("{a} and {b} {r:.2f}").format(a=a, b=b, r=r)
+        for (a, b), r in correlate_ranks(table[cell]).items()
+    ]
     return View(
-        f"Mean, std and max |x| of every channel, {describe_channels(cell)}",
+        _("Mean, std and max |x| of every channel, {channels}").format(
+            channels=describe_channels(cell)
+        ),
         "mean and std",
         figures.build_mean_std_scatter(
             table[cell], channel=channel, unit=describe_unit(cell.representation), mode=mode
@@ -173,9 +183,19 @@ def pair_plane(
     x, y = (np.abs(table[Cell(cell.layer, each, cell.role)][statistic.position]) for each in pair)
     labels = [REPRESENTATION_LABELS[each] for each in pair]
     correlation = correlate_pair(x, y)
-    notes = [] if correlation is None else [f"{labels[0]} and {labels[1]} {correlation:.2f}"]
+    notes = (
+        []
+        if correlation is None
+        else [
+            _("{labels_1} and {labels_2} {correlation:.2f}").format(
+                labels_1=labels[0], labels_2=labels[1], correlation=correlation
+            )
+        ]
+    )
     return View(
-        f"{STATISTIC_LABELS[statistic]} in two representations, layer {cell.layer}",
+        _("{statistic} in two representations, layer {layer}").format(
+            statistic=STATISTIC_LABELS[statistic], layer=cell.layer
+        ),
         "-".join(pair),
         figures.build_pair_scatter((x, y), pair, statistic=statistic, channel=channel, mode=mode),
         lambda: tabulate_pair((x, y), pair),
@@ -186,7 +206,13 @@ def pair_plane(
 
 
 def _describe_correlations(correlations: Sequence[str]) -> str:
-    return f"Rank correlation over channels: {', '.join(correlations)}." if correlations else ""
+    return (
+        _("Rank correlation over channels: {correlations}.").format(
+            correlations=", ".join(correlations)
+        )
+        if correlations
+        else ""
+    )
 
 
 def _stack(values: NDArray[Any], lines: Lines) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.language import _
 from analysis.read.summary import DriftSummary, compute_ratio, find_peak
 from analysis.show.figures import axes, theme
 from analysis.show.figures.version_map import build_version_map
@@ -71,7 +72,7 @@ def version_map(
         for place, rows in enumerate((each.drift, each.noise_floor)):
             column = [cells[role.position] for cells in rows]
             facts[row, at, place] = np.array(column, dtype=np.float64)
-    label = "drift, × chance" if by_noise else axes.label_with_unit("drift", "std")
+    label = _("drift, × chance") if by_noise else axes.label_with_unit(_("drift"), _("std"))
     view = View(
         _tell_most(kept[0], comparable[kept[0]], role),
         "version map",
@@ -100,21 +101,26 @@ def _largest(values: np.ndarray) -> float:
 def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
     peak = find_peak(summary, role)
     if peak is None or peak.drift == 0 or (peak.noise_floor is not None and not peak.beyond):
-        return "No version moved by more than chance alone gives"
-    much = f"drift {peak.drift:.2g}"
+        return _("No version moved by more than chance alone gives")
+    much = _("drift {drift:.2g}").format(drift=peak.drift)
     if peak.ratio is not None:
         much = f"{peak.ratio:.3g} × chance"
-    return f"{name} moved most: {much}, in layer {peak.layer}"
+    return _("{name} moved most: {much}, in layer {layer}").format(
+        name=name, much=much, layer=peak.layer
+    )
 
 
 def _explain(by_noise: bool, role: TokenRole) -> str:
-    what = f"Block outputs, {theme.ROLE_LABELS[role]} tokens."
+    what = _("Block outputs, {role_labels} tokens.").format(role_labels=theme.ROLE_LABELS[role])
     if not by_noise:
-        return f"{what} Without statistics by image group nobody can tell drift from noise."
-    return (
-        f"{what} Colour: drift as a multiple of what chance alone gives by the image groups; empty "
-        "cells are not above it in 95 % of cases. Click a cell to compare that version."
-    )
+        return _(
+            "{what} Without statistics by image group nobody can tell drift from noise."
+        ).format(what=what)
+    return _(
+        "{what} Colour: drift as a multiple of what chance alone gives by "
+        "the image groups; empty cells are not above it in 95 % of cases. "
+        "Click a cell to compare that version."
+    ).format(what=what)
 
 
 def _list_left_out(
@@ -123,12 +129,22 @@ def _list_left_out(
     notes: list[str] = []
     if asked > comparable:
         notes.append(
-            f"{asked - comparable} of {asked} versions may not be compared with the baseline; "
-            "their rows below say why."
+            _(
+                "{asked} of {asked_2} versions may not be compared with the "
+                "baseline; their rows below say why."
+            ).format(asked=asked - comparable, asked_2=asked)
         )
     if drawn > kept:
-        why = f"the {kept} that moved most" if kept == MOST else f"the {kept} whose noise is known"
-        notes.append(f"Of {drawn} versions {why} are drawn{'' if by_noise else ' by their drift'}.")
+        why = (
+            _("the {kept} that moved most").format(kept=kept)
+            if kept == MOST
+            else _("the {kept} whose noise is known").format(kept=kept)
+        )
+        notes.append(
+            _("Of {drawn} versions {why} are drawn{suffix}.").format(
+                drawn=drawn, why=why, suffix="" if by_noise else _(" by their drift")
+            )
+        )
     return tuple(notes)
 
 

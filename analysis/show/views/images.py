@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.payload.extras import Floats
 from analysis.read.places.footprint import describe_spread, measure_spread
 from analysis.show.figures.footprints import COLUMNS, build_footprint_map, build_footprint_multiples
@@ -39,9 +40,11 @@ def footprint(channel: int, mean_abs: Floats, images: int, name: str, mode: Mode
     if np.isfinite(mean_abs).any():
         words.append(_describe_span(mean_abs, images))
     return View(
-        f"Where channel {channel} is large",
+        _("Where channel {channel} is large").format(channel=channel),
         "footprint",
-        build_footprint_map(mean_abs, value_label=f"mean |x|, {unit}", mode=mode),
+        build_footprint_map(
+            mean_abs, value_label=_("mean |x|, {unit}").format(unit=unit), mode=mode
+        ),
         lambda: _tabulate(np.array([channel]), mean_abs[None]),
         caption=" ".join(words),
         **describe_one(name),
@@ -68,7 +71,7 @@ def footprints(
         mode: Light or dark.
     """
     return View(
-        f"Where the largest channels of layer {layer} are large, mean |x|",
+        _("Where the largest channels of layer {layer} are large, mean |x|").format(layer=layer),
         "footprints of the layer",
         build_footprint_multiples(channels, maps, selected=selected, mode=mode),
         lambda: _tabulate(channels, maps),
@@ -144,7 +147,7 @@ def prefix_tokens(
     """
     layers = np.arange(len(values[0]))
     return View(
-        "In the tokens without a place",
+        _("In the tokens without a place"),
         "registers",
         build_prefix_curves(values, labels, layers, value_label=value_label, mode=mode),
         **describe_one(name),
@@ -152,12 +155,18 @@ def prefix_tokens(
 
 
 def _describe_span(values: Floats, images: int) -> str:
-    sentence = (
-        f"Mean |x| of the block output over {images} images. Colours span this channel's own "
-        f"values, {np.nanmin(values):.4g} to {np.nanmax(values):.4g}."
-    )
+    sentence = _(
+        "Mean |x| of the block output over {images} images. Colours span "
+        "this channel's own values, {values:.4g} to {values_2:.4g}."
+    ).format(images=images, values=np.nanmin(values), values_2=np.nanmax(values))
     missing = int(np.isnan(values).sum())
-    return f"{sentence} {missing} patches were not counted." if missing else sentence
+    return (
+        _("{sentence} {missing} patches were not counted.").format(
+            sentence=sentence, missing=missing
+        )
+        if missing
+        else sentence
+    )
 
 
 def _tabulate(channels: NDArray[np.integer], maps: Floats) -> pd.DataFrame:

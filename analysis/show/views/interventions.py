@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.language import N_, Texts, _
 from analysis.payload.intervention_file import InterventionResult
 from analysis.read import interventions as read
 from analysis.read.worth.intervened import ProbedIntervention, tabulate_probes
@@ -14,22 +15,27 @@ from analysis.show.figures.theme import Mode, role_label
 from analysis.show.view import View, describe_one
 from analysis.vocabulary import ROLES, TokenRole
 
-MEASURES = {
-    "relative": "relative change of the other channels",
-    "cosine": "cosine of the other channels",
-    "token_norm": "token norm, changed over unchanged",
-}
+MEASURES = Texts(
+    {
+        "relative": N_("relative change of the other channels"),
+        "cosine": N_("cosine of the other channels"),
+        "token_norm": N_("token norm, changed over unchanged"),
+    }
+)
 """Measures over depth and their axis titles."""
 
-CAPTION = (
-    "Mean over images. Thin lines: the largest effect among as many random channels from the "
-    "middle of the layer's distribution. Below them, the chosen channels do no more than any."
+CAPTION = N_(
+    "Mean over images. Thin lines: the largest effect among as many "
+    "random channels from the middle of the layer's distribution. "
+    "Below them, the chosen channels do no more than any."
 )
 
-PROBE_CAPTION = (
-    "R² on images held out, probe fitted and tested on the final normed vectors: without the "
-    "intervention, with it, and the change. Controls: the change by each set of random channels. "
-    "It matters where the change is 0.02 or more, beyond the folds' noise and beyond every control."
+PROBE_CAPTION = N_(
+    "R² on images held out, probe fitted and tested on the final "
+    "normed vectors: without the intervention, with it, and the "
+    "change. Controls: the change by each set of random channels. It "
+    "matters where the change is 0.02 or more, beyond the folds' noise "
+    "and beyond every control."
 )
 
 
@@ -46,11 +52,11 @@ def over_depth(
     """
     curves = [(role, read.over_depth(result, role, measure)) for role in ROLES]
     return View(
-        title="Later block outputs",
+        title=_("Later block outputs"),
         name=f"intervention {measure}",
         figure=build_effect_curves(curves, label=MEASURES[measure], mode=mode),
         frame=lambda: _tabulate(curves),
-        caption=CAPTION,
+        caption=_(CAPTION),
         **describe_one(name),
     )
 
@@ -59,12 +65,15 @@ def sweep(result: InterventionResult, name: str, role: TokenRole, *, mode: Mode 
     """Return the final effect of each channel from each start layer on, as a map."""
     channels, layers, effects, controls = read.sweep_map(result, role)
     return View(
-        title=f"Change of the final {role_label(role)} vector",
+        title=_("Change of the final {role_label} vector").format(role_label=role_label(role)),
         name=f"sweep {role}",
         figure=build_sweep(channels, layers, effects, controls, mode=mode),
         frame=lambda: read.tabulate_final(result),
-        caption="Each channel alone, from each layer on; the last row is the largest effect of a "
-        "random channel from the middle of the layer's distribution.",
+        caption=_(
+            "Each channel alone, from each layer on; the last row is the "
+            "largest effect of a random channel from the middle of the layer's "
+            "distribution."
+        ),
         rows=len(channels) + 1,
         **describe_one(name),
     )
@@ -78,10 +87,10 @@ def probes(found: Sequence[ProbedIntervention], name: str) -> View:
         name: Of the version.
     """
     return View(
-        title="Linear probe of what a head reads",
+        title=_("Linear probe of what a head reads"),
         name="intervention probe",
         frame=lambda: tabulate_probes(found),
-        caption=PROBE_CAPTION,
+        caption=_(PROBE_CAPTION),
         **describe_one(name),
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.payload.extras import NORM_EDGES
 from analysis.payload.table import StatsTable
 from analysis.read.depth.extremes import find_extremes, find_largest_channels
@@ -58,7 +59,9 @@ def statistic(
     """
     sized = drawn is Statistic.MEAN and not signed
     names = list(dict.fromkeys(curve.version for curve in curves))
-    title = f"{'|mean|' if sized else theme.STATISTIC_LABELS[drawn]}, {aggregate} over channels"
+    title = _("{statistic_labels}, {aggregate} over channels").format(
+        statistic_labels="|mean|" if sized else theme.STATISTIC_LABELS[drawn], aggregate=aggregate
+    )
     return View(
         title,
         "layers" if frame is not None else f"layers {drawn} {aggregate}",
@@ -82,7 +85,9 @@ def _name_largest_curve(curves: Sequence[DepthCurve], label: str) -> str:
     highest = max(curves, key=lambda curve: np.nanmax(curve.values, initial=-np.inf), default=None)
     if highest is None:
         return ""
-    name = f"{highest.version}, {theme.describe_cell(highest.representation, highest.role)} tokens"
+    name = _("{version}, {cell} tokens").format(
+        version=highest.version, cell=theme.describe_cell(highest.representation, highest.role)
+    )
     return sentences.name_largest(label, highest.layers, [(name, highest.values)])
 
 
@@ -92,15 +97,18 @@ def top(
     """Return the three largest |x| and the median of every layer, ``[layers, 4]``."""
     columns = ["top_1", "top_2", "top_3", "median"]
     return View(
-        "Largest activations and the median one",
+        _("Largest activations and the median one"),
         "largest activations",
         figures.build_top_curves(
             table.layers, found, tapped=table.tapped_layers, scale=scale, mode=mode
         ),
         pd.DataFrame(found, columns=columns).assign(layer=table.layers),
-        caption="Of each image the largest three |x| and the median |x| over all its tokens (CLS, "
-        "registers, patches) and channels of the block output; then the mean over images. A median "
-        "far below the largest is the mark of massive activations.",
+        caption=_(
+            "Of each image the largest three |x| and the median |x| over all "
+            "its tokens (CLS, registers, patches) and channels of the block "
+            "output; then the mean over images. A median far below the largest "
+            "is the mark of massive activations."
+        ),
         **describe_one(name),
     )
 
@@ -120,15 +128,17 @@ def top_channels(
     found = find_largest_channels(table)
     columns = ["largest", "second", "third", "median"]
     return View(
-        "Largest channels and the median one",
+        _("Largest channels and the median one"),
         "largest channels",
         figures.build_top_curves(
-            table.layers, found, tapped=table.tapped_layers, scale=scale, of="max |x|", mode=mode
+            table.layers, found, tapped=table.tapped_layers, scale=scale, of=_("max |x|"), mode=mode
         ),
         pd.DataFrame(found, columns=columns).assign(layer=table.layers),
-        caption="Max |x| of the three largest channels and of the median channel over all images, "
-        "CLS and patch tokens of the block output. A median far below the largest is the mark of "
-        "massive activations.",
+        caption=_(
+            "Max |x| of the three largest channels and of the median channel "
+            "over all images, CLS and patch tokens of the block output. A "
+            "median far below the largest is the mark of massive activations."
+        ),
         notes=(absent,),
         **describe_one(name),
     )
@@ -151,11 +161,15 @@ def norms(
         mode: Light or dark.
     """
     representation, role = where
-    unit = f"{theme.role_label(role)} tokens, {theme.describe_unit(representation)}"
+    unit = _("{role_label} tokens, {unit}").format(
+        role_label=theme.role_label(role), unit=theme.describe_unit(representation)
+    )
     beyond = count_beyond(counts)
-    caption = f"{beyond:,} token outputs have a norm below 0.1 or above 100,000."
+    caption = _("{beyond:,} token outputs have a norm below 0.1 or above 100,000.").format(
+        beyond=beyond
+    )
     return View(
-        f"Token norms, {theme.describe_cell(representation, role)} tokens",
+        _("Token norms, {cell} tokens").format(cell=theme.describe_cell(representation, role)),
         "token norms",
         figures.build_norm_map(
             table.layers,
@@ -183,7 +197,9 @@ def norms_of_layer(
     """Return the norms of the tokens of one layer, ``[layers, bins]`` by role."""
     at = table.position(layer)
     return View(
-        f"Layer {layer}: {theme.REPRESENTATION_LABELS[representation]}",
+        _("Layer {layer}: {representation_labels}").format(
+            layer=layer, representation_labels=theme.REPRESENTATION_LABELS[representation]
+        ),
         "token norms of the layer",
         build_norm_histogram(
             {role: values[at] for role, values in counts.items()},
@@ -192,8 +208,10 @@ def norms_of_layer(
             mode=mode,
         ),
         tabulate_norms(np.array([layer]), {r: v[at : at + 1] for r, v in counts.items()}),
-        caption="Two humps among the patch tokens are high-norm artefact tokens, which registers "
-        "are meant to take up.",
+        caption=_(
+            "Two humps among the patch tokens are high-norm artefact tokens, "
+            "which registers are meant to take up."
+        ),
         **describe_one(name),
     )
 
@@ -223,7 +241,9 @@ def value_range(
     bound = BOUND.get(representation, OTHER_BOUND)
     extremes = find_extremes(table.layers, ends)
     return View(
-        f"Smallest and largest value, {theme.describe_cell(representation, role)} tokens",
+        _("Smallest and largest value, {cell} tokens").format(
+            cell=theme.describe_cell(representation, role)
+        ),
         "min and max",
         figures.build_range_curves(
             table.layers,
@@ -244,15 +264,18 @@ def value_range(
 def suppression(table: StatsTable, name: str, found: Suppression, mode: Mode = "light") -> View:
     """Return by what factor the shared norm lowers the outliers of every layer."""
     return View(
-        "How far the shared norm lowers the outliers",
+        _("How far the shared norm lowers the outliers"),
         "suppression",
         figures.build_suppression_curve(
             table.layers, found.factor, tapped=table.tapped_layers, mode=mode
         ),
         tabulate_suppression(table.layers, found),
-        caption="The shared LayerNorm was trained for the last layer. Standing is a channel's max "
-        "|x| over that of the median channel, before and after it. The suppression factor is the "
-        "fall of the outliers' standing (geometric mean).",
+        caption=_(
+            "The shared LayerNorm was trained for the last layer. Standing is "
+            "a channel's max |x| over that of the median channel, before and "
+            "after it. The suppression factor is the fall of the outliers' "
+            "standing (geometric mean)."
+        ),
         **describe_one(name),
     )
 
@@ -269,11 +292,13 @@ def standings(
     before, after = find_standings(table, layer, role)
     frame = pd.DataFrame({"channel": range(len(before)), "before": before, "after": after})
     return View(
-        f"Standing before and after, layer {layer}, {theme.role_label(role)} tokens",
+        _("Standing before and after, layer {layer}, {role_label} tokens").format(
+            layer=layer, role_label=theme.role_label(role)
+        ),
         "standing before and after",
         figures.build_suppression_scatter(before, after, gamma=gamma, mode=mode),
         frame if gamma is None else frame.assign(gamma=gamma),
-        caption="Points below the diagonal are held down.",
+        caption=_("Points below the diagonal are held down."),
         clickable=True,
         **describe_one(name),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.read.frames import Aggregate, aggregate_channels, layer_frame
 from analysis.show.figures.layers import DepthCurve, build_depth_curves
@@ -51,7 +52,7 @@ def normalised_layers(
         return frame[frame["representation"] != str(Representation.PRE)]
 
     return View(
-        "Normalised layers",
+        _("Normalised layers"),
         "normalised layers",
         build_depth_curves(curves, statistic=statistic, aggregate=aggregate.value, mode=mode),
         tabulate,

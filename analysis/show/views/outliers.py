@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.read.exceed import Exceedance, tabulate_exceedance
 from analysis.read.frames import channel_frame, tabulate_cells
@@ -42,11 +43,17 @@ def channels_of_layer(
     robust = score is Score.ROBUST
     captions = []
     if 0 < ranking.threshold < float("inf"):
-        captions.append(f"Dashed: from {ranking.threshold:.4g} on a channel is an outlier.")
+        captions.append(
+            _("Dashed: from {threshold:.4g} on a channel is an outlier.").format(
+                threshold=ranking.threshold
+            )
+        )
     if robust:
-        captions.append("Channels about or below the median stand at the lower edge.")
+        captions.append(_("Channels about or below the median stand at the lower edge."))
     return View(
-        f"Layer {cell.layer}: {describe_cell(cell.representation, cell.role)} tokens",
+        _("Layer {layer}: {cell} tokens").format(
+            layer=cell.layer, cell=describe_cell(cell.representation, cell.role)
+        ),
         "channels of the layer",
         figures.build_channel_scatter(
             ranking.scores,
@@ -59,11 +66,13 @@ def channels_of_layer(
             mode=mode,
         ),
         channels,
-        sentence=f"{ranking.outlier_count:,} of {table.channels:,} channels are outliers. "
+        sentence=_("{outlier_count:,} of {channels:,} channels are outliers. ").format(
+            outlier_count=ranking.outlier_count, channels=table.channels
+        )
         + sentences.name_channels(
             SCORE_LABELS[score], ranking.scores, ranking.frame["channel"].tolist()
         ),
-        caption=" ".join([*captions, "A click on a point or a row leads to its channel."]),
+        caption=" ".join([*captions, _("A click on a point or a row leads to its channel.")]),
         clickable=True,
         **describe_one(name),
     )
@@ -72,13 +81,13 @@ def channels_of_layer(
 def counts(table: StatsTable, name: str, found: NDArray[np.integer], mode: Mode = "light") -> View:
     """Return how many channels are outliers in every layer, ``[layers, 3, 2]``."""
     return View(
-        "Outliers in every layer",
+        _("Outliers in every layer"),
         "outliers per layer",
         figures.build_outlier_counts(
             table.layers, found, channels=table.channels, tapped=table.tapped_layers, mode=mode
         ),
         lambda: tabulate_cells(table.layers, found, "outliers"),
-        sentence=sentences.name_largest_cell("number of outliers", table.layers, found),
+        sentence=sentences.name_largest_cell(_("number of outliers"), table.layers, found),
         **describe_one(name),
     )
 
@@ -114,19 +123,22 @@ def course(
     else:
         figure = figures.build_channel_marks(*arrays, value_label=label, mode=mode)
         if found.total > len(found.channels):
-            caption = (
-                f"The {len(found.channels)} most persistent of {found.total} channels that are "
-                "among the top of any layer."
-            )
+            caption = _(
+                "The {count} most persistent of {total} channels that are among "
+                "the top of any layer."
+            ).format(count=len(found.channels), total=found.total)
     return View(
-        "Top channels through the network",
+        _("Top channels through the network"),
         f"channels over depth {'lines' if lines else 'map'}",
         figure,
         lambda: _tabulate_course(found),
         sentence=sentences.name_largest(
             label,
             found.layers,
-            [(f"channel {n}", row) for n, row in zip(found.channels, found.values, strict=True)],
+            [
+                (_("channel {n}").format(n=n), row)
+                for n, row in zip(found.channels, found.values, strict=True)
+            ],
         ),
         caption=caption,
         rows=0 if lines else len(found.channels),
@@ -154,16 +166,23 @@ def exceedance(
     layer, role = where
     meets = np.flatnonzero(found.is_int8_outlier)
     listed = ", ".join(map(str, meets[:20])) + (" ..." if len(meets) > 20 else "")
-    verdict = f"{len(meets)} of {table.channels:,} channels meet the rule of LLM.int8()"
+    verdict = _("{count} of {channels:,} channels meet the rule of LLM.int8()").format(
+        count=len(meets), channels=table.channels
+    )
     return View(
-        f"Tokens beyond 6, 20 and 100: {describe_channels(Cell(layer, Representation.PRE, role))}",
+        _("Tokens beyond 6, 20 and 100: {channels}").format(
+            channels=describe_channels(Cell(layer, Representation.PRE, role))
+        ),
         "tokens beyond levels",
         figures.build_exceedance_scatter(
             found.share[table.position(layer)], found.layers_met, mode=mode
         ),
         lambda: tabulate_exceedance(found, table.position(layer)),
-        caption=f"{verdict}{': ' + listed if listed else ''}. The rule: |x| beyond 6 in at least "
-        "6 % of the tokens of at least 25 % of the layers; such channels need more than 8 bits.",
+        caption=_(
+            "{verdict}{listed}. The rule: |x| beyond 6 in at least 6 % of the "
+            "tokens of at least 25 % of the layers; such channels need more "
+            "than 8 bits."
+        ).format(verdict=verdict, listed=": " + listed if listed else ""),
         clickable=True,
         **describe_one(name),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.show.figures.overview import build_lora_proof
 from analysis.show.figures.theme import Mode
@@ -24,10 +25,12 @@ def lora_proof(table: StatsTable, name: str, mode: Mode = "light") -> View | Non
         return None
     changes = np.asarray(proof, dtype=np.float64)
     return View(
-        "What the adapter changes",
+        _("What the adapter changes"),
         "lora proof",
         build_lora_proof(table.layers, changes, tapped=table.tapped_layers, mode=mode),
         pd.DataFrame({"layer": table.layers, "relative_change": changes}),
-        caption="Relative change of each layer's output on up to eight images, adapter on and off.",
+        caption=_(
+            "Relative change of each layer's output on up to eight images, adapter on and off."
+        ),
         **describe_one(name),
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.read.compare.top_channels import TopComparison
 from analysis.show.figures import theme
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
@@ -35,7 +36,7 @@ def name_largest_cell(
         cells: Representations and roles that are drawn; all where empty.
         smallest: Name the smallest instead.
 
-    >>> name_largest_cell("drift", np.array([4]), np.array([[[0, 1], [0.5, 0], [0, 0.25]]]))
+    >>> name_largest_cell(_("drift"), np.array([4]), np.array([[[0, 1], [0.5, 0], [0, 0.25]]]))
     'The largest drift is 1, in layer 4 (block output, patch tokens).'
     """
     drawn = list(cells) or [(each, role) for each in REPRESENTATIONS for role in ROLES]
@@ -43,7 +44,7 @@ def name_largest_cell(
         (theme.describe_cell(*cell), values[:, cell[0].position, cell[1].position])
         for cell in drawn
     ]
-    return name_largest(label, layers, courses, end=" tokens", smallest=smallest)
+    return name_largest(label, layers, courses, end=_(" tokens"), smallest=smallest)
 
 
 def name_largest(
@@ -65,14 +66,18 @@ def name_largest(
     """
     if not courses:
         return ""
-    known = np.asarray([course for _, course in courses], dtype=np.float64)
+    known = np.asarray([course for _unused, course in courses], dtype=np.float64)
     if not np.isfinite(known).any():
         return ""
     known = np.where(np.isfinite(known), known, np.inf if smallest else -np.inf)
     line, place = divmod(int((np.argmin if smallest else np.argmax)(known)), known.shape[1])
     where = f" ({courses[line][0]}{end})" if courses[line][0] else ""
-    word = "smallest" if smallest else "largest"
-    return f"The {word} {label} is {known[line, place]:.3g}, in layer {layers[place]}{where}."
+    template = (
+        _("The smallest {label} is {known:.3g}, in layer {layers}{where}.")
+        if smallest
+        else _("The largest {label} is {known:.3g}, in layer {layers}{where}.")
+    )
+    return template.format(label=label, known=known[line, place], layers=layers[place], where=where)
 
 
 def name_channels(label: str, values: NDArray[np.number], channels: Sequence[int]) -> str:
@@ -82,15 +87,22 @@ def name_channels(label: str, values: NDArray[np.number], channels: Sequence[int
     'The largest by max |x|: channel 1 (25), 2 (3).'
     """
     named = ", ".join(f"{channel} ({values[channel]:.3g})" for channel in channels[:_NAMED])
-    return f"The largest by {label}: channel {named}." if named else ""
+    return (
+        _("The largest by {label}: channel {named}.").format(label=label, named=named)
+        if named
+        else ""
+    )
 
 
 def count_changes(top: TopComparison) -> str:
     """Return how many of the top channels are in both versions, and which are new or gone."""
     status = top.frame.groupby("status")["channel"].apply(list).to_dict()
-    told = [f"{len(status.get('kept', []))} of the top channels are in both"]
-    for word in ("new", "gone"):
-        found = [str(channel) for channel in status.get(word, [])]
+    told = [_("{count} of the top channels are in both").format(count=len(status.get("kept", [])))]
+    for key, word, none in (
+        ("new", _("new"), _("none new")),
+        ("gone", _("gone"), _("none gone")),
+    ):
+        found = [str(channel) for channel in status.get(key, [])]
         more = " ..." if len(found) > _NAMED else ""
-        told.append(f"{word}: {', '.join(found[:_NAMED])}{more}" if found else f"none {word}")
+        told.append(f"{word}: {', '.join(found[:_NAMED])}{more}" if found else none)
     return "; ".join(told) + "."

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_, _
 from analysis.payload.features import Features
 from analysis.payload.table import StatsTable
 from analysis.read.worth.grams import LEFT_OUT
@@ -26,9 +27,9 @@ from analysis.vocabulary import Cell, Representation, TokenRole
 
 Where = tuple[Representation, TokenRole]
 
-WHOLE = "CKA, all channels"
-REST = f"CKA without the {LEFT_OUT} largest channels"
-OVERLAP = "nearest neighbours in common"
+WHOLE = N_("CKA, all channels")
+REST = N_("CKA without the {left_out} largest channels")
+OVERLAP = N_("nearest neighbours in common")
 STRIP = 6
 """Images that are picked out of all."""
 
@@ -51,19 +52,23 @@ def layers_against_layers(
     """
     whole, rest = found
     layers = tables[0].layers, tables[1].layers
+    without = _(REST).format(left_out=LEFT_OUT)
     panels = [
-        LayerPanel(WHOLE, whole.cka, whole.error),
-        LayerPanel(REST, rest.cka, rest.error),
-        LayerPanel(OVERLAP, whole.overlap),
+        LayerPanel(_(WHOLE), whole.cka, whole.error),
+        LayerPanel(without, rest.cka, rest.error),
+        LayerPanel(_(OVERLAP), whole.overlap),
     ]
     return View(
-        f"Layers against layers, {describe_cell(*where)} tokens",
+        _("Layers against layers, {cell} tokens").format(cell=describe_cell(*where)),
         "layers against layers",
         figures.build_layer_panels(panels, layers, names, mode),
         lambda: _tabulate(layers, found),
-        caption=f"1: the same images are alike and unlike. CKA is debiased, so about 0 where "
-        f"nothing is shared; ± is its standard error over random halves of the {whole.images} "
-        f"images. Of the nearest neighbours, chance leaves {whole.chance:.2f} in common.",
+        caption=_(
+            "1: the same images are alike and unlike. CKA is debiased, so "
+            "about 0 where nothing is shared; ± is its standard error over "
+            "random halves of the {images} images. Of the nearest neighbours, "
+            "chance leaves {chance:.2f} in common."
+        ).format(images=whole.images, chance=whole.chance),
         **_describe(names),
     )
 
@@ -80,6 +85,7 @@ def same_layer(
     The arguments are those of `layers_against_layers`.
     """
     whole, rest = found
+    without = _(REST).format(left_out=LEFT_OUT)
     layers, rows, columns = _pair_layers(tables, names)
     lines = [
         DepthLine(
@@ -92,28 +98,34 @@ def same_layer(
         )
         for place, (name, values, errors) in enumerate(
             [
-                (WHOLE, whole.cka[rows, columns], whole.error[rows, columns]),
-                (REST, rest.cka[rows, columns], rest.error[rows, columns]),
-                (OVERLAP, whole.overlap[rows, columns], None),
+                (_(WHOLE), whole.cka[rows, columns], whole.error[rows, columns]),
+                (without, rest.cka[rows, columns], rest.error[rows, columns]),
+                (_(OVERLAP), whole.overlap[rows, columns], None),
             ]
         )
     ]
     itself = names[0] == names[1]
     return View(
-        "Each layer against the one before" if itself else "Each layer against its counterpart",
+        _("Each layer against the one before")
+        if itself
+        else _("Each layer against its counterpart"),
         "similarity over depth",
         draw_over_depth(
             lines,
-            height={"title": {"text": "similarity"}},
+            height={"title": {"text": _("similarity")}},
             levels=[whole.chance],
             tapped=tables[0].tapped_layers,
             revision="similarity",
             mode=mode,
-            empty="There is only one layer." if itself else "The two versions share no layer.",
+            empty=_("There is only one layer.")
+            if itself
+            else _("The two versions share no layer."),
         ),
         lambda: pd.DataFrame({"layer": layers, **{line.name: line.values for line in lines}}),
-        caption=f"{describe_cell(*where).capitalize()} tokens. Bars: standard error over random "
-        "halves of the images. Dashed: nearest neighbours that chance has in common.",
+        caption=_(
+            "{cell} tokens. Bars: standard error over random halves of the "
+            "images. Dashed: nearest neighbours that chance has in common."
+        ).format(cell=describe_cell(*where).capitalize()),
         **_describe(names),
     )
 
@@ -132,15 +144,27 @@ def find_sentences(
         place = int(np.nanargmin(values))
         at = rows[place], columns[place]
         what = (
-            f"The largest step of {names[0]} is from layer {tables[0].layers[at[0]]} to "
-            f"{layers[place]}"
+            _("The largest step of {names_1} is from layer {layers} to {layers_2}").format(
+                names_1=names[0], layers=tables[0].layers[at[0]], layers_2=layers[place]
+            )
             if names[0] == names[1]
-            else f"{names[0]} and {names[1]} are least alike at layer {layers[place]}"
+            else _("{names_1} and {names_2} are least alike at layer {layers}").format(
+                names_1=names[0], names_2=names[1], layers=layers[place]
+            )
         )
         sentences.append(
-            f"{what}: CKA {_number(whole, at)}, without the {LEFT_OUT} largest channels "
-            f"{_number(rest, at)}; {whole.overlap[at]:.0%} of the nearest neighbours are the same "
-            f"(chance {whole.chance:.0%})."
+            _(
+                "{what}: CKA {number}, without the {left_out} largest channels "
+                "{number_2}; {overlap:.0%} of the nearest neighbours are the same "
+                "(chance {chance:.0%})."
+            ).format(
+                what=what,
+                number=_number(whole, at),
+                left_out=LEFT_OUT,
+                number_2=_number(rest, at),
+                overlap=whole.overlap[at],
+                chance=whole.chance,
+            )
         )
     tapped = [tables[0].position(layer) for layer in tables[0].tapped_layers]
     if names[0] == names[1] and len(tapped) > 1:
@@ -150,9 +174,17 @@ def find_sentences(
             at = max(known, key=lambda pair: rest.cka[pair])
             first, second = (int(tables[0].layers[n]) for n in at)
             sentences.append(
-                f"Of the tapped layers, {first} and {second} repeat each other most: CKA "
-                f"{_number(whole, at)}, without the {LEFT_OUT} largest channels "
-                f"{_number(rest, at)}."
+                _(
+                    "Of the tapped layers, {first} and {second} repeat each other "
+                    "most: CKA {number}, without the {left_out} largest channels "
+                    "{number_2}."
+                ).format(
+                    first=first,
+                    second=second,
+                    number=_number(whole, at),
+                    left_out=LEFT_OUT,
+                    number_2=_number(rest, at),
+                )
             )
     return sentences
 
@@ -173,18 +205,21 @@ def ranks_over_depth(
         for place, (label, ranks) in enumerate(named.items())
     ]
     return View(
-        f"Effective rank, {describe_cell(*where)} tokens",
+        _("Effective rank, {cell} tokens").format(cell=describe_cell(*where)),
         "effective rank",
         draw_over_depth(
             lines,
-            height={"title": {"text": "effective rank"}, "rangemode": "tozero"},
+            height={"title": {"text": _("effective rank")}, "rangemode": "tozero"},
             tapped=table.tapped_layers,
             revision="effective rank",
             mode=mode,
         ),
         lambda: pd.DataFrame({"layer": table.layers, **named}),
-        caption=f"In how many directions the {spectra.images} images differ: exp of the entropy "
-        "of the shares of variance. It cannot exceed the number of images less one.",
+        caption=_(
+            "In how many directions the {images} images differ: exp of the "
+            "entropy of the shares of variance. It cannot exceed the number of "
+            "images less one."
+        ).format(images=spectra.images),
         **describe_one(name),
     )
 
@@ -196,12 +231,14 @@ def spectrum_of_layer(
     place = table.position(cell.layer)
     parts = dict(zip(_spectrum_names(), (spectra.whole[place], spectra.rest[place]), strict=True))
     return View(
-        f"Variance spectrum, {theme.describe_channels(cell)}",
+        _("Variance spectrum, {channels}").format(channels=theme.describe_channels(cell)),
         "variance spectrum",
         figures.build_spectrum(parts, mode),
         lambda: pd.DataFrame({"component": range(1, len(spectra.whole[place]) + 1), **parts}),
-        caption="A steep start means that a few directions, often massive channels, hold most of "
-        "what tells the images apart.",
+        caption=_(
+            "A steep start means that a few directions, often massive "
+            "channels, hold most of what tells the images apart."
+        ),
         **describe_one(name),
     )
 
@@ -227,18 +264,23 @@ def ranked_images(
     order = ranked.order
     images = features.images[ranked.images[order]]
     if baseline is None:
-        title, label = "Images far from all others", "distance to the 5 nearest, over the median's"
-        caption = (
-            "Mean distance to the five nearest images, over that of the median image. Far images "
-            "are rare, odd or mislabelled; that alone does not make them wrong."
+        title, label = (
+            _("Images far from all others"),
+            _("distance to the 5 nearest, over the median's"),
+        )
+        caption = _(
+            "Mean distance to the five nearest images, over that of the median "
+            "image. Far images are rare, odd or mislabelled; that alone does "
+            "not make them wrong."
         )
     else:
-        title, label = "Images that moved", "own movement, in spreads between images"
-        caption = (
-            "Distance between an image's vectors in the two versions, less the shift that all "
-            f"images have in common ({ranked.common:.2f}), over the spread between images in "
-            f"{baseline}. At 1, an image moved as far as two images differ."
-        )
+        title, label = _("Images that moved"), _("own movement, in spreads between images")
+        caption = _(
+            "Distance between an image's vectors in the two versions, less the "
+            "shift that all images have in common ({common:.2f}), over the "
+            "spread between images in {baseline}. At 1, an image moved as far "
+            "as two images differ."
+        ).format(common=ranked.common, baseline=baseline)
     names = (name, baseline) if baseline is not None else (name, name)
     return View(
         f"{title}, {theme.describe_channels(cell)}",
@@ -294,12 +336,15 @@ def map_of_images(
     if colored is not None and target not in frame:
         frame[target] = colored[1]
     return View(
-        f"Map of the images, {theme.describe_channels(cell)}",
+        _("Map of the images, {channels}").format(channels=theme.describe_channels(cell)),
         "map of images",
         figures.build_plane(points, shares, images, colored, mode),
         frame,
-        caption=f"{len(images)} images along the two directions of largest variance. What lies "
-        "apart here is apart; what lies together may differ in the directions not drawn.",
+        caption=_(
+            "{count} images along the two directions of largest variance. What "
+            "lies apart here is apart; what lies together may differ in the "
+            "directions not drawn."
+        ).format(count=len(images)),
         rows=8,
         clickable=True,
         **describe_one(name),
@@ -310,10 +355,18 @@ def pairs_sentence(found: PairTest, names: tuple[str, str]) -> str:
     """Return how many channels moved beyond what the images' own differences explain."""
     count, channels = int(found.differs.sum()), len(found.differs)
     size = float(np.sqrt(np.square(found.shift).mean()))
-    return (
-        f"From {names[1]} to {names[0]} the means of the channels moved by {size:.3f} standard "
-        f"deviations (root mean square); by pairs of {found.images} images, {count} of {channels} "
-        "channels moved by more than noise, at a false discovery rate of 1 %."
+    return _(
+        "From {names_2} to {names_1} the means of the channels moved by "
+        "{size:.3f} standard deviations (root mean square); by pairs of "
+        "{images} images, {count} of {channels} channels moved by more "
+        "than noise, at a false discovery rate of 1 %."
+    ).format(
+        names_2=names[1],
+        names_1=names[0],
+        size=size,
+        images=found.images,
+        count=count,
+        channels=channels,
     )
 
 
@@ -323,8 +376,11 @@ def categories(name: str, cell: Cell, column: str, frame: pd.DataFrame) -> View:
         f"{column}, {theme.describe_channels(cell)}",
         "categories",
         frame=frame.rename(columns={"category": column}),
-        caption="Distance: of the mean of these images from that of all. Spread: of these images "
-        "around their own mean. Both in units of the spread of all images.",
+        caption=_(
+            "Distance: of the mean of these images from that of all. Spread: "
+            "of these images around their own mean. Both in units of the "
+            "spread of all images."
+        ),
         **describe_one(name),
     )
 
@@ -373,4 +429,4 @@ def _bars(errors: NDArray[np.floating]) -> dict[str, object]:
 
 
 def _spectrum_names() -> tuple[str, str]:
-    return "all channels", f"without the {LEFT_OUT} largest"
+    return _("all channels"), _("without the {left_out} largest").format(left_out=LEFT_OUT)

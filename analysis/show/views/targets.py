@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from analysis.language import N_, Texts, _
 from analysis.payload.features import Features
 from analysis.payload.table import StatsTable
 from analysis.read.worth.probe import Probe, subtract
@@ -19,10 +20,10 @@ from analysis.show.figures.theme import Mode, describe_cell
 from analysis.show.view import View, describe_one
 from analysis.vocabulary import Cell, Representation
 
-WITH_VECTOR = ", with the vector of Share"
+WITH_VECTOR = N_(", with the vector of Share")
 """Follows the name of a version."""
 
-LABELS = {Measure.R2: "R²", Measure.BALANCED_ACCURACY: "balanced accuracy"}
+LABELS = Texts({Measure.R2: "R²", Measure.BALANCED_ACCURACY: N_("balanced accuracy")})
 
 
 def versions_over_depth(
@@ -49,7 +50,7 @@ def versions_over_depth(
         lines.append(DepthLine(_layers(probe), probe.scores, name, color, keys={"error_y": bars}))
         if normalized is not None and name in normalized:
             other = normalized[name]
-            label = f"{name}{WITH_VECTOR}"
+            label = f"{name}{_(WITH_VECTOR)}"
             lines.append(DepthLine(_layers(other), other.scores, label, color, dash="dot"))
     chance = max(probe.chance for probe in probes.values())
     return View(
@@ -57,18 +58,27 @@ def versions_over_depth(
         "probe of versions",
         draw_over_depth(
             lines,
-            height={"title": {"text": f"{LABELS[first.problem.measure]} on images held out"}},
+            height={
+                "title": {
+                    "text": _("{measure} on images held out").format(
+                        measure=LABELS[first.problem.measure]
+                    )
+                }
+            },
             levels=[chance] if np.isfinite(chance) else [],
             tapped=table.tapped_layers,
             revision="probe",
             mode=mode,
         ),
         _tabulate(
-            {**probes, **{f"{name}{WITH_VECTOR}": p for name, p in (normalized or {}).items()}}
+            {**probes, **{f"{name}{_(WITH_VECTOR)}": p for name, p in (normalized or {}).items()}}
         ),
-        caption="Bars: standard error over the folds. Dashed: the most that a permuted target "
-        "reached in any of these layers. A backbone that was trained on these targets has seen "
-        "the images that the probe holds out.",
+        caption=_(
+            "Bars: standard error over the folds. Dashed: the most that a "
+            "permuted target reached in any of these layers. A backbone that "
+            "was trained on these targets has seen the images that the probe "
+            "holds out."
+        ),
         about=", ".join(probes),
     )
 
@@ -89,18 +99,24 @@ def cells_over_depth(table: StatsTable, name: str, probe: Probe, mode: Mode = "l
         layers = np.array([probe.cells[n].layer for n in places])
         lines.append(DepthLine.of_cell(layers, probe.scores[places], *kind, mode))
     return View(
-        "Every representation and role",
+        _("Every representation and role"),
         "probe of cells",
         draw_over_depth(
             lines,
-            height={"title": {"text": f"{LABELS[probe.problem.measure]} on images held out"}},
+            height={
+                "title": {
+                    "text": _("{measure} on images held out").format(
+                        measure=LABELS[probe.problem.measure]
+                    )
+                }
+            },
             levels=[probe.chance] if np.isfinite(probe.chance) else [],
             tapped=table.tapped_layers,
             revision="probe cells",
             mode=mode,
         ),
         _tabulate({name: probe}),
-        caption="Dashed: the most that a permuted target reached in any of these cells.",
+        caption=_("Dashed: the most that a permuted target reached in any of these cells."),
         **describe_one(name),
     )
 
@@ -125,23 +141,26 @@ def head_layers(table: StatsTable, name: str, mode: Mode = "light") -> View | No
     for key in ("gamma_mean", "gamma_std", "beta_rms"):
         frame[key] = [norms.get(n, {}).get(key, np.nan) for n in range(count)]
     places = np.array(layers if known else range(count), np.int32)
-    shown = [("layer weight (softmax)", frame["weight"])] if weights else []
-    shown += [("mean γ of its norm", frame["gamma_mean"])] if norms else []
+    shown = [(_("layer weight (softmax)"), frame["weight"])] if weights else []
+    shown += [(_("mean γ of its norm"), frame["gamma_mean"])] if norms else []
     return View(
-        "What the head reads",
+        _("What the head reads"),
         "layers of the head",
         build_head_layers(
             places,
             {label: values.to_numpy(np.float64) for label, values in shown},
-            label="layer (block index)" if known else "position among the head's layers",
+            label=_("layer (block index)") if known else _("position among the head's layers"),
             even=1 / len(weights) if weights else None,
             mode=mode,
         ),
         frame,
-        caption="Learned by the head whose adapter was measured. Dashed: even weights. A weight "
-        "depends on the scale of its layer and on what the other layers hold too, so it is no "
-        "measure of how well a layer alone predicts."
-        + ("" if known else " The config does not tap as many layers as the head holds."),
+        caption=_(
+            "Learned by the head whose adapter was measured. Dashed: even "
+            "weights. A weight depends on the scale of its layer and on what "
+            "the other layers hold too, so it is no measure of how well a "
+            "layer alone predicts."
+        )
+        + ("" if known else _(" The config does not tap as many layers as the head holds.")),
         **describe_one(name),
     )
 
@@ -149,12 +168,16 @@ def head_layers(table: StatsTable, name: str, mode: Mode = "light") -> View | No
 def vectors_of_cell(features: Features, name: str, cell: Cell) -> View:
     """Return the vectors of all kept images in a cell, to be taken away as a table."""
     return View(
-        f"Vectors of {len(features.images)} images, {theme.describe_channels(cell)}",
+        _("Vectors of {count} images, {channels}").format(
+            count=len(features.images), channels=theme.describe_channels(cell)
+        ),
         f"vectors of layer {cell.layer} {cell.representation} {cell.role}",
         frame=lambda: tabulate_vectors(features, cell),
-        caption="One row per image: its targets and categories, and the CLS token or mean patch, "
-        "for other learners. All layers are in the file "
-        f"{features.path.name} beside the payload.",
+        caption=_(
+            "One row per image: its targets and categories, and the CLS token "
+            "or mean patch, for other learners. All layers are in the file "
+            "{name} beside the payload."
+        ).format(name=features.path.name),
         **describe_one(name),
     )
 
@@ -164,27 +187,55 @@ def find_sentences(probe: Probe) -> list[str]:
     problem, best = probe.problem, probe.best
     label = LABELS[problem.measure]
     if best is None:
-        return [f"{problem.name}: no cell has finite vectors on all images."]
+        return [_("{name}: no cell has finite vectors on all images.").format(name=problem.name)]
     cell = probe.cells[best]
-    limit = f"permuted targets reach {probe.chance:.2f} in their best cell"
-    together = f", whole {problem.group} held out" if problem.group else ""
-    basis = f"{len(problem.kept)} images{together}"
+    limit = _("permuted targets reach {chance:.2f} in their best cell").format(chance=probe.chance)
+    together = _(", whole {group} held out").format(group=problem.group) if problem.group else ""
+    basis = _("{count} images{together}").format(count=len(problem.kept), together=together)
     if not probe.is_predictable:
         return [
-            f"{problem.name} cannot be told from chance: {label} {_number(probe, best)} in the "
-            f"best of {len(probe.cells)} cells; {limit} ({basis})."
+            _(
+                "{name} cannot be told from chance: {label} {number} in the best "
+                "of {count} cells; {limit} ({basis})."
+            ).format(
+                name=problem.name,
+                label=label,
+                number=_number(probe, best),
+                count=len(probe.cells),
+                limit=limit,
+                basis=basis,
+            )
         ]
     sentences = [
-        f"{problem.name} can be predicted: {label} {_number(probe, best)} in {_describe(cell)}, "
-        f"the best of {len(probe.cells)} cells, which flatters it; {limit} ({basis})."
+        _(
+            "{name} can be predicted: {label} {number} in {describe}, the best "
+            "of {count} cells, which flatters it; {limit} ({basis})."
+        ).format(
+            name=problem.name,
+            label=label,
+            number=_number(probe, best),
+            describe=_describe(cell),
+            count=len(probe.cells),
+            limit=limit,
+            basis=basis,
+        )
     ]
     last = Cell(max(c.layer for c in probe.cells), Representation.GLOBAL_LN, cell.role)
     if last in probe.cells and last != cell:
         difference = subtract(probe, probe, cell, last)
-        verdict = "within the folds' noise" if difference.is_noise else "beyond the folds' noise"
+        verdict = (
+            _("within the folds' noise") if difference.is_noise else _("beyond the folds' noise")
+        )
         sentences.append(
-            f"The last layer with the global LN has {_number(probe, probe.position(last))}: "
-            f"{difference.value:.2f} ± {difference.error:.2f} less, {verdict}."
+            _(
+                "The last layer with the global LN has {number}: {value:.2f} ± "
+                "{error:.2f} less, {verdict}."
+            ).format(
+                number=_number(probe, probe.position(last)),
+                value=difference.value,
+                error=difference.error,
+                verdict=verdict,
+            )
         )
     return sentences
 
@@ -193,13 +244,21 @@ def compare_sentence(a: Probe, b: Probe, names: tuple[str, str]) -> str:
     """Return how two versions differ in the best cell of the first."""
     best = a.best
     if best is None or a.cells[best] not in b.cells:
-        return f"{names[0]} and {names[1]} have no cell in common that can be compared."
+        return _("{names_1} and {names_2} have no cell in common that can be compared.").format(
+            names_1=names[0], names_2=names[1]
+        )
     cell = a.cells[best]
     difference = subtract(a, b, cell)
-    verdict = "within the folds' noise" if difference.is_noise else "beyond the folds' noise"
-    return (
-        f"{_describe(cell)}: {names[0]} less {names[1]} is {difference.value:+.2f} ± "
-        f"{difference.error:.2f}, {verdict}."
+    verdict = _("within the folds' noise") if difference.is_noise else _("beyond the folds' noise")
+    return _(
+        "{describe}: {names_1} less {names_2} is {value:+.2f} ± {error:.2f}, {verdict}."
+    ).format(
+        describe=_describe(cell),
+        names_1=names[0],
+        names_2=names[1],
+        value=difference.value,
+        error=difference.error,
+        verdict=verdict,
     )
 
 
@@ -207,18 +266,25 @@ def normalize_sentence(probe: Probe, normalized: Probe, name: str) -> str:
     """Return what the normalisation vector changes in the best cell without it."""
     best = probe.best
     if best is None:
-        return f"{name}: no cell has finite vectors on all images."
+        return _("{name}: no cell has finite vectors on all images.").format(name=name)
     cell = probe.cells[best]
     difference = subtract(normalized, probe, cell)
-    verdict = "within the folds' noise" if difference.is_noise else "beyond the folds' noise"
-    return (
-        f"{_describe(cell)}: the vector of Share changes {name} by {difference.value:+.2f} ± "
-        f"{difference.error:.2f}, {verdict}."
+    verdict = _("within the folds' noise") if difference.is_noise else _("beyond the folds' noise")
+    return _(
+        "{describe}: the vector of Share changes {name} by {value:+.2f} ± {error:.2f}, {verdict}."
+    ).format(
+        describe=_describe(cell),
+        name=name,
+        value=difference.value,
+        error=difference.error,
+        verdict=verdict,
     )
 
 
 def _describe(cell: Cell) -> str:
-    return f"layer {cell.layer}, {describe_cell(cell.representation, cell.role)}"
+    return _("layer {layer}, {cell}").format(
+        layer=cell.layer, cell=describe_cell(cell.representation, cell.role)
+    )
 
 
 def _number(probe: Probe, place: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_, _
 from analysis.show.figures import theme
 from analysis.show.figures import timeline as figures
 from analysis.show.figures.theme import Mode
@@ -17,7 +18,7 @@ from analysis.vocabulary import Cell, Representation, TokenRole
 
 Floats = NDArray[np.floating]
 
-NOISE_CAPTION = "Thin lines: what chance alone stays below in 95 % of cases, by image groups."
+NOISE_CAPTION = N_("Thin lines: what chance alone stays below in 95 % of cases, by image groups.")
 
 
 def drift_in_a_row(
@@ -45,12 +46,14 @@ def drift_in_a_row(
     drawn = found[:, :, representation.position, role.position]
     frame = pd.DataFrame(drawn.T, columns=list(names), index=pd.Index(layers, name="layer"))
     return View(
-        f"Drift from {names[0]}, {theme.describe_cell(*cell)} tokens",
+        _("Drift from {names_1}, {cell} tokens").format(
+            names_1=names[0], cell=theme.describe_cell(*cell)
+        ),
         "drift from the first",
         figures.build_drift_timeline(layers, drawn, names, slots=slots, noise=noise, mode=mode),
         frame.reset_index(),
-        sentence=sentences.name_largest("drift", layers, list(zip(names, drawn, strict=True))),
-        caption=NOISE_CAPTION if noise is not None and not np.isnan(noise).all() else "",
+        sentence=sentences.name_largest(_("drift"), layers, list(zip(names, drawn, strict=True))),
+        caption=_(NOISE_CAPTION) if noise is not None and not np.isnan(noise).all() else "",
         about=", ".join(names),
     )
 
@@ -73,9 +76,11 @@ def channels_in_a_row(
     """
     drawn = values[:, list(channels)]
     frame = pd.DataFrame(drawn.T, columns=list(names), index=pd.Index(channels, name="channel"))
-    label = f"max |x|, {theme.describe_channels(cell)}"
+    label = _("max |x|, {channels}").format(channels=theme.describe_channels(cell))
     return View(
-        f"Channels from version to version, {theme.describe_channels(cell)}",
+        _("Channels from version to version, {channels}").format(
+            channels=theme.describe_channels(cell)
+        ),
         "channels from version to version",
         figures.build_channel_timeline(drawn, channels, names, value_label=label, mode=mode),
         frame.reset_index(),

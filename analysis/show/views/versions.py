@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_, _
 from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.noise import CellNoise, Effect
 from analysis.read.compare.noise_table import NoiseTable
@@ -28,13 +29,15 @@ from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, St
 
 Floats = NDArray[np.floating]
 
-DRIFT_CAPTION = (
-    "Drift: root mean square over channels of how far mean and standard deviation moved, in units "
-    "of the standard deviation of both versions pooled, sqrt((σ₁² + σ₂²) / 2)."
+DRIFT_CAPTION = N_(
+    "Drift: root mean square over channels of how far mean and "
+    "standard deviation moved, in units of the standard deviation of "
+    "both versions pooled, sqrt((σ₁² + σ₂²) / 2)."
 )
-SAME_CURVE = (
-    "Global LN is not drawn, since its curve is that of per-layer LN: it scales and shifts every "
-    "channel, and a distance in standard deviations does not see that."
+SAME_CURVE = N_(
+    "Global LN is not drawn, since its curve is that of per-layer LN: "
+    "it scales and shifts every channel, and a distance in standard "
+    "deviations does not see that."
 )
 
 
@@ -66,7 +69,7 @@ def drift(
     cells = [(each, role) for each in drawn for role in roles]
     tested = not np.isnan(noise.noise_floor).all()
     return View(
-        "Drift of each layer",
+        _("Drift of each layer"),
         "drift",
         figures.build_drift_curves(
             comparison.layers,
@@ -83,8 +86,9 @@ def drift(
             p=noise.drift_p.ravel(),
             beyond_noise=noise.beyond.ravel(),
         ),
-        sentence=sentence or sentences.name_largest_cell("drift", comparison.layers, found, cells),
-        caption=" ".join(filter(None, [DRIFT_CAPTION, same, _explain_noise(noise)])),
+        sentence=sentence
+        or sentences.name_largest_cell(_("drift"), comparison.layers, found, cells),
+        caption=" ".join(filter(None, [_(DRIFT_CAPTION), same, _explain_noise(noise)])),
         **describe_pair(*comparison.names),
     )
 
@@ -96,23 +100,26 @@ def _leave_out_same(
     both = Representation.PER_LAYER_LN, Representation.GLOBAL_LN
     first, second = (values[:, each.position] for each in both)
     if set(both) <= set(representations) and np.allclose(first, second, 1e-3, equal_nan=True):
-        return [each for each in representations if each is not both[1]], SAME_CURVE
+        return [each for each in representations if each is not both[1]], _(SAME_CURVE)
     return list(representations), ""
 
 
 def _explain_noise(noise: NoiseTable) -> str:
     notes = " ".join(noise.notes)
     if np.isnan(noise.noise_floor).all():
-        return f"How much of it is noise is not told here. {notes}"
+        return _("How much of it is noise is not told here. {notes}").format(notes=notes)
     how = (
-        "the same images in both, compared group by group"
+        _("the same images in both, compared group by group")
         if noise.paired
-        else "different images, so that each version's own image groups say how much chance gives"
+        else _(
+            "different images, so that each version's own image groups say how much chance gives"
+        )
     )
-    return (
-        f"Thin lines: what chance alone stays below in 95 % of cases, by image groups ({how}). "
-        f"Hollow marks: not beyond chance, all cells taken together. {notes}"
-    )
+    return _(
+        "Thin lines: what chance alone stays below in 95 % of cases, by "
+        "image groups ({how}). Hollow marks: not beyond chance, all cells "
+        "taken together. {notes}"
+    ).format(how=how, notes=notes)
 
 
 def flagged(
@@ -130,7 +137,7 @@ def flagged(
     share = np.where(np.isnan(noise.noise_floor), np.nan, noise.flagged_channels / channels)
     drawn, same = _leave_out_same(share, representations)
     return View(
-        "Channels that differ by more than noise",
+        _("Channels that differ by more than noise"),
         "channels beyond the noise",
         build_flagged_curves(
             comparison.layers, share, representations=drawn, roles=roles, mode=mode
@@ -157,8 +164,8 @@ def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "
         mode: Light or dark.
     """
     labels = (
-        axes.label_with_unit("shift of the mean", "version − baseline, in std"),
-        axes.label_with_unit("log ratio of the std", "log(version / baseline)"),
+        axes.label_with_unit(_("shift of the mean"), _("version − baseline, in std")),
+        axes.label_with_unit(_("log ratio of the std"), _("log(version / baseline)")),
     )
     shift, ratio = (
         ChannelEffect(effect.value, effect.error, marked, label)
@@ -168,12 +175,14 @@ def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "
         )
     )
     caption = noise.note or (
-        f"{int(noise.flagged.sum())} of {len(noise.flagged)} channels differ in mean or spread by "
-        "more than noise; of those on average at most 1 % are there by chance. max |x| is ranked "
-        "below, never tested."
+        _(
+            "{flagged_sum} of {count} channels differ in mean or spread by "
+            "more than noise; of those on average at most 1 % are there by "
+            "chance. max |x| is ranked below, never tested."
+        ).format(flagged_sum=int(noise.flagged.sum()), count=len(noise.flagged))
     )
     return View(
-        f"Channels of {theme.describe_channels(cell)}",
+        _("Channels of {channels}").format(channels=theme.describe_channels(cell)),
         "channel effects",
         build_channel_effects(shift, ratio, representation=cell.representation, mode=mode),
         lambda: _tabulate_effects(noise),
@@ -188,7 +197,7 @@ def _tabulate_effects(noise: CellNoise) -> pd.DataFrame:
     frame = pd.DataFrame({"channel": np.arange(len(noise.flagged), dtype=np.int32)})
     both: tuple[tuple[str, Effect, NDArray[np.bool_]], ...] = (
         ("shift", noise.shift, noise.shift_flagged),
-        ("log ratio of std", noise.log_ratio, noise.log_ratio_flagged),
+        (_("log ratio of std"), noise.log_ratio, noise.log_ratio_flagged),
     )
     for name, effect, marked in both:
         frame[name] = effect.value
@@ -211,13 +220,13 @@ def top_changes(
         mode: Light or dark.
     """
     return View(
-        f"Top channels of {theme.describe_channels(cell)}",
+        _("Top channels of {channels}").format(channels=theme.describe_channels(cell)),
         "top channels",
         figures.build_top_changes(
             top.frame,
             names=comparison.names,
             slots=slots,
-            value_label=f"max |x|, {theme.describe_channels(cell)}",
+            value_label=_("max |x|, {channels}").format(channels=theme.describe_channels(cell)),
             mode=mode,
         ),
         lambda: name_columns(top.frame, comparison.names),
@@ -235,13 +244,13 @@ def every_channel(
     status = top.frame.groupby("status")["channel"]
     names = comparison.names
     return View(
-        f"Every channel of {theme.describe_channels(cell)}",
+        _("Every channel of {channels}").format(channels=theme.describe_channels(cell)),
         "every channel",
         figures.build_channel_comparison(
             *sizes,
             names=names,
             slots=slots,
-            value_label="max |x|",
+            value_label=_("max |x|"),
             status={str(name): channels.to_numpy() for name, channels in status},
             mode=mode,
         ),
@@ -249,7 +258,7 @@ def every_channel(
             {"channel": np.arange(len(sizes[0])), **dict(zip(names, sizes, strict=True))}
         ),
         sentence=sentences.count_changes(top),
-        caption="Click a channel to follow it through the layers on the Channels page.",
+        caption=_("Click a channel to follow it through the layers on the Channels page."),
         clickable=True,
         **describe_pair(*comparison.names),
     )
@@ -291,9 +300,9 @@ def overlap(
         frame = tabulate_cells(comparison.layers, found, "overlap")
         return frame if by_chance is None else frame.assign(without_a_change=by_chance.ravel())
 
-    thin = " Thin lines: what is shared without a change." if by_chance is not None else ""
+    thin = _(" Thin lines: what is shared without a change.") if by_chance is not None else ""
     return View(
-        f"Overlap of the top {k}",
+        _("Overlap of the top {k}").format(k=k),
         "overlap",
         figures.build_jaccard_curves(
             comparison.layers,
@@ -307,12 +316,12 @@ def overlap(
         ),
         tabulate,
         sentence=sentences.name_largest_cell(
-            "overlap",
+            _("overlap"),
             comparison.layers,
             found,
             [(each, role) for each in representations for role in roles],
             smallest=True,
         ),
-        caption=f"Ranked by {ranked_by}.{thin}",
+        caption=_("Ranked by {ranked_by}.{thin}").format(ranked_by=ranked_by, thin=thin),
         **describe_pair(*comparison.names),
     )

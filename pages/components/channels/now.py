@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.read.frames import channel_frame
 from analysis.read.outliers import find_neighbours, rank_channel
 from analysis.read.scores import Score, score_channels
@@ -26,11 +27,15 @@ def show_numbers(version: Version, cell: Cell, channel: int) -> None:
     mean, std, max_abs = values[:, channel]
     with st.container(horizontal=True):
         for label, value, help in (
-            (f"Rank in layer {cell.layer}", f"{rank:,} of {table.channels:,}", "By max |x|."),
-            ("max |x|", f"{max_abs:.4g}", "Largest absolute value over all tokens."),
-            ("× median", f"{times:.4g}", "max |x| over the median channel's."),
-            ("mean", f"{mean:.4g}", "Over all tokens, signed."),
-            ("std", f"{std:.4g}", "Standard deviation over all tokens."),
+            (
+                _("Rank in layer {layer}").format(layer=cell.layer),
+                _("{rank:,} of {channels:,}").format(rank=rank, channels=table.channels),
+                _("By max |x|."),
+            ),
+            (_("max |x|"), f"{max_abs:.4g}", _("Largest absolute value over all tokens.")),
+            (_("× median"), f"{times:.4g}", _("max |x| over the median channel's.")),
+            (_("mean"), f"{mean:.4g}", _("Over all tokens, signed.")),
+            (_("std"), f"{std:.4g}", _("Standard deviation over all tokens.")),
         ):
             st.metric(label, value, border=True, help=help, width=METRIC_WIDTH)
 
@@ -41,12 +46,12 @@ def show_neighbours(version: Version, cell: Cell, channel: int) -> None:
     spread = summarize_spread(table[cell], channel)
     tables.show_spread(spread, channel)
     downloads.show_csv(spread, "spread", name)
-    st.header("Neighbours in the ranking by max |x|")
+    st.header(_("Neighbours in the ranking by max |x|"))
     neighbours = find_neighbours(table, *cell, channel)
     # A table for each channel: with the next one's neighbours the selected row would be another.
     row = tables.show_channels(neighbours, f"neighbours of {channel}", marked=channel)
     channel_links.turn_to(row, f"neighbours of {channel}")
-    with st.expander("All channels", on_change="rerun", key="all channels") as expander:
+    with st.expander(_("All channels"), on_change="rerun", key="all channels") as expander:
         if expander.open:
             everything = channel_frame(table, *cell)
             ranked = everything.assign(rank=rank_all(table[cell]))

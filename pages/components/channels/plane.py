@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from analysis.language import _
 from analysis.show.figures.theme import REPRESENTATION_LABELS
 from analysis.show.views import channels as views
 from analysis.vocabulary import Cell, Representation, Statistic
@@ -18,12 +19,15 @@ def show(version: Version, cell: Cell, statistic: Statistic, channel: int) -> No
     """Show the plane that is chosen; a click on a point turns to its channel."""
     choice = selection.choose(
         "plane",
-        "Every channel by",
+        _("Every channel by"),
         [_MEAN_STD, *PAIRS],
         default=_MEAN_STD,
         format_func=_label,
-        help="Mean and std of the representation that is looked at, or a statistic in two "
-        "representations: who is held down or lifted leaves the line of the others.",
+        help=_(
+            "Mean and std of the representation that is looked at, or a "
+            "statistic in two representations: who is held down or lifted "
+            "leaves the line of the others."
+        ),
     )
     table, name, mode = version.table, version.name, downloads.mode()
     if choice == _MEAN_STD:
@@ -35,5 +39,5 @@ def show(version: Version, cell: Cell, statistic: Statistic, channel: int) -> No
 
 def _label(choice: str) -> str:
     if choice == _MEAN_STD:
-        return "mean × std"
+        return _("mean × std")
     return " × ".join(REPRESENTATION_LABELS[each] for each in PAIRS[choice])

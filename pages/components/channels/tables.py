@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis.language import _
 from pages.components.shared.tables import MEAN_HELP, NUMBER, STD_HELP, read_row
 
 
@@ -22,11 +23,11 @@ def show_channels(frame: pd.DataFrame, key: str, *, marked: int | None = None) -
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "rank": number("Rank", format="%d", width="small", help="By max |x|, from 1."),
-            "channel": number("Channel", format="%d", width="small"),
-            "mean": number("mean", format=NUMBER, help=MEAN_HELP),
-            "std": number("std", format=NUMBER, help=STD_HELP),
-            "max_abs": number("max |x|", format=NUMBER, help="Largest absolute value."),
+            "rank": number(_("Rank"), format="%d", width="small", help=_("By max |x|, from 1.")),
+            "channel": number(_("Channel"), format="%d", width="small"),
+            "mean": number(_("mean"), format=NUMBER, help=_(MEAN_HELP)),
+            "std": number(_("std"), format=NUMBER, help=_(STD_HELP)),
+            "max_abs": number(_("max |x|"), format=NUMBER, help=_("Largest absolute value.")),
             "here": st.column_config.TextColumn("", width="small"),
         },
     )
@@ -45,14 +46,16 @@ def show_spread(frame: pd.DataFrame, channel: int) -> None:
             *("smallest", "median", "average", "p99", "largest", "deviation"),
         ],
         column_config={
-            "statistic": st.column_config.TextColumn("Over channels"),
-            "smallest": number("smallest", format=NUMBER),
-            "median": number("median", format=NUMBER),
-            "average": number("average", format=NUMBER),
-            "p99": number("p99", format=NUMBER, help="99 % of the channels are below it."),
-            "largest": number("largest", format=NUMBER),
-            "deviation": number("spread", format=NUMBER, help="Standard deviation over channels."),
-            "here": number(f"channel {channel}", format=NUMBER),
-            "rank": number("its rank", format="%d", help="1 is the largest of all channels."),
+            "statistic": st.column_config.TextColumn(_("Over channels")),
+            "smallest": number(_("smallest"), format=NUMBER),
+            "median": number(_("median"), format=NUMBER),
+            "average": number(_("average"), format=NUMBER),
+            "p99": number("p99", format=NUMBER, help=_("99 % of the channels are below it.")),
+            "largest": number(_("largest"), format=NUMBER),
+            "deviation": number(
+                _("spread"), format=NUMBER, help=_("Standard deviation over channels.")
+            ),
+            "here": number(_("channel {channel}").format(channel=channel), format=NUMBER),
+            "rank": number(_("its rank"), format="%d", help=_("1 is the largest of all channels.")),
         },
     )

@@ -19,6 +19,7 @@ from analysis.jobs import (
     list_heads,
     list_weights,
 )
+from analysis.language import N_, Texts, _
 from analysis.payload.discovery import allowed_roots
 from pages.components.shared import selection
 from pages.components.shared.text import plain
@@ -36,16 +37,18 @@ _FIELDS = ("project_dir", *_PER_DIR, *_NUMBERS, "device", "precision")
 _TAKEN = "form taken from the address"
 _SEPARATOR = "\n"
 
-_FIELD_OF_FLAG = {
-    "--project-dir": "Project dir",
-    "--config": "Config",
-    "--dino-weights-pt": "Backbone weights",
-    "--head-weights": "Head weights",
-    "--max-images": "Max images",
-    "--batch-size": "Batch size",
-    "--device": "Device",
-    "--precision": "Precision",
-}
+_FIELD_OF_FLAG = Texts(
+    {
+        "--project-dir": N_("Project dir"),
+        "--config": N_("Config"),
+        "--dino-weights-pt": N_("Backbone weights"),
+        "--head-weights": N_("Head weights"),
+        "--max-images": N_("Max images"),
+        "--batch-size": N_("Batch size"),
+        "--device": N_("Device"),
+        "--precision": N_("Precision"),
+    }
+)
 
 
 def keep() -> None:
@@ -89,37 +92,39 @@ def read() -> list[ExtractionRequest]:
     roots = [str(root) for root in allowed_roots()]
     project_dir = Path(
         st.selectbox(
-            "Project dir",
+            _("Project dir"),
             roots,
             accept_new_options=True,
             key="form project_dir",
-            help="The folder that holds configs/, data and weights. Type another path to use it.",
+            help=_(
+                "The folder that holds configs/, data and weights. Type another path to use it."
+            ),
         )
         or roots[0]
     )
-    config = _choose_file("Config", "config", list_configs, project_dir, first=[])
+    config = _choose_file(_("Config"), "config", list_configs, project_dir, first=[])
     others = [str(path) for path in list_configs(project_dir) if str(path) != config]
     more = _choose_more(others, project_dir) if others else []
     head = _choose_file(
-        "Head weights (LoRA)", "head", list_heads, project_dir, first=[AUTOMATIC, FROZEN]
+        _("Head weights (LoRA)"), "head", list_heads, project_dir, first=[AUTOMATIC, FROZEN]
     )
-    with st.popover("Weights, limits and device", width="stretch"):
+    with st.popover(_("Weights, limits and device"), width="stretch"):
         weights = _choose_file(
-            "Backbone weights", "weights", list_weights, project_dir, first=[AUTOMATIC]
+            _("Backbone weights"), "weights", list_weights, project_dir, first=[AUTOMATIC]
         )
         max_images = _choose_whole(
-            "Max images",
+            _("Max images"),
             "max_images",
-            placeholder="all",
-            help="Measure only the first N images of the list; empty or 0 measures all of them.",
+            placeholder=_("all"),
+            help=_("Measure only the first N images of the list; empty or 0 measures all of them."),
         )
-        batch_size = _choose_whole("Batch size", "batch_size", placeholder="auto")
+        batch_size = _choose_whole(_("Batch size"), "batch_size", placeholder=_("auto"))
         device = _choose_device()
         precision = st.selectbox(
-            "Precision",
+            _("Precision"),
             PRECISIONS,
             key="form precision",
-            help="auto is bf16 on a GPU that has it, else fp32.",
+            help=_("auto is bf16 on a GPU that has it, else fp32."),
         )
     _write_to_address(
         {
@@ -134,10 +139,12 @@ def read() -> list[ExtractionRequest]:
             "precision": "" if precision == "auto" else precision,
         }
     )
-    for label, value, least in (("Max images", max_images, 0), ("Batch size", batch_size, 1)):
+    for label, value, least in ((_("Max images"), max_images, 0), (_("Batch size"), batch_size, 1)):
         if value is not None and (value < least or not value.is_integer()):
             raise ConfigError(
-                f"{label} {value:g}: give a whole number, {least} or more, or leave it empty."
+                _(
+                    "{label} {value:g}: give a whole number, {least} or more, or leave it empty."
+                ).format(label=label, value=value, least=least)
             )
     request = ExtractionRequest(
         project_dir=project_dir,
@@ -165,11 +172,11 @@ def _choose_more(others: Sequence[str], project_dir: Path) -> list[str]:
     if key in state:  # a config may be gone since
         state[key] = [path for path in state[key] if path in others]
     return st.multiselect(
-        "And these configs",
+        _("And these configs"),
         others,
         key=key,
-        placeholder="none",
-        help="Each is queued as an extraction of its own, with the other fields the same.",
+        placeholder=_("none"),
+        help=_("Each is queued as an extraction of its own, with the other fields the same."),
     )
 
 
@@ -207,25 +214,25 @@ def _choose_file(
         index=0 if options else None,
         accept_new_options=True,
         key=f"form {name} {project_dir}",
-        placeholder="no file found: type a path",
-        help="Type a path, relative to the project dir or absolute, to use another file.",
+        placeholder=_("no file found: type a path"),
+        help=_("Type a path, relative to the project dir or absolute, to use another file."),
     )
     # the menu offers what was typed as a new option before the one that it is a part of
     meant = [option for option in options if typed and typed not in options and typed in option]
     if len(meant) != 1:
         return typed
-    st.caption(f"Taken: {plain(meant[0])}")
+    st.caption(_("Taken: {meant_1}").format(meant_1=plain(meant[0])))
     return meant[0]
 
 
 def _choose_device() -> str | None:
-    labels = {AUTOMATIC: "auto"} | {
+    labels = {AUTOMATIC: _("auto")} | {
         device.name: f"{device.name} · {device.label}" for device in list_devices(wait=False)
     }
     if st.session_state.get("form device") not in (None, *labels):  # of another machine
         del st.session_state["form device"]
     device = st.selectbox(
-        "Device", list(labels), format_func=lambda name: labels[name], key="form device"
+        _("Device"), list(labels), format_func=lambda name: labels[name], key="form device"
     )
     return None if device == AUTOMATIC else device
 

@@ -16,6 +16,7 @@ from analysis.jobs import (
     prepare_standby,
     start_job,
 )
+from analysis.language import _
 from pages.components.frame import extraction_fields, job_panel, picker
 from pages.components.shared import cache, job_list
 from pages.components.shared.text import format_duration, plain, shorten_path
@@ -27,13 +28,13 @@ _STARTED = "form started"
 def show() -> None:
     """Show the form, folded in while there are payloads to look at."""
     if is_read_only():
-        st.caption("Read-only server: payloads can be viewed, extractions cannot be started.")
+        st.caption(_("Read-only server: payloads can be viewed, extractions cannot be started."))
         return
     extraction_fields.keep()
     if st.session_state.pop(_STARTED, False):
         st.session_state[_OPEN] = False
     expander = st.expander(
-        "New extraction",
+        _("New extraction"),
         icon=":material/add_chart:",
         expanded=not cache.find_payloads() and not any(job.is_live for job in job_list.current()),
         key=_OPEN,
@@ -59,13 +60,17 @@ def _show_fields() -> None:
         first, *more = [_forecast(request, among=len(requests)) for request in requests]
     except InputError as error:
         st.error(plain(extraction_fields.name_fields(str(error))), icon=":material/error:")
-        st.button("Start extraction", type="primary", disabled=True, width="stretch")
+        st.button(_("Start extraction"), type="primary", disabled=True, width="stretch")
         return
     prepare_standby()
     if_exists = _show_forecast(first)
     for forecast in more:
         _show_headline(forecast)
-    label = f"Start {1 + len(more)} extractions" if more else "Start extraction"
+    label = (
+        _("Start {count} extractions").format(count=1 + len(more))
+        if more
+        else _("Start extraction")
+    )
     if st.button(label, type="primary", width="stretch", key="start extraction"):
         try:
             for place, forecast in enumerate([first, *more]):
@@ -100,9 +105,13 @@ def _show_forecast(forecast: Forecast) -> IfExists:
         st.warning(plain(extraction_fields.name_fields(notice)))
     if forecast.identical is not None:
         counted, images = forecast.identical_images, len(forecast.plan.images.entries)
-        part = f", of {counted} of {images} images" if counted not in (None, images) else ""
-        st.info(f"A payload of exactly this extraction is already there{part}.")
-        if st.button("Open it", width="stretch"):
+        part = (
+            _(", of {counted} of {images} images").format(counted=counted, images=images)
+            if counted not in (None, images)
+            else ""
+        )
+        st.info(_("A payload of exactly this extraction is already there{part}.").format(part=part))
+        if st.button(_("Open it"), width="stretch"):
             picker.pick(forecast.identical)
             st.rerun()
     return _choose_if_exists(forecast)
@@ -111,11 +120,21 @@ def _show_forecast(forecast: Forecast) -> IfExists:
 def _show_headline(forecast: Forecast) -> None:
     plan, estimate = forecast.plan, forecast.estimate
     about = format_duration(estimate.seconds)
-    rough = "very roughly" if estimate.rough else "about"
+    rough = _("very roughly") if estimate.rough else _("about")
     version = plan.settings.version or plan.settings.config_path.name
     st.markdown(
-        f"**{plain(version)}**: {len(plan.images.entries)} of {plan.images.total} images "
-        f"({plan.images.split}) through {plain(plan.settings.backbone_name)}, {rough} {about}."
+        _(
+            "**{version}**: {count} of {total} images ({split}) through "
+            "{backbone_name}, {rough} {about}."
+        ).format(
+            version=plain(version),
+            count=len(plan.images.entries),
+            total=plan.images.total,
+            split=plan.images.split,
+            backbone_name=plain(plan.settings.backbone_name),
+            rough=rough,
+            about=about,
+        )
     )
 
 
@@ -124,31 +143,33 @@ def _show_details(forecast: Forecast, if_exists: IfExists) -> None:
     plan = forecast.plan
     head, folder = plan.head_path, plan.settings.project_dir
     st.caption(
-        f"Weights {plain(shorten_path(plan.weights.path, folder))}, "
+        _("Weights {path}, ").format(path=plain(shorten_path(plan.weights.path, folder)))
         + (
-            f"adapter from {plain(shorten_path(head, folder))}."
+            _("adapter from {head}.").format(head=plain(shorten_path(head, folder)))
             if head
-            else "frozen backbone, no adapter."
+            else _("frozen backbone, no adapter.")
         )
     )
     output = forecast.beside_output if if_exists is IfExists.BESIDE else forecast.default_output
-    st.caption("Will be written to")
+    st.caption(_("Will be written to"))
     st.code(shorten_path(output, plan.settings.project_dir), language=None, wrap_lines=True)
-    st.caption(f"The time is judged by {plain(forecast.estimate.basis)}.")
+    st.caption(_("The time is judged by {basis}.").format(basis=plain(forecast.estimate.basis)))
 
 
 def _choose_if_exists(forecast: Forecast) -> IfExists:
     if forecast.writer is not None:
-        st.warning("Another job is about to write this payload; this one is saved beside it.")
+        st.warning(_("Another job is about to write this payload; this one is saved beside it."))
         return IfExists.BESIDE
     if not forecast.exists:
         return IfExists.REFUSE
     choices = {
-        IfExists.BESIDE: f"Save beside it as {forecast.beside_output.name}",
-        IfExists.REPLACE: f"Replace it, keep the old one as {forecast.default_output.name}.bak",
+        IfExists.BESIDE: _("Save beside it as {name}").format(name=forecast.beside_output.name),
+        IfExists.REPLACE: _("Replace it, keep the old one as {name}.bak").format(
+            name=forecast.default_output.name
+        ),
     }
     return st.radio(
-        "A payload stands at the output path",
+        _("A payload stands at the output path"),
         list(choices),
         format_func=lambda choice: choices[choice],
         key="form if_exists",

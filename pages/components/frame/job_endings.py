@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.jobs import Job, JobState, can_resume
+from analysis.language import _
 from pages.components.frame import picker
 from pages.components.shared import job_states, selection
 from pages.components.shared.text import plain
@@ -23,9 +24,11 @@ def show(jobs: Sequence[Job]) -> None:
         with st.container(border=True):
             _show_ending(job)
     if len(unseen) > SHOWN:
-        st.caption(f"{len(unseen) - SHOWN} more have ended: see the page **Runs**.")
+        st.caption(
+            _("{count} more have ended: see the page **Runs**.").format(count=len(unseen) - SHOWN)
+        )
     if len(unseen) > 1:
-        st.button("Dismiss all", width="stretch", on_click=_dismiss, args=(unseen,))
+        st.button(_("Dismiss all"), width="stretch", on_click=_dismiss, args=(unseen,))
 
 
 def list_unseen(jobs: Sequence[Job]) -> list[Job]:
@@ -57,7 +60,9 @@ def open_where_nothing_is_picked(jobs: Sequence[Job]) -> bool:
     if done[0].adapter_error is None:
         _dismiss(done[:1])
         st.toast(
-            f"{plain(done[0].title)} is done: {done[0].done} images measured.",
+            _("{title} is done: {done} images measured.").format(
+                title=plain(done[0].title), done=done[0].done
+            ),
             icon=":material/check:",
         )
     return True
@@ -65,7 +70,7 @@ def open_where_nothing_is_picked(jobs: Sequence[Job]) -> bool:
 
 def show_log(job: Job) -> None:
     """Show the end of a job's log, folded in."""
-    expander = st.expander("Log", on_change="rerun", key=f"log {job.id}")
+    expander = st.expander(_("Log"), on_change="rerun", key=f"log {job.id}")
     if expander.open:
         expander.code(job.read_log() or "Nothing yet.", language=None, wrap_lines=True)
 
@@ -74,18 +79,26 @@ def _show_ending(job: Job) -> None:
     st.markdown(f"**{job_states.describe(job)}** {plain(job.title)}")
     if job.adapter_error:
         st.error(
-            "The adapter was NOT loaded; the frozen backbone was measured. "
-            f"{plain(job.adapter_error)}",
+            _(
+                "The adapter was NOT loaded; the frozen backbone was measured. {adapter_error}"
+            ).format(adapter_error=plain(job.adapter_error)),
             icon=":material/error:",
         )
     elif job.state is JobState.DONE:
-        st.caption(f"{job.done} images measured.")
+        st.caption(_("{done} images measured.").format(done=job.done))
     elif job.state is JobState.FAILED:
-        st.error(f"The extraction failed. {plain(job.error or '')}", icon=":material/error:")
+        st.error(
+            _("The extraction failed. {error}").format(error=plain(job.error or "")),
+            icon=":material/error:",
+        )
     else:
-        st.warning(f"The extraction of {plain(job.title)} was cancelled; nothing was written.")
+        st.warning(
+            _("The extraction of {title} was cancelled; nothing was written.").format(
+                title=plain(job.title)
+            )
+        )
     if can_resume(job):
-        st.caption("What it had counted is kept: go on with it on the page **Runs**.")
+        st.caption(_("What it had counted is kept: go on with it on the page **Runs**."))
     if job.state is not JobState.DONE or job.adapter_error:
         show_log(job)
     with st.container(horizontal=True):
@@ -93,16 +106,16 @@ def _show_ending(job: Job) -> None:
             job.state is JobState.DONE
             and job.output.is_file()
             and st.button(
-                "Open it",
+                _("Open it"),
                 key=f"open {job.id}",
                 type="primary",
-                help="Look at it; what is looked at now stays beside it.",
+                help=_("Look at it; what is looked at now stays beside it."),
             )
         ):
             picker.pick(job.output)
             _dismiss([job])
             st.rerun()
-        st.button("Dismiss", key=f"dismiss {job.id}", on_click=_dismiss, args=([job],))
+        st.button(_("Dismiss"), key=f"dismiss {job.id}", on_click=_dismiss, args=([job],))
 
 
 def _dismiss(jobs: Sequence[Job]) -> None:

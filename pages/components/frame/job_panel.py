@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import Job, JobState, cancel_job, finish_job, is_read_only
+from analysis.language import _
 from pages.components.frame import job_endings, picker
 from pages.components.shared import job_list, job_states, selection
 from pages.components.shared.text import format_duration, plain
@@ -43,7 +44,7 @@ def _poll() -> None:
     for job in reversed(live[-SHOWN:]):
         _show_job(job)
     if len(live) > SHOWN:
-        st.caption(f"{len(live) - SHOWN} more jobs wait.")
+        st.caption(_("{count} more jobs wait.").format(count=len(live) - SHOWN))
     if picker.has_newer_preview():  # after the buttons: a click must not be lost to it
         st.rerun()
 
@@ -52,18 +53,21 @@ def _show_job(job: Job) -> None:
     with st.container(border=True):
         st.markdown(f"**{job_states.describe(job)}** {plain(job.title)}")
         if job.state is JobState.WAITING:
-            st.caption(plain(job.message) or "Waiting for its turn")
+            st.caption(plain(job.message) or _("Waiting for its turn"))
         else:
             share = job.done / job.total if job.total else 0.0
-            st.progress(min(share, 1.0), text=f"{job.done} of {job.total} images")
+            st.progress(
+                min(share, 1.0),
+                text=_("{done} of {total} images").format(done=job.done, total=job.total),
+            )
             st.caption(_describe_pace(job))
         job_endings.show_log(job)
         if job.preview is not None and st.button(
-            "Look at it now",
+            _("Look at it now"),
             key=f"look {job.id}",
             icon=":material/visibility:",
             width="stretch",
-            help="Open what has been counted so far, like a payload.",
+            help=_("Open what has been counted so far, like a payload."),
         ):
             picker.pick_preview(job)
             st.rerun()
@@ -75,15 +79,17 @@ def _show_ends(job: Job) -> None:
     """Show the ways to end a job."""
     with st.container(horizontal=True):
         finish = job.state is JobState.RUNNING and st.button(
-            "Finish now",
+            _("Finish now"),
             key=f"finish {job.id}",
-            help="Enough: end it, and write the payload of what has been counted.",
+            help=_("Enough: end it, and write the payload of what has been counted."),
         )
-        cancel = st.button("Cancel", key=f"cancel {job.id}", help="Stop it; no payload is written.")
+        cancel = st.button(
+            _("Cancel"), key=f"cancel {job.id}", help=_("Stop it; no payload is written.")
+        )
     try:
         if finish:
             finish_job(job)
-            st.caption("Finishing; the batch at hand is still counted.")
+            st.caption(_("Finishing; the batch at hand is still counted."))
         if cancel:
             cancel_job(job)
             st.rerun()
@@ -94,10 +100,16 @@ def _show_ends(job: Job) -> None:
 def _describe_pace(job: Job) -> str:
     parts = [plain(job.message)] if job.message and not job.is_cancelling else []
     if job.began is not None:
-        parts.append(f"since {format_duration(max(0.0, time.time() - job.began))}")
+        parts.append(
+            _("since {duration}").format(
+                duration=format_duration(max(0.0, time.time() - job.began))
+            )
+        )
     if job.images_per_second:
-        parts.append(f"{job.images_per_second:.3g} images/s")
+        parts.append(
+            _("{images_per_second:.3g} images/s").format(images_per_second=job.images_per_second)
+        )
     if job.seconds_left is not None and job.state is JobState.RUNNING:
-        parts.append(f"{format_duration(job.seconds_left)} left")
-    parts.append(f"on {job.device}")
+        parts.append(_("{duration} left").format(duration=format_duration(job.seconds_left)))
+    parts.append(_("on {device}").format(device=job.device))
     return " · ".join(parts)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.discovery import PayloadRef, load_ref
 from pages.components.shared import selection
 from pages.components.shared.text import plain
@@ -29,12 +30,14 @@ def check(refs: Sequence[PayloadRef]) -> None:
     changed = [ref for ref in refs if noted[ref.key[:_DIGITS]] != marks[ref.key[:_DIGITS]]]
     for ref in changed:
         st.warning(
-            f"{plain(ref.name)} was extracted anew since this link was made or this view was "
-            "opened. The numbers shown are the new ones.",
+            _(
+                "{name} was extracted anew since this link was made or this view "
+                "was opened. The numbers shown are the new ones."
+            ).format(name=plain(ref.name)),
             icon=":material/update:",
         )
     if changed:
-        st.button("Go on with the new numbers", width="stretch", on_click=_write, args=({},))
+        st.button(_("Go on with the new numbers"), width="stretch", on_click=_write, args=({},))
 
 
 def forget(key: str) -> None:

@@ -15,6 +15,7 @@ from analysis.errors import PayloadError, to_printable
 from analysis.files.atomic import replace_bytes
 from analysis.jobs import Job
 from analysis.jobs.extractions.job import JOBS_DIR, PREVIEW_FILE
+from analysis.language import _
 from analysis.payload.discovery import PayloadRef, load_ref, payload_key, short_names
 from analysis.vocabulary import FEATURE_STATS_DIR
 from pages.components.frame import link_content
@@ -45,7 +46,7 @@ def show() -> None:
     st.session_state[_PREVIEWS] = {}
     if not refs:
         st.session_state[_PICKED] = []
-        st.caption("No payload found yet.")
+        st.caption(_("No payload found yet."))
         _show_upload()
         return
     names = list(refs)
@@ -56,14 +57,14 @@ def show() -> None:
         # noted although it is the default: tomorrow's newest payload may be another
         selection.remember("version", names[0])
     elif selection.recall("version") not in refs:
-        st.warning("The payload that this link names is not here; the newest is shown.")
+        st.warning(_("The payload that this link names is not here; the newest is shown."))
     first = selection.choose(
         "version",
-        "Version",
+        _("Version"),
         names,
         default=names[0],
         format_func=lambda key: refs[key].label,
-        help="Every payload in a folder feature_stats below the project dir, newest first.",
+        help=_("Every payload in a folder feature_stats below the project dir, newest first."),
         menu_width="stretch",
     )
     others = [key for key in names if key != first]
@@ -73,7 +74,7 @@ def show() -> None:
     if others:
         compared = selection.choose_many(
             "compare",
-            "Compare with",
+            _("Compare with"),
             others,
             format_func=lambda key: refs[key].label,
             limit=MAX_COMPARED,
@@ -100,11 +101,13 @@ def read_versions() -> list[Version]:
     refs: list[PayloadRef] = st.session_state.get(_PICKED, [])
     if not refs:
         if any(job.is_live for job in job_list.current()):
-            sentence = "An extraction is running. What it measures is shown here once it is done."
+            sentence = _(
+                "An extraction is running. What it measures is shown here once it is done."
+            )
         else:
-            sentence = (
-                "There is nothing to show yet. Start an extraction in the sidebar, or upload a "
-                "payload (.pt) that was made elsewhere."
+            sentence = _(
+                "There is nothing to show yet. Start an extraction in the sidebar, "
+                "or upload a payload (.pt) that was made elsewhere."
             )
         st.info(sentence, icon=":material/info:")
         st.stop()
@@ -113,15 +116,22 @@ def read_versions() -> list[Version]:
         try:
             versions.append(Version(ref, name, cache.read(ref), _is_preview(ref)))
         except (PayloadError, OSError) as error:
-            st.error(f"{name} cannot be shown. {explain(error, ref)}", icon=":material/error:")
+            st.error(
+                _("{name} cannot be shown. {explain}").format(
+                    name=name, explain=explain(error, ref)
+                ),
+                icon=":material/error:",
+            )
     if not versions:
-        st.info("Pick another version in the sidebar, or extract this one again.")
+        st.info(_("Pick another version in the sidebar, or extract this one again."))
         st.stop()
     for version in versions:
         if version.partial:
             st.info(
-                f"{plain(version.name)}: {version.table.num_images:,} images counted so far. It is "
-                "drawn anew as the extraction goes on.",
+                _(
+                    "{name}: {num_images:,} images counted so far. It is drawn anew as "
+                    "the extraction goes on."
+                ).format(name=plain(version.name), num_images=version.table.num_images),
                 icon=":material/timelapse:",
             )
     return versions
@@ -140,11 +150,11 @@ def choose_one(several: Sequence[Version]) -> Version:
         return versions[keys[0]]
     key = selection.choose(
         "show",
-        "Version shown",
+        _("Version shown"),
         keys,
         default=keys[0],
         format_func=lambda key: versions[key].name,
-        help="This view is of one version at a time; the page Versions compares them.",
+        help=_("This view is of one version at a time; the page Versions compares them."),
     )
     return versions[key]
 
@@ -169,7 +179,11 @@ def pick(path: Path) -> None:
     before = [*_compared_keys(), selection.recall("version")]
     kept = [other for other in dict.fromkeys(before) if other in there and other != key]
     if len(kept) > MAX_COMPARED:
-        st.session_state[_NOTICES] = [f"Only {MAX_COMPARED} of the versions before stay beside it."]
+        st.session_state[_NOTICES] = [
+            _("Only {max_compared} of the versions before stay beside it.").format(
+                max_compared=MAX_COMPARED
+            )
+        ]
     selection.remember("version", key)
     selection.remember("compare", ".".join(map(str, kept[:MAX_COMPARED])) or None)
     link_content.forget(key)
@@ -254,12 +268,20 @@ def _explain_left_out(first: str, refs: Mapping[str, PayloadRef]) -> None:
     """Say which of the payloads that were to be compared with are not."""
     asked = _compared_keys()
     if first in asked:
-        st.warning(f"{plain(refs[first].name)} is the version; it is not compared with itself.")
+        st.warning(
+            _("{name} is the version; it is not compared with itself.").format(
+                name=plain(refs[first].name)
+            )
+        )
     gone = [key for key in asked if key not in refs]
     if len(gone) == 1:
-        st.warning("A payload to compare with that this link names is not here.")
+        st.warning(_("A payload to compare with that this link names is not here."))
     elif gone:
-        st.warning(f"{len(gone)} payloads to compare with that this link names are not here.")
+        st.warning(
+            _("{count} payloads to compare with that this link names are not here.").format(
+                count=len(gone)
+            )
+        )
 
 
 def _previews() -> list[PayloadRef]:
@@ -268,7 +290,9 @@ def _previews() -> list[PayloadRef]:
         if job.preview is not None:
             with contextlib.suppress(PayloadError):  # the job has ended meanwhile
                 ref = load_ref(job.preview)
-                label = f"partial: {ref.facts.num_images} of {job.total} images · {job.title}"
+                label = _("partial: {num_images} of {total} images · {title}").format(
+                    num_images=ref.facts.num_images, total=job.total, title=job.title
+                )
                 refs.append(replace(ref, label=label))
     return refs
 
@@ -284,7 +308,7 @@ def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
     taken: set[str] = set()
     for ref, name in zip(refs, short_names(refs), strict=True):
         name = remarks.of(ref.path).name or name
-        name = f"{name}, partial" if _is_preview(ref) else name
+        name = _("{name}, partial").format(name=name) if _is_preview(ref) else name
         if name in taken:
             name = f"{name}, {ref.key if cache.is_upload(ref) else ref.path}"
         taken.add(name)
@@ -293,13 +317,15 @@ def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
 
 
 def _show_upload() -> None:
-    with st.popover("Upload a payload", icon=":material/upload:", width="stretch"):
+    with st.popover(_("Upload a payload"), icon=":material/upload:", width="stretch"):
         file = st.file_uploader(
-            "A .pt file that the extraction made",
+            _("A .pt file that the extraction made"),
             type="pt",
             key="upload",
-            help="Read without running anything in it. Kept while this server runs; only people "
-            "with the link see it.",
+            help=_(
+                "Read without running anything in it. Kept while this server runs; "
+                "only people with the link see it."
+            ),
         )
     known: dict[str, str] = st.session_state.setdefault(_UPLOADS, {})
     if file is None or file.file_id in known.values():
@@ -309,7 +335,9 @@ def _show_upload() -> None:
     try:
         cache.read(ref)
     except (PayloadError, OSError) as error:  # what is looked at stays
-        sentence = f"{ref.name} cannot be shown. {explain(error, ref)}"
+        sentence = _("{name} cannot be shown. {explain}").format(
+            name=ref.name, explain=explain(error, ref)
+        )
         st.error(plain(sentence), icon=":material/error:")
         return
     known[str(path)] = file.file_id
@@ -333,7 +361,7 @@ def _uploaded() -> list[PayloadRef]:
     stored = cache.upload_folder().glob(f"*/{FEATURE_STATS_DIR}/*.pt")
     refs = [load_ref(path) for path in stored]
     return [
-        replace(ref, label=f"{ref.path.name} · uploaded")
+        replace(ref, label=_("{name} · uploaded").format(name=ref.path.name))
         for ref in refs
         if ref.path in paths or ref.key in linked
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.show.export import name_file
 from pages.components.frame import slides, view_list
 from pages.components.frame.view_list import MAX_NAME, MAX_NOTE, MAX_VIEWS, SavedView
@@ -23,30 +24,39 @@ def show_list(page: str) -> None:
         page: Stem of the page that is shown.
     """
     views = view_list.load()
-    label = f"Saved views ({len(views)})" if views else "Saved views"
+    label = _("Saved views ({count})").format(count=len(views)) if views else _("Saved views")
     with st.expander(label, icon=":material/bookmarks:", key="saved views"):
         st.caption(
-            "Save views on any page, then press **Present** and step through them with the "
-            "buttons or Page Up and Page Down. The link holds them all."
+            _(
+                "Save views on any page, then press **Present** and step through "
+                "them with the buttons or Page Up and Page Down. The link holds "
+                "them all."
+            )
         )
         for number, view in enumerate(views):
             _show_entry(views, number, view)
         slides.show(views, page)
         with st.form("form of the view", border=False, clear_on_submit=True):
             st.text_input(
-                "Name", key=_TYPED, max_chars=MAX_NAME, placeholder="else its choices name it"
+                _("Name"), key=_TYPED, max_chars=MAX_NAME, placeholder=_("else its choices name it")
             )
             st.text_area(
-                "Note", key=_NOTE, max_chars=MAX_NOTE, height=68, help="Stands below its slide."
+                _("Note"),
+                key=_NOTE,
+                max_chars=MAX_NOTE,
+                height=68,
+                help=_("Stands below its slide."),
             )
             st.form_submit_button(
-                "Save this view",
+                _("Save this view"),
                 key="save view",
                 icon=":material/bookmark_add:",
                 width="stretch",
                 disabled=len(views) >= MAX_VIEWS,
-                help=f"This page with its choices, and the figure that was presented last; up to "
-                f"{MAX_VIEWS}.",
+                help=_(
+                    "This page with its choices, and the figure that was presented "
+                    "last; up to {max_views}."
+                ).format(max_views=MAX_VIEWS),
                 on_click=_save,
                 args=(page,),
             )
@@ -69,7 +79,7 @@ def _show_entry(views: Sequence[SavedView], number: int, view: SavedView) -> Non
                 key=f"raise view {number}",
                 type="tertiary",
                 icon=":material/arrow_upward:",
-                help="Show it earlier",
+                help=_("Show it earlier"),
                 disabled=number == 0,
                 on_click=_raise,
                 args=(number,),
@@ -79,7 +89,7 @@ def _show_entry(views: Sequence[SavedView], number: int, view: SavedView) -> Non
                 key=f"drop view {number}",
                 type="tertiary",
                 icon=":material/close:",
-                help="Take it off the list",
+                help=_("Take it off the list"),
                 on_click=_drop,
                 args=(number,),
             )
@@ -101,32 +111,32 @@ def show_steps(page: str) -> None:
     at = _position(len(views)) if views else _place_of_figure(figures)
     with st.container(horizontal=True, vertical_alignment="center", key="steps"):
         back = st.button(
-            "Back",
+            _("Back"),
             key="step back",
             icon=":material/arrow_back:",
             shortcut="PageUp",
             disabled=not at,
         )
         on = st.button(
-            "Next",
+            _("Next"),
             key="step on",
             icon=":material/arrow_forward:",
             shortcut="PageDown",
             disabled=at == count - 1,
         )
-        st.button("End", key="step end", type="tertiary", on_click=present.end)
+        st.button(_("End"), key="step end", type="tertiary", on_click=present.end)
         if at is not None:
-            told = f": {plain(views[at].label)}" if views else " figures of this page"
-            st.caption(f"{at + 1} of {count}{told}")
+            told = f": {plain(views[at].label)}" if views else _(" figures of this page")
+            st.caption(_("{at} of {count}{told}").format(at=at + 1, count=count, told=told))
         if len(views) < MAX_VIEWS:
             st.button(
-                "Save",
+                _("Save"),
                 key="step save",
                 type="tertiary",
                 icon=":material/bookmark_add:",
                 on_click=_save,
                 args=(page,),
-                help="Save this figure as a view",
+                help=_("Save this figure as a view"),
             )
     if on or (back and at):
         number = (0 if at is None else at + 1) if on else (at or 0) - 1
@@ -144,7 +154,9 @@ def _lead_to_place(views: Sequence[SavedView]) -> None:
     if at is not None and figure is not None and views[at].choices.get(present.FIGURE) == figure:
         with st.container(key="place"):
             told = f":material/bookmark: {plain(views[at].label)}"
-            st.caption(f"{told}: [to its figure](#{name_file(figure)})")
+            st.caption(
+                _("{told}: [to its figure](#{file})").format(told=told, file=name_file(figure))
+            )
 
 
 def _place_of_figure(figures: Sequence[str]) -> int | None:

@@ -12,6 +12,7 @@ from streamlit.navigation.page import Page
 from streamlit.runtime.scriptrunner import StopException
 
 from analysis.errors import PartAbsentError, PayloadError
+from analysis.language import _
 from analysis.show.view import View
 from pages.components.frame import picker
 from pages.components.shared import present, selection
@@ -74,7 +75,7 @@ def navigate() -> Page:
     """Show the list of pages and return the one that is asked for; for app.py only."""
     _exempt_imports()
     page = _declare_pages()
-    st.set_page_config(page_title=f"{page.title} · DINOv3 feature statistics")
+    st.set_page_config(page_title=_("{title} · DINOv3 feature statistics").format(title=page.title))
     st.session_state[_FRAMED] = True
     _follow_old_link(page)
     return page
@@ -144,7 +145,7 @@ def _exempt_imports() -> None:
 
 def _declare_pages() -> Page:
     st.set_page_config(
-        page_title="DINOv3 feature statistics",
+        page_title=_("DINOv3 feature statistics"),
         page_icon=str(ICON),
         layout="wide",
         initial_sidebar_state="collapsed" if present.is_on() else SIDEBAR,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.show import browser_images
 from analysis.show.slides import Slide, build_slides
 from analysis.show.view import View
@@ -39,19 +40,22 @@ def show(views: Sequence[SavedView], page: str) -> None:
     walk: _Walk | None = st.session_state.get(_WALK)
     if walk is not None:
         done, count = len(walk.slides), len(walk.views)
-        st.progress(done / count, text=f"Slide {min(done + 1, count)} of {count}")
-        st.button("Stop", key="stop slides", on_click=_stop)
+        st.progress(
+            done / count,
+            text=_("Slide {done} of {count}").format(done=min(done + 1, count), count=count),
+        )
+        st.button(_("Stop"), key="stop slides", on_click=_stop)
         return
     if not views:
         return
     made: tuple[list[SavedView], list[Slide]] = st.session_state.get(_MADE, ([], []))
     if made[0] != list(views):
         if st.button(
-            "Make slides",
+            _("Make slides"),
             key="make slides",
             icon=":material/co_present:",
             width="stretch",
-            help="Opens each view once; the file is offered then.",
+            help=_("Opens each view once; the file is offered then."),
         ):
             place = selection.recall(view_list.AT) or ""
             at = int(place) if place.isdecimal() else None
@@ -97,7 +101,7 @@ def _stop() -> None:
 def _offer(made: Sequence[Slide]) -> None:
     shown = downloads.mode()  # asked here: a download runs in a thread that knows no viewer
     st.download_button(
-        "Slides as HTML",
+        _("Slides as HTML"),
         data=lambda: build_slides(made, shown).encode(),
         file_name="slides.html",
         mime="text/html",
@@ -105,16 +109,18 @@ def _offer(made: Sequence[Slide]) -> None:
         on_click="ignore",
         icon=":material/download:",
         width="stretch",
-        help="One file that opens without a network; its figures can be pointed at.",
+        help=_("One file that opens without a network; its figures can be pointed at."),
     )
     if not browser_images.can_draw_images():
         st.caption(
-            "For slides as PDF this machine lacks a Chromium: open the HTML file in a browser and "
-            "print it; each slide is a page."
+            _(
+                "For slides as PDF this machine lacks a Chromium: open the HTML "
+                "file in a browser and print it; each slide is a page."
+            )
         )
         return
     st.download_button(
-        "Slides as PDF",
+        _("Slides as PDF"),
         data=lambda: browser_images.page_to_pdf(build_slides(made, shown)),
         file_name="slides.pdf",
         mime="application/pdf",
@@ -122,5 +128,5 @@ def _offer(made: Sequence[Slide]) -> None:
         on_click="ignore",
         icon=":material/download:",
         width="stretch",
-        help="One page for each view; takes some seconds.",
+        help=_("One page for each view; takes some seconds."),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.discovery import PayloadRef, short_names
 from analysis.read.compare.twins import find_frozen_twin
 from analysis.show.tour import Step, plan_tour
@@ -46,11 +47,12 @@ def offer(version: Version) -> None:
     with st.container(border=True, key="tour offer"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**:material/explore: What to look at first** in {plain(version.name)}, with its "
-                "own numbers"
+                _(
+                    "**:material/explore: What to look at first** in {name}, with its own numbers"
+                ).format(name=plain(version.name))
             )
             st.button(
-                "Dismiss",
+                _("Dismiss"),
                 key="tour dismiss",
                 type="tertiary",
                 icon=":material/close:",
@@ -78,15 +80,21 @@ def guide(page: str) -> None:
     if step.page != page:
         return
     with st.container(border=True, key="tour guide"):
-        st.markdown(f"**{walk.at + 1} of {len(walk.steps)}: {step.title}.** {step.help}")
+        st.markdown(
+            _("**{at} of {count}: {title}.** {help}").format(
+                at=walk.at + 1, count=len(walk.steps), title=step.title, help=step.help
+            )
+        )
         with st.container(horizontal=True):
             if walk.at + 1 < len(walk.steps):
                 following = walk.steps[walk.at + 1]
                 if st.button(
-                    f"Next: {following.title}", key="tour next", icon=":material/arrow_forward:"
+                    _("Next: {title}").format(title=following.title),
+                    key="tour next",
+                    icon=":material/arrow_forward:",
                 ):
                     _go(_Walk(walk.steps, walk.at + 1, walk.version, walk.twin))
-            st.button("End the tour", key="tour end", type="tertiary", on_click=_end)
+            st.button(_("End the tour"), key="tour end", type="tertiary", on_click=_end)
 
 
 def _go(walk: _Walk) -> None:

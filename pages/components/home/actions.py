@@ -9,6 +9,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import is_read_only
+from analysis.language import _
 from analysis.payload.annotations import annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import PayloadRef
 from pages.components.frame import picker
@@ -20,18 +21,24 @@ from pages.components.shared.text import plain
 def show(picked: Sequence[Row], baseline: PayloadRef) -> None:
     """Show what can be done with the rows that are picked."""
     if not picked:
-        st.caption("Tick rows to open, compare or pin them.")
+        st.caption(_("Tick rows to open, compare or pin them."))
         return
     single = picked[0] if len(picked) == 1 and not picked[0].members else None
-    if single and st.button("Open", icon=":material/visibility:", key="open version"):
+    if single and st.button(_("Open"), icon=":material/visibility:", key="open version"):
         selection.remember("version", single.ref.key)
         st.switch_page("pages/overview.py")
     others = [one for row in picked for one in row.versions if not one.is_baseline]
-    label = "Compare with the baseline" if len(others) < 2 else f"Compare these {len(others)}"
+    label = (
+        _("Compare with the baseline")
+        if len(others) < 2
+        else _("Compare these {count}").format(count=len(others))
+    )
     if others and st.button(label, icon=":material/difference:", key="compare versions"):
         compare(others, baseline)
     if len(others) > picker.MAX_COMPARED:
-        st.caption(f"The first {picker.MAX_COMPARED} are compared.")
+        st.caption(
+            _("The first {max_compared} are compared.").format(max_compared=picker.MAX_COMPARED)
+        )
     if is_read_only() or single is None:
         return
     try:
@@ -56,15 +63,15 @@ def _show_changes(row: Row) -> bool:
     said = cache.read_annotations()
     is_pinned = said.baseline == row.ref.path
     if st.button(
-        "Unpin" if is_pinned else "Pin as baseline", icon=":material/keep:", key="pin version"
+        _("Unpin") if is_pinned else _("Pin as baseline"), icon=":material/keep:", key="pin version"
     ):
         pin_baseline(None if is_pinned else row.ref.path)
         selection.remember("base", None if is_pinned else row.ref.key)
         return True
-    if st.button("Hide", icon=":material/visibility_off:", key="hide version"):
+    if st.button(_("Hide"), icon=":material/visibility_off:", key="hide version"):
         annotate(row.ref.path, replace(load_annotations().of(row.ref.path), hidden=True))
         selection.remember("rows", None)
         selection.remember("base", None if row.is_baseline else selection.recall("base"))
         return True
-    with st.popover("Name, tags, score, note", icon=":material/edit:", key="edit version"):
+    with st.popover(_("Name, tags, score, note"), icon=":material/edit:", key="edit version"):
         return annotation_form.show(row.ref, said.of(row.ref.path), said.list_tags())

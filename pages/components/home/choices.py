@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from analysis.language import N_, Texts, _
 from analysis.payload.discovery import PayloadRef
 from analysis.read.compare.twins import choose_baseline
 from analysis.vocabulary import TokenRole
@@ -16,7 +17,15 @@ from pages.components.home.table import NAMES
 from pages.components.shared import cache, controls, selection
 
 HIDDEN_AT_FIRST = ("Drift", "Noise floor", "Spread", "Adapter effect", "Precision", "Size")
-GROUPS = ("nothing", "backbone", "image list", "tags")
+GROUPS = Texts(
+    {
+        "nothing": N_("nothing"),
+        "backbone": N_("backbone"),
+        "image list": N_("image list"),
+        "tags": N_("tags"),
+    }
+)
+_UNGROUPED = "nothing"
 
 
 @dataclass(frozen=True)
@@ -39,22 +48,39 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
     with st.container(horizontal=True, vertical_alignment="bottom", key="home choices"):
         baseline = _choose_baseline(refs)
         role = controls.choose_role()
-        words = selection.type_text("find", "Find", placeholder="version, tag, note")
-        group = selection.choose("group", "Group by", GROUPS, default=GROUPS[0], menu_width=140)
-        with st.popover("View", icon=":material/view_column:", key="home view"):
+        words = selection.type_text("find", _("Find"), placeholder=_("version, tag, note"))
+        group = selection.choose(
+            "group",
+            _("Group by"),
+            list(GROUPS),
+            default=_UNGROUPED,
+            format_func=GROUPS.__getitem__,
+            menu_width=140,
+        )
+        with st.popover(_("View"), icon=":material/view_column:", key="home view"):
             folds = selection.switch(
                 "folds",
-                "Folds as one",
+                _("Folds as one"),
                 default=False,
-                help="Versions whose names differ only in a fold or a seed (winter-fold1, "
-                "winter-fold2) are one row: the mean of their drifts, and the spread between them.",
+                help=_(
+                    "Versions whose names differ only in a fold or a seed "
+                    "(winter-fold1, winter-fold2) are one row: the mean of their "
+                    "drifts, and the spread between them."
+                ),
             )
             metric = _choose_metric(refs)
             shown = selection.choose_some(
-                "columns", "Columns", [n for n in NAMES[1:] if n not in HIDDEN_AT_FIRST]
+                "columns",
+                _("Columns"),
+                [n for n in NAMES[1:] if n not in HIDDEN_AT_FIRST],
+                format_func=_,
             )
             more = selection.choose_many(
-                "more", "More columns", HIDDEN_AT_FIRST, limit=len(HIDDEN_AT_FIRST)
+                "more",
+                _("More columns"),
+                HIDDEN_AT_FIRST,
+                limit=len(HIDDEN_AT_FIRST),
+                format_func=_,
             )
     if folds:
         more = [*more, "Spread"]
@@ -64,15 +90,21 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
 
 def name_group(ref: PayloadRef, group: str) -> str:
     """Return the heading that a payload is listed under; empty where nothing is grouped."""
-    if group == GROUPS[0]:
+    if group == _UNGROUPED:
         return ""
     if group == "tags":
-        return ", ".join(cache.read_annotations().of(ref.path).tags) or "no tag"
+        return ", ".join(cache.read_annotations().of(ref.path).tags) or _("no tag")
     if group == "backbone":
-        return ref.facts.backbone or "backbone not recorded"
+        return ref.facts.backbone or _("backbone not recorded")
     prints, number = ref.facts.dataset_fingerprint, ref.facts.num_images
-    images = "images not counted" if number is None else f"{number:,} images"
-    return f"{images}, list {prints[:8]}" if prints else f"{images}, list not recorded"
+    images = (
+        _("images not counted") if number is None else _("{number:,} images").format(number=number)
+    )
+    return (
+        _("{images}, list {prints}").format(images=images, prints=prints[:8])
+        if prints
+        else _("{images}, list not recorded").format(images=images)
+    )
 
 
 def list_versions() -> list[PayloadRef]:
@@ -89,12 +121,15 @@ def _choose_baseline(refs: Sequence[PayloadRef]) -> PayloadRef:
     names = dict(zip(by_key, picker.name_refs(refs), strict=True))
     key = selection.choose(
         "base",
-        "Baseline",
+        _("Baseline"),
         list(by_key),
         default=first.key,
         format_func=lambda key: f"★ {names[key]}" if by_key[key].path == pinned else names[key],
-        help="What every version is compared with. At first the pinned one (★), else a frozen "
-        "backbone measured like most others, else the oldest of these.",
+        help=_(
+            "What every version is compared with. At first the pinned one (★), "
+            "else a frozen backbone measured like most others, else the oldest "
+            "of these."
+        ),
         menu_width=260,
     )
     selection.remember("base", key)  # so that the link shows the same numbers
@@ -109,11 +144,11 @@ def _choose_metric(refs: Sequence[PayloadRef]) -> str:
         return ""
     return selection.choose(
         "metric",
-        "Score from",
+        _("Score from"),
         ["", *names],
         default="",
-        format_func=lambda name: name or "what was typed",
-        help="`metrics.json` or the last row of `metrics.csv` in the folder of a version.",
+        format_func=lambda name: name or _("what was typed"),
+        help=_("`metrics.json` or the last row of `metrics.csv` in the folder of a version."),
         menu_width=150,
     )
 

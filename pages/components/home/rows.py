@@ -18,6 +18,7 @@ from analysis.jobs.summaries import (
     read_stamp,
     start_missing,
 )
+from analysis.language import _
 from analysis.payload.annotations import Annotation
 from analysis.payload.discovery import PayloadRef, load_ref
 from analysis.payload.fingerprint import Fingerprint
@@ -72,7 +73,7 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
     found = _find(files, hash(tuple(files)), baseline.fingerprint, read_stamp())
     missing = found.list_missing(files, baseline.fingerprint)
     if missing and len(missing) <= FEW and not is_running():
-        with st.spinner("Reading the payloads …"):
+        with st.spinner(_("Reading the payloads …")):
             for file in missing:
                 make_entries(file, baseline.fingerprint, _read)
         found = _find(files, hash(tuple(files)), baseline.fingerprint, read_stamp())
@@ -122,7 +123,7 @@ def _merge(members: Sequence[Row]) -> Row:
     tags = set[str].intersection(*(set(row.about.tags) for row in members))
     return replace(
         first,
-        name=f"{stem}, {len(members)} versions",
+        name=_("{stem}, {count} versions").format(stem=stem, count=len(members)),
         about=Annotation(tags=tuple(sorted(tags)), score=fmean(scores) if scores else None),
         drift=first.drift if family is None else Entry(family.mean),
         members=tuple(members),

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.jobs import Job
+from analysis.language import N_, _
 from analysis.read.summary import Peak, Summary, compute_ratio, find_peak
 from analysis.vocabulary import TokenRole
 from pages.components.home.rows import Row
@@ -51,67 +52,74 @@ def build_frame(
 
 
 def configure() -> dict[str, Any]:
-    """Return how the columns look."""
+    """Return how the columns look, each with its name in the language that is shown."""
     config = st.column_config
-    return {
+    columns: dict[str, Any] = {
         "Version": config.TextColumn(pinned=True),
         "Over depth": config.LineChartColumn(
-            help="Drift as a multiple of what chance gives, from the first layer to the last.",
+            help=_("Drift as a multiple of what chance gives, from the first layer to the last."),
             width="small",
         ),
         "× chance": config.NumberColumn(
             format="%.3g",
-            help="Drift over its noise floor in the layer where that is largest.",
+            help=_("Drift over its noise floor in the layer where that is largest."),
         ),
-        "Drift": config.NumberColumn(format="%.3g", help="In that layer, in standard deviations."),
+        "Drift": config.NumberColumn(
+            format="%.3g", help=_("In that layer, in standard deviations.")
+        ),
         "Noise floor": config.NumberColumn(
-            format="%.3g", help="The drift that chance alone gives there."
+            format="%.3g", help=_("The drift that chance alone gives there.")
         ),
         "Spread": config.NumberColumn(
             format="%.3g",
-            help="Standard deviation of the drift between folds or seeds, in the same layer.",
+            help=_("Standard deviation of the drift between folds or seeds, in the same layer."),
         ),
         "Outlier channels": config.NumberColumn(
-            help="Channels that are outliers by robust score in some layer, CLS or patch."
+            help=_("Channels that are outliers by robust score in some layer, CLS or patch.")
         ),
         "Outliers, change": config.NumberColumn(
-            format="%+d", help="How many more than the baseline has."
+            format="%+d", help=_("How many more than the baseline has.")
         ),
-        "Largest |x|": config.NumberColumn(format="%.4g", help="Of all block outputs."),
+        "Largest |x|": config.NumberColumn(format="%.4g", help=_("Of all block outputs.")),
         "Adapter effect": config.NumberColumn(
             format="percent",
-            help="The largest relative change of a block output, adapter on against off, on up to "
-            "eight images.",
+            help=_(
+                "The largest relative change of a block output, adapter on against "
+                "off, on up to eight images."
+            ),
         ),
-        "Score": config.NumberColumn(format="%.4g", help="How well it does, as somebody typed it."),
+        "Score": config.NumberColumn(
+            format="%.4g", help=_("How well it does, as somebody typed it.")
+        ),
         "Tags": config.ListColumn(),
         "Measured (UTC)": config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
     }
+    return {name: columns.get(name, config.Column()) | {"label": _(name)} for name in NAMES}
 
 
 NAMES = (
-    "Version",
-    "Over depth",
-    "Against the baseline",
-    "× chance",
-    "Drift",
-    "Noise floor",
-    "Spread",
-    "Most in layer",
-    "Outlier channels",
-    "Outliers, change",
-    "Largest |x|",
-    "Health",
-    "LoRA",
-    "Adapter effect",
-    "Backbone",
-    "Images",
-    "Precision",
-    "Measured (UTC)",
-    "Size",
-    "Score",
-    "Tags",
-    "Note",
+    N_("Version"),
+    N_("Over depth"),
+    N_("Against the baseline"),
+    N_("× chance"),
+    N_("Drift"),
+    N_("Noise floor"),
+    N_("Spread"),
+    N_("Most in layer"),
+    N_("Outlier channels"),
+    N_("Outliers, change"),
+    N_("Largest |x|"),
+    N_("Health"),
+    N_("LoRA"),
+    N_("Adapter effect"),
+    N_("Backbone"),
+    N_("Images"),
+    N_("Precision"),
+    N_("Measured (UTC)"),
+    N_("Size"),
+    N_("Score"),
+    N_("Tags"),
+    N_("Note"),
 )
 """All columns, in their order."""
 
@@ -177,18 +185,18 @@ def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
 def describe_drift(row: Row, peak: Peak | None) -> str:
     """Return how far a version is from the baseline in a few words, or why nobody can tell."""
     if row.is_baseline:
-        return "baseline"
+        return _("baseline")
     if row.drift is None:
         return WAITING
     if row.drift.summary is None:
         return row.drift.problem or ""
     if row.drift.summary.refused is not None:
-        return f"not comparable: {row.drift.summary.refused}"
+        return _("not comparable: {refused}").format(refused=row.drift.summary.refused)
     if peak is None:
-        return "not comparable: every channel is constant"
+        return _("not comparable: every channel is constant")
     if peak.noise_floor is None:
-        return "noise not known"
-    return "beyond chance" if peak.beyond else "within chance"
+        return _("noise not known")
+    return _("beyond chance") if peak.beyond else _("within chance")
 
 
 def _summaries(row: Row) -> list[Summary]:
@@ -210,10 +218,16 @@ def describe_health(row: Row) -> str:
         return f"✗ {row.summary.problem}"
     found, not_loaded = row.summary.summary, bool(row.ref.facts.lora_error)
     faults = [
-        "adapter NOT loaded" if not_loaded else "",
-        *(f"broken: {law}" for law in found.broken_laws if law != "adapter" or not not_loaded),
-        f"{found.left_out:,} tokens not finite" if found.left_out else "",
-        f"{found.skipped:,} images skipped" if found.skipped else "",
+        _("adapter NOT loaded") if not_loaded else "",
+        *(
+            _("broken: {law}").format(law=_(law))
+            for law in found.broken_laws
+            if law != "adapter" or not not_loaded
+        ),
+        _("{left_out:,} tokens not finite").format(left_out=found.left_out)
+        if found.left_out
+        else "",
+        _("{skipped:,} images skipped").format(skipped=found.skipped) if found.skipped else "",
     ]
     faults = [fault for fault in faults if fault]
     return f"✗ {'; '.join(faults)}" if faults else HEALTHY
@@ -227,8 +241,8 @@ def _find_spread(row: Row, peak: Peak | None, role: TokenRole) -> float | None:
 
 def _describe_adapter(row: Row) -> str:
     if row.ref.facts.lora_error:
-        return "NOT loaded"
-    return {True: "LoRA", False: "frozen", None: ""}[row.ref.facts.used_lora]
+        return _("NOT loaded")
+    return {True: _("LoRA"), False: _("frozen"), None: ""}[row.ref.facts.used_lora]
 
 
 def _describe_job(job: Job) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.jobs import Job
 from analysis.jobs.summaries import is_running
+from analysis.language import _
 from analysis.payload.fingerprint import Fingerprint
 from analysis.show.views import home as views
 from analysis.vocabulary import Representation
@@ -47,7 +48,9 @@ def _show(chosen: choices.Choices, files: Sequence[Fingerprint], is_polled: bool
     rows = list_rows(chosen.refs, chosen.baseline)
     known = sum(row.is_known for row in rows)
     if known < len(rows):
-        text = f"{known} of {len(rows)} versions read; the others follow by themselves"
+        text = _("{known} of {count} versions read; the others follow by themselves").format(
+            known=known, count=len(rows)
+        )
         st.progress(known / len(rows), text=text)
     rows = score_by(rows, chosen.metric) if chosen.metric else rows
     rows = unite(rows) if chosen.folds_as_one else rows
@@ -77,13 +80,20 @@ def _show_tables(rows: Sequence[Row], live: Sequence[Job], chosen: choices.Choic
     for row in rows:
         groups.setdefault(choices.name_group(row.ref, chosen.group), []).append(row)
     if len(groups) > MAX_GROUPS:
-        st.caption(f"{len(groups)} groups are too many for a table each; they stand in one.")
+        st.caption(
+            _("{count} groups are too many for a table each; they stand in one.").format(
+                count=len(groups)
+            )
+        )
         groups = {"": [row for members in groups.values() for row in members]}
     picked: list[Row] = []
     place = st.container(horizontal=True, vertical_alignment="center", key="home actions")
     for number, (group, members) in enumerate(groups.items()):
         if group:
-            st.subheader(f"{plain(group)} :gray[:small[{len(members)}]]", anchor=False)
+            st.subheader(
+                _("{group} :gray[:small[{count}]]").format(group=plain(group), count=len(members)),
+                anchor=False,
+            )
         picked += _show_table(members, live if number == 0 else [], chosen, outliers, group)
     selection.remember("rows", ".".join(row.ref.key for row in picked) or None)
     selection.write_address()

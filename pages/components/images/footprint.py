@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis.language import _
 from analysis.payload.extras import ExtraTable, Floats, Part
 from analysis.read.places.footprint import (
     SENTENCES,
@@ -51,16 +52,20 @@ def show(version: Version) -> None:
         image_means=None if sums is None else sums[place] / max(1, table.num_images),
     )
 
-    st.header(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
+    st.header(
+        _("Layer {layer}: channel {channel}, {role_label} tokens").format(
+            layer=layer, channel=channel, role_label=role_label(role)
+        )
+    )
     _show_kind(frame.iloc[0], single)
     if single:
-        st.caption("CLS and registers have no place in the picture: no map.")
+        st.caption(_("CLS and registers have no place in the picture: no map."))
     elif extras.has(Part.FOOTPRINT):
         _show_maps(version, layer, channel)
     else:
         st.info(extras.why_absent(Part.FOOTPRINT), icon=":material/info:")
 
-    st.header(f"What the top {k} channels answer to")
+    st.header(_("What the top {k} channels answer to").format(k=k))
     rest = frame.iloc[1:]
     st.markdown(summarise_footprints(rest, single=single))
     _show_table(rest, single)
@@ -78,30 +83,38 @@ def _show_kind(row: pd.Series, single: bool) -> None:
     between = row["between"]
     known = not np.isnan(between)
     exact = bool(known and row["between_low"] == row["between_high"])
-    share = f"{between:.0%}" if exact else f"{row['between_low']:.0%} to {row['between_high']:.0%}"
+    share = (
+        f"{between:.0%}"
+        if exact
+        else _("{between_low:.0%} to {between_high:.0%}").format(
+            between_low=row["between_low"], between_high=row["between_high"]
+        )
+    )
     with st.container(horizontal=True):
-        st.metric("|mean| / std", f"{row['mean_over_std']:.3g}", border=True)
+        st.metric(_("|mean| / std"), f"{row['mean_over_std']:.3g}", border=True)
         st.metric(
-            "Variance between images",
+            _("Variance between images"),
             share if known else "–",
             border=True,
-            help="All of it: one token per image."
+            help=_("All of it: one token per image.")
             if single
-            else "Share of the variance that lies between the images' means"
-            + (": exact." if exact else ": 80 % bounds, from the means of the image groups."),
+            else _("Share of the variance that lies between the images' means")
+            + (_(": exact.") if exact else _(": 80 % bounds, from the means of the image groups.")),
         )
         st.metric(
-            "Variance within images",
+            _("Variance within images"),
             _subtract(row, exact) if known else "–",
             border=True,
-            help="The rest: from patch to patch of one image.",
+            help=_("The rest: from patch to patch of one image."),
         )
         st.metric(
-            "Peak, in stds",
+            _("Peak, in stds"),
             f"{row['peak_z']:.1f}",
             border=True,
-            help="Distance of the farthest value from the mean, in stds; without "
-            "signed ends at least so far.",
+            help=_(
+                "Distance of the farthest value from the mean, in stds; without "
+                "signed ends at least so far."
+            ),
         )
     kind = Footprint(row["footprint"])
     sentences = SINGLE_SENTENCES if single else SENTENCES
@@ -112,7 +125,9 @@ def _show_kind(row: pd.Series, single: bool) -> None:
 def _subtract(row: pd.Series, exact: bool) -> str:
     if exact:
         return f"{1 - row['between']:.0%}"
-    return f"{1 - row['between_high']:.0%} to {1 - row['between_low']:.0%}"
+    return _("{between_high:.0%} to {between_low:.0%}").format(
+        between_high=1 - row["between_high"], between_low=1 - row["between_low"]
+    )
 
 
 def _show_maps(version: Version, layer: int, channel: int) -> None:
@@ -124,8 +139,11 @@ def _show_maps(version: Version, layer: int, channel: int) -> None:
         downloads.show(views.footprint(channel, values, version.table.num_images, name, mode))
     else:
         st.info(
-            f"Of channel {channel} there is no map: a payload keeps those of the {len(kept)} "
-            "channels of a layer that were largest on its first images. Choose one of them below.",
+            _(
+                "Of channel {channel} there is no map: a payload keeps those of "
+                "the {count} channels of a layer that were largest on its first "
+                "images. Choose one of them below."
+            ).format(channel=channel, count=len(kept)),
             icon=":material/info:",
         )
     view = views.footprints(layer, channels, maps, name, selected=channel, mode=mode)
@@ -136,7 +154,7 @@ def _show_maps(version: Version, layer: int, channel: int) -> None:
                 str(each),
                 key=f"footprint of {each}",
                 type="primary" if each == channel else "secondary",
-                help=f"Show channel {each}.",
+                help=_("Show channel {each}.").format(each=each),
                 on_click=selection.remember,
                 args=("channel", str(each)),
             )
@@ -153,7 +171,7 @@ def _show_table(frame: pd.DataFrame, single: bool) -> None:
         footprint=[label_kind(Footprint(kind), single=single) for kind in frame["footprint"]],
     )
     percent["bounds"] = [
-        "" if np.isnan(low) else f"{low:.0f} to {high:.0f} %"
+        "" if np.isnan(low) else _("{low:.0f} to {high:.0f} %").format(low=low, high=high)
         for low, high in zip(percent["between_low"], percent["between_high"], strict=True)
     ]
     st.dataframe(
@@ -166,23 +184,29 @@ def _show_table(frame: pd.DataFrame, single: bool) -> None:
             *(() if single else ("between", "bounds")),
         ],
         column_config={
-            "channel": number("Channel", format="%d"),
-            "footprint": text("Answers to", help="  \n".join(meaning)),
-            "mean_over_std": number("|mean| / std", format="%.2f"),
+            "channel": number(_("Channel"), format="%d"),
+            "footprint": text(_("Answers to"), help="  \n".join(meaning)),
+            "mean_over_std": number(_("|mean| / std"), format="%.2f"),
             "peak_z": number(
-                "Peak, in stds",
+                _("Peak, in stds"),
                 format="%.1f",
-                help="Distance of the farthest value from the mean, in stds; without "
-                "signed ends at least so far.",
+                help=_(
+                    "Distance of the farthest value from the mean, in stds; without "
+                    "signed ends at least so far."
+                ),
             ),
             "between": number(
-                "Between images",
+                _("Between images"),
                 format="%.0f %%",
-                help="Share of the variance that lies between the images' means; the rest lies "
-                "within images. Exact where the images' means are held; else from image groups.",
+                help=_(
+                    "Share of the variance that lies between the images' means; the "
+                    "rest lies within images. Exact where the images' means are held; "
+                    "else from image groups."
+                ),
             ),
             "bounds": text(
-                "80 % bounds", help="Few groups say little: the share may lie anywhere in here."
+                _("80 % bounds"),
+                help=_("Few groups say little: the share may lie anywhere in here."),
             ),
         },
     )

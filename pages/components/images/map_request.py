@@ -17,6 +17,7 @@ from analysis.jobs.maps import MapRequest, Picture, uploads_folder
 from analysis.jobs.maps.plan import FROZEN, MAX_IMAGES, find_head, find_weights, plan_maps
 from analysis.jobs.maps.store import forget_oldest
 from analysis.jobs.reader import load_photograph
+from analysis.language import _
 from analysis.payload.discovery import allowed_roots
 from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.recorded_files import find_photograph
@@ -51,7 +52,11 @@ def choose(
     try:
         request = plan_maps(version.table, list(pictures), channel, weights=weights, head=head)
     except OSError as error:  # a file that goes while it is looked at
-        raise ImageError(f"{error.filename}: cannot be read ({error.strerror}).") from error
+        raise ImageError(
+            _("{filename}: cannot be read ({strerror}).").format(
+                filename=error.filename, strerror=error.strerror
+            )
+        ) from error
     return request, pictures
 
 
@@ -65,11 +70,11 @@ def _choose_pictures(
     further = sorted({n for n in linked if OFFERED <= n < len(paths)})
     chosen = selection.choose_many(
         "pictures",
-        "Images",
+        _("Images"),
         [*range(min(len(paths), OFFERED)), *further],
         limit=MAX_IMAGES,
         format_func=paths.__getitem__,
-        help="Of the training set; where none is chosen, the one where the channel peaks.",
+        help=_("Of the training set; where none is chosen, the one where the channel peaks."),
     )
     uploaded = [] if is_read_only() else _show_uploader()
     if not chosen and not uploaded and argmax is not None:
@@ -83,7 +88,11 @@ def _choose_pictures(
             state = path.stat()
             pictures[_identify(str(path), state.st_size, state.st_mtime_ns)] = paths[index]
         except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error.strerror or error}).") from error
+            raise ImageError(
+                _("{path}: cannot be read ({strerror}).").format(
+                    path=path, strerror=error.strerror or error
+                )
+            ) from error
     for file in uploaded:
         pictures[_keep(file, version)] = file.name
     return pictures
@@ -91,12 +100,14 @@ def _choose_pictures(
 
 def _show_uploader() -> list[UploadedFile]:
     return st.file_uploader(
-        "Or upload pictures",
+        _("Or upload pictures"),
         type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"],
         accept_multiple_files=True,
         max_upload_size=MAX_BYTES // 2**20,
         key="map uploads",
-        help=f"Up to {MAX_IMAGES} in all; kept in this server's cache.",
+        help=_("Up to {max_images} in all; kept in this server's cache.").format(
+            max_images=MAX_IMAGES
+        ),
     )
 
 
@@ -117,7 +128,11 @@ def _keep(file: UploadedFile, version: Version) -> Picture:
             replace_bytes(path, content)
             forget_oldest(path.parent, "*", MAX_UPLOADED_BYTES, keep=path)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be kept ({error.strerror or error}).") from error
+        raise ImageError(
+            _("{path}: cannot be kept ({strerror}).").format(
+                path=path, strerror=error.strerror or error
+            )
+        ) from error
     return Picture(path, digest)
 
 
@@ -128,24 +143,28 @@ def _choose_network(table: StatsTable) -> tuple[str | None, str | None]:
 
     def label(name: str, option: str) -> str:
         if option == FROZEN and name == "head":
-            return "none: the frozen backbone only"
-        return option if option != MEASURED else f"as measured: {names[name]}"
+            return _("none: the frozen backbone only")
+        return option if option != MEASURED else _("as measured: {names}").format(names=names[name])
 
     chosen = {name: selection.recall(name) or MEASURED for name in names}
     shown = [names[name] if path == MEASURED else path for name, path in chosen.items()]
-    measured = ", as measured" if set(chosen.values()) == {MEASURED} else ""
+    measured = _(", as measured") if set(chosen.values()) == {MEASURED} else ""
     with st.expander(
-        plain(f"Network: {shown[0]}, head {shown[1]}{measured}"),
+        plain(
+            _("Network: {shown_1}, head {shown_2}{measured}").format(
+                shown_1=shown[0], shown_2=shown[1], measured=measured
+            )
+        ),
         icon=":material/account_tree:",
         expanded="?" in names.values(),
         key="map network",
     ):
         left, right = st.columns(2)
-        help_text = "Choose or type a path below the project dir to run another one."
+        help_text = _("Choose or type a path below the project dir to run another one.")
         with left:
             weights = selection.choose_or_type(
                 "weights",
-                "Backbone weights",
+                _("Backbone weights"),
                 [MEASURED, *map(str, list_weights(root))],
                 default=MEASURED,
                 format_func=lambda option: label("weights", option),
@@ -154,7 +173,7 @@ def _choose_network(table: StatsTable) -> tuple[str | None, str | None]:
         with right:
             head = selection.choose_or_type(
                 "head",
-                "Head weights (LoRA)",
+                _("Head weights (LoRA)"),
                 [MEASURED, FROZEN, *map(str, list_heads(root))],
                 default=MEASURED,
                 format_func=lambda option: label("head", option),

@@ -22,6 +22,7 @@ from analysis.jobs.maps import (
     stop_run,
 )
 from analysis.jobs.reader import load_photograph
+from analysis.language import N_, Texts, _
 from analysis.read.places.photographs import to_jpeg, to_png
 from analysis.show.figures.maps import MapPanel
 from analysis.show.figures.theme import describe_unit
@@ -35,14 +36,27 @@ from pages.components.shared.version import Version
 
 POLL_SECONDS = 0.5
 
-SHOWN_NOUNS = {"channel": "one channel", "norm": "the token norm", "components": "components"}
-SHOWN = {"channel": "Channel", "norm": "Token norm", "components": "Principal components"}
-SHOWN_HELP = (
-    "**Channel**: the chosen channel at every patch. **Token norm**: the L2 norm over all "
-    "channels. **Principal components**: the first three of the layer's patch tokens as red, green "
-    "and blue; their signs follow the layer before."
+SHOWN_NOUNS = Texts(
+    {
+        "channel": N_("one channel"),
+        "norm": N_("the token norm"),
+        "components": N_("components"),
+    }
 )
-ARM_LABELS = {Arm.ADAPTER: "with the adapter", Arm.FROZEN: "frozen backbone"}
+SHOWN = Texts(
+    {
+        "channel": N_("Channel"),
+        "norm": N_("Token norm"),
+        "components": N_("Principal components"),
+    }
+)
+SHOWN_HELP = N_(
+    "**Channel**: the chosen channel at every patch. **Token norm**: "
+    "the L2 norm over all channels. **Principal components**: the "
+    "first three of the layer's patch tokens as red, green and blue; "
+    "their signs follow the layer before."
+)
+ARM_LABELS = Texts({Arm.ADAPTER: N_("with the adapter"), Arm.FROZEN: N_("frozen backbone")})
 
 
 def show(version: Version) -> None:
@@ -59,7 +73,7 @@ def show(version: Version) -> None:
             peak_view.choose_folder()
         return
     if chosen is None:
-        st.info("Choose images of the training set, or upload some.", icon=":material/info:")
+        st.info(_("Choose images of the training set, or upload some."), icon=":material/info:")
         return
     request, pictures = chosen
     if request.missing():
@@ -84,24 +98,41 @@ def _show_run(request: MapRequest) -> None:
         return
     if is_read_only():
         st.info(
-            "Read-only server: maps that were computed before are shown, new ones cannot be asked "
-            "for.",
+            _(
+                "Read-only server: maps that were computed before are shown, new "
+                "ones cannot be asked for."
+            ),
             icon=":material/lock:",
         )
         return
     prepare_run(request)
     missing, total = len(request.missing()), len(request.arms) * len(request.pictures)
     if run is not None and run.state is RunState.FAILED:
-        st.error(f"Failed: {plain(str(run.error))}", icon=":material/error:")
+        st.error(_("Failed: {error}").format(error=plain(str(run.error))), icon=":material/error:")
     elif run is not None and run.state is RunState.STOPPED:
-        st.info(f"Stopped; {missing} of {total} maps are missing.", icon=":material/stop_circle:")
-    else:
-        images = "One image" if len(request.pictures) == 1 else f"{len(request.pictures)} images"
-        arms = "with the adapter and without it" if Arm.ADAPTER in request.arms else "frozen"
-        st.markdown(
-            f"{images} through the backbone, {arms}, on this machine's CPU. The result is kept."
+        st.info(
+            _("Stopped; {missing} of {total} maps are missing.").format(
+                missing=missing, total=total
+            ),
+            icon=":material/stop_circle:",
         )
-    label = "Compute the maps" if missing == total else f"Compute the missing maps ({missing})"
+    else:
+        images = (
+            _("One image")
+            if len(request.pictures) == 1
+            else _("{count} images").format(count=len(request.pictures))
+        )
+        arms = _("with the adapter and without it") if Arm.ADAPTER in request.arms else "frozen"
+        st.markdown(
+            _(
+                "{images} through the backbone, {arms}, on this machine's CPU. The result is kept."
+            ).format(images=images, arms=arms)
+        )
+    label = (
+        _("Compute the maps")
+        if missing == total
+        else _("Compute the missing maps ({missing})").format(missing=missing)
+    )
     if st.button(label, type="primary", icon=":material/play_arrow:"):
         _do(start_run, request)
 
@@ -113,11 +144,16 @@ def _poll(request: MapRequest, missing: int) -> None:
         st.rerun()
     share = run.done / run.total if run.total else 0.0
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.progress(share, text=f"{run.done} of {run.total or '…'} maps: {plain(run.message)}")
+        st.progress(
+            share,
+            text=_("{done} of {total} maps: {message}").format(
+                done=run.done, total=run.total or "…", message=plain(run.message)
+            ),
+        )
         if is_read_only():
             return
         stopping = run.state is RunState.STOPPING
-        label = "Stopping …" if stopping else "Stop"
+        label = _("Stopping …") if stopping else _("Stop")
         if st.button(label, icon=":material/stop:", disabled=stopping, key="stop maps"):
             _do(stop_run, request)
 
@@ -144,12 +180,15 @@ def _describe_network(
     lines: dict[str, str] = {"weights": weights, "adapter": adapter}
     others = [what for what, digest in digests.items() if digest not in (None, lines[what])]
     if others:
-        what = " and ".join(others)
-        st.warning(f"Not the network that was measured: other {what}.", icon=":material/warning:")
+        what = _(" and ").join(others)
+        st.warning(
+            _("Not the network that was measured: other {what}.").format(what=what),
+            icon=":material/warning:",
+        )
     elif None in digests.values():
-        st.caption("This payload does not say which files were measured: they may be others.")
+        st.caption(_("This payload does not say which files were measured: they may be others."))
     else:
-        st.caption("The chosen files are those that were measured.")
+        st.caption(_("The chosen files are those that were measured."))
 
 
 def _show_maps(
@@ -159,11 +198,11 @@ def _show_maps(
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         shown = selection.choose(
             "map",
-            "Map",
+            _("Map"),
             list(SHOWN),
             default="channel",
             format_func=SHOWN.__getitem__,
-            help=SHOWN_HELP,
+            help=_(SHOWN_HELP),
         )
         representation = controls.choose_representation()
     picture = next(iter(pictures))
@@ -171,7 +210,7 @@ def _show_maps(
         names = {each.sha256[:12]: each for each in pictures}
         key = selection.choose(
             "picture",
-            "Image",
+            _("Image"),
             list(names),
             default=picture.sha256[:12],
             format_func=lambda key: pictures[names[key]],
@@ -197,10 +236,15 @@ def _show_maps(
             return MapPanel(title, tokens.patches(tokens.norm(representation)))
         return MapPanel(title, tokens.patches(tokens.channel(representation, channel)))
 
-    labels = {"channel": f"channel {channel}, {unit}", "norm": f"token norm, {unit}"}
+    labels = {
+        "channel": _("channel {channel}, {unit}").format(channel=channel, unit=unit),
+        "norm": _("token norm, {unit}").format(unit=unit),
+    }
     words = [
-        f"{pictures[picture]}, as the network saw it. Colours span each layer's own values"
-        + (", on either side of their median." if shown == "channel" else ".")
+        _("{pictures}, as the network saw it. Colours span each layer's own values").format(
+            pictures=pictures[picture]
+        )
+        + (_(", on either side of their median.") if shown == "channel" else ".")
     ]
     if shown == "components":
         shares = " · ".join(
@@ -209,14 +253,16 @@ def _show_maps(
             for arm, each in maps.items()
         )
         words.append(
-            f"Share of the patches' variance in red, green, blue at layer {layer}: {shares}."
+            _(
+                "Share of the patches' variance in red, green, blue at layer {layer}: {shares}."
+            ).format(layer=layer, shares=shares)
         )
     downloads.show(
         views.token_maps(
             [panel(arm, each) for arm, each in maps.items()],
             (int(first.grid[0]), int(first.grid[1])),
             to_jpeg(pixels),
-            f"Maps of {SHOWN_NOUNS[shown]}",
+            _("Maps of {shown}").format(shown=SHOWN_NOUNS[shown]),
             version.name,
             layers=first.num_layers,
             first=layer,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import ConfigError, ImageError
 from analysis.jobs.reader import load_photograph
+from analysis.language import _
 from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.reading import Reading
 from analysis.payload.recorded_files import are_measured, find_photograph
@@ -66,32 +67,40 @@ def show(version: Version) -> None:
     z = (value - float(cell.mean[channel])) / std if std else float("nan")
     path = extras.image_paths[image] if 0 <= image < len(extras.image_paths) else ""
 
-    st.header(f"Layer {layer}: channel {channel}, {role_label(role)} tokens")
+    st.header(
+        _("Layer {layer}: channel {channel}, {role_label} tokens").format(
+            layer=layer, channel=channel, role_label=role_label(role)
+        )
+    )
     with st.container(horizontal=True):
-        st.metric("Value at the peak", f"{value:+.4g}", border=True, help="Of the block output.")
         st.metric(
-            "z-score",
-            f"{z:+.1f}" if std else "–",
-            border=True,
-            help="Stds away from the channel's mean over the same tokens of all images.",
+            _("Value at the peak"), f"{value:+.4g}", border=True, help=_("Of the block output.")
         )
         st.metric(
-            "Image",
+            _("z-score"),
+            f"{z:+.1f}" if std else "–",
+            border=True,
+            help=_("Stds away from the channel's mean over the same tokens of all images."),
+        )
+        st.metric(
+            _("Image"),
             f"#{image}",
             border=True,
-            help=f"{plain(path)}, in the list of {len(extras.image_paths)} images from 0.",
+            help=_("{path}, in the list of {count} images from 0.").format(
+                path=plain(path), count=len(extras.image_paths)
+            ),
         )
         if patch >= 0 and extras.grid:
             row, column = divmod(patch, extras.grid[1])
             st.metric(
-                "Patch (row, column)",
+                _("Patch (row, column)"),
                 f"{row}, {column}",
                 border=True,
-                help=f"Index {patch}, from 0.",
+                help=_("Index {patch}, from 0.").format(patch=patch),
             )
     _show_picture(version, extras.image_paths, image, patch, folder)
 
-    st.header(f"Where the top {k} channels peak")
+    st.header(_("Where the top {k} channels peak").format(k=k))
     columns = extras.grid[1] if extras.grid and patch >= 0 else None
     shared = group_peaks(cell.order[:k], places, list(extras.image_paths), columns)
     st.markdown(plain(describe_peaks(shared)))
@@ -103,11 +112,11 @@ def choose_role(extras: ExtraTable) -> str:
     storage = extras.storage_roles if extras.has(Part.STORAGE) else ()
     return selection.choose(
         "role",
-        "Tokens",
+        _("Tokens"),
         [*map(str, TokenRole), *storage],
         default=TokenRole.PATCH.value,
         format_func=role_label,
-        help="Registers take part in attention but stand for no patch.",
+        help=_("Registers take part in attention but stand for no patch."),
     )
 
 
@@ -131,11 +140,13 @@ def choose_channel(cell: Cell) -> int:
         order.append(int(wanted))
     return selection.choose(
         "channel",
-        "Channel",
+        _("Channel"),
         order,
         default=order[0],
-        format_func=lambda channel: f"{channel} · max |x| {cell.max_abs[channel]:.4g}",
-        help="Sorted by max |x| of the block output at this layer; type a number to find it.",
+        format_func=lambda channel: _("{channel} · max |x| {max_abs:.4g}").format(
+            channel=channel, max_abs=cell.max_abs[channel]
+        ),
+        help=_("Sorted by max |x| of the block output at this layer; type a number to find it."),
         menu_width=240,
     )
 
@@ -145,9 +156,9 @@ def choose_folder() -> None:
     used = selection.recall("images") or None
     typed = selection.type_text(
         "images",
-        "Folder of the images",
-        placeholder="where data.root is on this machine",
-        help="Below the project dir, or a folder that DASHBOARD_ROOTS names.",
+        _("Folder of the images"),
+        placeholder=_("where data.root is on this machine"),
+        help=_("Below the project dir, or a folder that DASHBOARD_ROOTS names."),
     )
     if typed != used:
         st.rerun()
@@ -167,11 +178,11 @@ def _show_picture(
         file = find_photograph(path, version.table.meta, folder)
         size = run.get("image_size") or run.get("network_size")
         if size is None:
-            raise ImageError("This payload does not say how its images were resized.")
+            raise ImageError(_("This payload does not say how its images were resized."))
         pixels = load_photograph(file, size, run.get("network_size"))
         if patch < 0:
             st.image(pixels, caption=path)
-            st.caption("CLS and registers have no place in the picture.")
+            st.caption(_("CLS and registers have no place in the picture."))
             return
         whole, zoomed = outline_patch(pixels, patch), crop_patch(pixels, patch)
     except (ConfigError, ImageError) as error:
@@ -180,15 +191,17 @@ def _show_picture(
         return
     if _are_measured(version.reading, folder) is False:
         st.warning(
-            "The images here are not those that were measured: their sizes differ. The patch may "
-            "show something else.",
+            _(
+                "The images here are not those that were measured: their sizes "
+                "differ. The patch may show something else."
+            ),
             icon=":material/warning:",
         )
     left, right = st.columns([3, 1])
-    left.image(whole, caption=f"{path}, as the network saw it", width="stretch")
+    left.image(whole, caption=_("{path}, as the network saw it").format(path=path), width="stretch")
     with left:
         downloads.offer_picture(whole, f"peak in {Path(path).stem}")
-    right.image(zoomed, caption="The patch and its neighbours, pixel by pixel", width="stretch")
+    right.image(zoomed, caption=_("The patch and its neighbours, pixel by pixel"), width="stretch")
     if folder:
         choose_folder()
 
@@ -202,12 +215,12 @@ def _show_places(shared: pd.DataFrame, placed: bool, name: str) -> None:
         key="peaks",
         column_order=["path", *place, "count", "channels"],
         column_config={
-            "path": text("Image"),
-            "patch": number("Patch", format="%d", help="Index, row by row."),
-            "row": number("Row", format="%d", width="small", help="Of the patch, from 0."),
-            "column": number("Column", format="%d", width="small", help="Of the patch."),
-            "count": number("Channels that peak here", format="%d"),
-            "channels": text("Which", width="large"),
+            "path": text(_("Image")),
+            "patch": number(_("Patch"), format="%d", help=_("Index, row by row.")),
+            "row": number(_("Row"), format="%d", width="small", help=_("Of the patch, from 0.")),
+            "column": number(_("Column"), format="%d", width="small", help=_("Of the patch.")),
+            "count": number(_("Channels that peak here"), format="%d"),
+            "channels": text(_("Which"), width="large"),
         },
     )
     downloads.show_csv(shared, "peaks", name)

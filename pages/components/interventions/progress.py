@@ -15,6 +15,7 @@ from analysis.jobs.interventions import (
     start_run,
     stop_run,
 )
+from analysis.language import _
 from analysis.payload.intervention_file import InterventionResult, load_interventions
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -38,10 +39,10 @@ def follow(
         st.fragment(_poll, run_every=POLL_SECONDS)(*asked)
         return None
     if run is not None and run.state is RunState.FAILED:
-        st.error(plain(run.error or "The run failed."), icon=":material/error:")
+        st.error(plain(run.error or _("The run failed.")), icon=":material/error:")
     if is_read_only():
-        st.info("Read-only server: results can be viewed, interventions cannot be started.")
-    elif st.button("Run", type="primary", icon=":material/play_arrow:"):
+        st.info(_("Read-only server: results can be viewed, interventions cannot be started."))
+    elif st.button(_("Run"), type="primary", icon=":material/play_arrow:"):
         try:
             start_run(*asked)
         except InputError as error:
@@ -57,7 +58,11 @@ def _poll(path: Path, request: InterventionRequest, images_dir: str | None) -> N
         st.rerun()
         return
     share = run.done / run.total if run.total else 0.0
-    text = f"{run.done} of {run.total} images" if run.total else plain(run.message)
+    text = (
+        _("{done} of {total} images").format(done=run.done, total=run.total)
+        if run.total
+        else plain(run.message)
+    )
     st.progress(min(share, 1.0), text=text)
-    if not is_read_only() and st.button("Stop", key="stop intervention"):
+    if not is_read_only() and st.button(_("Stop"), key="stop intervention"):
         stop_run(path, request, images_dir)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs.reader import load_photograph
+from analysis.language import _
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import read_features
 from analysis.payload.intervention_file import InterventionResult
@@ -40,7 +41,7 @@ def show(result: InterventionResult, version: Version) -> None:
         return
     measure = selection.choose(
         "measure",
-        "Measure",
+        _("Measure"),
         list(views.MEASURES),
         default="relative",
         format_func=views.MEASURES.__getitem__,
@@ -59,10 +60,10 @@ def _show_final(result: InterventionResult) -> None:
         hide_index=True,
         key="final effects",
         column_config={
-            "relative": percent("change of the final vector", format="percent"),
-            "control_mean": percent("random channels, mean", format="percent"),
-            "control_max": percent("random channels, largest", format="percent"),
-            "exceeds_controls": st.column_config.CheckboxColumn("more than random"),
+            "relative": percent(_("change of the final vector"), format="percent"),
+            "control_mean": percent(_("random channels, mean"), format="percent"),
+            "control_max": percent(_("random channels, largest"), format="percent"),
+            "exceeds_controls": st.column_config.CheckboxColumn(_("more than random")),
         },
     )
 
@@ -73,7 +74,7 @@ def _show_probes(result: InterventionResult, version: Version) -> None:
     try:
         found = _probe(version.ref, version.reading, repr((facts, result.hold)), result)
     except InputError as error:
-        st.caption(plain(f"No probe with the intervention in place: {error}"))
+        st.caption(plain(_("No probe with the intervention in place: {error}").format(error=error)))
         return
     downloads.show(views.probes(found, version.name))
     st.markdown(plain(describe_probes(found)))
@@ -84,12 +85,12 @@ def _show_probes(result: InterventionResult, version: Version) -> None:
         key="intervention probes",
         column_config={
             "r2": number("R²", format="%.2f"),
-            "r2_with_intervention": number("R² with the intervention", format="%.2f"),
-            "change": number("change", format="%+.2f"),
-            "standard_error": number("standard error", format="%.2f"),
-            "control_lowest": number("random channels, lowest", format="%+.2f"),
-            "control_highest": number("random channels, highest", format="%+.2f"),
-            "matters": st.column_config.CheckboxColumn("more than random"),
+            "r2_with_intervention": number(_("R² with the intervention"), format="%.2f"),
+            "change": number(_("change"), format="%+.2f"),
+            "standard_error": number(_("standard error"), format="%.2f"),
+            "control_lowest": number(_("random channels, lowest"), format="%+.2f"),
+            "control_highest": number(_("random channels, highest"), format="%+.2f"),
+            "matters": st.column_config.CheckboxColumn(_("more than random")),
         },
     )
 
@@ -110,7 +111,13 @@ def _show_largest(result: InterventionResult, version: Version) -> None:
         name, change = largest_image(result, role, arm)
         with column:
             _show_photograph(name, version)
-            st.caption(plain(f"{name}: {role_label(role)} changes most, by {change:.1%}"))
+            st.caption(
+                plain(
+                    _("{name}: {role_label} changes most, by {change:.1%}").format(
+                        name=name, role_label=role_label(role), change=change
+                    )
+                )
+            )
 
 
 def _show_photograph(name: str, version: Version) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.extras import Part
 from analysis.read.frames import Aggregate, aggregate_values
 from analysis.show.figures.axes import INPUT
@@ -36,9 +37,9 @@ def show(versions: Sequence[Version]) -> None:
         scale = controls.choose_scale(signed=signed)
         facets = selection.switch(
             "facets",
-            "A panel for each representation",
+            _("A panel for each representation"),
             default=False,
-            help="Each with an axis of its own. Several versions always have panels.",
+            help=_("Each with an axis of its own. Several versions always have panels."),
         )
         registers = controls.switch_storage([version.table for version in versions])
 
@@ -69,10 +70,14 @@ def show(versions: Sequence[Version]) -> None:
         downloads.show(view)
     if statistic is Statistic.MAX_ABS:
         _warn(versions, roles, registers)
-    with st.expander("Table", on_change="rerun", key="layers table") as table:
+    with st.expander(_("Table"), on_change="rerun", key="layers table") as table:
         if table.open:
             sized = statistic is Statistic.MEAN and not signed
-            st.caption(f"{'|mean|' if sized else STATISTIC_LABELS[statistic]}, over channels.")
+            st.caption(
+                _("{statistic}, over channels.").format(
+                    statistic=_("|mean|") if sized else STATISTIC_LABELS[statistic]
+                )
+            )
             tables.show_depth(tabulate())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from analysis.language import _
 from analysis.read.frames import Aggregate
 from analysis.show.figures.theme import role_label
 from pages.components.shared.tables import NUMBER
@@ -20,11 +21,11 @@ def show_depth(frame: pd.DataFrame) -> None:
         key="layers frame",
         column_order=["version", "layer", "representation", "role", "tokens", *Aggregate],
         column_config={
-            "version": text("Version"),
-            "layer": number("Layer", format="%d", width="small"),
-            "representation": text("Representation"),
-            "role": text("Tokens"),
-            "tokens": number("Number of tokens", format="localized", width="small"),
+            "version": text(_("Version")),
+            "layer": number(_("Layer"), format="%d", width="small"),
+            "representation": text(_("Representation")),
+            "role": text(_("Tokens")),
+            "tokens": number(_("Number of tokens"), format="localized", width="small"),
             **{aggregate.value: number(aggregate, format=NUMBER) for aggregate in Aggregate},
         },
     )
@@ -38,16 +39,16 @@ def show_extremes(frame: pd.DataFrame) -> None:
         hide_index=True,
         key="extremes",
         column_config={
-            "layer": number("Layer", format="%d", width="small"),
-            "min": number("Smallest", format=NUMBER, width="small"),
-            "min_channel": number("in channel", format="%d", width="small"),
-            "max": number("Largest", format=NUMBER, width="small"),
-            "max_channel": number("in channel ", format="%d", width="small"),
+            "layer": number(_("Layer"), format="%d", width="small"),
+            "min": number(_("Smallest"), format=NUMBER, width="small"),
+            "min_channel": number(_("in channel"), format="%d", width="small"),
+            "max": number(_("Largest"), format=NUMBER, width="small"),
+            "max_channel": number(_("in channel "), format="%d", width="small"),
             "channels_below": number(
-                "Below", format="%d", width="small", help="Channels below the lower bound."
+                _("Below"), format="%d", width="small", help=_("Channels below the lower bound.")
             ),
             "channels_above": number(
-                "Above", format="%d", width="small", help="Channels above the upper bound."
+                _("Above"), format="%d", width="small", help=_("Channels above the upper bound.")
             ),
         },
     )
@@ -67,7 +68,7 @@ def show_advice(frame: pd.DataFrame, measured: pd.DataFrame | None = None) -> No
         }
     )
     if measured is not None:
-        shown.insert(3, "Probes", [describe_verdict(row) for _, row in measured.iterrows()])
+        shown.insert(3, "Probes", [describe_verdict(row) for _unused, row in measured.iterrows()])
     # a table, since unlike a dataframe it wraps the reasons; styled, so that numbers align
     styled = shown.set_index("Layer").style.format(
         {"Outliers": "{:.2%}", "Suppression": "{:,.1f}×", "|mean| / std": "{:.2f}"}, na_rep="–"
@@ -80,5 +81,7 @@ def describe_verdict(row: pd.Series) -> str:
     if pd.isna(row["score"]) or not row["best"]:
         return row["verdict"]
     if row["best"] == row["advice"]:
-        return f"{row['verdict']}: {row['score']:.2f}, the best"
+        return _("{verdict}: {score:.2f}, the best").format(
+            verdict=row["verdict"], score=row["score"]
+        )
     return f"{row['verdict']}: {row['score']:.2f}, {row['best']} {row['best_score']:.2f}"

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.errors import InputError
+from analysis.language import N_, Texts, _
 from analysis.payload.extras import ExtraTable, Part
 from analysis.read.depth.extremes import find_beyond
 from analysis.read.worth.advice_probe import Verdict, summarise
@@ -32,25 +33,27 @@ class View(StrEnum):
     ADVICE = "advice"
 
 
-LABELS = {
-    View.STATISTIC: "Any statistic",
-    View.TOP: "Largest activations",
-    View.NORMS: "Token norms",
-    View.RANGE: "Min and max",
-    View.SHARED_NORM: "What the shared norm does",
-    View.ADVICE: "Which norm to use",
-}
+LABELS = Texts(
+    {
+        View.STATISTIC: N_("Any statistic"),
+        View.TOP: N_("Largest activations"),
+        View.NORMS: N_("Token norms"),
+        View.RANGE: N_("Min and max"),
+        View.SHARED_NORM: N_("What the shared norm does"),
+        View.ADVICE: N_("Which norm to use"),
+    }
+)
 
 
 def choose_view() -> View:
     """Show the choice of a view; any statistic at first."""
     return selection.choose(
         "view",
-        "View",
+        _("View"),
         list(View),
         default=View.STATISTIC,
         format_func=LABELS.__getitem__,
-        help="Any statistic against depth, or one of the views that papers use.",
+        help=_("Any statistic against depth, or one of the views that papers use."),
     )
 
 
@@ -88,8 +91,8 @@ def show_range(version: Version) -> None:
         role = _choose_role(extras)
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         bound = views.BOUND.get(representation, views.OTHER_BOUND)
-        lower = selection.choose_number("lower", "Lower bound", default=-bound)
-        upper = selection.choose_number("upper", "Upper bound", default=bound)
+        lower = selection.choose_number("lower", _("Lower bound"), default=-bound)
+        upper = selection.choose_number("upper", _("Upper bound"), default=bound)
         symlog = controls.choose_scale(signed=True) is Scale.SYMLOG
     ends = extras.value_range(representation, role)
     if ends is None:
@@ -108,7 +111,11 @@ def show_range(version: Version) -> None:
         )
     )
     beyond = find_beyond(extras.layers, ends, lower, upper)
-    st.header(f"{len(beyond)} of {len(extras.layers)} layers beyond a bound")
+    st.header(
+        _("{count} of {count_2} layers beyond a bound").format(
+            count=len(beyond), count_2=len(extras.layers)
+        )
+    )
     if len(beyond):
         tables.show_extremes(beyond)
 
@@ -123,13 +130,21 @@ def show_shared_norm(version: Version) -> None:
     at, place = table.position(layer), role.position
     if found.outliers[at, place]:
         st.markdown(
-            f"**Layer {layer}:** {found.remaining[at, place]} of {found.outliers[at, place]} "
-            "outliers of the block output are outliers after the shared norm too."
+            _(
+                "**Layer {layer}:** {remaining} of {outliers} outliers of the "
+                "block output are outliers after the shared norm too."
+            ).format(
+                layer=layer,
+                remaining=found.remaining[at, place],
+                outliers=found.outliers[at, place],
+            )
         )
     extras = version.extras
     norm = extras.norm(role)
     if norm is None:
-        st.caption(f"Without γ as colour. {extras.why_absent(Part.NORM)}")
+        st.caption(
+            _("Without γ as colour. {why_absent}").format(why_absent=extras.why_absent(Part.NORM))
+        )
     gamma = None if norm is None else norm[0]
     view = views.standings(table, version.name, layer, role, gamma, downloads.mode())
     channel_links.follow(downloads.show(view))
@@ -140,7 +155,7 @@ def show_advice(version: Version) -> None:
     table = version.table
     tapped = table.tapped_layers
     if not tapped:
-        st.caption("The training config taps no layers, so all of them are judged.")
+        st.caption(_("The training config taps no layers, so all of them are judged."))
     frame = derived.advice(version.reading, tapped or tuple(table.layers.tolist()))
     measured = _hold_to_probe(version, frame)
     tables.show_advice(frame, measured)
@@ -148,12 +163,16 @@ def show_advice(version: Version) -> None:
         frame = frame.join(measured[["score", "best", "best_score", "verdict"]])
     downloads.show_csv(frame, "advice", version.name)
     st.caption(
-        "A place to start, not a measurement of a head's quality. Outliers: share of the channels "
-        "of the block output (robust score of max |x| of 10 or more). Suppression: by what factor "
-        "the shared norm lowers them. |mean| / std: their median. The rules, in order: no "
-        "outliers: raw; last layer or suppressed tenfold with none left: global LN; an offset "
-        "(|mean| / std of 3 or more): BatchNorm-like; at most half of the energy: per-layer LN; at "
-        "most 1 % of the channels: drop them; else BatchNorm-like."
+        _(
+            "A place to start, not a measurement of a head's quality. "
+            "Outliers: share of the channels of the block output (robust score "
+            "of max |x| of 10 or more). Suppression: by what factor the shared "
+            "norm lowers them. |mean| / std: their median. The rules, in "
+            "order: no outliers: raw; last layer or suppressed tenfold with "
+            "none left: global LN; an offset (|mean| / std of 3 or more): "
+            "BatchNorm-like; at most half of the energy: per-layer LN; at most "
+            "1 % of the channels: drop them; else BatchNorm-like."
+        )
     )
 
 
@@ -162,12 +181,15 @@ def _hold_to_probe(version: Version, frame: pd.DataFrame) -> pd.DataFrame | None
     try:
         target = derived.find_target(version.ref, version.reading)
         if target is None:
-            st.info("The CSV of this payload has no target that could test the advice.")
+            st.info(_("The CSV of this payload has no target that could test the advice."))
             return None
         layers = tuple(dict.fromkeys(frame["layer"].tolist()))
         measured = derived.advice_probed(version.ref, version.reading, layers, target)
     except InputError as error:
-        st.info(plain(f"Not held to any measurement. {error}"), icon=":material/info:")
+        st.info(
+            plain(_("Not held to any measurement. {error}").format(error=error)),
+            icon=":material/info:",
+        )
         return None
     worse = (measured["verdict"] == Verdict.WORSE.value).any()
     say = st.warning if worse else st.info
@@ -178,20 +200,20 @@ def _hold_to_probe(version: Version, frame: pd.DataFrame) -> pd.DataFrame | None
 def _choose_stored() -> Representation:
     return selection.choose(
         "representation",
-        "Representation",
+        _("Representation"),
         list(MEASURED),
         default=Representation.PRE,
         format_func=REPRESENTATION_LABELS.__getitem__,
-        help="The norm of a token after the global LN is not stored.",
+        help=_("The norm of a token after the global LN is not stored."),
     )
 
 
 def _choose_role(extras: ExtraTable) -> str:
     return selection.choose(
         "role",
-        "Tokens",
+        _("Tokens"),
         [str(role) for role in extras.roles],
         default=TokenRole.PATCH.value,
         format_func=role_label,
-        help="CLS, all patch tokens pooled, or one of the registers.",
+        help=_("CLS, all patch tokens pooled, or one of the registers."),
     )

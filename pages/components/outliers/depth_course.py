@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from analysis.language import N_, Texts, _
 from analysis.read.outliers import Score
 from analysis.show.figures.outliers import MAX_LINES
 from analysis.show.views import outliers as views
@@ -22,11 +23,13 @@ class Course(StrEnum):
     COUNTS = "counts"
 
 
-LABELS = {
-    Course.MAP: "Channel × layer map",
-    Course.LINES: f"Lines of the first {MAX_LINES}",
-    Course.COUNTS: "Outliers per layer",
-}
+LABELS = Texts(
+    {
+        Course.MAP: N_("Channel × layer map"),
+        Course.LINES: N_("Lines of the first {max_lines}"),
+        Course.COUNTS: N_("Outliers per layer"),
+    }
+)
 
 
 def show(
@@ -40,10 +43,10 @@ def show(
     """Show what the top channels of any layer do in all others."""
     choice = selection.choose(
         "course",
-        "Through the network",
+        _("Through the network"),
         list(Course),
         default=Course.MAP,
-        format_func=LABELS.__getitem__,
+        format_func=lambda course: LABELS[course].format(max_lines=MAX_LINES),
         label_visibility="collapsed",
     )
     table, mode = version.table, downloads.mode()

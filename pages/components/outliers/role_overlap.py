@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from analysis.language import _
 from analysis.payload.extras import Part
 from analysis.read.outliers import Score
 from analysis.read.role_overlap import compare_roles
@@ -33,11 +34,11 @@ def show(
     counts = ", ".join(
         f"{int(mask.sum()):,} ({role_label(role)})" for role, mask in overlap.outliers.items()
     )
-    st.markdown(f"Outliers: {counts}.")
+    st.markdown(_("Outliers: {counts}.").format(counts=counts))
     if len(statistics) == len(TokenRole):
         st.caption(extras.why_absent(Part.STORAGE))
     if overlap.frame.empty:
-        st.info("No role has an outlier here.", icon=":material/info:")
+        st.info(_("No role has an outlier here."), icon=":material/info:")
         return
     with_patches = overlap.jaccard[TokenRole.PATCH.value].to_numpy()
     shares = [
@@ -47,8 +48,10 @@ def show(
     ]
     if shares:
         st.markdown(
-            "Overlap with the patches' outliers (Jaccard index: 1 the same channels, 0 none "
-            f"common): {', '.join(shares)}."
+            _(
+                "Overlap with the patches' outliers (Jaccard index: 1 the same "
+                "channels, 0 none common): {shares}."
+            ).format(shares=", ".join(shares))
         )
     tokens = {role_label(role): table.count(layer, role) for role in TokenRole}
     if len(statistics) > len(TokenRole):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.read.outliers import SCORE_HELP, SCORE_LABELS, Score
 from analysis.read.role_overlap import RoleOverlap
@@ -46,32 +47,35 @@ def show_ranking(
             "course",
         ],
         column_config={
-            "rank": number("Rank", width="small"),
-            "channel": number("Channel", format="%d", width="small"),
+            "rank": number(_("Rank"), width="small"),
+            "channel": number(_("Channel"), format="%d", width="small"),
             "score": number(SCORE_LABELS[score], format=NUMBER, help=SCORE_HELP[score]),
-            "max_abs": number("max |x|", format=NUMBER, help="Largest absolute value."),
+            "max_abs": number(_("max |x|"), format=NUMBER, help=_("Largest absolute value.")),
             "times_median": number(
-                "× median", format=TIMES, help=SCORE_HELP[Score.TIMES_MEDIAN], width="small"
+                _("× median"), format=TIMES, help=SCORE_HELP[Score.TIMES_MEDIAN], width="small"
             ),
-            "mean": number("mean", format=NUMBER, help=MEAN_HELP),
-            "std": number("std", format=NUMBER, help=STD_HELP),
+            "mean": number(_("mean"), format=NUMBER, help=_(MEAN_HELP)),
+            "std": number(_("std"), format=NUMBER, help=_(STD_HELP)),
             "flags": st.column_config.TextColumn(
-                "Marks",
-                help="outlier: by the score that is ranked by; massive: above 100 and above 1000 "
-                "times the typical activation; constant: the same on all tokens.",
+                _("Marks"),
+                help=_(
+                    "outlier: by the score that is ranked by; massive: above 100 and "
+                    "above 1000 times the typical activation; constant: the same on "
+                    "all tokens."
+                ),
             ),
             "fp16_headroom": number(
-                "fp16 headroom",
+                _("fp16 headroom"),
                 format="%.3g×",
-                help="By what factor the channel could grow before fp16 overflows at 65,504.",
+                help=_("By what factor the channel could grow before fp16 overflows at 65,504."),
             ),
             "int8_levels": number(
-                "int8 levels left",
+                _("int8 levels left"),
                 format="%.0f",
-                help="Of 255, what the median channel keeps if one scale has to cover this one.",
+                help=_("Of 255, what the median channel keeps if one scale has to cover this one."),
             ),
             "course": st.column_config.LineChartColumn(
-                "max |x| over depth", help="First to last layer; each row on its own scale."
+                _("max |x| over depth"), help=_("First to last layer; each row on its own scale.")
             ),
         },
     )
@@ -86,7 +90,7 @@ def show_role_overlap(overlap: RoleOverlap) -> int | None:
     channels = frame["channel"].to_numpy()
     marks = np.stack([overlap.outliers[role][channels] for role in roles], axis=1)
     labels = np.array([role_label(role) for role in roles])
-    where = ["all" if row.all() else ", ".join(labels[row]) for row in marks]
+    where = [_("all") if row.all() else ", ".join(labels[row]) for row in marks]
     event = st.dataframe(
         frame.assign(where=where),
         hide_index=True,
@@ -95,15 +99,16 @@ def show_role_overlap(overlap: RoleOverlap) -> int | None:
         selection_mode="single-row",
         column_order=["channel", "where", *roles],
         column_config={
-            "channel": number("Channel", format="%d", width="small"),
+            "channel": number(_("Channel"), format="%d", width="small"),
             "where": st.column_config.TextColumn(
-                "Outlier in", help="The kinds of tokens among whose channels it is an outlier."
+                _("Outlier in"),
+                help=_("The kinds of tokens among whose channels it is an outlier."),
             ),
             **{
                 role: number(
-                    f"max |x|, {label}",
+                    _("max |x|, {label}").format(label=label),
                     format=NUMBER,
-                    help=f"Largest absolute value over all {label} tokens.",
+                    help=_("Largest absolute value over all {label} tokens.").format(label=label),
                 )
                 for role, label in zip(roles, labels, strict=True)
             },
@@ -123,28 +128,30 @@ def show_persistence(frame: pd.DataFrame, num_layers: int) -> int | None:
         selection_mode="single-row",
         placeholder="–",
         column_config={
-            "channel": number("Channel", format="%d"),
+            "channel": number(_("Channel"), format="%d"),
             "layers_in_top": st.column_config.ProgressColumn(
-                "Layers in the top",
+                _("Layers in the top"),
                 format="%d",
                 min_value=0,
                 max_value=num_layers,
-                help="In how many layers it is among the listed top.",
+                help=_("In how many layers it is among the listed top."),
             ),
             "layers_outlier": st.column_config.ProgressColumn(
-                "Layers as an outlier",
+                _("Layers as an outlier"),
                 format="%d",
                 min_value=0,
                 max_value=num_layers,
-                help="In how many layers its score reaches the threshold.",
+                help=_("In how many layers its score reaches the threshold."),
             ),
             "share": None,
             "emergence_layer": number(
-                "Emerges at", format="%d", help="Where its longest run as an outlier begins."
+                _("Emerges at"), format="%d", help=_("Where its longest run as an outlier begins.")
             ),
-            "last_layer": number("Last at", format="%d", help="Last layer as an outlier."),
-            "peak_layer": number("Peak at", format="%d", help="Where max |x| is largest."),
-            "peak": number("Peak max |x|", format=NUMBER, help="Its largest max |x| of any layer."),
+            "last_layer": number(_("Last at"), format="%d", help=_("Last layer as an outlier.")),
+            "peak_layer": number(_("Peak at"), format="%d", help=_("Where max |x| is largest.")),
+            "peak": number(
+                _("Peak max |x|"), format=NUMBER, help=_("Its largest max |x| of any layer.")
+            ),
         },
     )
     return read_row(event, frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.payload.extras import Part
 from analysis.read.compare.standard_error import tabulate_errors
 from analysis.read.outliers import rank_channels
@@ -16,7 +17,11 @@ TOP = 10
 def show(version: Version) -> None:
     """Show the top channels of the last layer with the standard errors of mean and std."""
     table, layer = version.table, int(version.table.layers[-1])
-    st.header(f"How certain the top {TOP} channels of layer {layer} are by now")
+    st.header(
+        _("How certain the top {top} channels of layer {layer} are by now").format(
+            top=TOP, layer=layer
+        )
+    )
     extras = version.extras
     groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
     if groups is None:
@@ -29,14 +34,17 @@ def show(version: Version) -> None:
         hide_index=True,
         key="certainty",
         column_config={
-            "channel": number("Channel", format="%d"),
-            "mean": number("mean", format="%.4g"),
-            "mean_error": number("± (standard error)", format="%.2g"),
-            "std": number("std", format="%.4g"),
-            "std_error": number("± (standard error) ", format="%.2g"),
+            "channel": number(_("Channel"), format="%d"),
+            "mean": number(_("mean"), format="%.4g"),
+            "mean_error": number(_("± (standard error)"), format="%.2g"),
+            "std": number(_("std"), format="%.4g"),
+            "std_error": number(_("± (standard error) "), format="%.2g"),
         },
     )
     st.caption(
-        "Block output, patch tokens. The errors come from groups of images, since tokens "
-        "of one image resemble each other. max |x| has none: it only grows with more images."
+        _(
+            "Block output, patch tokens. The errors come from groups of "
+            "images, since tokens of one image resemble each other. max |x| "
+            "has none: it only grows with more images."
+        )
     )

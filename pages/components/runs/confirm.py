@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.language import _
+
 
 def ask_twice(label: str, key: str, sentence: str) -> bool:
     """Show a button that opens a question; return whether the question was answered with yes.
@@ -16,5 +18,8 @@ def ask_twice(label: str, key: str, sentence: str) -> bool:
     with st.popover(label, icon=":material/delete:", key=f"ask {key}"):
         st.markdown(sentence)
         return st.button(
-            f"{label} for good", key=f"confirm {key}", type="primary", icon=":material/delete:"
+            _("{label} for good").format(label=label),
+            key=f"confirm {key}",
+            type="primary",
+            icon=":material/delete:",
         )

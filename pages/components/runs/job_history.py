@@ -13,6 +13,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import Job, JobState, can_resume, delete_job, is_read_only, restart_job
+from analysis.language import _
 from pages.components.frame import job_endings, job_panel, picker
 from pages.components.runs import confirm
 from pages.components.shared import job_states
@@ -26,7 +27,9 @@ def choose(jobs: Sequence[Job]) -> Job:
         {
             "state": [_describe_state(job, unseen) for job in jobs],
             "title": [job.title for job in jobs],
-            "images": [f"{job.done} of {job.total}" for job in jobs],
+            "images": [
+                _("{done} of {total}").format(done=job.done, total=job.total) for job in jobs
+            ],
             "device": [job.device for job in jobs],
             "asked": [datetime.fromtimestamp(job.created, UTC) for job in jobs],
             "took": [_took(job) for job in jobs],
@@ -41,13 +44,15 @@ def choose(jobs: Sequence[Job]) -> Job:
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
         column_config={
-            "state": st.column_config.TextColumn("State"),
-            "title": st.column_config.TextColumn("Version"),
-            "images": st.column_config.TextColumn("Images"),
-            "device": st.column_config.TextColumn("Device", width="small"),
-            "asked": st.column_config.DatetimeColumn("Asked for (UTC)", format="YYYY-MM-DD HH:mm"),
-            "took": st.column_config.TextColumn("Took", width="small"),
-            "output": st.column_config.TextColumn("Payload", width="large"),
+            "state": st.column_config.TextColumn(_("State")),
+            "title": st.column_config.TextColumn(_("Version")),
+            "images": st.column_config.TextColumn(_("Images")),
+            "device": st.column_config.TextColumn(_("Device"), width="small"),
+            "asked": st.column_config.DatetimeColumn(
+                _("Asked for (UTC)"), format="YYYY-MM-DD HH:mm"
+            ),
+            "took": st.column_config.TextColumn(_("Took"), width="small"),
+            "output": st.column_config.TextColumn(_("Payload"), width="large"),
         },
     )
     rows = event["selection"]["rows"]
@@ -59,8 +64,9 @@ def show(job: Job) -> None:
     st.subheader(f"{plain(job.title)}: {job_states.describe(job).lower()}")
     if job.adapter_error:
         st.error(
-            "The adapter was NOT loaded; the frozen backbone was measured. "
-            f"{plain(job.adapter_error)}",
+            _(
+                "The adapter was NOT loaded; the frozen backbone was measured. {adapter_error}"
+            ).format(adapter_error=plain(job.adapter_error)),
             icon=":material/error:",
         )
     if job.error:
@@ -69,7 +75,7 @@ def show(job: Job) -> None:
         if (
             job.state is JobState.DONE
             and job.output.exists()
-            and st.button("Show its payload", icon=":material/visibility:")
+            and st.button(_("Show its payload"), icon=":material/visibility:")
         ):
             picker.pick(job.output)
             st.switch_page("pages/overview.py")
@@ -77,32 +83,34 @@ def show(job: Job) -> None:
             _show_actions(job)
     if job.phases:
         took = ", ".join(f"{plain(name)} {seconds:.1f} s" for name, seconds in job.phases)
-        st.caption(f"Where the time went: {took}.")
-    st.caption("The same from a terminal")
+        st.caption(_("Where the time went: {took}.").format(took=took))
+    st.caption(_("The same from a terminal"))
     st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
-    st.caption("End of the log")
+    st.caption(_("End of the log"))
     st.code(job.read_log(40) or "Nothing yet.", language=None, wrap_lines=True)
 
 
 def _show_actions(job: Job) -> None:
     """Show what can be done with a job that has ended."""
     resume = can_resume(job) and st.button(
-        "Go on",
+        _("Go on"),
         key=f"resume {job.id}",
         icon=":material/resume:",
-        help="Measure the images that are left; what had been counted is kept.",
+        help=_("Measure the images that are left; what had been counted is kept."),
     )
     again = st.button(
-        "Start again",
+        _("Start again"),
         key=f"again {job.id}",
         icon=":material/replay:",
-        help="The same extraction from its first image. A payload that is there stays.",
+        help=_("The same extraction from its first image. A payload that is there stays."),
     )
     delete = confirm.ask_twice(
-        "Delete",
+        _("Delete"),
         f"job {job.id}",
-        f"Delete this entry with its log? The payload of {plain(job.title)} stays."
-        + (" What it had counted is deleted too." if can_resume(job) else ""),
+        _("Delete this entry with its log? The payload of {title} stays.").format(
+            title=plain(job.title)
+        )
+        + (_(" What it had counted is deleted too.") if can_resume(job) else ""),
     )
     try:
         if resume or again:
@@ -116,7 +124,7 @@ def _show_actions(job: Job) -> None:
 
 
 def _describe_state(job: Job, unseen: Set[str]) -> str:
-    return job_states.mark(job) + (", new" if job.id in unseen else "")
+    return job_states.mark(job) + (_(", new") if job.id in unseen else "")
 
 
 def _took(job: Job) -> str:

@@ -12,6 +12,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import is_read_only, list_outputs_being_written
+from analysis.language import _
 from analysis.payload.annotations import (
     Annotation,
     Annotations,
@@ -30,13 +31,13 @@ def show() -> None:
     """Show every payload below the allowed roots, also hidden ones, and what one can do with it."""
     refs, remarks = cache.find_payloads(), cache.read_annotations()
     if not refs:
-        st.caption("No payload found yet.")
+        st.caption(_("No payload found yet."))
         return
     ref = _choose(refs, remarks)
     about, is_baseline = remarks.of(ref.path), ref.path == remarks.baseline
     st.markdown(f"**{plain(about.name or ref.name)}**")
     if is_read_only():
-        st.caption(plain(about.note or "") or "No note.")
+        st.caption(plain(about.note or "") or _("No note."))
         return
     try:
         saved = annotation_form.show(ref, about, remarks.list_tags())
@@ -67,15 +68,15 @@ def _choose(refs: Sequence[PayloadRef], remarks: Annotations) -> PayloadRef:
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
         column_config={
-            "name": st.column_config.TextColumn("Name"),
-            "marks": st.column_config.TextColumn("Marks"),
-            "images": st.column_config.NumberColumn("Images", width="small"),
-            "size": st.column_config.TextColumn("Size", width="small"),
+            "name": st.column_config.TextColumn(_("Name")),
+            "marks": st.column_config.TextColumn(_("Marks")),
+            "images": st.column_config.NumberColumn(_("Images"), width="small"),
+            "size": st.column_config.TextColumn(_("Size"), width="small"),
             "measured": st.column_config.DatetimeColumn(
-                "Measured (UTC)", format="YYYY-MM-DD HH:mm"
+                _("Measured (UTC)"), format="YYYY-MM-DD HH:mm"
             ),
-            "note": st.column_config.TextColumn("Note"),
-            "file": st.column_config.TextColumn("File", width="large"),
+            "note": st.column_config.TextColumn(_("Note")),
+            "file": st.column_config.TextColumn(_("File"), width="large"),
         },
     )
     rows = event["selection"]["rows"]
@@ -94,29 +95,31 @@ def _mark(ref: PayloadRef, remarks: Annotations) -> str:
 def _show_actions(ref: PayloadRef, about: Annotation, is_baseline: bool) -> bool:
     """Show what can be done with a payload; return whether anything was."""
     with st.container(horizontal=True):
-        if st.button("Show it", key=f"show {ref.key}", icon=":material/visibility:"):
+        if st.button(_("Show it"), key=f"show {ref.key}", icon=":material/visibility:"):
             picker.pick(ref.path)
             st.switch_page("pages/overview.py")
         if st.button(
-            "Unpin" if is_baseline else "Pin as baseline",
+            _("Unpin") if is_baseline else _("Pin as baseline"),
             key=f"pin {ref.key}",
             icon=":material/keep:",
-            help="The baseline is what others are compared with unless you choose otherwise.",
+            help=_("The baseline is what others are compared with unless you choose otherwise."),
         ):
             pin_baseline(None if is_baseline else ref.path)
             return True
         if st.button(
-            "Unhide" if about.hidden else "Hide",
+            _("Unhide") if about.hidden else _("Hide"),
             key=f"hide {ref.key}",
             icon=":material/visibility_off:",
-            help="A hidden payload is not offered in the sidebar; links to it still work.",
+            help=_("A hidden payload is not offered in the sidebar; links to it still work."),
         ):
             annotate(ref.path, replace(about, hidden=not about.hidden))
             return True
         if confirm.ask_twice(
-            "Delete",
+            _("Delete"),
             f"payload {ref.key}",
-            f"Delete {plain(str(ref.path))} with its log? It cannot be brought back.",
+            _("Delete {path} with its log? It cannot be brought back.").format(
+                path=plain(str(ref.path))
+            ),
         ):
             delete_payload(ref.path, being_written=list_outputs_being_written())
             return True

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.payload.annotations import (
     MAX_NAME,
     MAX_NOTE,
@@ -31,28 +32,28 @@ def show(ref: PayloadRef, about: Annotation, known_tags: list[str]) -> bool:
     """
     with st.form(f"annotate {ref.key}", border=False):
         name = st.text_input(
-            "Name",
+            _("Name"),
             about.name or "",
             max_chars=MAX_NAME,
             placeholder=ref.name,
-            help="Shown instead of the version, everywhere; the payload itself is not changed.",
+            help=_("Shown instead of the version, everywhere; the payload itself is not changed."),
         )
         tags = st.multiselect(
-            "Tags",
+            _("Tags"),
             sorted({*known_tags, *about.tags}),
             list(about.tags),
             accept_new_options=True,
             max_selections=MAX_TAGS,
         )
         score = st.number_input(
-            "Score",
+            _("Score"),
             value=about.score,
             step=None,
             format="%g",
-            help="How well the version does at its task, by a measure of your own.",
+            help=_("How well the version does at its task, by a measure of your own."),
         )
-        note = st.text_area("Note", about.note or "", max_chars=MAX_NOTE, height=90)
-        if not st.form_submit_button("Save", icon=":material/save:"):
+        note = st.text_area(_("Note"), about.note or "", max_chars=MAX_NOTE, height=90)
+        if not st.form_submit_button(_("Save"), icon=":material/save:"):
             return False
     typed: dict[str, Any] = {
         "name": name or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from analysis.language import N_, _
 from analysis.payload.table import StatsTable
 from analysis.read.frames import Aggregate
 from analysis.read.outliers import DEFAULT_THRESHOLDS, SCORE_HELP, SCORE_LABELS, SCORE_UNITS, Score
@@ -16,24 +17,30 @@ from analysis.show.figures.theme import (
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared import selection
 
-REPRESENTATION_HELP = (
-    "**Block output** (pre) is what a block returns, before any norm. **Per-layer LN** passes it "
-    "through a fresh LayerNorm without parameters. **Global LN** passes it through the model's one "
+REPRESENTATION_HELP = N_(
+    "**Block output** (pre) is what a block returns, before any norm. "
+    "**Per-layer LN** passes it through a fresh LayerNorm without "
+    "parameters. **Global LN** passes it through the model's one "
     "output LayerNorm, which was trained for the last layer only."
 )
-ROLE_HELP = "The CLS token, or all patch tokens of all images pooled. Registers belong to neither."
-STATISTIC_HELP = (
-    "Per channel over all tokens: the mean, the standard deviation, or the largest absolute value. "
-    "The last grows with the number of tokens, so that patch and CLS are not comparable in it."
+ROLE_HELP = N_(
+    "The CLS token, or all patch tokens of all images pooled. Registers belong to neither."
 )
-AGGREGATE_HELP = (
-    "How one number is made of all channels of a layer. **p90**, **p99**: that share of the "
-    "channels is below it. **std**: the standard deviation over channels. Of the mean its size "
-    "|mean| is taken, unless *Signed* is on."
+STATISTIC_HELP = N_(
+    "Per channel over all tokens: the mean, the standard deviation, or "
+    "the largest absolute value. The last grows with the number of "
+    "tokens, so that patch and CLS are not comparable in it."
 )
-SCALE_HELP = (
-    "**symlog** is logarithmic on both sides of zero and has a place for zero itself; below a "
-    "thousandth of the largest value's decade it is about linear."
+AGGREGATE_HELP = N_(
+    "How one number is made of all channels of a layer. **p90**, "
+    "**p99**: that share of the channels is below it. **std**: the "
+    "standard deviation over channels. Of the mean its size |mean| is "
+    "taken, unless *Signed* is on."
+)
+SCALE_HELP = N_(
+    "**symlog** is logarithmic on both sides of zero and has a place "
+    "for zero itself; below a thousandth of the largest value's decade "
+    "it is about linear."
 )
 
 
@@ -41,7 +48,7 @@ def choose_layer(table: StatsTable, among: Iterable[int] | None = None) -> int:
     """Show the choice of a layer, of all or of some; the last one at first."""
     layers = [int(layer) for layer in (table.layers if among is None else among)]
     return selection.choose_on_slider(
-        "layer", "Layer", layers, default=layers[-1], help="Index of the block, from 0."
+        "layer", _("Layer"), layers, default=layers[-1], help=_("Index of the block, from 0.")
     )
 
 
@@ -49,11 +56,11 @@ def choose_representation() -> Representation:
     """Show the choice of a representation; the block output at first."""
     return selection.choose(
         "representation",
-        "Representation",
+        _("Representation"),
         list(Representation),
         default=Representation.PRE,
         format_func=REPRESENTATION_LABELS.__getitem__,
-        help=REPRESENTATION_HELP,
+        help=_(REPRESENTATION_HELP),
     )
 
 
@@ -61,10 +68,10 @@ def choose_representations() -> list[Representation]:
     """Show the choice of several representations; all at first."""
     return selection.choose_some(
         "representations",
-        "Representations",
+        _("Representations"),
         list(Representation),
         format_func=REPRESENTATION_LABELS.__getitem__,
-        help=REPRESENTATION_HELP,
+        help=_(REPRESENTATION_HELP),
     )
 
 
@@ -72,11 +79,11 @@ def choose_role() -> TokenRole:
     """Show the choice of a token role; patches at first."""
     return selection.choose(
         "role",
-        "Tokens",
+        _("Tokens"),
         list(TokenRole),
         default=TokenRole.PATCH,
         format_func=ROLE_LABELS.__getitem__,
-        help=ROLE_HELP,
+        help=_(ROLE_HELP),
     )
 
 
@@ -84,27 +91,29 @@ def choose_roles() -> list[TokenRole]:
     """Show the choice of several token roles; all at first."""
     return selection.choose_some(
         "roles",
-        "Tokens",
+        _("Tokens"),
         list(TokenRole),
         format_func=ROLE_LABELS.__getitem__,
-        help=ROLE_HELP,
+        help=_(ROLE_HELP),
     )
 
 
 def choose_scale(*, signed: bool = False) -> Scale:
     """Show the choice of the axis; for signed values it is linear or symlog, at first linear."""
     options = [Scale.LINEAR, Scale.SYMLOG] if signed else [Scale.LOG, Scale.LINEAR, Scale.SYMLOG]
-    return selection.choose("scale", "Scale", options, default=options[0], help=SCALE_HELP)
+    return selection.choose("scale", _("Scale"), options, default=options[0], help=_(SCALE_HELP))
 
 
 def switch_signed() -> bool:
     """Show whether the mean keeps its sign when it is aggregated."""
     return selection.switch(
         "signed",
-        "Signed",
+        _("Signed"),
         default=False,
-        help="Aggregate the mean itself instead of its size. Signed means of many channels "
-        "cancel, which shows whether they lean to one side.",
+        help=_(
+            "Aggregate the mean itself instead of its size. Signed means of "
+            "many channels cancel, which shows whether they lean to one side."
+        ),
     )
 
 
@@ -112,9 +121,9 @@ def switch_cells() -> bool:
     """Show whether all representations and roles are drawn, or only the one looked at."""
     return selection.switch(
         "cells",
-        "All representations and tokens",
+        _("All representations and tokens"),
         default=True,
-        help="Off: only the representation and tokens that are chosen below.",
+        help=_("Off: only the representation and tokens that are chosen below."),
     )
 
 
@@ -122,9 +131,9 @@ def switch_others() -> bool:
     """Show whether all other representations and roles are drawn beside the one looked at."""
     return selection.switch(
         "others",
-        "Outline the others",
+        _("Outline the others"),
         default=False,
-        help="The histograms of the other representations and tokens.",
+        help=_("The histograms of the other representations and tokens."),
     )
 
 
@@ -135,9 +144,9 @@ def switch_storage(tables: Sequence[StatsTable]) -> bool:
         return False
     return selection.switch(
         "storage",
-        "Registers too",
+        _("Registers too"),
         default=False,
-        help="The registers, each a token role of its own.",
+        help=_("The registers, each a token role of its own."),
     )
 
 
@@ -145,11 +154,11 @@ def choose_statistic() -> Statistic:
     """Show the choice of a statistic; the largest absolute value at first."""
     return selection.choose(
         "statistic",
-        "Statistic",
+        _("Statistic"),
         list(Statistic),
         default=Statistic.MAX_ABS,
         format_func=STATISTIC_LABELS.__getitem__,
-        help=STATISTIC_HELP,
+        help=_(STATISTIC_HELP),
     )
 
 
@@ -157,10 +166,10 @@ def choose_aggregate() -> Aggregate:
     """Show the choice of an aggregate over channels; the median at first."""
     return selection.choose(
         "aggregate",
-        "Over channels",
+        _("Over channels"),
         list(Aggregate),
         default=Aggregate.MEDIAN,
-        help=AGGREGATE_HELP,
+        help=_(AGGREGATE_HELP),
         menu_width=150,
     )
 
@@ -169,7 +178,7 @@ def choose_score() -> Score:
     """Show the choice of what channels are ranked by."""
     return selection.choose(
         "score",
-        "Rank by",
+        _("Rank by"),
         list(Score),
         default=Score.MAX_ABS,
         format_func=SCORE_LABELS.__getitem__,
@@ -183,10 +192,13 @@ def choose_threshold(score: Score) -> float:
     unit = Score.ROBUST if score is Score.MAX_ABS else score
     return selection.choose_number(
         f"threshold_{unit}",
-        "Outlier from",
+        _("Outlier from"),
         default=DEFAULT_THRESHOLDS[score],
-        help=f"A channel is an outlier from this {SCORE_LABELS[unit]} on "
-        f"({SCORE_UNITS[unit]}). {DEFAULT_THRESHOLDS[score]:g} at first.",
+        help=_(
+            "A channel is an outlier from this {unit} on ({unit_2}). {score:g} at first."
+        ).format(
+            unit=SCORE_LABELS[unit], unit_2=SCORE_UNITS[unit], score=DEFAULT_THRESHOLDS[score]
+        ),
     )
 
 
@@ -195,9 +207,9 @@ def choose_k(most: int) -> int:
     options = [k for k in (10, 20, 50, 100) if k < most] or [most]
     return selection.choose(
         "k",
-        "List the top",
+        _("List the top"),
         options,
         default=options[min(1, len(options) - 1)],
-        help="How many channels are listed; how many outliers there are does not depend on it.",
+        help=_("How many channels are listed; how many outliers there are does not depend on it."),
         menu_width=130,
     )

@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
+from analysis.language import _
 from analysis.show import browser_images as pictures
 from analysis.show import export
 from analysis.show.figures import theme
@@ -97,7 +98,7 @@ def _offer_files(view: View, shown: theme.Mode) -> None:
                 view.name,
                 lambda: export.figure_to_html(export.with_headline(view), shown),
                 stem=stem,
-                help="The interactive figure as one file that opens without a network.",
+                help=_("The interactive figure as one file that opens without a network."),
             )
             if pictures.can_draw_images():
                 for kind in ("svg", "png"):
@@ -134,18 +135,20 @@ def show_csv(
 def offer_picture(pixels: NDArray[np.uint8], name: str) -> None:
     """Show a button that downloads a picture, ``[H, W, 3]``."""
     with st.container(horizontal=True, gap="small"):
-        _offer("PNG", name, lambda: export.pixels_to_png(pixels), help="The picture as it stands.")
+        _offer(
+            "PNG", name, lambda: export.pixels_to_png(pixels), help=_("The picture as it stands.")
+        )
 
 
 def _menu(name: str) -> DeltaGenerator:
     """Return the menu of the files that something can be taken away as."""
     return st.popover(
-        "Files",
+        _("Files"),
         icon=":material/download:",
         type="tertiary",
         width="content",
         key=f"files {name}",
-        help="Take it away as a file.",
+        help=_("Take it away as a file."),
     )
 
 
@@ -155,8 +158,8 @@ def _name_file(view: View) -> str:
 
 def _offer_table(make: Callable[[], Any], name: str, stem: str) -> None:
     csv, parquet = export.frame_to_csv, export.frame_to_parquet
-    _offer("CSV", name, lambda: csv(make()), stem=stem, help="The numbers as a table.")
-    _offer("Parquet", name, lambda: parquet(make()), stem=stem, help="The numbers, typed.")
+    _offer("CSV", name, lambda: csv(make()), stem=stem, help=_("The numbers as a table."))
+    _offer(_("Parquet"), name, lambda: parquet(make()), stem=stem, help=_("The numbers, typed."))
 
 
 def _offer(
@@ -165,7 +168,7 @@ def _offer(
     make: Callable[[], bytes],
     *,
     stem: str | None = None,
-    help: str = "The figure as a picture.",
+    help: str | None = None,
 ) -> None:
     """Show a button that makes a file when it is pressed; its label is the kind of file."""
     kind = label.lower()
@@ -178,7 +181,7 @@ def _offer(
         on_click="ignore",
         type="tertiary",
         icon=":material/download:",
-        help=help,
+        help=help or _("The figure as a picture."),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.language import N_, Texts, _
 from analysis.payload.extras import PART_LABELS, ExtraTable
 from analysis.payload.table import StatsTable
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
@@ -19,20 +20,25 @@ UNKNOWN = "—"
 MAX_WARNINGS = 50
 """Shown of one payload; each is an element of the page."""
 
-_SPLITS = {"all": "all images", "train": "training split", "val": "validation split"}
+_SPLITS = Texts(
+    {"all": N_("all images"), "train": N_("training split"), "val": N_("validation split")}
+)
 
 
 def describe_adapter(table: StatsTable, *, at_length: bool = False) -> str:
     """Return the state of the LoRA adapter in a word or two; at length with its targets."""
     if adapter_error(table):
-        return "failed"
+        return _("failed")
     if not table.backbone.get("used_lora"):
-        return "none"
+        return _("none")
     adapter = _mapping(table.run, "adapter")
     if not adapter:
-        return "LoRA"
+        return _("LoRA")
+    short = f"{adapter.get('method', 'LoRA')} r {_rank(adapter)}"
     targets = _join(adapter.get("targets")) if at_length else ""
-    return f"{adapter.get('method', 'LoRA')} r {_rank(adapter)}{targets and f' on {targets}'}"
+    if not targets:
+        return short
+    return _("{adapter} on {targets}").format(adapter=short, targets=targets)
 
 
 def adapter_error(table: StatsTable) -> str | None:
@@ -61,7 +67,11 @@ def list_warnings(table: StatsTable) -> list[str]:
         return []
     shown = [str(warning) for warning in warnings[:MAX_WARNINGS]]
     more = len(warnings) - len(shown)
-    return [*shown, f"{more:,} more warnings are in the payload."] if more else shown
+    return (
+        [*shown, _("{more:,} more warnings are in the payload.").format(more=more)]
+        if more
+        else shown
+    )
 
 
 def list_skipped(table: StatsTable) -> tuple[pd.DataFrame, int]:
@@ -78,15 +88,26 @@ def tabulate_contents(table: StatsTable, extras: ExtraTable) -> pd.DataFrame:
     statistics = ", ".join(STATISTIC_LABELS[statistic] for statistic in STATISTICS)
     cells = [
         (
-            f"{REPRESENTATION_LABELS[representation]}, {ROLE_LABELS[role]} tokens",
-            f"{statistics} of {table.channels:,} channels in {table.num_layers} layers, "
-            f"{int(table.counts[:, place].max()):,} tokens each",
+            _("{representation}, {role} tokens").format(
+                representation=REPRESENTATION_LABELS[representation], role=ROLE_LABELS[role]
+            ),
+            _(
+                "{statistics} of {channels:,} channels in {num_layers} layers, "
+                "{counts_max:,} tokens each"
+            ).format(
+                statistics=statistics,
+                channels=table.channels,
+                num_layers=table.num_layers,
+                counts_max=int(table.counts[:, place].max()),
+            ),
         )
         for representation in REPRESENTATIONS
         for place, role in enumerate(ROLES)
     ]
-    parts = [(label, "yes" if extras.has(part) else "no") for part, label in PART_LABELS.items()]
-    return pd.DataFrame([*cells, *parts], columns=["Part", "Held"])
+    parts = [
+        (_(label), _("yes") if extras.has(part) else _("no")) for part, label in PART_LABELS.items()
+    ]
+    return pd.DataFrame([*cells, *parts], columns=[_("Part"), _("Held")])
 
 
 def _facts(version: Version) -> dict[str, str]:
@@ -94,34 +115,34 @@ def _facts(version: Version) -> dict[str, str]:
     counts = _mapping(table.meta, "counts")
     last = int(table.layers[-1])
     facts = {
-        "Version": version.ref.version,
-        "Backbone": table.backbone.get("backbone_name"),
-        "Layers": table.num_layers,
-        "Channels": table.channels,
-        "Registers": counts.get("n_storage_tokens"),
-        "Images": f"{table.num_images:,}",
-        "CLS tokens per layer": f"{table.count(last, TokenRole.CLS):,}",
-        "Patch tokens per layer": f"{table.count(last, TokenRole.PATCH):,}",
-        "Images from": _SPLITS.get(str(run.get("split"))),
-        "Image size": _size(run.get("image_size")),
-        "Adapter": describe_adapter(table),
+        _("Version"): version.ref.version,
+        _("Backbone"): table.backbone.get("backbone_name"),
+        _("Layers"): table.num_layers,
+        _("Channels"): table.channels,
+        _("Registers"): counts.get("n_storage_tokens"),
+        _("Images"): f"{table.num_images:,}",
+        _("CLS tokens per layer"): f"{table.count(last, TokenRole.CLS):,}",
+        _("Patch tokens per layer"): f"{table.count(last, TokenRole.PATCH):,}",
+        _("Images from"): _SPLITS.get(str(run.get("split"))),
+        _("Image size"): _size(run.get("image_size")),
+        _("Adapter"): describe_adapter(table),
         **_adapter_facts(_mapping(table.run, "adapter")),
-        "Adapter file": table.backbone.get("first_head_path"),
-        "Weights file": table.backbone.get("dino_weights_pt"),
-        "Weights sha256": _short_hash(run.get("weights_sha256")),
-        "Adapter sha256": _short_hash(run.get("adapter_sha256")),
-        "Images fingerprint": _short_hash(run.get("dataset_fingerprint")),
-        "Precision": run.get("precision"),
-        "Device": run.get("device_name") or run.get("device"),
-        "Batches": counts.get("num_batches"),
-        "Batch size": run.get("batch_size"),
-        "Measured": f"{version.ref.created:%Y-%m-%d %H:%M} UTC",
-        "Took": _took(run),
-        "Tool": run.get("tool_version"),
+        _("Adapter file"): table.backbone.get("first_head_path"),
+        _("Weights file"): table.backbone.get("dino_weights_pt"),
+        _("Weights sha256"): _short_hash(run.get("weights_sha256")),
+        _("Adapter sha256"): _short_hash(run.get("adapter_sha256")),
+        _("Images fingerprint"): _short_hash(run.get("dataset_fingerprint")),
+        _("Precision"): run.get("precision"),
+        _("Device"): run.get("device_name") or run.get("device"),
+        _("Batches"): counts.get("num_batches"),
+        _("Batch size"): run.get("batch_size"),
+        _("Measured"): _("{created:%Y-%m-%d %H:%M} UTC").format(created=version.ref.created),
+        _("Took"): _took(run),
+        _("Tool"): run.get("tool_version"),
         "torch": run.get("torch_version"),
-        "Config": run.get("config_name"),
-        "Project dir": table.meta.get("project_dir"),
-        "File": version.ref.path.name if is_upload(version.ref) else version.ref.path,
+        _("Config"): run.get("config_name"),
+        _("Project dir"): table.meta.get("project_dir"),
+        _("File"): version.ref.path.name if is_upload(version.ref) else version.ref.path,
     }
     return {name: UNKNOWN if value is None else str(value) for name, value in facts.items()}
 
@@ -132,19 +153,23 @@ def _adapter_facts(adapter: Mapping[str, Any]) -> dict[str, str | None]:
         return {}
     parameters = adapter.get("parameters")
     return {
-        "Adapter rank": _rank(adapter),
-        "Adapter alpha": adapter.get("alpha"),
-        "Adapter targets": _join(adapter.get("targets")),
-        "Adapter blocks": _join(adapter.get("blocks")),
-        "Adapted modules": adapter.get("modules"),
-        "Trained whole": _join(adapter.get("trained_whole")) or None,
-        "Adapter parameters": None if parameters is None else f"{parameters:,}",
+        _("Adapter rank"): _rank(adapter),
+        _("Adapter alpha"): adapter.get("alpha"),
+        _("Adapter targets"): _join(adapter.get("targets")),
+        _("Adapter blocks"): _join(adapter.get("blocks")),
+        _("Adapted modules"): adapter.get("modules"),
+        _("Trained whole"): _join(adapter.get("trained_whole")) or None,
+        _("Adapter parameters"): None if parameters is None else f"{parameters:,}",
     }
 
 
 def _rank(adapter: Mapping[str, Any]) -> str:
     rank, least = adapter.get("rank"), adapter.get("least_rank")
-    return str(rank) if least in (None, rank) else f"{least} to {rank}"
+    return (
+        str(rank)
+        if least in (None, rank)
+        else _("{least} to {rank}").format(least=least, rank=rank)
+    )
 
 
 def _join(values: Any) -> str:
@@ -153,13 +178,13 @@ def _join(values: Any) -> str:
         return ""
     whole = values and all(type(value) is int for value in values)
     if whole and len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
-        return f"{values[0]} to {values[-1]}"
+        return _("{values_1} to {values}").format(values_1=values[0], values=values[-1])
     return ", ".join(map(str, values))
 
 
 def _size(value: Any) -> str | None:
     if isinstance(value, list) and len(value) == 2:
-        return f"{value[0]} × {value[1]} px"
+        return _("{value_1} × {value_2} px").format(value_1=value[0], value_2=value[1])
     return None
 
 
@@ -171,7 +196,7 @@ def _took(run: Mapping[str, Any]) -> str | None:
     seconds, rate = run.get("seconds"), run.get("images_per_second")
     if not isinstance(seconds, int | float):
         return None
-    pace = f", {rate:.3g} images/s" if isinstance(rate, int | float) else ""
+    pace = _(", {rate:.3g} images/s").format(rate=rate) if isinstance(rate, int | float) else ""
     return format_duration(seconds) + pace
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.vocabulary import TokenRole
 from pages.components.shared.text import plain
@@ -34,13 +35,17 @@ def warn_of_versions(versions: Sequence[Version]) -> None:
     counts = {version.name: _count(version.table) for version in versions}
     if len(set(counts.values())) > 1:
         shares = ", ".join(
-            f"{plain(name)} {count:,} of {plain(f'{version.table.num_images:,}')} images"
+            _("{name} {count:,} of {value} images").format(
+                name=plain(name), count=count, value=plain(f"{version.table.num_images:,}")
+            )
             for (name, count), version in zip(counts.items(), versions, strict=True)
         )
         st.warning(
-            f"max |x| grows with the number of tokens, and these versions were measured on "
-            f"different ones (patch tokens per layer: {shares}): their max |x| is not comparable, "
-            "mean and std are.",
+            _(
+                "max |x| grows with the number of tokens, and these versions were "
+                "measured on different ones (patch tokens per layer: {shares}): "
+                "their max |x| is not comparable, mean and std are."
+            ).format(shares=shares),
             icon=":material/balance:",
         )
 

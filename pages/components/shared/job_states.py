@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from analysis.jobs import Job, JobState
+from analysis.language import N_, _
 
 _LABELS = {
-    JobState.WAITING: ("◌", "Waiting"),
-    JobState.PREPARING: ("◔", "Preparing"),
-    JobState.RUNNING: ("◑", "Measuring"),
-    JobState.SAVING: ("◕", "Saving"),
-    JobState.FAILED: ("✗", "Failed"),
-    JobState.CANCELLED: ("–", "Cancelled"),
-    JobState.DONE: ("✓", "Done"),
+    JobState.WAITING: ("◌", N_("Waiting")),
+    JobState.PREPARING: ("◔", N_("Preparing")),
+    JobState.RUNNING: ("◑", N_("Measuring")),
+    JobState.SAVING: ("◕", N_("Saving")),
+    JobState.FAILED: ("✗", N_("Failed")),
+    JobState.CANCELLED: ("–", N_("Cancelled")),
+    JobState.DONE: ("✓", N_("Done")),
 }
 
 
 def describe(job: Job) -> str:
     """Return the state of a job in a word or two."""
     if job.is_cancelling:
-        return "Cancelling"
+        return _("Cancelling")
     if job.adapter_error:
-        return "Done, adapter NOT loaded"
-    return _LABELS[job.state][1]
+        return _("Done, adapter NOT loaded")
+    return _(_LABELS[job.state][1])
 
 
 def mark(job: Job) -> str:

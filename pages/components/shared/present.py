@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.show.view import View
 from pages.components.shared import selection
 from pages.components.shared.text import plain
@@ -39,15 +40,15 @@ def show_switch() -> None:
     A button, since no key steps on while the focus is in a toggle, which is where it stays.
     """
     if is_on():
-        st.button("End presenting", icon=":material/close:", width="stretch", on_click=end)
+        st.button(_("End presenting"), icon=":material/close:", width="stretch", on_click=end)
         return
     st.button(
-        "Present",
+        _("Present"),
         icon=":material/slideshow:",
         key="present",
         width="stretch",
         on_click=_begin,
-        help="One figure in large type, with its versions and one sentence, and nothing else.",
+        help=_("One figure in large type, with its versions and one sentence, and nothing else."),
     )
 
 
@@ -60,7 +61,7 @@ def offer(name: str) -> None:
         key=f"present {name}",
         on_click=_begin,
         args=(name,),
-        help="Present this figure",
+        help=_("Present this figure"),
     )
 
 

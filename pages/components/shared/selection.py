@@ -16,6 +16,8 @@ from typing import Literal, TypeVar
 
 import streamlit as st
 
+from analysis.language import _
+
 T = TypeVar("T")
 
 _STATE = "selection"
@@ -172,7 +174,11 @@ def choose_many(
         label, options, key=key, format_func=format_func, help=help, filter_mode="contains"
     )
     if len(asked) > limit:
-        st.warning(f"{len(asked)} were asked for; {limit} fit, and the first {limit} are taken.")
+        st.warning(
+            _("{count} were asked for; {limit} fit, and the first {limit} are taken.").format(
+                count=len(asked), limit=limit
+            )
+        )
     _accept(name, chosen, _join(chosen))
     return chosen
 
@@ -260,7 +266,7 @@ def _join(values: Sequence[object]) -> str:
     return _SEPARATOR.join(map(str, values))
 
 
-def _offer(name: str, wanted: T, valid: Callable[[T], bool] = lambda _: True) -> str:
+def _offer(name: str, wanted: T, valid: Callable[[T], bool] = lambda _unused: True) -> str:
     """Let the widget show what is wanted, unless the user has just changed it; return its key."""
     key, shown = _widget_key(name), _shown_key(name)
     state = st.session_state

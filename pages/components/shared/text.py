@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.language import _
+
 _MARKDOWN = frozenset(r"\`*_{}[]()<>#+-.!|~:$")
 
 
@@ -17,7 +19,13 @@ def format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        _("{minutes} min").format(minutes=minutes)
+        if minutes < 90
+        else _("{minutes} h {minutes_2:02d} min").format(
+            minutes=minutes // 60, minutes_2=minutes % 60
+        )
+    )
 
 
 def shorten_path(path: Path, folder: Path) -> str:

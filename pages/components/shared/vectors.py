@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.features import Features, read_features
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -31,7 +32,9 @@ def keep_with_vectors(versions: Sequence[Version]) -> list[Version]:
             read_features(version.ref.path, version.table)
             kept.append(version)
         except PayloadError as error:
-            sentences.append(f"{version.name} is not shown. {error}")
+            sentences.append(
+                _("{name} is not shown. {error}").format(name=version.name, error=error)
+            )
     if sentences:
         st.info("  \n".join(map(plain, sentences)), icon=":material/info:")
     if not kept:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from analysis.errors import ConfigError, ImageError
 from analysis.jobs.reader import load_photograph
+from analysis.language import _
 from analysis.payload.recorded_files import find_photograph
 from analysis.read.places.photographs import to_jpeg
 from pages.components.shared import selection
@@ -46,11 +47,11 @@ def show_strip(
                 st.markdown(":material/image: " + plain(Path(path).name or f"#{images[place]}"))
             st.caption(lines[place])
             if problem is None and st.button(
-                "Images",
+                _("Images"),
                 key=f"{name} {place}",
                 type="tertiary",
                 icon=":material/image_search:",
-                help="Its maps through depth, on the page Images.",
+                help=_("Its maps through depth, on the page Images."),
             ):
                 _go_to(version, images[place])
     return problem
@@ -66,9 +67,9 @@ def choose_folder(problem: str) -> None:
     used = selection.recall("images") or None
     typed = selection.type_text(
         "images",
-        "Folder of the images",
-        placeholder="where data.root is on this machine",
-        help="Below the project dir, or a folder that DASHBOARD_ROOTS names.",
+        _("Folder of the images"),
+        placeholder=_("where data.root is on this machine"),
+        help=_("Below the project dir, or a folder that DASHBOARD_ROOTS names."),
     )
     if typed != used:
         st.rerun()

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.worth.layers import Ranked
 from analysis.show.views import similarity as views
@@ -60,7 +61,7 @@ def show_map(version: Version, features: Features, cell: Cell) -> None:
     columns = [NO_COLOR, *features.targets, *features.categories]
     with right:
         color = selection.choose(
-            "color", "Colour", columns, default=columns[min(1, len(columns) - 1)], menu_width=240
+            "color", _("Colour"), columns, default=columns[min(1, len(columns) - 1)], menu_width=240
         )
     target = None if color == NO_COLOR else color
     with left:
@@ -69,7 +70,7 @@ def show_map(version: Version, features: Features, cell: Cell) -> None:
         clicked = downloads.show(view)
     with right:
         if clicked is None:
-            st.caption("Click a point to see its image.")
+            st.caption(_("Click a point to see its image."))
         else:
             _offer_folder([_show_clicked(version, features, clicked, view.name)])
     if target is not None and target in features.categories:

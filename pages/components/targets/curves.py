@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
@@ -59,12 +60,12 @@ def show(
     figure, sentences = st.empty(), st.container()
     kinds = [where, *(kind for kind in product(REPRESENTATIONS, ROLES) if kind != where)]
     total = len(versions) * (1 + normalized) + len(kinds) - 1
-    line = st.progress(0.0, "Probing …")
+    line = st.progress(0.0, _("Probing …"))
     done, start = 0, time.monotonic()
 
     def run(version: Version, kind: tuple[Representation, TokenRole], *, scaled: bool) -> Probe:
         nonlocal done
-        line.progress(done / total, f"Probing {plain(version.name)} …")
+        line.progress(done / total, _("Probing {name} …").format(name=plain(version.name)))
         done += 1
         return probe_curve(version.ref, version.reading, target, group, kind, normalized=scaled)
 
@@ -78,7 +79,7 @@ def show(
             if version is first:
                 line.empty()
                 raise
-            absent.append(f"{version.name} is not drawn. {error}")
+            absent.append(_("{name} is not drawn. {error}").format(name=version.name, error=error))
         if version is not versions[-1] and time.monotonic() - start > PATIENCE_SECONDS:
             so_far = views.versions_over_depth(first.table, curves, scaled or None, slots, mode)
             _draw_so_far(figure, so_far, len(curves))
@@ -101,7 +102,9 @@ def show(
             try:
                 sentence = views.compare_sentence(parts[0], curves[name], (first.name, name))
             except InputError as error:
-                sentence = f"{first.name} and {name}: {error}"
+                sentence = _("{name} and {name_2}: {error}").format(
+                    name=first.name, name_2=name, error=error
+                )
             st.markdown(plain(sentence))
         for name, other in scaled.items():
             st.markdown(plain(views.normalize_sentence(curves[name], other, name)))
@@ -123,12 +126,12 @@ def offer_vectors(version: Version, cell: Cell) -> None:
     downloads.show(views.vectors_of_cell(features, version.name, cell))
     if features.path.stat().st_size <= MOST_BYTES:
         st.download_button(
-            "All layers (safetensors)",
+            _("All layers (safetensors)"),
             data=features.path.read_bytes,
             file_name=features.path.name,
             mime="application/octet-stream",
             key="features file",
             on_click="ignore",
             icon=":material/download:",
-            help="The file beside the payload; `analysis.read_features` reads the two together.",
+            help=_("The file beside the payload; `analysis.read_features` reads the two together."),
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from analysis.language import N_, _
 from analysis.read.compare.findings import Finding
 from analysis.read.compare.noise_table import NoiseTable
 from analysis.show.figures.theme import ROLE_LABELS
@@ -14,8 +15,8 @@ from pages.components.shared import selection
 from pages.components.shared.text import plain
 
 _FIGURES = {
-    "drift": ("Drift of each layer", {"": "drift"}),
-    "outliers": ("Top channels", {"": "top_channels", "every": "every_channel"}),
+    "drift": (N_("Drift of each layer"), {"": "drift"}),
+    "outliers": (N_("Top channels"), {"": "top_channels", "every": "every_channel"}),
 }
 """What the page calls a figure, and the anchor of its title by how it is drawn."""
 
@@ -31,15 +32,19 @@ def show(findings: Sequence[Finding], noise: NoiseTable) -> None:
         text, action = st.columns([6, 1], vertical_alignment="center")
         name, anchors = _FIGURES[finding.figure]
         anchor = anchors.get(selection.recall("drawn") or "", anchors[""])
-        text.markdown(f"- {plain(finding.sentence)} See [{name}](#{anchor}).")
+        text.markdown(
+            _("- {sentence} See [{name}](#{anchor}).").format(
+                sentence=plain(finding.sentence), name=_(name), anchor=anchor
+            )
+        )
         if finding.layers:
             layer = _find_layer(finding, noise)
             action.button(
-                f"Layer {layer}{_name_role(finding)}",
+                _("Layer {layer}{role}").format(layer=layer, role=_name_role(finding)),
                 key=f"finding {number}",
                 type="tertiary",
                 icon=":material/arrow_downward:",
-                help="Show the channels of this layer below.",
+                help=_("Show the channels of this layer below."),
                 on_click=_choose_layer,
                 args=(layer, finding),
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.jobs import is_read_only
+from analysis.language import _
 from analysis.read.compare.twins import find_frozen_twin
 from pages.components.frame import extraction_form, picker
 from pages.components.shared import selection
@@ -22,28 +23,30 @@ def show(version: Version, compared: Version | None) -> None:
     if twin is not None:
         if compared is None or twin.key != compared.ref.key:
             st.button(
-                f"Compare with the frozen backbone ({plain(twin.name)})",
+                _("Compare with the frozen backbone ({name})").format(name=plain(twin.name)),
                 icon=":material/ac_unit:",
                 key="frozen twin",
                 on_click=_select,
                 args=(twin.key,),
-                help="The same backbone on the same images, without the adapter.",
+                help=_("The same backbone on the same images, without the adapter."),
             )
         return
     if compared is not None and not compared.table.backbone.get("used_lora"):
         return
     if is_read_only():
         st.caption(
-            f"There is no payload of the frozen backbone of {plain(version.name)} on these images."
+            _("There is no payload of the frozen backbone of {name} on these images.").format(
+                name=plain(version.name)
+            )
         )
         return
     st.button(
-        "Extract the frozen backbone to compare with",
+        _("Extract the frozen backbone to compare with"),
         icon=":material/ac_unit:",
         key="extract frozen twin",
         on_click=_prefill,
         args=(version,),
-        help="Fills in the form in the sidebar with the same config and no adapter.",
+        help=_("Fills in the form in the sidebar with the same config and no adapter."),
     )
 
 

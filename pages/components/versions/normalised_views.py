@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.language import _
 from analysis.show.views.normalised import normalised_layers
 from pages.components.shared import controls, downloads
 from pages.components.shared.version import Version
@@ -12,8 +13,11 @@ from pages.components.shared.version import Version
 def show(a: Version, b: Version) -> None:
     """Show both versions' layers after a LayerNorm, aggregated over channels."""
     st.info(
-        "These two cannot be compared number by number: no channel of one is a channel of the "
-        "other. What is left are their normalised outputs, layer by layer."
+        _(
+            "These two cannot be compared number by number: no channel of one "
+            "is a channel of the other. What is left are their normalised "
+            "outputs, layer by layer."
+        )
     )
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
         statistic = controls.choose_statistic()

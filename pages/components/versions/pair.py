@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.read.compare.twins import choose_counterpart
 from pages.components.frame import picker
 from pages.components.shared import cache, selection
@@ -30,7 +31,7 @@ def read() -> tuple[Version, Version, list[Version]]:
     by_key = {version.ref.key: version for version in others}
     key = selection.choose(
         "against",
-        f"Compare {plain(first.name)} with",
+        _("Compare {name} with").format(name=plain(first.name)),
         list(by_key),
         default=next(iter(by_key)),
         format_func=lambda key: by_key[key].name,
@@ -41,12 +42,12 @@ def read() -> tuple[Version, Version, list[Version]]:
 def offer_swap(version: Version, baseline: Version, versions: Sequence[Version]) -> None:
     """Show the button that makes the baseline the version and the version the baseline."""
     st.button(
-        "Swap",
+        _("Swap"),
         icon=":material/swap_horiz:",
         key="swap",
         on_click=_swap,
         args=(version.ref.key, baseline.ref.key, [each.ref.key for each in versions]),
-        help="Every difference is the version minus its baseline: this turns all of them round.",
+        help=_("Every difference is the version minus its baseline: this turns all of them round."),
     )
 
 
@@ -62,18 +63,20 @@ def _choose_alone(first: Version) -> Version:
     likest = choose_counterpart(first.ref, list(refs.values()))
     if likest is None:
         st.info(
-            "There is only one payload. Extract or upload a second one to see what differs.",
+            _("There is only one payload. Extract or upload a second one to see what differs."),
             icon=":material/info:",
         )
         st.stop()
     key = selection.choose(
         "against",
-        f"Compare {plain(first.name)} with",
+        _("Compare {name} with").format(name=plain(first.name)),
         list(refs),
         default=likest.key,
         format_func=lambda key: refs[key].label,
-        help="The likest payload at first. Pick several under **Compare with** in the sidebar for "
-        "a timeline.",
+        help=_(
+            "The likest payload at first. Pick several under **Compare with** "
+            "in the sidebar for a timeline."
+        ),
         menu_width="stretch",
     )
     if selection.recall("against") is None:
@@ -84,8 +87,12 @@ def _choose_alone(first: Version) -> Version:
         return Version(ref, picker.name_refs([first.ref, ref])[1], cache.read(ref))
     except (PayloadError, OSError) as error:
         st.error(
-            plain(f"{ref.name} cannot be shown. {picker.explain(error, ref)}"),
+            plain(
+                _("{name} cannot be shown. {explain}").format(
+                    name=ref.name, explain=picker.explain(error, ref)
+                )
+            ),
             icon=":material/error:",
         )
-        st.info("Choose another payload to compare with.")
+        st.info(_("Choose another payload to compare with."))
         st.stop()

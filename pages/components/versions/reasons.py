@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from analysis.language import N_, Texts, _
 from analysis.read.compare.compatibility import Reason, Severity
 from pages.components.shared.text import plain
 
@@ -15,11 +16,13 @@ _SHOWN = {
     Severity.GREEN: (st.success, ":material/check:"),
 }
 _MARKS = {Severity.RED: ":red[●]", Severity.AMBER: ":orange[●]", Severity.GREEN: ":green[●]"}
-_SUMMARIES = {
-    Severity.RED: "Not comparable in every respect.",
-    Severity.AMBER: "Comparable with care.",
-    Severity.GREEN: "Comparable: measured in the same way on the same images.",
-}
+_SUMMARIES = Texts(
+    {
+        Severity.RED: N_("Not comparable in every respect."),
+        Severity.AMBER: N_("Comparable with care."),
+        Severity.GREEN: N_("Comparable: measured in the same way on the same images."),
+    }
+)
 
 
 def show(reasons: Sequence[Reason]) -> None:
@@ -35,7 +38,7 @@ def show_agreed(reasons: Sequence[Reason]) -> None:
     """Show what the versions agree in, folded in."""
     agreed = [reason for reason in reasons if reason.severity is Severity.GREEN]
     if agreed:
-        with st.expander(f"What they agree in ({len(agreed)})"):
+        with st.expander(_("What they agree in ({count})").format(count=len(agreed))):
             st.markdown("  \n".join(map(_line, agreed)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from analysis.language import _
 from analysis.read.compare.top_channels import TopComparison
 from analysis.read.outliers import SCORE_LABELS, Score
 from pages.components.shared.tables import NUMBER
@@ -25,17 +26,26 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
             *("max_abs_a", "max_abs_b", "ratio"),
         ],
         column_config={
-            "channel": number("Channel", format="%d"),
+            "channel": number(_("Channel"), format="%d"),
             "status": st.column_config.TextColumn(
-                "Among the top", help=f"new: only of {names[1]}; gone: only of {names[0]}."
+                _("Among the top"),
+                help=_("new: only of {names_2}; gone: only of {names_1}.").format(
+                    names_2=names[1], names_1=names[0]
+                ),
             ),
-            "rank_a": number(f"Rank, {names[0]}", format="%d"),
-            "rank_b": number(f"Rank, {names[1]}", format="%d"),
+            "rank_a": number(_("Rank, {names_1}").format(names_1=names[0]), format="%d"),
+            "rank_b": number(_("Rank, {names_2}").format(names_2=names[1]), format="%d"),
             "score_a": number(f"{SCORE_LABELS[score]}, {names[0]}", format=NUMBER),
             "score_b": number(f"{SCORE_LABELS[score]}, {names[1]}", format=NUMBER),
-            "max_abs_a": number(f"max |x|, {names[0]}", format=NUMBER),
-            "max_abs_b": number(f"max |x|, {names[1]}", format=NUMBER),
-            "ratio": number("Ratio", format="%.3f", help=f"max |x| of {names[1]} / {names[0]}."),
+            "max_abs_a": number(_("max |x|, {names_1}").format(names_1=names[0]), format=NUMBER),
+            "max_abs_b": number(_("max |x|, {names_2}").format(names_2=names[1]), format=NUMBER),
+            "ratio": number(
+                _("Ratio"),
+                format="%.3f",
+                help=_("max |x| of {names_2} / {names_1}.").format(
+                    names_2=names[1], names_1=names[0]
+                ),
+            ),
         },
     )
 
@@ -55,22 +65,37 @@ def show_top_counts(
     counts = top.frame["status"].value_counts()
     grown = int((top.frame["ratio"] >= GROWN).sum()) if same_counts else None
     with st.container(horizontal=True):
-        st.metric("In both", int(counts.get("kept", 0)), border=True)
-        st.metric("New", int(counts.get("new", 0)), border=True, help=f"Only in {second}.")
-        st.metric("Gone", int(counts.get("gone", 0)), border=True, help=f"Only in {first}.")
+        st.metric(_("In both"), int(counts.get("kept", 0)), border=True)
         st.metric(
-            "Grown",
-            "–" if grown is None else grown,
+            _("New"),
+            int(counts.get("new", 0)),
             border=True,
-            help=f"max |x| in {second} at least {GROWN} times that in {first}; told "
-            "only where both were measured on as many tokens.",
+            help=_("Only in {second}.").format(second=second),
         )
         st.metric(
-            f"Overlap by {SCORE_LABELS[score]}",
+            _("Gone"),
+            int(counts.get("gone", 0)),
+            border=True,
+            help=_("Only in {first}.").format(first=first),
+        )
+        st.metric(
+            _("Grown"),
+            "–" if grown is None else grown,
+            border=True,
+            help=_(
+                "max |x| in {second} at least {grown} times that in {first}; told "
+                "only where both were measured on as many tokens."
+            ).format(second=second, grown=GROWN, first=first),
+        )
+        st.metric(
+            _("Overlap by {score}").format(score=SCORE_LABELS[score]),
             f"{top.jaccard:.2f}",
             border=True,
-            help="Jaccard index of the two top lists. The figure of the overlap over depth ranks "
-            "by size, sqrt(mean² + std²), where it draws the noise, and so has another number.",
+            help=_(
+                "Jaccard index of the two top lists. The figure of the overlap "
+                "over depth ranks by size, sqrt(mean² + std²), where it draws the "
+                "noise, and so has another number."
+            ),
         )
 
 
@@ -78,17 +103,18 @@ def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
     """Show the settings in which two configs differ."""
     text = st.column_config.TextColumn
     only = {
-        f"only in {letter}": f"only in {name}" for letter, name in zip("AB", names, strict=True)
+        _("only in {letter}").format(letter=letter): _("only in {name}").format(name=name)
+        for letter, name in zip("AB", names, strict=True)
     }
     st.dataframe(
         frame.replace({"status": only}),
         hide_index=True,
         key="config diff",
         column_config={
-            "key": text("Setting"),
+            "key": text(_("Setting")),
             "a": text(names[0]),
             "b": text(names[1]),
-            "status": text("What"),
+            "status": text(_("What")),
         },
     )
 

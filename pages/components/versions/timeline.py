@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from analysis.language import _
 from analysis.read.compare.common_images import count_common_images
 from analysis.read.compare.compatibility import Severity, check_compatibility
 from analysis.read.compare.drift import have_same_channels
@@ -33,8 +34,8 @@ def show(
     versions: Sequence[Version], layer: int, representation: Representation, role: TokenRole
 ) -> None:
     """Show what grew and what moved, from version to version."""
-    st.header("Timeline")
-    order = selection.choose("order", "Order", ["by date", "as picked"], default="by date")
+    st.header(_("Timeline"))
+    order = selection.choose("order", _("Order"), [_("by date"), _("as picked")], default="by date")
     ordered = list(versions)
     if order == "by date":
         ordered.sort(key=lambda version: version.ref.created)
@@ -43,20 +44,21 @@ def show(
     for version in ordered:
         if version not in kept:
             st.caption(
-                f"{plain(version.name)} is of another backbone than {plain(first.name)} and has no "
-                "place in this row."
+                _(
+                    "{name} is of another backbone than {name_2} and has no place in this row."
+                ).format(name=plain(version.name), name_2=plain(first.name))
             )
     names = [version.name for version in kept]
     if len(kept) < 2:
         return
-    with st.expander("Whether all of them may be compared"):
+    with st.expander(_("Whether all of them may be compared")):
         images = count_common_images([version.reading for version in kept])
         agreement = check_compatibility([v.table for v in kept], names, images)
         reasons.show(agreement)
         reasons.show_agreed(agreement)
     layers, drift = differences.follow_drift(tuple(kept))
     if not len(layers):
-        st.caption("These versions have no layer in common.")
+        st.caption(_("These versions have no layer in common."))
         return
     _show_drift(kept, layers, drift, representation, role)
     if layer in layers:
@@ -76,9 +78,18 @@ def _show_drift(
     move = find_largest_move(layers, shown)
     winner = kept[move.version]
     st.markdown(
-        f"**{plain(winner.name)}** moved most from {plain(kept[0].name)}: drift {move.drift:.2g} "
-        f"in layer {move.cell.layer}, {REPRESENTATION_LABELS[move.cell.representation]}, "
-        f"{ROLE_LABELS[move.cell.role]} tokens ({_describe_noise(kept[0], winner, move)})."
+        _(
+            "**{name}** moved most from {name_2}: drift {drift:.2g} in layer "
+            "{layer}, {representation}, {role} tokens ({noise})."
+        ).format(
+            name=plain(winner.name),
+            name_2=plain(kept[0].name),
+            drift=move.drift,
+            layer=move.cell.layer,
+            representation=REPRESENTATION_LABELS[move.cell.representation],
+            role=ROLE_LABELS[move.cell.role],
+            noise=_describe_noise(kept[0], winner, move),
+        )
     )
     names, slots = [version.name for version in kept], colors.choose_slots(kept)
     cell = representation, role
@@ -103,12 +114,12 @@ def _show_drift(
 def _describe_noise(first: Version, winner: Version, move: LargestMove) -> str:
     noise = differences.measure_noise(first, winner)
     if noise is None:
-        return "how much of it is noise cannot be told"
+        return _("how much of it is noise cannot be told")
     layer = int(np.flatnonzero(noise.layers == move.cell.layer)[0])
     floor = noise.noise_floor[layer, move.cell.representation.position, move.cell.role.position]
     if np.isnan(floor):
-        return "how much of it is noise cannot be told"
-    return f"chance alone gives {floor:.2g}"
+        return _("how much of it is noise cannot be told")
+    return _("chance alone gives {floor:.2g}").format(floor=floor)
 
 
 def _show_channels(
@@ -118,16 +129,18 @@ def _show_channels(
     default = find_most_changed(values, FOLLOWED)
     channels = selection.choose_many(
         "followed",
-        "Channels to follow",
+        _("Channels to follow"),
         range(values.shape[1]),
         limit=10,
-        help="None chosen: those that changed most among the largest.",
+        help=_("None chosen: those that changed most among the largest."),
     )
     names, cell = [version.name for version in kept], Cell(layer, representation, role)
     view = views.channels_in_a_row(values, channels or default, cell, names, downloads.mode())
     downloads.show(view)
     if len({version.table.count(layer, role) for version in kept}) > 1:
         st.caption(
-            "The versions were measured on different numbers of tokens, and max |x| grows with "
-            "them: a larger value alone proves nothing."
+            _(
+                "The versions were measured on different numbers of tokens, and "
+                "max |x| grows with them: a larger value alone proves nothing."
+            )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from analysis.language import N_, Texts, _
 from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.top_channels import TopComparison
 from analysis.show.views import versions as views
@@ -19,7 +20,7 @@ class Drawn(StrEnum):
     EVERY = "every"
 
 
-LABELS = {Drawn.TOP: "Only these", Drawn.EVERY: "Among all channels"}
+LABELS = Texts({Drawn.TOP: N_("Only these"), Drawn.EVERY: N_("Among all channels")})
 
 
 def show(
@@ -28,7 +29,7 @@ def show(
     """Show the top channels of either version, from the baseline to the version."""
     drawn = selection.choose(
         "drawn",
-        "Draw the top channels",
+        _("Draw the top channels"),
         list(Drawn),
         default=Drawn.TOP,
         format_func=LABELS.__getitem__,

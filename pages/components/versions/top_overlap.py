@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from analysis.language import N_, _
 from analysis.read.compare.overlap import RankBy
 from analysis.read.outliers import SCORE_LABELS, Score
 from analysis.show.views import versions as views
@@ -12,13 +13,14 @@ from pages.components.shared import downloads, selection
 from pages.components.shared.version import Version
 from pages.components.versions import differences
 
-JACCARD, RANKED, GROUPED = "Jaccard", "rank-biased", "with its noise"
-_HELP = (
-    "**Jaccard**: channels in both tops as a share of those in either.  \n"
-    "**Rank-biased**: agreement of the two rankings, the first ranks counting most.  \n"
-    "**With its noise**: Jaccard of rankings by size, sqrt(mean² + std²), beside what two "
-    "measurements without a change share. max |x| is not kept by image group, so that its own "
-    "noise is not known."
+JACCARD, RANKED, GROUPED = N_("Jaccard"), N_("rank-biased"), N_("with its noise")
+_HELP = N_(
+    "**Jaccard**: channels in both tops as a share of those in either. "
+    " \n**Rank-biased**: agreement of the two rankings, the first ranks "
+    "counting most.  \n**With its noise**: Jaccard of rankings by size, "
+    "sqrt(mean² + std²), beside what two measurements without a change "
+    "share. max |x| is not kept by image group, so that its own noise "
+    "is not known."
 )
 
 
@@ -27,15 +29,20 @@ def show(baseline: Version, version: Version, score: Score, k: int) -> None:
     pair = baseline, version
     rank_by = RankBy.MEAN_OVER_STD if score is Score.MEAN_OVER_STD else RankBy.RMS
     how = selection.choose(
-        "overlap", "Overlap measured as", [GROUPED, JACCARD, RANKED], default=GROUPED, help=_HELP
+        "overlap",
+        _("Overlap measured as"),
+        [GROUPED, JACCARD, RANKED],
+        default=GROUPED,
+        format_func=_,
+        help=_(_HELP),
     )
     overlap, by_chance = differences.measure_group_overlap(*pair, rank_by, k)
     if how == GROUPED and np.isnan(overlap).all():
         how = JACCARD
-        st.caption("Without statistics by image group the noise of an overlap is not known.")
+        st.caption(_("Without statistics by image group the noise of an overlap is not known."))
     ranked_by = SCORE_LABELS[score]
     if how == GROUPED:
-        ranked_by = "size" if rank_by is RankBy.RMS else ranked_by
+        ranked_by = _("size") if rank_by is RankBy.RMS else ranked_by
     else:
         by_chance = None
         measure = differences.measure_overlap
