@@ -15,6 +15,7 @@ serving.start()  # while the rest is imported, which takes as long as importing 
 from pages.components.frame import (  # noqa: E402
     extraction_form,
     job_panel,
+    language_choice,
     picker,
     saved_views,
     shell,
@@ -23,9 +24,12 @@ from pages.components.frame import (  # noqa: E402
 )
 from pages.components.shared import present, selection  # noqa: E402
 
+language_choice.follow()
 page = shell.navigate()
-name = page.title.lower()
+name = shell.name_page(page)
 is_written = selection.follow_address(name)
+if language_choice.follow():  # by the browser's Back or Forward
+    st.rerun()
 present.follow(name)
 with st.sidebar:
     with st.container():  # what comes and goes in it moves nothing below: an open menu stays open

@@ -20,7 +20,8 @@ LANGUAGES = {"en": "English", "zh": "中文"}
 LOCALE = Path(__file__).parent / "locale"
 DOMAIN = "dashboard"
 
-_SOURCE = "en"
+SOURCE = "en"
+"""The language that the messages are written in."""
 _FOLDERS = {"zh": "zh_CN"}
 
 Key = TypeVar("Key")
@@ -43,7 +44,7 @@ def ask(source: Callable[[], str | None]) -> None:
 
 def choose(language: str) -> None:
     """Choose the language of this thread; one that is not offered is English."""
-    _chosen.set(language if language in LANGUAGES else _SOURCE)
+    _chosen.set(language if language in LANGUAGES else SOURCE)
 
 
 def current() -> str:
@@ -52,16 +53,16 @@ def current() -> str:
     if language is None:
         asked = _ask()
         if asked is None:
-            return _SOURCE
+            return SOURCE
         choose(asked)
-        language = asked if asked in LANGUAGES else _SOURCE
+        language = asked if asked in LANGUAGES else SOURCE
     return language
 
 
 @contextmanager
 def use(language: str) -> Iterator[None]:
     """Put texts into a language while the block runs."""
-    token = _chosen.set(language if language in LANGUAGES else _SOURCE)
+    token = _chosen.set(language if language in LANGUAGES else SOURCE)
     try:
         yield
     finally:
@@ -71,13 +72,13 @@ def use(language: str) -> Iterator[None]:
 def _(message: str) -> str:
     """Return a message in the current language."""
     language = current()
-    return message if language == _SOURCE or not message else _catalogue(language).gettext(message)
+    return message if language == SOURCE or not message else _catalogue(language).gettext(message)
 
 
 def ngettext(singular: str, plural: str, count: int) -> str:
     """Return the message for one, or for several, in the current language."""
     language = current()
-    if language == _SOURCE:
+    if language == SOURCE:
         return singular if count == 1 else plural
     return _catalogue(language).ngettext(singular, plural, count)
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from analysis import language
 from analysis.language import _
 from analysis.show.export import export_normalization
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
@@ -20,6 +21,7 @@ st.info(
     ),
     icon=":material/link:",
 )
+spoken = language.current()  # of the visitor; the report is made in a thread of the server
 st.header(_("Report"))
 st.markdown(
     _("All main figures, the sanity of the numbers, settings and notes of ")
@@ -34,7 +36,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     threshold = controls.choose_threshold(score)
 st.download_button(
     _("Download the report"),
-    data=lambda: offline_report.make(versions, score, threshold),
+    data=lambda: offline_report.make(versions, score, threshold, spoken),
     file_name="dinov3_feature_statistics.html",
     mime="text/html",
     key="report",

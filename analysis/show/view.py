@@ -62,7 +62,10 @@ class View:
     @property
     def words(self) -> str:
         """The one sentence for an audience: what it shows, else how to read it."""
-        return self.sentence or re.split(r"(?<=[.:]) (?=[A-Z])", self.caption, maxsplit=1)[0]
+        return (
+            self.sentence
+            or re.split(r"(?<=[.:]) (?=[A-Z])|(?<=[。：])", self.caption, maxsplit=1)[0]
+        )
 
     @property
     def alternative(self) -> str:

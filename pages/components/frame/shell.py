@@ -81,6 +81,11 @@ def navigate() -> Page:
     return page
 
 
+def name_page(page: Page) -> str:
+    """Return the stem of a page's file."""
+    return page.url_path or PAGES[0]
+
+
 def run(page: Page) -> View | None:
     """Run a page; where it needs what a payload does not hold, say so in its place.
 
@@ -152,7 +157,7 @@ def _declare_pages() -> Page:
     )
     return st.navigation(
         [
-            st.Page(f"pages/{stem}.py", title=stem.capitalize(), default=stem == PAGES[0])
+            st.Page(f"pages/{stem}.py", title=_(stem.capitalize()), default=stem == PAGES[0])
             for stem in PAGES
         ],
         position="top",

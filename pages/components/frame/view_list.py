@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from analysis.language import N_, Texts, _
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from pages.components.frame import shell
 from pages.components.shared import present, selection
@@ -28,15 +29,11 @@ MAX_NOTE = 500
 
 NAME = "views"
 AT = "at"
-NOT_OF_A_VIEW = {NAME, AT, "present", "job", "tour", "form"}
+NOT_OF_A_VIEW = {NAME, AT, "present", "job", "tour", "form", "lang"}
 """Choices that belong to the visitor."""
 _TOLD = (present.FIGURE, "view", "layer", "channel", "representation", "role")
 """What names a view, in this order."""
-_NUMBERS = ("layer", "channel")
-_WORDS: dict[str, str] = {
-    **{str(key): label for key, label in REPRESENTATION_LABELS.items()},
-    **{str(key): label for key, label in ROLE_LABELS.items()},
-}
+_COUNTED = Texts({"layer": N_("layer {number}"), "channel": N_("channel {number}")})
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,20 @@ class SavedView:
         if self.name:
             return self.name
         parts = [
-            f"{name} {value}" if name in _NUMBERS else _WORDS.get(value, value.replace("_", " "))
+            _COUNTED[name].format(number=value) if name in _COUNTED else _describe(value)
             for name, value in ((name, self.choices.get(name)) for name in _TOLD)
             if value is not None and value != self.page
         ]
-        return ", ".join([self.page.capitalize(), *parts])
+        return ", ".join([_(self.page.capitalize()), *parts])
+
+
+def _describe(value: str) -> str:
+    known = {
+        str(key): label
+        for labels in (REPRESENTATION_LABELS, ROLE_LABELS)
+        for key, label in labels.items()
+    }
+    return known.get(value, _(value.replace("_", " ")))
 
 
 def list_choices() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis import language
 from analysis.errors import PayloadError
 from analysis.payload.intervention_file import list_results
 from analysis.read.outliers import Score
@@ -14,14 +15,20 @@ from pages.components.shared.vectors import find_features
 from pages.components.shared.version import Version
 
 
-def make(versions: Sequence[Version], score: Score, threshold: float) -> bytes:
+def make(versions: Sequence[Version], score: Score, threshold: float, spoken: str) -> bytes:
     """Return the report as HTML; the extras are read only now.
 
     Args:
         versions: The first is the one that the others are compared with.
         score: What outlier channels are ranked by.
         threshold: From which score on a channel is an outlier.
+        spoken: One of `analysis.language.LANGUAGES`.
     """
+    with language.use(spoken):
+        return _make(versions, score, threshold)
+
+
+def _make(versions: Sequence[Version], score: Score, threshold: float) -> bytes:
     remarks, reported = cache.read_annotations(), []
     for version in versions:
         extras = problem = None

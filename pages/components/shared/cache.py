@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
+from analysis import language
 from analysis.jobs.reader import open_payload
+from analysis.language import _
 from analysis.payload.annotations import Annotations, load_annotations
 from analysis.payload.discovery import PayloadList, PayloadRef, discover_payloads
 from analysis.payload.fingerprint import fingerprint_file
@@ -20,6 +23,9 @@ from pages.components.shared.version import Version
 
 KEPT_READINGS = 16
 """A table of the largest backbone takes 12 MB; extras stay on the disk until asked for."""
+
+_were_read: set[tuple[str, int, int]] = set()
+"""Fingerprints of files; the next reading of one takes no time, as a rule."""
 
 KEPT = 64
 """Results kept of each function."""
@@ -67,6 +73,8 @@ def by_file(
 ) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
     """Keep what a function computes, as long as the files that its arguments were read from stay.
 
+    Each language has results of its own, since many hold sentences.
+
     Readings and versions are told apart by the fingerprint of their file, all other arguments by
     their value. Every call returns a copy of its own.
 
@@ -74,12 +82,31 @@ def by_file(
         spinner: What the page says while the function runs; nothing where None.
         seconds: How long a result is kept; until others take its place where None.
     """
-    return st.cache_data(
-        max_entries=KEPT,
-        show_spinner=False if spinner is None else spinner,
-        ttl=seconds,
-        hash_funcs=KEYS,
-    )
+
+    def keep(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        caches = {each: keep_in(each, function) for each in language.LANGUAGES}
+
+        @wraps(function)
+        def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            return caches[language.current()](*args, **kwargs)
+
+        return call
+
+    def keep_in(name: str, function: Callable[Given, Result]) -> Callable[Given, Result]:
+        @wraps(function)
+        def named(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            return function(*args, **kwargs)
+
+        named.__qualname__ += f" in {name}"  # or Streamlit would take all of them for one
+        with language.use(name):
+            return st.cache_data(
+                max_entries=KEPT,
+                show_spinner=False if spinner is None else _(spinner),
+                ttl=seconds,
+                hash_funcs=KEYS,
+            )(named)
+
+    return keep
 
 
 def read(ref: PayloadRef) -> Reading:
@@ -89,7 +116,13 @@ def read(ref: PayloadRef) -> Reading:
         PayloadError: If the file is not a payload; the message names the key at fault.
     """
     # asked anew each time: the list of payloads may be some seconds old
-    return _read(*fingerprint_file(ref.path))
+    fingerprint = fingerprint_file(ref.path)
+    if fingerprint in _were_read:
+        return _read(*fingerprint)
+    with st.spinner(_("Reading the payload …")):
+        reading = _read(*fingerprint)
+    _were_read.add(fingerprint)
+    return reading
 
 
 @by_file()
@@ -109,7 +142,7 @@ def is_upload(ref: PayloadRef) -> bool:
     return ref.path.is_relative_to(upload_folder())
 
 
-@st.cache_resource(max_entries=KEPT_READINGS, show_spinner="Reading the payload …")
+@st.cache_resource(max_entries=KEPT_READINGS, show_spinner=False)
 def _read(path: str, size: int, mtime_ns: int) -> Reading:
     del size, mtime_ns  # part of the key only
     return open_payload(path)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
@@ -92,7 +93,7 @@ def find_target(ref: PayloadRef, reading: Reading) -> str | None:
     return next(iter([*features.targets, *features.categories]), None)
 
 
-@by_file(spinner="Probing after each norm …")
+@by_file(spinner=N_("Probing after each norm …"))
 def advice_probed(
     ref: PayloadRef, reading: Reading, layers: tuple[int, ...], target: str
 ) -> pd.DataFrame:

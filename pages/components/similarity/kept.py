@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.language import N_
 from analysis.payload.discovery import PayloadRef
 from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
@@ -16,7 +17,7 @@ from analysis.vocabulary import Cell, Representation, TokenRole
 from pages.components.shared.cache import by_file
 
 
-@by_file(spinner="Comparing the images at every layer …")
+@by_file(spinner=N_("Comparing the images at every layer …"))
 def compare(
     ref: PayloadRef,
     reading: Reading,
@@ -33,13 +34,13 @@ def compare(
     return similarity.similarity(a, b, representation=where[0], role=where[1], left_out=left_out)
 
 
-@by_file(spinner="Looking for the directions of every layer …")
+@by_file(spinner=N_("Looking for the directions of every layer …"))
 def spectra(ref: PayloadRef, reading: Reading, where: tuple[Representation, TokenRole]) -> Spectra:
     """Return the variance spectrum of every layer."""
     return layers.measure_spectra(read_features(ref.path, reading.table), *where)
 
 
-@by_file(spinner="Mapping the images at every layer …")
+@by_file(spinner=N_("Mapping the images at every layer …"))
 def planes(ref: PayloadRef, reading: Reading, where: tuple[Representation, TokenRole]) -> Planes:
     """Return the map of the images at every layer."""
     return layers.measure_planes(read_features(ref.path, reading.table), *where)

@@ -6,6 +6,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from analysis import language
+from analysis.language import N_
 from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.comparison import compare as compare_readings
 from analysis.read.compare.findings import Finding
@@ -22,13 +24,18 @@ from pages.components.shared.version import Version
 Floats = NDArray[np.float64]
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS)
 def compare(a: Version, b: Version) -> Comparison:
     """Return the comparison of two versions, shared by all sessions; each part made when asked."""
+    return _compare(a, b, language.current())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEYS)
+def _compare(a: Version, b: Version, spoken: str) -> Comparison:
+    del spoken  # part of the key only: what it says stays in the language of its first reader
     return compare_readings(a.reading, b.reading, names=(a.name, b.name))
 
 
-@by_file(spinner="Measuring the noise …")
+@by_file(spinner=N_("Measuring the noise …"))
 def measure_noise(a: Version, b: Version) -> NoiseTable | None:
     """Return every cell beside its noise; NaN where a payload has no statistics by image group."""
     return compare(a, b).noise
@@ -58,7 +65,7 @@ def measure_rank_overlap(a: Version, b: Version, score: Score, k: int) -> Floats
     return rank_biased_over_depth(a.table, b.table, score, k)
 
 
-@by_file(spinner="Measuring the noise …")
+@by_file(spinner=N_("Measuring the noise …"))
 def measure_group_overlap(a: Version, b: Version, rank_by: RankBy, k: int) -> tuple[Floats, Floats]:
     """Return the overlap of the top k by group statistics, and what it is without a change.
 
