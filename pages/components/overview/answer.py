@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.errors import InputError
+from analysis.language import N_, _
 from analysis.payload.table import StatsTable
 from analysis.read.checks import Check
 from analysis.read.compare.comparison import compare
@@ -34,10 +35,15 @@ def show(version: Version, baseline: Version | None, checks: Sequence[Check]) ->
 
 
 def _describe(table: StatsTable) -> str:
-    return (
-        f"{table.backbone.get('backbone_name')}, {table.num_layers} layers × "
-        f"{table.channels:,} channels, {table.num_images:,} images, "
-        f"adapter: {facts.describe_adapter(table, at_length=True)}"
+    return _(
+        "{backbone}, {num_layers} layers × {channels:,} channels, "
+        "{num_images:,} images, adapter: {adapter}"
+    ).format(
+        backbone=table.backbone.get("backbone_name"),
+        num_layers=table.num_layers,
+        channels=table.channels,
+        num_images=table.num_images,
+        adapter=facts.describe_adapter(table, at_length=True),
     )
 
 
@@ -45,13 +51,15 @@ def _count(checks: Sequence[Check]) -> str:
     """Return the badges that count the sanity laws by outcome."""
     counted = [(*OUTCOMES[ok], sum(check.ok is ok for check in checks)) for ok in OUTCOMES]
     return " ".join(
-        f":{color}-badge[:material/{icon}: {count} of {len(checks)} checks {word}]"
+        _(":{color}-badge[:material/{icon}: {count} of {count_2} checks {word}]").format(
+            color=color, icon=icon, count=count, count_2=len(checks), word=_(word)
+        )
         for color, icon, word, count in counted
         if count
     )
 
 
-@by_file(spinner="Measuring the noise …")
+@by_file(spinner=N_("Measuring the noise …"))
 def _measure(baseline: Version, version: Version) -> DriftSummary:
     names = baseline.name, version.name
     return compare_summary(compare(baseline.reading, version.reading, names=names))
@@ -59,15 +67,23 @@ def _measure(baseline: Version, version: Version) -> DriftSummary:
 
 def _tell(drift: DriftSummary, baseline: str) -> str:
     if drift.refused is not None:
-        return f"Not compared with {baseline}: {drift.refused}"
+        return _("Not compared with {baseline}: {refused}").format(
+            baseline=baseline, refused=drift.refused
+        )
     peaks = {role: find_peak(drift, role) for role in (TokenRole.PATCH, TokenRole.CLS)}
     parts = []
     for role, peak in peaks.items():
         if peak is None:
             continue
-        times = "" if peak.ratio is None else f", {peak.ratio:.3g} × chance"
-        much = f"drift {peak.drift:.2g}{times}"
+        times = "" if peak.ratio is None else _(", {ratio:.3g} × chance").format(ratio=peak.ratio)
+        much = _("drift {drift:.2g}{times}").format(drift=peak.drift, times=times)
         if peak.noise_floor is not None and not peak.beyond:
-            much = "no more than chance gives"
-        parts.append(f"{ROLE_LABELS[role]} tokens in layer {peak.layer} ({much})")
-    return f"Moved most from {baseline}: {' and '.join(parts)}."
+            much = _("no more than chance gives")
+        parts.append(
+            _("{role} tokens in layer {layer} ({much})").format(
+                role=ROLE_LABELS[role], layer=peak.layer, much=much
+            )
+        )
+    return _("Moved most from {baseline}: {parts}.").format(
+        baseline=baseline, parts=_(" and ").join(parts)
+    )
