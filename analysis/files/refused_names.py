@@ -17,6 +17,7 @@ _INSTEAD = (
     ("frozenset", "list(x) in place of a frozenset"),
     ("omegaconf.", "OmegaConf.to_container(config) in place of a config of OmegaConf"),
     ("datetime.", "str(x) in place of a date"),
+    ("peft.", "config.to_dict() in place of a config of peft"),
     ("torch.nn.", "module.state_dict() in place of a module"),
     ("torch.distributed.", "tensor.full_tensor() in place of a distributed tensor"),
     ("torch._utils._rebuild_device_tensor", "tensor.cpu() in place of a tensor of a TPU"),

@@ -121,6 +121,14 @@ def load_safetensors(path: Path, *, kind: str, error: type[InputError]) -> dict[
         ) from failure
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the texts by name in the header of a safetensors file that was loaded before."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
+
+
 def load_json_object(path: Path, *, kind: str, error: type[InputError]) -> dict[str, Any]:
     """Read a JSON file that holds one object.
 

@@ -48,7 +48,7 @@ def check_kind(settings: Mapping[str, Any]) -> None:
 
 
 def supply_settings(head: Head, expected: Mapping[str, Any]) -> Head:
-    """Take the settings of LoRA tensors that came without any from the training config.
+    """Supply LoRA tensors with settings: from their own file, else from the training config.
 
     Ranks are those of the tensors, DoRA shows in its magnitudes; only the scale is not in them.
 
@@ -62,7 +62,9 @@ def supply_settings(head: Head, expected: Mapping[str, Any]) -> Head:
     if head.peft_config is not None or head.peft_state is None:
         return head
     section = expected.get("peft") or expected.get("lora")
-    section = section if isinstance(section, Mapping) else {}
+    section, source = section if isinstance(section, Mapping) else {}, "the training config"
+    if len(head.partial) == 1:
+        ((source, section),) = head.partial.items()
     alpha = section.get("lora_alpha")
     if type(alpha) not in (int, float):
         return replace(
@@ -85,9 +87,12 @@ def supply_settings(head: Head, expected: Mapping[str, Any]) -> Head:
         "use_rslora": section.get("use_rslora") is True,
         "use_dora": any("lora_magnitude_vector" in name for name in head.peft_state),
         "target_modules": modules,
+        "alpha_pattern": section.get("alpha_pattern"),
         "rank_pattern": {module: rank for module, rank in ranks.items() if rank != most},
     }
-    notice = f"{head.path}: lora_alpha {alpha} is taken from the training config."
+    notice = f"{head.path}: lora_alpha {alpha} is taken from {source}."
+    if len(head.partial) > 1:
+        notice += f" The file holds unlike settings ({name_some(list(head.partial))}), of no use."
     return replace(head, peft_config=settings, notices=(*head.notices, notice))
 
 

@@ -24,6 +24,7 @@ from analysis.collect.backbone.adapter_names import (
     relate_to_backbone,
 )
 from analysis.collect.backbone.head_fusion import describe_fusion
+from analysis.collect.backbone.head_settings import MAX_LEVELS, find_settings, read_settings
 from analysis.collect.backbone.names import name_some
 from analysis.errors import AdapterError
 from analysis.files.atomic import is_folder, is_regular
@@ -33,6 +34,7 @@ from analysis.files.safe_load import (
     load_json_object,
     load_safetensors,
     load_torch_file,
+    read_metadata,
 )
 
 KIND = "head"
@@ -48,7 +50,6 @@ ALLOWED: tuple[SafeGlobal, ...] = (
 
 _NAMED_MODULES = ("target_modules", "exclude_modules", "rank_pattern", "alpha_pattern")
 _DECISIVE = ("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
-_MAX_LEVELS = 8
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Others (float8, float4) are of no use without scales, and torch cannot compare or copy all."""
 
@@ -71,6 +72,8 @@ class Head:
     """What the names of modules in the settings may begin with."""
     notices: tuple[str, ...] = ()
     """Sentences on what was left aside."""
+    partial: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By their keys in the file, settings that are not those of peft, or several."""
     fusion: dict[str, Any] = field(default_factory=dict)
     """What it learned about the layers that it reads (`describe_fusion`); empty without any."""
 
@@ -78,19 +81,20 @@ class Head:
 def read_head(path: Path) -> Head:
     """Read a head file or a peft adapter folder without executing anything in it.
 
-    A file of another kind is taken for the LoRA tensors in it, if it has some; their settings are
-    missing then (`peft_config` is None and `peft_state` is not).
+    A file of another kind is taken for the LoRA tensors in it, if it has some; where their
+    settings are not in the file (`find_settings`), `peft_config` is None and `peft_state` is not.
 
     Raises:
         AdapterError: If the file is missing, damaged, hostile or no head. A head whose adapter is
             incomplete is returned with its `fault`.
     """
-    if path.name in (CONFIG_NAME, *WEIGHTS_NAMES):
+    if path.name in (CONFIG_NAME, *WEIGHTS_NAMES) and is_regular(path.parent / CONFIG_NAME):
         path = path.parent
     if is_folder(path):
         return _read_adapter_folder(path)
     if is_safetensors(path):
-        return _read_other_file(path, load_safetensors(path, kind=KIND, error=AdapterError))
+        tensors = load_safetensors(path, kind=KIND, error=AdapterError)
+        return _read_other_file(path, {**read_metadata(path), **tensors})
     loaded = load_torch_file(
         path, kind=KIND, error=AdapterError, allowed=ALLOWED, beside_tensors=True
     )
@@ -114,7 +118,7 @@ def _is_plain_head(loaded: Mapping[Any, Any]) -> bool:
     state = loaded.get("state_dict")
     if not isinstance(state, Mapping) or "meta" not in loaded or "layers" in loaded:
         return False
-    return not any(is_adapter_name(str(name)) or _is_backbone_name(str(name)) for name in state)
+    return not any(is_adapter_name(name) or _is_backbone_name(name) for name, _ in _walk(loaded))
 
 
 def _is_backbone_name(name: str) -> bool:
@@ -130,6 +134,14 @@ def _read_other_file(path: Path, loaded: Any) -> Head:
     tensors = dict(_walk(loaded))
     own = {name: tensor for name, tensor in tensors.items() if is_adapter_name(name)}
     if any(".lora_" in name for name in own):
+        notice = (
+            f"{path}: this is no head but another file; the {len(own)} LoRA tensors in it are used"
+        )
+        settings = find_settings(loaded)
+        if len(settings) == 1 and {"peft_type", "target_modules"} <= settings[0][1].keys():
+            head = _build_head(path, {}, settings[0][1], own)
+            notice += f", with the settings under {settings[0][0]}."
+            return replace(head, notices=(notice, *head.notices))
         related = relate_to_backbone(own, only_adapter=True)
         wrong = [name for name, tensor in related.state.items() if not _is_float_tensor(tensor)]
         if wrong:
@@ -139,11 +151,8 @@ def _read_other_file(path: Path, loaded: Any) -> Head:
             peft_state=related.state,
             sha256=digest_adapter({}, related.state),
             paths=related.paths,
-            notices=(
-                f"{path}: this is no head but another file; the {len(related.state)} LoRA tensors "
-                "in it are used.",
-                *_describe_aside(path, related),
-            ),
+            notices=(f"{notice}.", *_describe_aside(path, related)),
+            partial=dict(settings),
         )
     raise AdapterError(
         f"{path}: this is not a head file{_guess_kind(loaded, tensors)}. Expected a dict with the "
@@ -154,7 +163,7 @@ def _read_other_file(path: Path, loaded: Any) -> Head:
 
 
 def _walk(loaded: Any, start: str = "", level: int = 0) -> Iterator[tuple[str, Any]]:
-    if not isinstance(loaded, Mapping) or level == _MAX_LEVELS:
+    if not isinstance(loaded, Mapping) or level == MAX_LEVELS:
         return
     for key, value in loaded.items():
         if isinstance(value, Tensor):
@@ -190,7 +199,7 @@ def digest_adapter(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> st
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -225,6 +234,7 @@ def _find_adapter_folder(path: Path) -> Path:
 
 
 def _build_head(path: Path, meta: dict[str, Any], config: Any, state: Any) -> Head:
+    config = read_settings(config) or config
     if not isinstance(config, dict) or not config:
         return Head(path, meta, fault="peft.config is missing or empty")
     if not isinstance(state, Mapping) or not state:

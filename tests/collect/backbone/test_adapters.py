@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import weakref
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from analysis.collect.backbone import adapter_patterns
@@ -599,6 +601,66 @@ def test_checkpoint_with_lora_tensors_is_used_with_the_scale_of_the_config(path:
     assert torch.equal(adapted(PIXELS), network_of(model).backbone(PIXELS))
     assert "this is no head but another file; the 4 LoRA tensors" in state.warnings[0]
     assert "lora_alpha 8 is taken from the training config" in " ".join(state.warnings)
+
+
+def in_json(config: Any) -> str:
+    return json.dumps(config, default=list)
+
+
+SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "of peft": lambda config: {"peft_config": config},
+    "of peft in JSON": lambda config: {"extra": {"adapter_config": in_json(config)}},
+    "by adapter": lambda config: {"peft_config": {"default": config, "other": {"lora_alpha": 5}}},
+    "of a script": lambda _: {"hyper_parameters": {"lr": 0.1, "lora_r": 4, "lora_alpha": 12}},
+    "of a training config": lambda _: {"cfg": {"peft": {"lora_alpha": 12, "last_k_blocks": 9}}},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+@torch.no_grad()
+def test_settings_in_the_checkpoint_itself_are_used(
+    path: Path, settings: Callable[[Any], dict[str, Any]]
+) -> None:
+    model = train_adapter(lora_alpha=12)
+    content = {"state_dict": model.state_dict(), **settings(head_content(model)["peft"]["config"])}
+    torch.save(content, path)
+    adapted, state = attach_adapter(make_backbone, path, TRAINING | {"peft": {"lora_alpha": 99}})
+    assert state.lora_error is None
+    assert torch.equal(adapted(PIXELS), network_of(model)(PIXELS))
+
+
+@torch.no_grad()
+def test_settings_in_the_header_of_a_safetensors_file_are_used(tmp_path: Path) -> None:
+    model = train_adapter(lora_alpha=12)
+    content = head_content(model)["peft"]
+    metadata = {"format": "pt", "lora_adapter_metadata": in_json(content["config"])}
+    save_file(content["state_dict"], tmp_path / "lora.safetensors", metadata)
+    assert torch.equal(attach(tmp_path / "lora.safetensors")(PIXELS), network_of(model)(PIXELS))
+
+
+@torch.no_grad()
+def test_settings_of_a_head_may_be_json(path: Path) -> None:
+    model = train_adapter(lora_alpha=12)
+    content = head_content(model)
+    content["peft"]["config"] = in_json(content["peft"]["config"])
+    torch.save(content, path)
+    assert torch.equal(attach(path)(PIXELS), network_of(model)(PIXELS))
+
+
+def test_unlike_settings_in_one_file_are_of_no_use(path: Path) -> None:
+    content = {"a": {"lora_alpha": 1}, "b": {"lora_alpha": 2}}
+    torch.save({"state_dict": train_adapter().state_dict(), **content}, path)
+    _, state = attach_adapter(make_backbone, path, TRAINING)
+    assert "unlike settings (a, b)" in " ".join(state.warnings)
+    assert "lora_alpha 8 is taken from the training config" in " ".join(state.warnings)
+
+
+def test_lora_beside_a_head_s_own_tensors_is_not_overlooked(path: Path) -> None:
+    content = head_content(model := train_adapter())
+    del content["peft"]
+    torch.save(content | {"lora": model.state_dict()}, path)
+    _, state = attach_adapter(make_backbone, path, TRAINING)
+    assert state.used_lora
 
 
 def test_checkpoint_with_lora_tensors_of_unknown_scale_leaves_the_backbone_frozen(
