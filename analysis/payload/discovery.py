@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from analysis.errors import PayloadError, to_printable
@@ -67,7 +68,7 @@ class PayloadRef:
         """What a cache of this file's content must be keyed by: (path, size, mtime_ns)."""
         return str(self.path), self.size, self.mtime_ns
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Twelve hex digits of the path's hash: a name for links that outlives a new extraction."""
         return payload_key(self.path)

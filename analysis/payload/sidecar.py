@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,26 @@ def read_sidecar(payload: Path, state: os.stat_result) -> Sidecar | None:
     path = payload.with_suffix(".json")
     try:
         about = path.lstat()
-        # A link could lead anywhere, and whoever opens a pipe waits for a writer.
-        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
-            return None
-        written = about.st_mtime
+    except (OSError, ValueError):
+        return None
+    # A link could lead anywhere, and whoever opens a pipe waits for a writer.
+    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+        return None
+    identity = about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    return _read(path, identity, about.st_mtime, (state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _read(
+    path: Path, identity: tuple[int, ...], written: float, payload: tuple[int, int]
+) -> Sidecar | None:
+    """Read a sidecar, once for each that was written: lists ask for hundreds, again and again."""
+    del identity  # part of the key only
+    try:
         facts = json.loads(read_small(path, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(facts, dict) or _is_stale(facts, state, written):
+    if not isinstance(facts, dict) or _is_stale(facts, payload, written):
         return None
     known = {field.name for field in fields(Sidecar)}
     read: dict[str, Any] = {
@@ -84,12 +97,13 @@ def read_sidecar(payload: Path, state: os.stat_result) -> Sidecar | None:
     return Sidecar(True, **read)
 
 
-def _is_stale(facts: Mapping[str, Any], state: os.stat_result, written: float) -> bool:
-    """Tell a JSON left over from an earlier payload at the same path."""
-    if facts.get("size", state.st_size) != state.st_size:
+def _is_stale(facts: Mapping[str, Any], payload: tuple[int, int], written: float) -> bool:
+    """Tell a JSON left over from an earlier payload at the same path, by its bytes and ns."""
+    size, mtime_ns = payload
+    if facts.get("size", size) != size:
         return True
-    same_time = facts.get("mtime_ns", state.st_mtime_ns) == state.st_mtime_ns
-    return not same_time and written < state.st_mtime - STALE_SECONDS
+    same_time = facts.get("mtime_ns", mtime_ns) == mtime_ns
+    return not same_time and written < mtime_ns / 1e9 - STALE_SECONDS
 
 
 def _text(value: Any) -> str | None:

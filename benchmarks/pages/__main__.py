@@ -28,6 +28,7 @@ from benchmarks.pages.server import Server, serve
 from benchmarks.pages.session import open_session
 
 VIEWS: dict[str, tuple[str, dict[str, str]]] = {
+    "Home": ("", {"base": "oldest"}),  # a link with a version alone opens Overview
     "Overview": ("overview", {}),
     "Layers": ("layers", {}),
     "Layers, registers, panels": ("layers", {"storage": "on", "facets": "on"}),
@@ -47,7 +48,17 @@ VIEWS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """What is measured: the page's path and its choices."""
 
-PAGES = ("Overview", "Layers", "Outliers", "Channels", "Images", "Versions", "Share", "Runs")
+PAGES = (
+    "Home",
+    "Overview",
+    "Layers",
+    "Outliers",
+    "Channels",
+    "Images",
+    "Versions",
+    "Share",
+    "Runs",
+)
 
 
 def main() -> None:

@@ -238,7 +238,8 @@ def list_visible() -> list[PayloadRef]:
         if about.hidden and ref.key not in linked:
             continue
         label = f"{about.name} · {ref.label}" if about.name else ref.label
-        shown.append(replace(ref, label=f"★ {label}" if ref.path == remarks.baseline else label))
+        label = f"★ {label}" if ref.path == remarks.baseline else label
+        shown.append(ref if label == ref.label else replace(ref, label=label))
     return shown
 
 
@@ -298,7 +299,7 @@ def _previews() -> list[PayloadRef]:
 
 
 def _is_preview(ref: PayloadRef) -> bool:
-    return ref.path.parent.parent.name == JOBS_DIR.name
+    return ref.path.parts[-3:-2] == JOBS_DIR.parts[-1:]
 
 
 def name_refs(refs: Sequence[PayloadRef]) -> list[str]:

@@ -50,15 +50,22 @@ KEYS: dict[str | type, Callable[[Any], object]] = {
 """What stands for an argument in the key of a cache."""
 
 
-@st.cache_data(ttl=3, show_spinner=False)
+@st.cache_resource(ttl=3, show_spinner=False)
 def find_payloads() -> PayloadList:
-    """Return the payloads below the allowed roots; the disk is walked every three seconds."""
+    """Return the payloads below the allowed roots; the disk is walked every three seconds.
+
+    All sessions share one list, which nobody changes: to copy hundreds for every caller takes
+    longer than to draw their table.
+    """
     return discover_payloads()
 
 
-@st.cache_data(ttl=3, show_spinner=False)
+@st.cache_resource(ttl=3, show_spinner=False)
 def read_annotations() -> Annotations:
-    """Return what is said of the payloads; read every three seconds, or after `forget_lists`."""
+    """Return what is said of the payloads; read every three seconds, or after `forget_lists`.
+
+    All sessions share it too.
+    """
     return load_annotations()
 
 
