@@ -34,9 +34,10 @@ st.markdown(
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     score = controls.choose_score()
     threshold = controls.choose_threshold(score)
+    negligible = controls.choose_negligible()
 st.download_button(
     _("Download the report"),
-    data=lambda: offline_report.make(versions, score, threshold, spoken),
+    data=lambda: offline_report.make(versions, score, threshold, negligible, spoken),
     file_name="dinov3_feature_statistics.html",
     mime="text/html",
     key="report",

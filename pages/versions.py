@@ -35,7 +35,8 @@ heading.title(
     anchor=False,
 )
 comparison = differences.compare(baseline, version)
-with st.container(horizontal=True, vertical_alignment="center"):
+top_row = st.container(horizontal=True, vertical_alignment="center")
+with top_row:
     reasons.show(comparison.reasons)
     pair.offer_swap(version, baseline, versions)
     frozen_twin.show(version, baseline)
@@ -48,19 +49,22 @@ except PayloadError as error:
     st.error(plain(str(error)), icon=":material/error:")
     st.stop()
 
-layer_drift.show_drift(comparison, differences.describe(baseline, version, Representation.PRE))
+with top_row:
+    negligible = controls.choose_negligible()
+told = differences.describe(baseline, version, Representation.PRE, negligible)
+layer_drift.show_drift(comparison, told, negligible)
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
     score = controls.choose_score()
     k = controls.choose_k(version.table.channels)
 if noise is not None:
-    findings.show(differences.describe(baseline, version, representation), noise)
+    findings.show(differences.describe(baseline, version, representation, negligible), noise)
 layer_drift.show_flagged(comparison)
 
 layer = controls.choose_layer(version.table, among=comparison.layers)
 cell = Cell(layer, representation, role)
-channel_effects.show(baseline, version, cell)
+channel_effects.show(baseline, version, cell, negligible)
 top = comparison.top(cell, score, k)
 same_counts = version.table.count(layer, role) == baseline.table.count(layer, role)
 tables.show_top_counts(top, names, score, same_counts=same_counts)

@@ -22,7 +22,7 @@ from analysis.files.atomic import replace_file
 from analysis.files.paths import path_flag
 from analysis.read.compare.comparison import Comparison, compare
 from analysis.read.compare.compatibility import Severity
-from analysis.read.compare.findings import OTHER_IMAGES
+from analysis.read.compare.findings import NEGLIGIBLE, OTHER_IMAGES, make_scale
 from analysis.vocabulary import Cell, TokenRole, list_cells
 
 EXIT_DRIFT = 1
@@ -54,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="R",
         help="exit with 1 if the stds of a cell are more than R times as large or as small",
     )
+    add(
+        "--negligible",
+        type=float,
+        metavar="X",
+        default=NEGLIGIBLE,
+        help=f"call drifts below X standard deviations negligible ({NEGLIGIBLE})",
+    )
     add("--role", choices=list(TokenRole), help="let the limits hold for these tokens only")
     return parser
 
@@ -68,17 +75,19 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"--max-drift {flags.max_drift}: must be 0 or more.")
         if flags.max_ratio is not None and not flags.max_ratio >= 1:
             raise ConfigError(f"--max-ratio {flags.max_ratio}: must be 1 or more.")
+        if not flags.negligible >= 0:
+            raise ConfigError(f"--negligible {flags.negligible}: must be 0 or more.")
         comparison = compare(flags.baseline, flags.version)
         _ = comparison.noise  # groups that contradict each other are refused here
         if flags.html:
-            _write_report(comparison, flags.html)
+            _write_report(comparison, flags.html, flags.negligible)
     except InputError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return EXIT_CANNOT_COMPARE
     if flags.json:
         print(json.dumps(build_json(comparison), indent=1, allow_nan=False))
     else:
-        print("\n".join(_describe(comparison)))
+        print("\n".join(_describe(comparison, flags.negligible)))
     if comparison.severity is Severity.RED or comparison.max_drift is None:
         return EXIT_CANNOT_COMPARE
     role = None if flags.role is None else TokenRole(flags.role)
@@ -101,12 +110,12 @@ def _exceeds(
     return drifts or bool((np.abs(log_ratio[..., where]) > limit).any())
 
 
-def _write_report(comparison: Comparison, path: Path) -> None:
+def _write_report(comparison: Comparison, path: Path, negligible: float) -> None:
     from analysis.show.report.comparison import build_report
 
     try:
         with replace_file(path) as file:
-            file.write(build_report(comparison).encode())
+            file.write(build_report(comparison, negligible).encode())
     except OSError as error:
         raise ConfigError(
             f"--html {path}: cannot be written ({error.strerror or error}). Choose another path."
@@ -175,7 +184,7 @@ def _as_json(cell: Cell) -> dict[str, Any]:
     return {"layer": layer, "representation": representation.value, "role": role.value}
 
 
-def _describe(comparison: Comparison) -> list[str]:
+def _describe(comparison: Comparison, negligible: float) -> list[str]:
     """Return the comparison as lines for a terminal."""
     lines = [
         f"{comparison.names[1]} against {comparison.names[0]}: {comparison.severity}",
@@ -197,4 +206,4 @@ def _describe(comparison: Comparison) -> list[str]:
         lines.append(
             f"{comparison.degenerate} cells have no drift: a single token, or no channel varies."
         )
-    return [*lines, *comparison.sentences]
+    return [*lines, *comparison.describe(make_scale(negligible))]

@@ -74,6 +74,21 @@ def test_only_what_was_planted_is_flagged(pair: tuple[str, str], capsys: Capture
     }
 
 
+def test_the_size_below_which_a_drift_is_negligible_can_be_moved(
+    pair: tuple[str, str], tmp_path: Path, capsys: Capture
+) -> None:
+    said = []
+    for limit in ("0.01", "9"):
+        report = tmp_path / f"{limit}.html"
+        main(["compare", *pair, "--negligible", limit, "--html", str(report)])
+        text = capsys.readouterr().out
+        said.append("measurable, negligible; concentrates in layer 2" in text)
+        assert ("measurable, negligible" in report.read_text()) == said[-1]
+    assert said == [False, True]
+    assert main(["compare", *pair, "--negligible", "-1"]) == 2
+    assert "--negligible -1.0: must be 0 or more" in capsys.readouterr().err
+
+
 def test_the_top_lists_are_those_of_the_two_files(pair: tuple[str, str], capsys: Capture) -> None:
     first, second = make_grouped_pair()
     row = _compare_json(capsys, *pair)["outliers"][-1]

@@ -50,6 +50,19 @@ def test_what_exceeds_the_noise_is_said_and_coloured(project: Path, open_page: O
     assert decode(coloured["x"]).tolist() == [5]
 
 
+def test_a_link_says_below_which_size_a_difference_is_negligible(
+    project: Path, open_page: Open
+) -> None:
+    first, second = _write_pair(project)
+    app = open_page("versions", version=first, compare=second, negligible="9")
+    assert not app.exception
+    assert "measurable, negligible; concentrates in layer 2" in texts(app)
+    names = [name for figure in figures(app) for name in _names(figure)]
+    assert "beyond the noise, negligible (1)" in names
+    drift = figures(app)[0]["data"][0]
+    assert len(set(drift["marker"]["color"])) == 1  # grey in every layer
+
+
 def test_a_link_draws_the_top_among_all_channels(project: Path, open_page: Open) -> None:
     first, second = _write_pair(project)
     app = open_page("versions", version=first, compare=second, drawn="every")

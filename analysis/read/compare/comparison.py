@@ -224,7 +224,11 @@ class Comparison:
     @property
     def sentences(self) -> list[str]:
         """What was found of the block outputs, and why some of it cannot be told."""
-        found = [finding.sentence for finding in self.findings()]
+        return self.describe()
+
+    def describe(self, scale: Scale = SCALE) -> list[str]:
+        """Return the sentences with other words for the sizes; arguments as `findings`."""
+        found = [finding.sentence for finding in self.findings(scale=scale)]
         notes = () if self.noise is None else self.noise.notes
         return found + [n for n in notes if not any(n[1:] in sentence for sentence in found)]
 

@@ -1,6 +1,7 @@
 """What a comparison found, in one to three sentences, none more certain than its numbers.
 
-Size comes first, significance after it: a difference that is measurable may be negligible.
+Size comes first, significance after it: a difference that is measurable may be negligible. The
+size is that of the drift freed of what chance adds.
 Drift is spoken of only where it exceeds the noise, and said to concentrate only where the layers
 outside, their noise included, hold little. Being an outlier is counted, never tested: it rests on
 max |x|. Each sentence says which figure shows it.
@@ -25,16 +26,34 @@ FEW_LAYERS = 0.5
 """Share of all layers that they may be at most."""
 _NAMED_CHANNELS = 5
 
+NEGLIGIBLE = 0.01
+"""Standard deviations below which a drift, or the change of a channel, is negligible."""
+
 Scale = Sequence[tuple[float, str]]
-SCALE: Scale = (
-    (0.01, N_("measurable, negligible")),
+_WORDS = (
     (0.2, N_("very small")),
     (0.5, N_("small")),
     (0.8, N_("medium")),
     (np.inf, N_("large")),
 )
-"""Words for drifts below each bound, in standard deviations (Sawilowsky 2009, New effect size rules
-of thumb, whose bounds are for the difference of two means)."""
+
+
+def make_scale(negligible: float = NEGLIGIBLE) -> Scale:
+    """Return words for drifts below each bound, in standard deviations.
+
+    The bounds are those of Sawilowsky 2009 (New effect size rules of thumb), which are meant for
+    the difference of two means.
+
+    >>> [word for _, word in make_scale(0.3)]
+    ['measurable, negligible', 'small', 'medium', 'large']
+    """
+    return (
+        (negligible, N_("measurable, negligible")),
+        *(each for each in _WORDS if each[0] > negligible),
+    )
+
+
+SCALE: Scale = make_scale()
 
 OTHER_IMAGES = N_("On different images, so that all of it may come from them: ")
 
@@ -91,7 +110,7 @@ def name_size(drift: float, scale: Scale = SCALE) -> str:
     >>> name_size(0.001), name_size(0.3)
     ('measurable, negligible', 'small')
     """
-    return next(word for bound, word in scale if drift < bound)
+    return _(next(word for bound, word in scale if drift < bound))
 
 
 def _describe_drift(
@@ -134,9 +153,9 @@ def _describe_role(
     noise: NoiseTable, representation: Representation, role: TokenRole, scale: Scale
 ) -> Finding:
     cell = slice(None), representation.position, role.position
-    drift, floor = noise.drift[cell], noise.noise_floor[cell]
+    drift, floor, excess = noise.drift[cell], noise.noise_floor[cell], noise.excess[cell]
     beyond = noise.beyond[cell] & np.isfinite(drift)
-    peak = int(np.argmax(np.where(beyond, drift, -1.0)))
+    peak = int(np.argmax(np.where(beyond, excess, -1.0)))
     flagged = int(noise.flagged_channels[cell][peak])
     channels = ngettext("{flagged} channel flagged", "{flagged} channels flagged", flagged).format(
         flagged=flagged
@@ -154,16 +173,16 @@ def _describe_role(
         everywhere = _("every layer") if beyond.all() else name_layers(named)
         where, end = _("more than noise in {everywhere}").format(everywhere=everywhere), ""
     most = _(", most in layer {layers}").format(layers=noise.layers[peak]) if len(named) > 1 else ""
-    size = name_size(float(noise.excess[cell][peak]), scale)
     sentence = _(
-        "{start}: drift {drift:.2g} of a standard deviation, {size}; "
-        "{where}{most} (noise floor {floor:.2g}, {channels}{end})."
+        "{start}: drift {excess:.2g} of a standard deviation, {size}; "
+        "{where}{most} ({drift:.2g} with its noise of {floor:.2g}, {channels}{end})."
     ).format(
         start=_start(_SUBJECTS[role]),
-        drift=drift[peak],
-        size=size,
+        excess=excess[peak],
+        size=name_size(float(excess[peak]), scale),
         where=where,
         most=most,
+        drift=drift[peak],
         floor=floor[peak],
         channels=channels,
         end=end,

@@ -91,10 +91,14 @@ class NoiseTable:
         return self.threshold if beyond.any() else -1.0
 
     @property
+    def size(self) -> Floats:
+        """``[layers, 3, 2]``: the drift freed of what chance adds on average."""
+        return np.sqrt(np.maximum(self.drift**2 - self.noise_floor**2, 0))
+
+    @property
     def excess(self) -> Floats:
-        """``[layers, 3, 2]``: the drift freed of what chance adds; 0 where it is not beyond."""
-        freed = np.sqrt(np.maximum(self.drift**2 - self.noise_floor**2, 0))
-        return np.where(self.tested, np.where(self.beyond, freed, 0.0), np.nan)
+        """``[layers, 3, 2]``: the size of what is beyond chance; 0 where nothing is."""
+        return np.where(self.tested, np.where(self.beyond, self.size, 0.0), np.nan)
 
 
 def compare_noise(

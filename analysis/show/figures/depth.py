@@ -32,6 +32,8 @@ class DepthLine:
     dash: str = "solid"
     symbol: str | NDArray[np.str_] = "circle"
     """Marker, or one for each layer."""
+    mark_color: NDArray[np.str_] | None = None
+    """``[layers]``: colours of the markers; that of the line where None."""
     hover: str = "%{y:.4g}"
     reference: NDArray[np.floating] | None = None
     """``[layers]``: drawn as a thin line of the same colour and dash where it is known."""
@@ -70,7 +72,11 @@ class DepthLine:
             "legendgroup": self.name,
             "mode": "lines+markers" if marked else "lines",
             "line": {"color": self.color, "dash": self.dash, "width": 2},
-            "marker": {"color": self.color, "symbol": self.symbol, "size": 6},
+            "marker": {
+                "color": self.color if self.mark_color is None else self.mark_color,
+                "symbol": self.symbol,
+                "size": 6,
+            },
             "hovertemplate": self.hover,
             **self.keys,
         }
@@ -150,6 +156,7 @@ def draw_cells(
     noise: NDArray[np.floating] | None = None,
     noise_name: str = "noise",
     filled: NDArray[np.bool_] | None = None,
+    coloured: NDArray[np.bool_] | None = None,
     hover: str = "%{y:.4g}",
     empty: str | None = None,
     tapped: Sequence[int] = (),
@@ -167,6 +174,8 @@ def draw_cells(
         noise: ``[layers, 3, 2]``: drawn where it is known.
         noise_name: What the thin lines are.
         filled: ``[layers, 3, 2]``: which marks are filled; all where None.
+        coloured: ``[layers, 3, 2]``: which marks have the colour of their line, all others being
+            grey; all where None.
         hover: Template of a value.
         empty: Said where there is nothing to draw; that no layer is shared where None.
         tapped: Layers to mark.
@@ -178,6 +187,10 @@ def draw_cells(
             symbol: Any = theme.role_symbol(role)
             if filled is not None:
                 symbol = np.where(filled[:, i, j], symbol, f"{symbol}-open")
+            mark_color: NDArray[np.str_] | None = None
+            if coloured is not None:
+                own = theme.representation_color(representation, mode)
+                mark_color = np.where(coloured[:, i, j], own, theme.muted_color(mode))
             lines.append(
                 DepthLine.of_cell(
                     layers,
@@ -186,6 +199,7 @@ def draw_cells(
                     role,
                     mode,
                     symbol=symbol,
+                    mark_color=mark_color,
                     hover=hover,
                     reference=None if noise is None else noise[:, i, j],
                     reference_name=noise_name,

@@ -23,6 +23,8 @@ EFFECT_ROWS = 26
 RUNS = 256
 """Into how many runs of neighbours the quiet ones of many channels are put at most."""
 
+_LOUD = {"symbol": "circle", "size": 7}
+_QUIET = {"symbol": "circle-open", "size": 5}
 _HEIGHT = 0.42
 """Of a panel, as a share of the figure; between the two stands the legend of the lower one."""
 
@@ -40,27 +42,35 @@ class ChannelEffect:
     label: str
     """What the values are, with unit."""
 
+    @property
+    def size(self) -> NDArray[np.floating]:
+        """``[channels]``: freed of what chance adds on average; NaN where that is not known."""
+        return np.sqrt(np.maximum(self.value**2 - self.error**2, 0))
+
 
 def build_channel_effects(
     shift: ChannelEffect,
     ratio: ChannelEffect,
     *,
     representation: Representation,
+    negligible: float = 0.0,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw two differences of every channel, one above the other over the same channels.
 
-    Colour has only what exceeds the noise. Of many channels that do not, the range is drawn.
+    Colour follows size, marks follow significance: grey is negligible or not tested; what exceeds
+    the noise is large and filled. Of many channels that do not, the range is drawn.
 
     Args:
         shift: Drawn above.
         ratio: Drawn below.
         representation: Of what; the colour.
+        negligible: Sizes below it are grey.
         mode: Light or dark.
     """
     if not (np.isfinite(shift.value).any() or np.isfinite(ratio.value).any()):
         return theme.empty_figure(_("There is no difference to draw."), mode)
-    color = theme.representation_color(representation, mode)
+    color, grey = theme.representation_color(representation, mode), theme.muted_color(mode)
     layout: dict[str, object] = {
         "xaxis": {"anchor": "y", "matches": "x2", "showticklabels": False},
         "xaxis2": {"anchor": "y2", "title": {"text": _("channel")}, "tickformat": "d"},
@@ -74,33 +84,42 @@ def build_channel_effects(
     effects = (shift, above), (ratio, below)
     points = theme.point_type(sum(int(effect.flagged.sum()) for effect, _unused in effects))
     many = theme.point_type(2 * len(shift.value)) == "scattergl"
-    quiet = [
-        trace | (_draw_ranges(trace, len(effect.value)) if many else {}) | place
+    traces = [
+        trace | look | place
+        for loud in (False, True)  # what exceeds the noise lies over the rest, colour over grey
+        for large in (False, True)
         for effect, place in effects
-        for trace in _draw_effect(effect, False, theme.muted_color(mode))
+        for trace in _draw_effect(effect, loud, large, negligible, color if large else grey)
+        for look in [
+            {"type": points} if loud else _draw_ranges(trace, len(effect.value)) if many else {}
+        ]
     ]
-    loud = [
-        trace | {"type": points} | place
-        for effect, place in effects
-        for trace in _draw_effect(effect, True, color)
-    ]
-    traces = [*quiet, *loud]  # colour over grey
     return theme.make_figure(traces, layout, mode)
 
 
-def _draw_effect(effect: ChannelEffect, loud: bool, color: str) -> list[dict[str, Any]]:
-    """Return the marks within the noise or beyond it; none where nothing is known of them."""
+def _draw_effect(
+    effect: ChannelEffect, loud: bool, large: bool, negligible: float, color: str
+) -> list[dict[str, Any]]:
+    """Return the marks of one significance and size; none where there is no such channel."""
     drawn = np.isfinite(effect.value)
     tested = bool(np.isfinite(effect.error).any())
-    chosen = np.flatnonzero(drawn & (effect.flagged == loud))
-    if not (len(chosen) or (tested and drawn.any())):
+    chosen = np.flatnonzero(
+        drawn & (effect.flagged == loud) & ((effect.size >= negligible) == large)
+    )
+    if not (len(chosen) or (tested and drawn.any() and loud and large)):
         return []
-    quiet = _("within the noise") if tested else _("not tested")
+    names = {
+        (True, True): _("beyond the noise"),
+        (True, False): _("beyond the noise, negligible"),
+        (False, True): _("within the noise"),
+        (False, False): _("within the noise, negligible"),
+    }
+    name = names[loud, large] if tested else _("not tested")
     points = draw_channels(
         *(np.arange(len(effect.value)), effect.value, [effect.value, effect.error]),
         "%{customdata[1]:.3g} ± %{customdata[2]:.2g}",
-        name=f"{(_('beyond the noise') if loud else quiet)} ({len(chosen)})",
-        marker={"color": color, "size": 7 if loud else 4},
+        name=f"{name} ({len(chosen)})",
+        marker={"color": color, **(_LOUD if loud else _QUIET)},
         chosen=chosen,
     )
     return [points | {"type": "scatter", "showlegend": True}]

@@ -28,6 +28,7 @@ def build_drift_curves(
     roles: Sequence[TokenRole] = ROLES,
     noise: NDArray[np.floating] | None = None,
     beyond: NDArray[np.bool_] | None = None,
+    coloured: NDArray[np.bool_] | None = None,
     log: bool = False,
     mode: Mode = "light",
 ) -> go.Figure:
@@ -40,6 +41,7 @@ def build_drift_curves(
         roles: Which to draw.
         noise: ``[layers, 3, 2]``: the same formula between parts of one version; drawn thin.
         beyond: ``[layers, 3, 2]``: what exceeds the noise; its marks are filled, others hollow.
+        coloured: ``[layers, 3, 2]``: what is more than negligible; other marks are grey.
         log: Logarithmic y axis.
         mode: Light or dark.
     """
@@ -51,6 +53,7 @@ def build_drift_curves(
         roles=roles,
         noise=noise,
         filled=beyond,
+        coloured=coloured,
         height=axes.log_axis(title) if log else {"title": {"text": title}, "rangemode": "tozero"},
         revision=f"drift-{log}",
         mode=mode,

@@ -8,6 +8,7 @@ from analysis.errors import PayloadError
 from analysis.language import _
 from analysis.read.compare.comparison import TOP, Comparison
 from analysis.read.compare.config_diff import config_diff, read_settings
+from analysis.read.compare.findings import NEGLIGIBLE, make_scale
 from analysis.read.outliers import SCORE_LABELS
 from analysis.read.scores import Score
 from analysis.show.report import page as html_page
@@ -16,13 +17,13 @@ from analysis.show.view import View
 from analysis.show.views import versions as views
 
 
-def build_report(comparison: Comparison) -> str:
+def build_report(comparison: Comparison, negligible: float = NEGLIGIBLE) -> str:
     """Return one comparison as HTML; every text that comes from the payloads is escaped."""
     baseline, version = comparison.names
     severity = comparison.severity.value
     verdict = f'<p><span class="badge {severity}">{severity}</span> comparability</p>'
     sections = [
-        Section(_("What differs"), [verdict, *draw_comparison(comparison)]),
+        Section(_("What differs"), [verdict, *draw_comparison(comparison, negligible=negligible)]),
         Section(_("Whether they may be compared"), [list_reasons(comparison)]),
     ]
     return html_page.build_page(
@@ -30,7 +31,9 @@ def build_report(comparison: Comparison) -> str:
     )
 
 
-def draw_comparison(comparison: Comparison, score: Score = Score.MAX_ABS) -> list[str]:
+def draw_comparison(
+    comparison: Comparison, score: Score = Score.MAX_ABS, negligible: float = NEGLIGIBLE
+) -> list[str]:
     """Return findings, figures and settings that differ; what cannot be told says why."""
     changed = config_diff(*(read_settings(table.config, table.run) for table in comparison.tables))
     names = dict(zip(("a", "b"), comparison.names, strict=True))
@@ -40,14 +43,16 @@ def draw_comparison(comparison: Comparison, score: Score = Score.MAX_ABS) -> lis
     if comparison.drift is None:
         return ["<p>These two cannot be compared number by number.</p>", settings]
     try:
-        blocks = [html_page.sentences(comparison.sentences)]
-        blocks += [html_page.view(view) for view in list_views(comparison, score)]
+        blocks = [html_page.sentences(comparison.describe(make_scale(negligible)))]
+        blocks += [html_page.view(view) for view in list_views(comparison, score, negligible)]
     except PayloadError as error:
         blocks = [html_page.sentences([str(error)], warning=True)]
     return [*blocks, settings]
 
 
-def list_views(comparison: Comparison, score: Score = Score.MAX_ABS) -> list[View]:
+def list_views(
+    comparison: Comparison, score: Score = Score.MAX_ABS, negligible: float = NEGLIGIBLE
+) -> list[View]:
     """Return what the Versions page shows of a comparison, where most drifted.
 
     Raises:
@@ -59,9 +64,9 @@ def list_views(comparison: Comparison, score: Score = Score.MAX_ABS) -> list[Vie
     top, slots = comparison.top(cell, score), (1, 0)
     flagged = views.flagged(comparison)
     return [
-        views.drift(comparison),
+        views.drift(comparison, negligible=negligible),
         *([] if flagged is None else [flagged]),
-        views.effects(comparison, cell, comparison.examine(cell)),
+        views.effects(comparison, cell, comparison.examine(cell), negligible=negligible),
         views.top_changes(comparison, cell, top, slots, "light"),
         views.every_channel(comparison, cell, top, slots, "light"),
         views.overlap(comparison, comparison.overlap(score), k=TOP, ranked_by=SCORE_LABELS[score]),

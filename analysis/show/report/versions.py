@@ -19,6 +19,7 @@ from analysis.payload.table import StatsTable
 from analysis.read.compare.common_images import count_common_images
 from analysis.read.compare.comparison import TOP, compare
 from analysis.read.compare.compatibility import check_compatibility
+from analysis.read.compare.findings import NEGLIGIBLE
 from analysis.read.consistency import check_reading
 from analysis.read.frames import Aggregate, aggregate_channels
 from analysis.read.outliers import count_outliers, find_persistent, map_channels, rank_channels
@@ -70,6 +71,7 @@ def build_report(
     facts: pd.DataFrame | None = None,
     score: Score = Score.MAX_ABS,
     threshold: float | None = None,
+    negligible: float = NEGLIGIBLE,
 ) -> str:
     """Return the report as HTML.
 
@@ -78,6 +80,7 @@ def build_report(
         facts: What is known of the versions besides their numbers, a column for each.
         score: What channels are ranked by.
         threshold: From which score on a channel is an outlier; the score's own default where None.
+        negligible: Standard deviations below which a drift is called negligible.
     """
     sections = [
         Section(_("About"), _describe(versions, facts)),
@@ -92,7 +95,7 @@ def build_report(
         *(
             Section(
                 _("{name} against {each_name}").format(name=versions[0].name, each_name=each.name),
-                _compare(each, versions[0], score),
+                _compare(each, versions[0], score, negligible),
             )
             for each in versions[1:]
         ),
@@ -233,9 +236,12 @@ def _tabulate_checks(reading: Reading) -> pd.DataFrame:
     )
 
 
-def _compare(baseline: ReportVersion, version: ReportVersion, score: Score) -> list[str]:
+def _compare(
+    baseline: ReportVersion, version: ReportVersion, score: Score, negligible: float
+) -> list[str]:
     names = baseline.name, version.name
-    return draw_comparison(compare(_reading(baseline), _reading(version), names=names), score)
+    comparison = compare(_reading(baseline), _reading(version), names=names)
+    return draw_comparison(comparison, score, negligible)
 
 
 def _reading(version: ReportVersion) -> Reading:

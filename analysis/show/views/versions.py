@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.language import N_, _
 from analysis.read.compare.comparison import Comparison
+from analysis.read.compare.findings import NEGLIGIBLE
 from analysis.read.compare.noise import CellNoise, Effect
 from analysis.read.compare.noise_table import NoiseTable
 from analysis.read.compare.top_channels import TopComparison
@@ -47,6 +48,7 @@ def drift(
     representations: Sequence[Representation] = REPRESENTATIONS,
     roles: Sequence[TokenRole] = ROLES,
     sentence: str = "",
+    negligible: float = NEGLIGIBLE,
     mode: Mode = "light",
 ) -> View:
     """Return how far each layer moved, beside what chance alone gives.
@@ -56,6 +58,7 @@ def drift(
         representations: Which to draw; of the two LayerNorms only the first.
         roles: Which to draw.
         sentence: What was found; where the drift is largest if none is given.
+        negligible: Standard deviations below which a drift has no colour.
         mode: Light or dark.
 
     Raises:
@@ -78,6 +81,7 @@ def drift(
             roles=roles,
             noise=noise.noise_band,
             beyond=noise.beyond if tested else None,
+            coloured=np.where(noise.tested, noise.size, found) >= negligible,
             mode=mode,
         ),
         lambda: tabulate_cells(comparison.layers, found, "drift").assign(
@@ -88,7 +92,12 @@ def drift(
         ),
         sentence=sentence
         or sentences.name_largest_cell(_("drift"), comparison.layers, found, cells),
-        caption=" ".join(filter(None, [_(DRIFT_CAPTION), same, _explain_noise(noise)])),
+        caption=" ".join(
+            filter(
+                None,
+                [_(DRIFT_CAPTION), same, _explain_noise(noise), _explain_grey(negligible)],
+            )
+        ),
         **describe_pair(*comparison.names),
     )
 
@@ -120,6 +129,12 @@ def _explain_noise(noise: NoiseTable) -> str:
         "image groups ({how}). Hollow marks: not beyond chance, all cells "
         "taken together. {notes}"
     ).format(how=how, notes=notes)
+
+
+def _explain_grey(negligible: float) -> str:
+    return _("Grey marks: negligible, below {bound:g} when freed of what chance adds.").format(
+        bound=negligible
+    )
 
 
 def flagged(
@@ -154,14 +169,22 @@ def flagged(
     )
 
 
-def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "light") -> View:
-    """Return every channel's shift and change of spread, coloured where it exceeds the noise.
+def effects(
+    comparison: Comparison,
+    cell: Cell,
+    noise: CellNoise,
+    mode: Mode = "light",
+    *,
+    negligible: float = NEGLIGIBLE,
+) -> View:
+    """Return every channel's shift and change of spread: coloured by size, filled beyond noise.
 
     Args:
         comparison: The two versions.
         cell: Which channels.
         noise: As `comparison.examine(cell)` returns it.
         mode: Light or dark.
+        negligible: Sizes below which a channel has no colour.
     """
     labels = (
         axes.label_with_unit(_("shift of the mean"), _("version − baseline, in std")),
@@ -177,14 +200,20 @@ def effects(comparison: Comparison, cell: Cell, noise: CellNoise, mode: Mode = "
     caption = noise.note or (
         _(
             "{flagged_sum} of {count} channels differ in mean or spread by "
-            "more than noise; of those on average at most 1 % are there by "
-            "chance. max |x| is ranked below, never tested."
-        ).format(flagged_sum=int(noise.flagged.sum()), count=len(noise.flagged))
+            "more than noise (filled marks); of those on average at most 1 % are there by "
+            "chance. {grey} max |x| is ranked below, never tested."
+        ).format(
+            flagged_sum=int(noise.flagged.sum()),
+            count=len(noise.flagged),
+            grey=_explain_grey(negligible),
+        )
     )
     return View(
         _("Channels of {channels}").format(channels=theme.describe_channels(cell)),
         "channel effects",
-        build_channel_effects(shift, ratio, representation=cell.representation, mode=mode),
+        build_channel_effects(
+            shift, ratio, representation=cell.representation, negligible=negligible, mode=mode
+        ),
         lambda: _tabulate_effects(noise),
         caption=caption,
         rows=EFFECT_ROWS,

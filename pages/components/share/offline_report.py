@@ -15,20 +15,23 @@ from pages.components.shared.vectors import find_features
 from pages.components.shared.version import Version
 
 
-def make(versions: Sequence[Version], score: Score, threshold: float, spoken: str) -> bytes:
+def make(
+    versions: Sequence[Version], score: Score, threshold: float, negligible: float, spoken: str
+) -> bytes:
     """Return the report as HTML; the extras are read only now.
 
     Args:
         versions: The first is the one that the others are compared with.
         score: What outlier channels are ranked by.
         threshold: From which score on a channel is an outlier.
+        negligible: Standard deviations below which a drift is called negligible.
         spoken: One of `analysis.language.LANGUAGES`.
     """
     with language.use(spoken):
-        return _make(versions, score, threshold)
+        return _make(versions, score, threshold, negligible)
 
 
-def _make(versions: Sequence[Version], score: Score, threshold: float) -> bytes:
+def _make(versions: Sequence[Version], score: Score, threshold: float, negligible: float) -> bytes:
     remarks, reported = cache.read_annotations(), []
     for version in versions:
         extras = problem = None
@@ -42,4 +45,5 @@ def _make(versions: Sequence[Version], score: Score, threshold: float) -> bytes:
         reported.append(
             ReportVersion(version.name, version.table, note, extras, problem, features, results)
         )
-    return build_report(reported, facts.tabulate(versions), score, threshold).encode()
+    known = facts.tabulate(versions)
+    return build_report(reported, known, score, threshold, negligible).encode()

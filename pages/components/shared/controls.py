@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis.language import N_, _
 from analysis.payload.table import StatsTable
+from analysis.read.compare.findings import NEGLIGIBLE
 from analysis.read.frames import Aggregate
 from analysis.read.outliers import DEFAULT_THRESHOLDS, SCORE_HELP, SCORE_LABELS, SCORE_UNITS, Score
 from analysis.show.figures.axes import Scale
@@ -199,6 +200,20 @@ def choose_threshold(score: Score) -> float:
         ).format(
             unit=SCORE_LABELS[unit], unit_2=SCORE_UNITS[unit], score=DEFAULT_THRESHOLDS[score]
         ),
+    )
+
+
+def choose_negligible() -> float:
+    """Show the choice below which size a difference between versions is negligible."""
+    return selection.choose_number(
+        "negligible",
+        _("Negligible below"),
+        default=NEGLIGIBLE,
+        help=_(
+            "In standard deviations, freed of what chance adds. Smaller differences are called "
+            "negligible, however certain they are, and their marks are grey; filled marks are "
+            "certain. {default:g} at first."
+        ).format(default=NEGLIGIBLE),
     )
 
 

@@ -10,7 +10,7 @@ from analysis import language
 from analysis.language import N_
 from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.comparison import compare as compare_readings
-from analysis.read.compare.findings import Finding
+from analysis.read.compare.findings import Finding, make_scale
 from analysis.read.compare.noise import CellNoise
 from analysis.read.compare.noise_table import NoiseTable
 from analysis.read.compare.overlap import RankBy
@@ -48,9 +48,11 @@ def examine_channels(a: Version, b: Version, cell: Cell) -> CellNoise:
 
 
 @by_file()
-def describe(a: Version, b: Version, representation: Representation) -> tuple[Finding, ...]:
-    """Return the comparison in sentences."""
-    return compare(a, b).findings(representation)
+def describe(
+    a: Version, b: Version, representation: Representation, negligible: float
+) -> tuple[Finding, ...]:
+    """Return the comparison in sentences; drifts below `negligible` are called so."""
+    return compare(a, b).findings(representation, make_scale(negligible))
 
 
 @by_file()

@@ -10,10 +10,11 @@ from analysis.show.views import versions as views
 from pages.components.shared import downloads
 
 
-def show_drift(comparison: Comparison, findings: Sequence[Finding]) -> None:
-    """Show the drift of every layer and its noise floor."""
+def show_drift(comparison: Comparison, findings: Sequence[Finding], negligible: float) -> None:
+    """Show the drift of every layer and its noise floor; negligible drifts are grey."""
     told = next((each.sentence for each in findings if each.figure == "drift"), "")
-    downloads.show(views.drift(comparison, sentence=told, mode=downloads.mode()))
+    view = views.drift(comparison, sentence=told, negligible=negligible, mode=downloads.mode())
+    downloads.show(view)
 
 
 def show_flagged(comparison: Comparison) -> None:

@@ -48,8 +48,8 @@ def test_drift_in_a_few_layers_concentrates_there() -> None:
     findings = describe_comparison(_noise(planted))
     assert _sentences(findings) == [
         "Patch tokens: drift 0.41 of a standard deviation, small; concentrates in layers 8-11, "
-        "most in layer 11 (noise floor 0.01, 9 channels flagged; 99 % of the squared drift or "
-        "more).",
+        "most in layer 11 (0.41 with its noise of 0.01, 9 channels flagged; 99 % of the squared "
+        "drift or more).",
         "The CLS token is within noise.",
     ]
     assert findings[0].layers == (8, 9, 10, 11)
@@ -72,8 +72,8 @@ def test_a_small_drift_amid_noise_does_not_concentrate() -> None:
     # the other layers' noise might hide as much
     findings = describe_comparison(_noise({(5, PATCH): 0.02}))
     assert findings[0].sentence == (
-        "Patch tokens: drift 0.02 of a standard deviation, very small; more than noise in layer 5 "
-        "(noise floor 0.01, 9 channels flagged)."
+        "Patch tokens: drift 0.017 of a standard deviation, very small; more than noise in layer "
+        "5 (0.02 with its noise of 0.01, 9 channels flagged)."
     )
 
 

@@ -33,13 +33,27 @@ def _untested(value: NDArray[np.float64]) -> ChannelEffect:
     return _effect(value=value, error=UNKNOWN, flagged=np.zeros(4, bool))
 
 
-def test_only_what_exceeds_the_noise_is_coloured() -> None:
+def test_colour_follows_size_and_marks_follow_significance() -> None:
     ratio = _effect(value=-VALUE, flagged=~FLAGGED, label="log ratio")
-    figure = build_channel_effects(_effect(), ratio, representation=PRE, mode="dark")
-    assert names(figure) == ["within the noise (2)"] * 2 + ["beyond the noise (2)"] * 2
-    quiet, _, loud, below = traces(figure)
-    assert loud.marker.color == theme.representation_color(PRE, "dark")
-    assert quiet.marker.color == theme.muted_color("dark")
+    figure = build_channel_effects(
+        _effect(), ratio, representation=PRE, negligible=0.01, mode="dark"
+    )
+    assert names(figure) == [
+        "within the noise, negligible (2)",
+        "within the noise (2)",
+        "beyond the noise, negligible (2)",
+        "beyond the noise (2)",
+        "beyond the noise (0)",
+    ]
+    quiet, within, below, loud, _ = traces(figure)
+    coloured, grey = theme.representation_color(PRE, "dark"), theme.muted_color("dark")
+    looks = [(trace.marker.color, trace.marker.symbol) for trace in (quiet, within, below, loud)]
+    assert looks == [
+        (grey, "circle-open"),
+        (coloured, "circle-open"),
+        (grey, "circle"),
+        (coloured, "circle"),
+    ]
     assert loud.x.tolist() == [0, 3]
     np.testing.assert_allclose(loud.y, [0.5, 2.0])
     np.testing.assert_allclose(loud.customdata, [[0, 0.5, 0.1], [3, 2.0, 0.2]], rtol=1e-6)
@@ -116,12 +130,16 @@ def test_nothing_tested_is_not_drawn_as_zero_channels() -> None:
     assert notes(figure) == ["Nothing was tested against noise."]
 
 
-def test_hollow_marks_do_not_exceed_the_noise() -> None:
+def test_hollow_marks_do_not_exceed_the_noise_and_grey_ones_are_negligible() -> None:
     drift, beyond = np.ones((3, 3, 2)), np.zeros((3, 3, 2), dtype=bool)
     beyond[1, 0, 1] = True
-    figure = build_drift_curves(np.arange(3), drift, noise=drift, beyond=beyond)
-    symbols = named(figure, "block output, patch").marker.symbol
-    assert symbols.tolist() == ["circle-open", "circle", "circle-open"]
+    coloured = np.ones((3, 3, 2), dtype=bool)
+    coloured[1:, 0, 1] = False
+    figure = build_drift_curves(np.arange(3), drift, noise=drift, beyond=beyond, coloured=coloured)
+    marker = named(figure, "block output, patch").marker
+    assert marker.symbol.tolist() == ["circle-open", "circle", "circle-open"]
+    own, grey = theme.representation_color(PRE, "light"), theme.muted_color("light")
+    assert marker.color.tolist() == [own, grey, grey]
     assert_lean(figure)
 
 

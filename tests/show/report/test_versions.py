@@ -97,7 +97,7 @@ def test_what_extras_tell_is_reported_too(tmp_path: Path) -> None:
     assert "Channels that differ by more than noise" in titles
     assert titles.count("Channels of layer 2, block output, patch tokens") == 1
     assert titles.count("How far the shared norm lowers the outliers") == 2
-    assert "in layer 2 (noise floor 0.016, 1 channel flagged" in report
+    assert "with its noise of 0.016, 1 channel flagged" in report
     assert "does not hold" in report  # parts that these payloads lack
     whole = write_payload(tmp_path / "whole.pt", make_payload(version="whole", extras=True))
     report = build_report(
