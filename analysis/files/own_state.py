@@ -13,6 +13,7 @@ from pathlib import Path
 
 from analysis.errors import ConfigError
 from analysis.files.writing import hold_folder
+from analysis.language import _
 
 
 def is_own_folder(path: Path) -> bool:
@@ -38,8 +39,11 @@ def make_own_folder(path: Path) -> None:
         state = os.stat(path.name, dir_fd=above, follow_symlinks=False)
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
             raise ConfigError(
-                f"{path}: is a link or belongs to another user, so what is kept there could be "
-                "changed by somebody else. Remove it, or use a project dir of your own."
+                _(
+                    "{path}: is a link or belongs to another user, so what is kept "
+                    "there could be changed by somebody else. Remove it, or use a "
+                    "project dir of your own."
+                ).format(path=path)
             )
         if state.st_mode & 0o077:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW

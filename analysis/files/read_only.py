@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from analysis.errors import ConfigError
+from analysis.language import _
 
 READ_ONLY_ENV = "DASHBOARD_READ_ONLY"
 
@@ -22,6 +23,8 @@ def refuse_if_read_only() -> None:
     """
     if is_read_only():
         raise ConfigError(
-            f"This server is read-only ({READ_ONLY_ENV} is set): nothing can be started, stopped, "
-            "renamed or deleted here."
+            _(
+                "This server is read-only ({read_only_env} is set): nothing can be "
+                "started, stopped, renamed or deleted here."
+            ).format(read_only_env=READ_ONLY_ENV)
         )

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from analysis.errors import ConfigError
+from analysis.language import _
 
 ROOTS_ENV = "DASHBOARD_ROOTS"
 """Folders besides the project dir that may be read, separated as in PATH."""
@@ -45,12 +46,17 @@ def resolve_below_roots(path: str | Path, roots: Sequence[Path] | None = None) -
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             resolved.lstat()
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{str(path)[:200]!r} is not a usable path ({error}).") from error
+        raise ConfigError(
+            _("{path!r} is not a usable path ({error}).").format(path=str(path)[:200], error=error)
+        ) from error
     if not is_below(resolved, roots):
         places = ", ".join(map(str, roots))
         raise ConfigError(
-            f"{path}: lies outside the folders that this dashboard may read ({places}). "
-            f"Choose a path below them, or start the dashboard with {ROOTS_ENV} naming more."
+            _(
+                "{path}: lies outside the folders that this dashboard may read "
+                "({places}). Choose a path below them, or start the dashboard with "
+                "{roots_env} naming more."
+            ).format(path=path, places=places, roots_env=ROOTS_ENV)
         )
     return resolved
 

@@ -23,6 +23,7 @@ from analysis.files.own_state import read_small
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.roots import allowed_roots, is_below, resolve_below_roots
 from analysis.files.writing import remove_file
+from analysis.language import _
 from analysis.payload import annotation_store
 from analysis.vocabulary import FEATURE_STATS_DIR
 
@@ -107,7 +108,11 @@ def annotate(path: Path, annotation: Annotation) -> None:
     root, path = _find_root(path)
     key = str(path.relative_to(root))
     if len(os.fsencode(key)) > MAX_KEY:
-        raise ConfigError(f"{path}: a path below {root} may have {MAX_KEY} bytes to be named.")
+        raise ConfigError(
+            _("{path}: a path below {root} may have {max_key} bytes to be named.").format(
+                path=path, root=root, max_key=MAX_KEY
+            )
+        )
     with _changing(root) as database:
         _put(database, key, _clean(annotation))
         [(number,)] = database.execute("SELECT count(*) FROM payloads")
@@ -146,14 +151,22 @@ def delete_payload(path: Path, *, being_written: Collection[Path]) -> None:
     refuse_if_read_only()
     root, path = _find_root(path)
     if path.suffix != ".pt" or path.parent.name != FEATURE_STATS_DIR or not path.is_file():
-        raise PayloadError(f"{path}: there is no payload here (any more). Reload the page.")
+        raise PayloadError(
+            _("{path}: there is no payload here (any more). Reload the page.").format(path=path)
+        )
     if path in being_written:
-        raise ConfigError(f"{path}: an extraction is about to write it. Cancel that first.")
+        raise ConfigError(
+            _("{path}: an extraction is about to write it. Cancel that first.").format(path=path)
+        )
     try:
         for suffix in (path.suffix, ".json", ".log", ".features.safetensors"):
             remove_file(path.with_suffix(suffix))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be deleted ({error.strerror or error}).") from error
+        raise ConfigError(
+            _("{path}: cannot be deleted ({strerror}).").format(
+                path=path, strerror=error.strerror or error
+            )
+        ) from error
     key = str(path.relative_to(root))
     entries, pinned = _read(root)
     if key in entries or pinned == key:
@@ -206,10 +219,10 @@ def _read(root: Path) -> tuple[Entries, str | None]:
 
 
 def _too_many(root: Path) -> str:
-    return (
-        f"{root / annotation_store.FILE}: names and notes are kept of up to "
-        f"{annotation_store.MAX_ROWS} payloads. Delete payloads of which something is said."
-    )
+    return _(
+        "{root}: names and notes are kept of up to {max_rows} payloads. "
+        "Delete payloads of which something is said."
+    ).format(root=root / annotation_store.FILE, max_rows=annotation_store.MAX_ROWS)
 
 
 def _read_old(root: Path) -> tuple[Entries, str | None]:
@@ -227,15 +240,19 @@ def _read_old(root: Path) -> tuple[Entries, str | None]:
         content = None
     except OSError as error:
         raise ConfigError(
-            f"{path}: names and notes cannot be read ({error}), and are not changed. Repair "
-            "the file or move it away."
+            _(
+                "{path}: names and notes cannot be read ({error}), and are not "
+                "changed. Repair the file or move it away."
+            ).format(path=path, error=error)
         ) from error
     content = content if isinstance(content, dict) else {}
     entries, pinned = content.get("payloads"), content.get("baseline")
     if isinstance(entries, dict) and len(entries) > annotation_store.MAX_ROWS:
         raise ConfigError(
-            f"{path}: names and notes of {len(entries)} payloads cannot be read; "
-            f"{annotation_store.MAX_ROWS} are the most. Move the file away."
+            _(
+                "{path}: names and notes of {count} payloads cannot be read; "
+                "{max_rows} are the most. Move the file away."
+            ).format(path=path, count=len(entries), max_rows=annotation_store.MAX_ROWS)
         )
     found = {
         key: _parse(value)
@@ -283,13 +300,21 @@ def _check_limits(annotation: Annotation) -> None:
     texts = [(annotation.name, MAX_NAME, "name"), (annotation.note, MAX_NOTE, "note")]
     for text, limit, what in [*texts, *((tag, MAX_TAG, "tag") for tag in annotation.tags)]:
         if text is not None and len(text) > limit:
-            raise ConfigError(f"A {what} may have {limit} letters; this one has {len(text)}.")
+            raise ConfigError(
+                _("A {what} may have {limit} letters; this one has {count}.").format(
+                    what=what, limit=limit, count=len(text)
+                )
+            )
     if len(annotation.tags) > MAX_TAGS:
         raise ConfigError(
-            f"A payload may have {MAX_TAGS} tags; these are {len(annotation.tags)}. Leave some out."
+            _("A payload may have {max_tags} tags; these are {count}. Leave some out.").format(
+                max_tags=MAX_TAGS, count=len(annotation.tags)
+            )
         )
     if annotation.score is not None and not math.isfinite(annotation.score):
-        raise ConfigError(f"A score must be a finite number, not {annotation.score}.")
+        raise ConfigError(
+            _("A score must be a finite number, not {score}.").format(score=annotation.score)
+        )
 
 
 def _split_tags(text: Any) -> Any:

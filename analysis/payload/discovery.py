@@ -19,6 +19,7 @@ from pathlib import Path
 
 from analysis.errors import PayloadError, to_printable
 from analysis.files.roots import ROOTS_ENV, allowed_roots, is_below, resolve_below_roots
+from analysis.language import _
 from analysis.payload.sidecar import Sidecar, read_sidecar
 from analysis.vocabulary import FEATURE_STATS_DIR
 
@@ -118,7 +119,11 @@ def load_ref(path: Path) -> PayloadRef:
     try:
         state = path.stat()
     except OSError as error:
-        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise PayloadError(
+            _("{path}: cannot be read ({strerror}).").format(
+                path=path, strerror=error.strerror or error
+            )
+        ) from error
     facts = read_sidecar(path, state) or Sidecar()
     version, train_all = facts.version, facts.train_all
     if not facts.known:
@@ -151,7 +156,11 @@ def discover_payloads(roots: Sequence[Path] | None = None) -> PayloadList:
     refs: dict[Path, PayloadRef] = {}
     for path in find_payload_files(roots, notices):
         if len(refs) == MAX_PAYLOADS:
-            notices.append(f"More than {MAX_PAYLOADS} payloads: only the first are listed.")
+            notices.append(
+                _("More than {max_payloads} payloads: only the first are listed.").format(
+                    max_payloads=MAX_PAYLOADS
+                )
+            )
             break
         try:
             ref = load_ref(path)
@@ -192,7 +201,7 @@ def _describe(ref: PayloadRef) -> str:
     """Join what is known; a file without JSON shows its path, after the version that it tells."""
     if not ref.facts.known:
         version = () if ref.version is None else (ref.name,)
-        date = f"{ref.created:%Y-%m-%d %H:%M} UTC"
+        date = _("{created:%Y-%m-%d %H:%M} UTC").format(created=ref.created)
         return " · ".join((*version, to_printable(str(ref.path)), date))
     return " · ".join(part for part in _list_parts(ref) if part)
 
@@ -201,19 +210,21 @@ def _list_parts(ref: PayloadRef) -> list[str | None]:
     """Return what a label is made of, the version first, always as many."""
     facts = ref.facts
     return [
-        ref.version or "no version",
+        ref.version or _("no version"),
         "train_all" if ref.train_all else None,
         facts.backbone,
         _describe_adapter(facts),
-        None if facts.num_images is None else f"{facts.num_images} images",
-        f"{ref.created:%Y-%m-%d %H:%M} UTC",
+        None
+        if facts.num_images is None
+        else _("{num_images} images").format(num_images=facts.num_images),
+        _("{created:%Y-%m-%d %H:%M} UTC").format(created=ref.created),
     ]
 
 
 def _describe_adapter(facts: Sidecar) -> str | None:
     if facts.lora_error:
-        return "LoRA failed"
-    return {True: "LoRA", False: "frozen", None: None}[facts.used_lora]
+        return _("LoRA failed")
+    return {True: _("LoRA"), False: _("frozen"), None: None}[facts.used_lora]
 
 
 def _tell_apart(refs: Sequence[PayloadRef], roots: Sequence[Path]) -> list[PayloadRef]:
@@ -287,7 +298,11 @@ def find_payload_files(roots: Sequence[Path], notices: list[str]) -> Iterator[Pa
             continue
         seen.add(folder)
         if len(seen) > MAX_FOLDERS:
-            notices.append(f"Stopped looking for payloads after {MAX_FOLDERS} folders.")
+            notices.append(
+                _("Stopped looking for payloads after {max_folders} folders.").format(
+                    max_folders=MAX_FOLDERS
+                )
+            )
             return
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -329,10 +344,10 @@ def _inside(entry: os.DirEntry[str], roots: Sequence[Path], notices: list[str]) 
         except (OSError, RuntimeError):
             return
         if not is_below(path, roots):
-            notice = (
-                f"{entry.path} links to a place outside the folders that this dashboard may read; "
-                f"add {path} to {ROOTS_ENV} to see its payloads."
-            )
+            notice = _(
+                "{path} links to a place outside the folders that this dashboard "
+                "may read; add {path_2} to {roots_env} to see its payloads."
+            ).format(path=entry.path, path_2=path, roots_env=ROOTS_ENV)
             notices.append(to_printable(notice))
             return
     yield path

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from analysis import vocabulary
 from analysis.errors import PartAbsentError
+from analysis.language import _
 from analysis.payload.contract.extras import EXTRAS, LAYER_EXTRAS
 from analysis.payload.groups import GroupStats, read_groups
 from analysis.vocabulary import MEASURED, Representation, TokenRole
@@ -80,13 +81,13 @@ class ExtraTable:
 
     def why_absent(self, part: Part) -> str:
         """Return the sentence that explains a missing part and what to do."""
-        what = PART_LABELS[part]
+        what = _(PART_LABELS[part])
         if part is Part.STORAGE and self.has(Part.RANGE):
-            return "This backbone has no storage tokens (registers)."
-        return (
-            f"This payload does not hold {what}. It was made by another tool or with --no-extras: "
-            "extract it again to see this view."
-        )
+            return _("This backbone has no storage tokens (registers).")
+        return _(
+            "This payload does not hold {what}. It was made by another tool or "
+            "with --no-extras: extract it again to see this view."
+        ).format(what=what)
 
     def require(self, part: Part, found: Found | None) -> Found:
         """Return what a method of this table found of a part.

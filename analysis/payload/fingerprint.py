@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from analysis.errors import PayloadError
+from analysis.language import _
 
 Fingerprint: TypeAlias = tuple[str, int, int]
 """Absolute path with links resolved, size in bytes, mtime in ns."""
@@ -21,7 +22,13 @@ def fingerprint_file(path: Path | str) -> Fingerprint:
         resolved = Path(path).resolve()
         state = resolved.stat()
     except OSError as error:
-        raise PayloadError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise PayloadError(
+            _("{path}: cannot be read ({strerror}).").format(
+                path=path, strerror=error.strerror or error
+            )
+        ) from error
     except (ValueError, RuntimeError) as error:  # a NUL byte; links in a circle
-        raise PayloadError(f"{path}: is not a usable path ({error}).") from error
+        raise PayloadError(
+            _("{path}: is not a usable path ({error}).").format(path=path, error=error)
+        ) from error
     return str(resolved), state.st_size, state.st_mtime_ns

@@ -10,6 +10,7 @@ from typing import Any
 from analysis.errors import ConfigError, ImageError, InputError
 from analysis.files.paths import expand_text
 from analysis.files.roots import allowed_roots, resolve_below_roots
+from analysis.language import _
 from analysis.payload.image_paths import fingerprint_files
 
 
@@ -71,8 +72,10 @@ def find_photograph(
         where = str(PurePosixPath(project_dir) / root)
     if found is None or not found.is_file():
         raise ImageError(
-            f"The image {relative} is not readable here: looked in {where} and below the folders "
-            f"that this dashboard may read ({', '.join(map(str, roots))})."
+            _(
+                "The image {relative} is not readable here: looked in {where} and "
+                "below the folders that this dashboard may read ({str})."
+            ).format(relative=relative, where=where, str=", ".join(map(str, roots)))
         )
     return found
 

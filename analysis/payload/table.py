@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.run_schema import clear_run
 from analysis.payload.tapped import choose_tapped
 from analysis.vocabulary import (
@@ -92,7 +93,9 @@ class StatsTable:
         if not len(positions):
             first, last = self.layers[0], self.layers[-1]
             raise PayloadError(
-                f"Layer {layer} is not in this payload, which holds layers {first} to {last}."
+                _(
+                    "Layer {layer} is not in this payload, which holds layers {first} to {last}."
+                ).format(layer=layer, first=first, last=last)
             )
         return int(positions[0])
 
@@ -152,9 +155,18 @@ def build_table(payload: Mapping[str, Any]) -> StatsTable:
     if len(unequal):
         i, j, k = unequal[0]
         raise PayloadError(
-            f"layers.{layers[i]}: {REPRESENTATIONS[j]}.{ROLES[k]}.count is {counts[i, j, k]}, but "
-            f"{REPRESENTATIONS[0]}.{ROLES[k]}.count is {counts[i, 0, k]}; every representation of "
-            "a layer is measured on the same tokens. Make the payload anew."
+            _(
+                "layers.{layers}: {j}.{k}.count is {counts}, but "
+                "{representations_1}.{k}.count is {counts_2}; every representation "
+                "of a layer is measured on the same tokens. Make the payload anew."
+            ).format(
+                layers=layers[i],
+                j=REPRESENTATIONS[j],
+                k=ROLES[k],
+                counts=counts[i, j, k],
+                representations_1=REPRESENTATIONS[0],
+                counts_2=counts[i, 0, k],
+            )
         )
     # Through JSON here too, so that a first and a cached reading are equal.
     written = json.dumps(payload["meta"], default=_describe, ensure_ascii=False)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from analysis.errors import ConfigError
+from analysis.language import _
 
 # PyYAML looks tagged values such as `!!bool x` and `!!timestamp x` up without checking them.
 _UNREADABLE = (
@@ -62,17 +63,35 @@ def load_config_file(path: Path) -> ConfigFile:
         values = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        where = (
+            _(", line {line}, column {column}").format(line=mark.line + 1, column=mark.column + 1)
+            if mark
+            else ""
+        )
         reason = " ".join(f"{error.problem or error.context}".split())
         if mark and error.context_mark and error.context_mark.line != mark.line:
-            reason += f" (in what begins on line {error.context_mark.line + 1})"
-        raise ConfigError(f"{path}{where}: {reason}; correct the YAML there") from error
+            reason += _(" (in what begins on line {line})").format(line=error.context_mark.line + 1)
+        raise ConfigError(
+            _("{path}{where}: {reason}; correct the YAML there").format(
+                path=path, where=where, reason=reason
+            )
+        ) from error
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML: {reason}") from error
+        raise ConfigError(
+            _("{path} is not valid YAML: {reason}").format(path=path, reason=reason)
+        ) from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        found = "is empty" if values is None else f"holds a {type(values).__name__}"
-        raise ConfigError(f"{path} {found}; expected a mapping of keys such as data and model")
+        found = (
+            _("is empty")
+            if values is None
+            else _("holds a {name}").format(name=type(values).__name__)
+        )
+        raise ConfigError(
+            _("{path} {found}; expected a mapping of keys such as data and model").format(
+                path=path, found=found
+            )
+        )
     written = {
         key.value: value.value
         for key, value in node.value
@@ -91,16 +110,16 @@ class _BoundedLoader(yaml.SafeLoader):
         self._depth += 1
         self._written += 1
         if self._depth > MAX_DEPTH:
-            self._refuse(f"nested more than {MAX_DEPTH} levels deep")
+            self._refuse(_("nested more than {max_depth} levels deep").format(max_depth=MAX_DEPTH))
         if self._written > MAX_WRITTEN:
-            self._refuse(f"more than {MAX_WRITTEN} values")
+            self._refuse(_("more than {max_written} values").format(max_written=MAX_WRITTEN))
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if len(node.value) > MAX_DIGITS:
-            problem = f"an integer of more than {MAX_DIGITS} digits"
+            problem = _("an integer of more than {max_digits} digits").format(max_digits=MAX_DIGITS)
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return super().construct_yaml_int(node)
 
@@ -116,19 +135,29 @@ _BoundedLoader.add_constructor("tag:yaml.org,2002:int", _BoundedLoader.construct
 def _read_text(path: Path) -> str:
     try:
         if not path.is_file():
-            what = "is not a file" if path.exists() else "does not exist"
-            raise ConfigError(f"{path} {what}; expected a training config in YAML")
+            what = _("is not a file") if path.exists() else _("does not exist")
+            raise ConfigError(
+                _("{path} {what}; expected a training config in YAML").format(path=path, what=what)
+            )
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        raise ConfigError(
+            _("{path} cannot be read: {error}").format(path=path, error=error)
+        ) from error
     if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes; expected a training config")
+        raise ConfigError(
+            _("{path} is larger than {max_bytes} bytes; expected a training config").format(
+                path=path, max_bytes=MAX_BYTES
+            )
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8") from error
+        raise ConfigError(
+            _("{path}, line {line}: not UTF-8 text; save it as UTF-8").format(path=path, line=line)
+        ) from error
 
 
 def _measure(
@@ -151,18 +180,20 @@ def _measure(
     if isinstance(node, yaml.ScalarNode):
         values += len(node.value) // 100
         if any("\ud800" <= letter <= "\udfff" for letter in node.value):
-            problem = "half a surrogate pair, which no file name or page can hold"
+            problem = _("half a surrogate pair, which no file name or page can hold")
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     for child in children:
         if id(child) in opened:
             raise yaml.MarkedYAMLError(
-                problem="an alias refers to what contains it", problem_mark=child.start_mark
+                problem=_("an alias refers to what contains it"), problem_mark=child.start_mark
             )
         child_values, child_levels = _measure(child, known, opened)
         values, levels = values + child_values, max(levels, child_levels + 1)
     opened.discard(id(node))
     if values > MAX_VALUES or levels > MAX_DEPTH:
-        problem = f"aliases expand to more than {MAX_VALUES} values or {MAX_DEPTH} levels"
+        problem = _("aliases expand to more than {max_values} values or {max_depth} levels").format(
+            max_values=MAX_VALUES, max_depth=MAX_DEPTH
+        )
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     known[id(node)] = (values, levels)
     return values, levels

@@ -15,13 +15,14 @@ from typing import Any, NoReturn, TypeVar
 from analysis.collect.plan.config_file import ConfigFile
 from analysis.errors import ConfigError
 from analysis.files.paths import expand_text
+from analysis.language import N_, _
 
 MIN_IMAGE_SIDE = 16
 MAX_IMAGE_SIDE = 16_384
 
 T = TypeVar("T")
 _REQUIRED: Any = object()
-_USE_SAVED = "use the config that training saved, or write the value"
+_USE_SAVED = N_("use the config that training saved, or write the value")
 
 
 class ConfigKeys:
@@ -56,11 +57,21 @@ class ConfigKeys:
         value = self.find(key)
         if value is None:
             if default is _REQUIRED:
-                raise ConfigError(f"{self.file.path}: the key {key} is missing; add it")
+                raise ConfigError(
+                    _("{path}: the key {key} is missing; add it").format(
+                        path=self.file.path, key=key
+                    )
+                )
             return default
         items = value if isinstance(value, list) else [value]
         if convert is not to_path_text and any("${" in str(item) for item in items):
-            self.refuse(key, value, f"its value; ${{...}} is not filled in here, {_USE_SAVED}")
+            self.refuse(
+                key,
+                value,
+                _("its value; ${{...}} is not filled in here, {use_saved}").format(
+                    use_saved=_(_USE_SAVED)
+                ),
+            )
         try:
             return convert(value)
         except ValueError as error:
@@ -69,7 +80,11 @@ class ConfigKeys:
     def refuse(self, key: str, value: Any, expected: str) -> NoReturn:
         """Raise the error for a value of the wrong kind."""
         shown = reprlib.repr(value)
-        raise ConfigError(f"{self.file.path}: {key} is {shown}; expected {expected}")
+        raise ConfigError(
+            _("{path}: {key} is {shown}; expected {expected}").format(
+                path=self.file.path, key=key, shown=shown, expected=expected
+            )
+        )
 
 
 def to_path_text(value: Any) -> str:

@@ -24,6 +24,7 @@ from analysis.collect.plan.run_checkpoints import choose_checkpoint
 from analysis.collect.plan.settings import NO_HEAD, Settings
 from analysis.errors import ConfigError
 from analysis.files.roots import is_below
+from analysis.language import _
 
 WEIGHT_FOLDERS = ("dinov3_weights", "weights")
 DEFAULT_HEAD = Path("weights", "head")
@@ -71,15 +72,21 @@ def find_backbone_weights(settings: Settings, explicit: Path | None = None) -> W
     if named is not None:
         path = Path(str(named)).expanduser().absolute()
         if not path.exists():
-            raise ConfigError(f"Backbone weights {path} do not exist; correct --dino-weights-pt")
+            raise ConfigError(
+                _("Backbone weights {path} do not exist; correct --dino-weights-pt").format(
+                    path=path
+                )
+            )
         return _choose([path], name)
     notices: tuple[str, ...] = ()
     if settings.weights_path is not None:
         if settings.weights_path.exists():
             return _choose([settings.weights_path], name)
         notices = (
-            f"model.weights_path {settings.weights_path} does not exist here; "
-            "weights are looked for in " + " and ".join(f"{f}/" for f in WEIGHT_FOLDERS),
+            _(
+                "model.weights_path {weights_path} does not exist here; weights are looked for in "
+            ).format(weights_path=settings.weights_path)
+            + _(" and ").join(f"{f}/" for f in WEIGHT_FOLDERS),
         )
     folders = [settings.project_dir / folder for folder in WEIGHT_FOLDERS]
     return _choose(folders, name, notices)
@@ -111,8 +118,10 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
         if named is None:
             return HeadChoice(None, ())
         raise ConfigError(
-            f"Head weights {base} do not exist; correct --head-weights, "
-            f"or give {NO_HEAD} for the frozen backbone"
+            _(
+                "Head weights {base} do not exist; correct --head-weights, or give "
+                "{no_head} for the frozen backbone"
+            ).format(base=base, no_head=NO_HEAD)
         )
     paths, notices = _heads_in(base, settings.project_dir)
     if not paths:
@@ -133,10 +142,20 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
             return HeadChoice(None, (), notices)
     if paths:
         return HeadChoice(base, tuple(paths), notices)
-    missing = f"{base} holds no {HEAD_NAME}, fold_*/{HEAD_NAME}, *.pt or adapter_config.json"
+    missing = _(
+        "{base} holds no {head_name}, fold_*/{head_name}, *.pt or adapter_config.json"
+    ).format(base=base, head_name=HEAD_NAME)
     if named is None:
-        return HeadChoice(None, (), (*notices, f"{missing}: the frozen backbone is measured"))
-    raise ConfigError(f"{missing}; correct --head-weights, or give {NO_HEAD}")
+        return HeadChoice(
+            None,
+            (),
+            (*notices, _("{missing}: the frozen backbone is measured").format(missing=missing)),
+        )
+    raise ConfigError(
+        _("{missing}; correct --head-weights, or give {no_head}").format(
+            missing=missing, no_head=NO_HEAD
+        )
+    )
 
 
 def _choose(places: list[Path], backbone: str, notices: tuple[str, ...] = ()) -> WeightsChoice:
@@ -155,8 +174,10 @@ def _one_of(places: list[Path], backbone: str) -> Path:
         fitting = [path for path in _entries(place) if _fits(path, backbone)]
         if len(fitting) > 1:
             raise ConfigError(
-                f"{place} holds several weights for {backbone}: {_names(fitting)}; "
-                "name one with --dino-weights-pt"
+                _(
+                    "{place} holds several weights for {backbone}: {names}; name one "
+                    "with --dino-weights-pt"
+                ).format(place=place, backbone=backbone, names=_names(fitting))
             )
         if fitting:
             return fitting[0]
@@ -164,14 +185,18 @@ def _one_of(places: list[Path], backbone: str) -> Path:
         if len(places) == len(loose) == 1:
             return loose[0]  # of a folder that was named, whatever the file is called
     listed = "; ".join(
-        f"{place} holds {_names(_entries(place))}" if place.is_dir() else f"{place} does not exist"
+        _("{place} holds {names}").format(place=place, names=_names(_entries(place)))
+        if place.is_dir()
+        else _("{place} does not exist").format(place=place)
         for place in places
     )
     suffixes = ", ".join(WEIGHT_SUFFIXES)
     raise ConfigError(
-        f"No weights for {backbone} found: looked for {backbone}[_-.]* ({suffixes}, or a folder "
-        f"with model.safetensors or its shards). {listed}. Put them there, or name them with "
-        "--dino-weights-pt"
+        _(
+            "No weights for {backbone} found: looked for {backbone}[_-.]* "
+            "({suffixes}, or a folder with model.safetensors or its shards). "
+            "{listed}. Put them there, or name them with --dino-weights-pt"
+        ).format(backbone=backbone, suffixes=suffixes, listed=listed)
     )
 
 
@@ -195,12 +220,14 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be listed: {error}") from error
+        raise ConfigError(
+            _("{folder} cannot be listed: {error}").format(folder=folder, error=error)
+        ) from error
 
 
 def _names(paths: Iterable[Path]) -> str:
     names = [path.name for path in paths]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    more = _(" and {count} more").format(count=len(names) - _SHOWN) if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more if names else "nothing"
 
 
@@ -213,7 +240,11 @@ def _heads_in(folder: Path, project_dir: Path) -> tuple[list[Path], tuple[str, .
         listing = folder / ENSEMBLE_NAME
         if listing.is_file():
             return _read_ensemble(listing, project_dir), ()
-        notices = (f"{switch} is enabled but {listing} does not exist: it is not used",)
+        notices = (
+            _("{switch} is enabled but {listing} does not exist: it is not used").format(
+                switch=switch, listing=listing
+            ),
+        )
     if (folder / HEAD_NAME).is_file():
         return [folder / HEAD_NAME], notices
     folds = [path for path in folder.glob(f"fold_*/{HEAD_NAME}") if path.is_file()]
@@ -228,24 +259,44 @@ def _heads_in(folder: Path, project_dir: Path) -> tuple[list[Path], tuple[str, .
 def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:
     heads = _read_json(listing).get("heads")
     if not isinstance(heads, list) or not heads:
-        raise ConfigError(f"{listing}: heads is {heads!r}; expected a list of {{path}}")
+        raise ConfigError(
+            _("{listing}: heads is {heads!r}; expected a list of {{path}}").format(
+                listing=listing, heads=heads
+            )
+        )
     paths: list[Path] = []
     roots = [listing.parent.resolve(), project_dir.resolve()]
     for number, head in enumerate(heads):
         text = head.get("path") if isinstance(head, dict) else None
         if not isinstance(text, str) or not text or "\0" in text:
-            raise ConfigError(f"{listing}: heads[{number}].path is {text!r}; expected a path")
+            raise ConfigError(
+                _("{listing}: heads[{number}].path is {text!r}; expected a path").format(
+                    listing=listing, number=number, text=text
+                )
+            )
         places = [listing.parent / text, project_dir / text]
         there = next((place for place in places if place.exists()), None)
         if there is None:
             raise ConfigError(
-                f"{listing}: heads[{number}].path {text} does not exist, neither below "
-                f"{listing.parent} nor below {project_dir}"
+                _(
+                    "{listing}: heads[{number}].path {text} does not exist, neither "
+                    "below {parent} nor below {project_dir}"
+                ).format(
+                    listing=listing,
+                    number=number,
+                    text=text,
+                    parent=listing.parent,
+                    project_dir=project_dir,
+                )
             )
         if not is_below(there.resolve(), roots):
             raise ConfigError(
-                f"{listing}: heads[{number}].path {text} lies outside {roots[0]} and {roots[1]}; "
-                "put it there, or name it with --head-weights"
+                _(
+                    "{listing}: heads[{number}].path {text} lies outside {roots_1} and "
+                    "{roots_2}; put it there, or name it with --head-weights"
+                ).format(
+                    listing=listing, number=number, text=text, roots_1=roots[0], roots_2=roots[1]
+                )
             )
         paths.append(there)
     return paths
@@ -255,9 +306,15 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+        raise ConfigError(
+            _("{path} cannot be read as JSON: {error}").format(path=path, error=error)
+        ) from error
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds a {type(value).__name__}; expected a mapping")
+        raise ConfigError(
+            _("{path} holds a {name}; expected a mapping").format(
+                path=path, name=type(value).__name__
+            )
+        )
     return value
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from analysis.language import _
+
 _EPOCH = re.compile(r"^(.*?)(\d+)(\D*)$")
 _FOLD = re.compile(r"fold_?\d+$")
 
@@ -28,15 +30,19 @@ def choose_version_folder(
         return None, ()
     newest = max(folders.values(), key=lambda folder: folder.stat().st_mtime_ns)
     names = ", ".join(sorted(folders))
-    of = f"version {version}" if version is not None else "no version"
+    of = _("version {version}").format(version=version) if version is not None else _("no version")
     if not wanted:
         return None, (
-            f"{base} holds heads of {names}, and the config is of {of}: none is used; name one "
-            "with --head-weights",
+            _(
+                "{base} holds heads of {names}, and the config is of {of}: none is "
+                "used; name one with --head-weights"
+            ).format(base=base, names=names, of=of),
         )
     return newest, (
-        f"{base} holds heads of {names}, and the config is of {of}: the newest, {newest.name}, "
-        "is measured; name another with --head-weights",
+        _(
+            "{base} holds heads of {names}, and the config is of {of}: the "
+            "newest, {name}, is measured; name another with --head-weights"
+        ).format(base=base, names=names, of=of, name=newest.name),
     )
 
 
@@ -51,8 +57,10 @@ def order_epochs(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
         ordered.sort(key=lambda path: -int(re.findall(r"\d+", path.stem)[-1]))
     others = ", ".join(path.name for path in ordered[1:11])
     return ordered, (
-        f"{ordered[0].parent} holds {len(ordered)} heads: {ordered[0].name} is measured; the "
-        f"others are {others}; choose with --head-index",
+        _(
+            "{parent} holds {count} heads: {name} is measured; the others are "
+            "{others}; choose with --head-index"
+        ).format(parent=ordered[0].parent, count=len(ordered), name=ordered[0].name, others=others),
     )
 
 
@@ -64,6 +72,9 @@ def check_head_version(head: Path | None, default: Path, version: str | None) ->
     if not folders or version in folders:
         return ()
     return (
-        f"The head {head.relative_to(default)} is in the folder of version {folders[0]}, but the "
-        f"config is of version {version}: choose with --head-index or --head-weights",
+        _(
+            "The head {relative_to} is in the folder of version {folders_1}, "
+            "but the config is of version {version}: choose with --head-index "
+            "or --head-weights"
+        ).format(relative_to=head.relative_to(default), folders_1=folders[0], version=version),
     )

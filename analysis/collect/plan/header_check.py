@@ -13,6 +13,7 @@ from analysis.collect.backbone.variants import VARIANTS, Variant
 from analysis.collect.backbone.weights_folder import list_shards
 from analysis.collect.plan.file_headers import Shapes, may_hold_tensors, read_shapes
 from analysis.errors import ConfigError
+from analysis.language import _
 
 _BLOCK = re.compile(r"(?:^|\.)(?:blocks|layers?)\.(\d+)\.")
 _CLS = re.compile(r"(?:^|\.)cls_token$")
@@ -39,10 +40,17 @@ def check_files(weights: Path, head: Path | None, backbone: str) -> None:
     wrong_depth = depth is not None and depth != variant.depth
     if channels is not None and (channels != variant.embed_dim or wrong_depth):
         raise ConfigError(
-            f"{weights}: these weights have {_describe(channels, depth)}"
-            f"{_name_like(channels, depth)}, and {backbone} has "
-            f"{_describe(variant.embed_dim, variant.depth)}. Give other weights "
-            "(--dino-weights-pt) or correct model.backbone."
+            _(
+                "{weights}: these weights have {describe}{like}, and {backbone} "
+                "has {describe_2}. Give other weights (--dino-weights-pt) or "
+                "correct model.backbone."
+            ).format(
+                weights=weights,
+                describe=_describe(channels, depth),
+                like=_name_like(channels, depth),
+                backbone=backbone,
+                describe_2=_describe(variant.embed_dim, variant.depth),
+            )
         )
     if head is not None:
         _check_head(head, variant)
@@ -51,7 +59,11 @@ def check_files(weights: Path, head: Path | None, backbone: str) -> None:
 def _check_head(head: Path, variant: Variant) -> None:
     path = next((p for p in (head / name for name in _HEAD_FILES) if p.is_file()), head)
     if not may_hold_tensors(path):
-        raise ConfigError(f"{head}: this is no head; expected a file of tensors. Give another one.")
+        raise ConfigError(
+            _("{head}: this is no head; expected a file of tensors. Give another one.").format(
+                head=head
+            )
+        )
     shapes = read_shapes(path) or {}
     widths = {shape[-1] for name, shape in shapes.items() if shape and _READS_STREAM.search(name)}
     blocks = [int(match[1]) for name in shapes if "lora" in name and (match := _BLOCK.search(name))]
@@ -59,16 +71,30 @@ def _check_head(head: Path, variant: Variant) -> None:
     if widths and variant.embed_dim not in widths:
         width = max(widths)
         raise ConfigError(
-            f"{head}: this adapter is for {width:,} channels{_name_like(width, None)}, and "
-            f"{variant.name} has {variant.embed_dim:,}. Correct --head-weights or model.backbone."
+            _(
+                "{head}: this adapter is for {width:,} channels{like}, and {name} "
+                "has {embed_dim:,}. Correct --head-weights or model.backbone."
+            ).format(
+                head=head,
+                width=width,
+                like=_name_like(width, None),
+                name=variant.name,
+                embed_dim=variant.embed_dim,
+            )
         )
     if depth > variant.depth:
         raise ConfigError(
-            f"{head}: this adapter is for at least {depth} blocks, and {variant.name} has "
-            f"{variant.depth}. Correct --head-weights or model.backbone."
+            _(
+                "{head}: this adapter is for at least {depth} blocks, and {name} "
+                "has {variant_depth}. Correct --head-weights or model.backbone."
+            ).format(head=head, depth=depth, name=variant.name, variant_depth=variant.depth)
         )
     if any(map(_CLS.search, shapes)) and not any(".lora_" in name for name in shapes):
-        raise ConfigError(f"{head}: this is a backbone without adapter. Correct --head-weights.")
+        raise ConfigError(
+            _("{head}: this is a backbone without adapter. Correct --head-weights.").format(
+                head=head
+            )
+        )
 
 
 def _read_all(path: Path) -> Shapes:
@@ -85,11 +111,13 @@ def _measure(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int | None, int | N
 
 
 def _describe(channels: int, depth: int | None) -> str:
-    return f"{channels:,} channels" + (f" and {depth} blocks" if depth is not None else "")
+    return _("{channels:,} channels").format(channels=channels) + (
+        _(" and {depth} blocks").format(depth=depth) if depth is not None else ""
+    )
 
 
 def _name_like(channels: int, depth: int | None) -> str:
     names = [v.name for v in VARIANTS.values() if v.embed_dim == channels]
     if depth is not None:
         names = [name for name in names if VARIANTS[name].depth == depth]
-    return f", as {' or '.join(names)}" if names else ""
+    return _(", as {names}").format(names=_(" or ").join(names)) if names else ""

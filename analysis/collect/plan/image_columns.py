@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from analysis.collect.plan.image_csv import NO_VALUE, read_rows
 from analysis.errors import ConfigError
+from analysis.language import _
 
 MOST_CATEGORIES = 1000
 """Different values of a column that is kept as a category."""
@@ -50,17 +51,24 @@ def read_values(path: Path, images: Sequence[ImageKey], column: str) -> list[str
     for key, row in read_rows(path):
         if column not in row:
             raise ConfigError(
-                f"analysis.group_by: {path} has no column {column!r}; its columns are: "
-                f"{', '.join(list(row)[:20])}"
+                _(
+                    "analysis.group_by: {path} has no column {column!r}; its columns are: {list}"
+                ).format(path=path, column=column, list=", ".join(list(row)[:20]))
             )
         texts.setdefault(key, set()).add(row[column].strip())
     for key in images:
         values = texts.get(key, set())
         if len(values) != 1 or next(iter(values)).lower() in NO_VALUE:
-            found = f"the values {', '.join(sorted(values)[:5])}" if len(values) > 1 else "no value"
+            found = (
+                _("the values {values}").format(values=", ".join(sorted(values)[:5]))
+                if len(values) > 1
+                else _("no value")
+            )
             raise ConfigError(
-                f"analysis.group_by: image {key[1]} has {found} in the column {column} of {path}; "
-                "each image needs exactly one"
+                _(
+                    "analysis.group_by: image {key_2} has {found} in the column "
+                    "{column} of {path}; each image needs exactly one"
+                ).format(key_2=key[1], found=found, column=column, path=path)
             )
     return [next(iter(texts[key])) for key in images]
 
@@ -76,7 +84,7 @@ def read_labels(
         ImageError: If the CSV cannot be read.
     """
     firsts: dict[str, list[str]] = {}
-    for (image_id, _), row in read_rows(path, root):
+    for (image_id, _unused), row in read_rows(path, root):
         if any(column not in row for column in columns):
             return None
         labels = firsts.setdefault(image_id, ["nan"] * len(columns))
@@ -85,7 +93,7 @@ def read_labels(
             if labels[place] == "nan" and text.lower() not in NO_VALUE:
                 labels[place] = text
     missing = ["nan"] * len(columns)
-    rows = [firsts.get(image_id, missing) for image_id, _ in images]
+    rows = [firsts.get(image_id, missing) for image_id, _unused in images]
     return [list(column) for column in zip(*rows, strict=True)]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from analysis.errors import ImageError
 from analysis.files.roots import is_below
+from analysis.language import _
 
 NO_VALUE = {"", "nan", "na", "n/a", "null", "none"}
 """Texts, in lower case, that stand for a missing value."""
@@ -48,14 +49,20 @@ def read_image_csv(
             if "target" not in row or row["target"].strip().lower() not in NO_VALUE:
                 names.add(row["target_name"])
     if not table.targets:
-        raise ImageError(f"data.train_csv {path} has no rows; expected one or more per image")
+        raise ImageError(
+            _("data.train_csv {path} has no rows; expected one or more per image").format(path=path)
+        )
     needed = set(target_order) if table.has_targets else set()
     kept = [image for image, names in table.targets.items() if needed <= names]
     if not kept:
-        there = ", ".join(sorted(set().union(*table.targets.values()))[:10]) or "none with a value"
+        there = ", ".join(sorted(set().union(*table.targets.values()))[:10]) or _(
+            "none with a value"
+        )
         raise ImageError(
-            f"No image of {path} has all targets of data.target_order "
-            f"({', '.join(target_order)}); its targets are: {there}"
+            _(
+                "No image of {path} has all targets of data.target_order "
+                "({target_order}); its targets are: {there}"
+            ).format(path=path, target_order=", ".join(target_order), there=there)
         )
     return sorted(kept), len(table.targets) - len(kept)
 
@@ -77,7 +84,9 @@ def read_rows(
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield from _read_rows(path, csv.reader(file), _may_quote(path, root))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ImageError(f"data.train_csv {path} cannot be read: {error}") from error
+        raise ImageError(
+            _("data.train_csv {path} cannot be read: {error}").format(path=path, error=error)
+        ) from error
 
 
 def _may_quote(path: Path, root: Path | None) -> bool:
@@ -92,20 +101,34 @@ def _read_rows(
 ) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
     header = [name.strip() for name in next(rows, [])]
     if "image_path" not in header:
-        columns = f"; its columns are: {', '.join(header[:20]) or 'none'}" if quoted else ""
-        raise ImageError(f"data.train_csv {path} has no column image_path{columns}")
+        columns = (
+            _("; its columns are: {header}").format(header=", ".join(header[:20]) or "none")
+            if quoted
+            else ""
+        )
+        raise ImageError(
+            _("data.train_csv {path} has no column image_path{columns}").format(
+                path=path, columns=columns
+            )
+        )
     for number, fields in enumerate(rows, start=2):
         if not any(text.strip() for text in fields):
             continue
         if len(fields) != len(header):
             raise ImageError(
-                f"data.train_csv {path}, row {number}: {len(fields)} fields; "
-                f"expected {len(header)} as in its first row"
+                _(
+                    "data.train_csv {path}, row {number}: {count} fields; expected "
+                    "{count_2} as in its first row"
+                ).format(path=path, number=number, count=len(fields), count_2=len(header))
             )
         row = dict(zip(header, fields, strict=True))
         text = row["image_path"].strip()
         if not text or "\0" in text:
-            raise ImageError(f"data.train_csv {path}, row {number}: image_path is {text!r}")
+            raise ImageError(
+                _("data.train_csv {path}, row {number}: image_path is {text!r}").format(
+                    path=path, number=number, text=text
+                )
+            )
         relative = _tidy(text)
         yield (_read_id(row, relative), relative), row
 

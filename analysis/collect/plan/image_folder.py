@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from analysis.errors import ImageError
+from analysis.language import _
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
@@ -50,16 +51,22 @@ def walk_images(root: Path) -> tuple[list[tuple[str, str]], list[str]]:
     try:
         walk(root, PurePosixPath())
     except OSError as error:
-        raise ImageError(f"data.root {root} cannot be listed: {error}") from error
+        raise ImageError(
+            _("data.root {root} cannot be listed: {error}").format(root=root, error=error)
+        ) from error
     if not images:
         besides = f". {describe_unreadable(sorted(unreadable))}" if unreadable else ""
-        raise ImageError(f"data.root {root} holds no image ({', '.join(IMAGE_SUFFIXES)}){besides}")
+        raise ImageError(
+            _("data.root {root} holds no image ({image_suffixes}){besides}").format(
+                root=root, image_suffixes=", ".join(IMAGE_SUFFIXES), besides=besides
+            )
+        )
     return [(relative, relative) for relative in sorted(images)], sorted(unreadable)
 
 
 def describe_unreadable(names: list[str]) -> str:
     """Say how many photographs are of a format that Pillow does not read by itself."""
-    return (
-        f"{len(names)} photograph(s) of a format that Pillow does not read here are left out, the "
-        f"first: {names[0]}; convert them to PNG or JPEG"
-    )
+    return _(
+        "{count} photograph(s) of a format that Pillow does not read here "
+        "are left out, the first: {names_1}; convert them to PNG or JPEG"
+    ).format(count=len(names), names_1=names[0])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import ConfigError
+from analysis.language import _
 
 MOST_GROUPS = 32
 """With 32 groups a difference of 5 standard errors is found nearly as often as per image."""
@@ -45,8 +46,11 @@ def divide_by_values(values: Sequence[str], column: str) -> NDArray[np.int64]:
     sizes = Counter(values)
     if len(sizes) < 2:
         raise ConfigError(
-            f"analysis.group_by: {column} has the one value {values[0]!r} for all "
-            f"{len(values)} images; name a column with more values, or leave the key out"
+            _(
+                "analysis.group_by: {column} has the one value {values_1!r} for "
+                "all {count} images; name a column with more values, or leave the "
+                "key out"
+            ).format(column=column, values_1=values[0], count=len(values))
         )
     order = sorted(sizes, key=_sorting_key(list(sizes)))
     middle, before = {}, 0
@@ -57,7 +61,7 @@ def divide_by_values(values: Sequence[str], column: str) -> NDArray[np.int64]:
         blocks = [int(middle[value] * MOST_GROUPS / len(values)) for value in order]
     else:
         blocks = list(range(len(order)))
-    _, numbers = np.unique(blocks, return_inverse=True)  # no group without an image
+    _unused, numbers = np.unique(blocks, return_inverse=True)  # no group without an image
     group_of = dict(zip(order, numbers.tolist(), strict=True))
     return np.array([group_of[value] for value in values], dtype=np.int64)
 

@@ -16,6 +16,7 @@ from analysis.collect.plan.image_folder import describe_unreadable, walk_images
 from analysis.collect.plan.image_split import draw_split
 from analysis.collect.plan.settings import Settings
 from analysis.errors import ImageError
+from analysis.language import _
 from analysis.payload.image_paths import fingerprint_files
 
 
@@ -63,7 +64,9 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
     """
     if not settings.data_root.is_dir():
         raise ImageError(
-            f"data.root {settings.data_root} is not a folder; correct it in {settings.config_path}"
+            _("data.root {data_root} is not a folder; correct it in {config_path}").format(
+                data_root=settings.data_root, config_path=settings.config_path
+            )
         )
     notices: list[str] = []
     if settings.train_csv is None:
@@ -77,8 +80,14 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
         )
     if dropped:
         notices.append(
-            f"{dropped} of {len(listed) + dropped} images lack a target of data.target_order "
-            f"({', '.join(settings.target_order)}) and are left out, as in training"
+            _(
+                "{dropped} of {count} images lack a target of data.target_order "
+                "({target_order}) and are left out, as in training"
+            ).format(
+                dropped=dropped,
+                count=len(listed) + dropped,
+                target_order=", ".join(settings.target_order),
+            )
         )
     positions, split_notices = draw_split(listed, split, settings)
     notices += split_notices
@@ -88,7 +97,9 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
         for image_id, relative in chosen
     ]
     if split != "val" and settings.mixed_sets:
-        further, further_notices = _list_further(settings, {image_id for image_id, _ in chosen})
+        further, further_notices = _list_further(
+            settings, {image_id for image_id, _unused in chosen}
+        )
         everything += further
         notices += further_notices
     entries = tuple(everything[:max_images] if max_images else everything)
@@ -96,12 +107,18 @@ def list_images(settings: Settings, split: str = "all", max_images: int = 0) -> 
     missing = sum(size is None for size in sizes)
     if missing == len(entries):
         raise ImageError(
-            f"None of the {len(entries)} images exists below data.root {settings.data_root}; "
-            f"the first is {entries[0].path}. Correct data.root or the image paths"
+            _(
+                "None of the {count} images exists below data.root {data_root}; "
+                "the first is {path}. Correct data.root or the image paths"
+            ).format(count=len(entries), data_root=settings.data_root, path=entries[0].path)
         )
     if missing:
         first = next(entry for entry, size in zip(entries, sizes, strict=True) if size is None)
-        notices.append(f"{missing} of {len(entries)} images do not exist; the first: {first.path}")
+        notices.append(
+            _("{missing} of {count} images do not exist; the first: {path}").format(
+                missing=missing, count=len(entries), path=first.path
+            )
+        )
     return ImageList(
         entries=entries,
         split=split,
@@ -121,13 +138,24 @@ def _list_further(settings: Settings, image_ids: set[str]) -> tuple[list[ImageEn
         try:
             paths = mixed.list_images(image_ids)
         except ImageError as error:
-            notices.append(f"{mixed.section} is enabled, but left out: {error}")
+            notices.append(
+                _("{section} is enabled, but left out: {error}").format(
+                    section=mixed.section, error=error
+                )
+            )
             continue
         if mixed.image_size not in (None, settings.image_size):
             notices.append(
-                f"{mixed.section}: {len(paths)} images are left out, since its image_size "
-                f"{mixed.image_size} is not data.image_size {settings.image_size}, and one payload "
-                "has one grid of patches"
+                _(
+                    "{section}: {count} images are left out, since its image_size "
+                    "{image_size} is not data.image_size {settings_image_size}, and "
+                    "one payload has one grid of patches"
+                ).format(
+                    section=mixed.section,
+                    count=len(paths),
+                    image_size=mixed.image_size,
+                    settings_image_size=settings.image_size,
+                )
             )
             continue
         counts[mixed.section] = len(paths)
@@ -136,8 +164,15 @@ def _list_further(settings: Settings, image_ids: set[str]) -> tuple[list[ImageEn
             relative = path.relative_to(settings.data_root).as_posix() if below else str(path)
             entries.append(ImageEntry(f"{mixed.section}/{relative}", path, relative, mixed.section))
     if entries:
-        shares = ", ".join(f"{count} of {section}" for section, count in counts.items())
-        notices.append(f"Training mixes data sets, and so does this list: {shares} images")
+        shares = ", ".join(
+            _("{count} of {section}").format(count=count, section=section)
+            for section, count in counts.items()
+        )
+        notices.append(
+            _("Training mixes data sets, and so does this list: {shares} images").format(
+                shares=shares
+            )
+        )
     return entries, notices
 
 

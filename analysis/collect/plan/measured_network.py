@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis.collect.plan.find_weights import DEFAULT_HEAD, WEIGHT_FOLDERS
 from analysis.errors import CheckpointError
 from analysis.files.roots import allowed_roots, resolve_below_roots
+from analysis.language import _
 from analysis.payload.recorded_files import find_recorded
 from analysis.payload.table import StatsTable
 
@@ -45,8 +46,10 @@ def _find(
         file = file or next((path for path in usual if path.exists()), None)
     if file is None:
         raise CheckpointError(
-            f"The {what} of this payload cannot be read here: {recorded or 'not recorded'}. Put "
-            f"the file at the same place in this project dir or into {folders[0]}/, choose "
-            "another one, or extract this version here."
+            _(
+                "The {what} of this payload cannot be read here: {recorded}. Put "
+                "the file at the same place in this project dir or into "
+                "{folders_1}/, choose another one, or extract this version here."
+            ).format(what=what, recorded=recorded or _("not recorded"), folders_1=folders[0])
         )
     return resolve_below_roots(file, roots)

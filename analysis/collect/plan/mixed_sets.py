@@ -22,6 +22,7 @@ from analysis.collect.plan.config_values import (
 )
 from analysis.collect.plan.image_folder import walk_images
 from analysis.errors import ImageError
+from analysis.language import _
 
 AIGC = "data.aigc_aug"
 _CSV_SETS = ("irish_glass_clover", "biomass_data")
@@ -88,7 +89,9 @@ class MixedSet:
                     if fields.get(column):
                         yield fields[column], fields
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ImageError(f"{self.csv} cannot be read ({error})") from error
+            raise ImageError(
+                _("{csv} cannot be read ({error})").format(csv=self.csv, error=error)
+            ) from error
 
 
 def _find_column(header: str, path: Path) -> tuple[str, str]:
@@ -97,7 +100,11 @@ def _find_column(header: str, path: Path) -> tuple[str, str]:
         for column in _NAME_COLUMNS:
             if column in columns:
                 return delimiter, column
-    raise ImageError(f"{path} has no column of image names ({', '.join(_NAME_COLUMNS)})")
+    raise ImageError(
+        _("{path} has no column of image names ({name_columns})").format(
+            path=path, name_columns=", ".join(_NAME_COLUMNS)
+        )
+    )
 
 
 def read_mixed_sets(
@@ -121,12 +128,20 @@ def read_mixed_sets(
             continue
         root = _first(keys, section, ("root", "data_root", "dir"))
         if root is None:
-            notices.append(f"{section} is enabled without a root: its images are left out")
+            notices.append(
+                _("{section} is enabled without a root: its images are left out").format(
+                    section=section
+                )
+            )
             continue
         folder = resolve(root)
         table = _first(keys, section, ("csv", "csv_path", "train_csv"))
         if table is None and section.endswith(_NEEDS_CSV):
-            notices.append(f"{section} is enabled without a csv: training appends nothing then")
+            notices.append(
+                _("{section} is enabled without a csv: training appends nothing then").format(
+                    section=section
+                )
+            )
             continue
         table = table or "data.csv"
         images = _first(keys, section, ("image_dir", "image_subdir", "images_dir", "image_folder"))
@@ -168,7 +183,11 @@ def _other_sections(keys: ConfigKeys) -> list[str]:
 def _left_out(keys: ConfigKeys, section: str, resolve: Callable[[str], Path]) -> Iterator[str]:
     folder = resolve(keys.read(f"{section}.root", to_path_text))
     try:
-        count = f"{len(walk_images(folder)[0])} images below {os.fspath(folder)}"
+        count = _("{count} images below {fspath}").format(
+            count=len(walk_images(folder)[0]), fspath=os.fspath(folder)
+        )
     except ImageError:
-        count = f"images below {folder}, which holds none here,"
-    yield f"{section} is enabled, but how training reads it is not known: {count} are left out"
+        count = _("images below {folder}, which holds none here,").format(folder=folder)
+    yield _(
+        "{section} is enabled, but how training reads it is not known: {count} are left out"
+    ).format(section=section, count=count)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from analysis.language import _
+
 Triple = tuple[float, float, float]
 
 WEB = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -36,9 +38,19 @@ def check_normalization(weights: Path, mean: Triple, std: Triple) -> tuple[str, 
     ):
         if pattern.search(place) and _is_near((mean, std), wrong):
             return (
-                f"{weights.name}: these weights were pretrained on {name}, whose normalisation is "
-                f"mean {list(right[0])} and std {list(right[1])}; this run uses mean {list(mean)} "
-                f"and std {list(std)}. Set data.normalization, unless the training did the same.",
+                _(
+                    "{name}: these weights were pretrained on {name_2}, whose "
+                    "normalisation is mean {list} and std {list_2}; this run uses mean "
+                    "{list_3} and std {list_4}. Set data.normalization, unless the "
+                    "training did the same."
+                ).format(
+                    name=weights.name,
+                    name_2=name,
+                    list=list(right[0]),
+                    list_2=list(right[1]),
+                    list_3=list(mean),
+                    list_4=list(std),
+                ),
             )
     return ()
 

@@ -9,6 +9,7 @@ from analysis.collect.plan.image_columns import ImageKey
 from analysis.collect.plan.image_csv import read_rows
 from analysis.errors import ImageError
 from analysis.files.atomic import is_regular
+from analysis.language import _
 
 PARTS = ("train", "val")
 
@@ -33,15 +34,21 @@ def read_recorded_fold(
         return None, []
     path = place / f"{split}.csv"
     try:
-        recorded = {key for key, _ in read_rows(path, root)}
+        recorded = {key for key, _unused in read_rows(path, root)}
     except ImageError as error:
-        return None, [f"The recorded fold is not used, and drawn anew instead: {error}"]
+        return None, [
+            _("The recorded fold is not used, and drawn anew instead: {error}").format(error=error)
+        ]
     ids, paths = ({key[part] for key in recorded} for part in (0, 1))
-    found = [n for n, (name, _) in enumerate(images) if name in ids]
-    found = found or [n for n, (_, relative) in enumerate(images) if relative in paths]
+    found = [n for n, (name, _unused) in enumerate(images) if name in ids]
+    found = found or [n for n, (_unused, relative) in enumerate(images) if relative in paths]
     if not found:
-        return None, [f"{path} names none of the images; the fold is drawn anew instead"]
-    notice = f"The fold is the one that training recorded in {place}"
+        return None, [
+            _("{path} names none of the images; the fold is drawn anew instead").format(path=path)
+        ]
+    notice = _("The fold is the one that training recorded in {place}").format(place=place)
     if len(found) < len(recorded):
-        notice += f"; {len(recorded) - len(found)} of its {len(recorded)} images are not here"
+        notice += _("; {count} of its {count_2} images are not here").format(
+            count=len(recorded) - len(found), count_2=len(recorded)
+        )
     return found, [notice]

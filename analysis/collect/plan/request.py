@@ -29,6 +29,7 @@ from analysis.collect.plan.image_list import ImageList, list_images
 from analysis.collect.plan.normalization_check import check_normalization
 from analysis.collect.plan.settings import PRECISIONS, SPLITS, Settings, load_settings
 from analysis.errors import ConfigError
+from analysis.language import _
 
 MAX_WORKERS_PER_CORE = 4
 """Processes that decode images; more only take memory from one another."""
@@ -206,8 +207,11 @@ def _group_images(settings: Settings, images: ImageList) -> tuple[int, ...]:
         return tuple(divide_list(len(images.entries)).tolist())
     if settings.train_csv is None:
         raise ConfigError(
-            f"{settings.config_path}: analysis.group_by names the column {column}, but "
-            "data.train_csv names no table; add it, or leave analysis.group_by out"
+            _(
+                "{config_path}: analysis.group_by names the column {column}, but "
+                "data.train_csv names no table; add it, or leave analysis.group_by "
+                "out"
+            ).format(config_path=settings.config_path, column=column)
         )
     own = [entry for entry in images.entries if not entry.section]
     keys = [(entry.image_id, entry.relative) for entry in own]

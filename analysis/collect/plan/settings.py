@@ -38,6 +38,7 @@ from analysis.collect.plan.mixed_sets import MixedSet, read_mixed_sets
 from analysis.errors import ConfigError
 from analysis.files.atomic import is_folder, is_regular
 from analysis.files.paths import expand_path
+from analysis.language import _
 from analysis.payload.tapped import choose_tapped
 from analysis.vocabulary import FEATURE_STATS_DIR, PAYLOAD_NAME
 
@@ -129,9 +130,17 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
         config = project_dir / DEFAULT_CONFIG if config is None else expand_path(config)
         config_path = config.resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{config or project_dir} is not a usable path: {error}") from error
+        raise ConfigError(
+            _("{config} is not a usable path: {error}").format(
+                config=config or project_dir, error=error
+            )
+        ) from error
     if not is_folder(project_dir):
-        raise ConfigError(f"Project dir {project_dir} is not a folder; name it with --project-dir")
+        raise ConfigError(
+            _("Project dir {project_dir} is not a folder; name it with --project-dir").format(
+                project_dir=project_dir
+            )
+        )
     if not is_regular(config_path):
         raise ConfigError(_missing_config(project_dir, config_path))
     file = load_config_file(config_path)
@@ -188,8 +197,10 @@ def _read_version(keys: ConfigKeys) -> tuple[str | None, str | None]:
     if not is_number or written is None or written == version:
         return version or None, None
     return version, (
-        f"version: {written} in {keys.file.path.name} was read by YAML as the number {version}; "
-        f'write it in quotes ("{written}") if the text is meant'
+        _(
+            "version: {written} in {name} was read by YAML as the number "
+            '{version}; write it in quotes ("{written}") if the text is meant'
+        ).format(written=written, name=keys.file.path.name, version=version)
     )
 
 
@@ -202,8 +213,10 @@ def _read_tapped(keys: ConfigKeys, backbone: str) -> tuple[tuple[int, ...], str 
     indices = choose_tapped(keys.find(key), names)
     if not indices:
         return (), (
-            f"{key} is enabled, but neither indices nor indices_by_backbone names layers of "
-            f"{backbone}: no tapped layer is marked"
+            _(
+                "{key} is enabled, but neither indices nor indices_by_backbone "
+                "names layers of {backbone}: no tapped layer is marked"
+            ).format(key=key, backbone=backbone)
         )
     try:
         return to_integers(indices), None
@@ -216,11 +229,13 @@ def _read_analysis(keys: ConfigKeys, resolve: Callable[[str], Path]) -> Mapping[
     if section is None:
         return MappingProxyType({})
     if not isinstance(section, dict):
-        keys.refuse("analysis", section, "a mapping of command-line defaults")
+        keys.refuse("analysis", section, _("a mapping of command-line defaults"))
     unknown = ", ".join(f"analysis.{key}" for key in section if key not in _ANALYSIS)
     if unknown:
         raise ConfigError(
-            f"{keys.file.path}: unknown key {unknown}; the section analysis knows "
+            _("{path}: unknown key {unknown}; the section analysis knows ").format(
+                path=keys.file.path, unknown=unknown
+            )
             + ", ".join(_ANALYSIS)
         )
     values = {
@@ -251,11 +266,11 @@ def _place_csv(train_csv: str, data_root: Path, project_dir: Path) -> Path:
 def _missing_config(project_dir: Path, config_path: Path) -> str:
     folder = project_dir / DEFAULT_CONFIG.parent
     names = sorted(path.name for path in folder.glob("*.y*ml")) if is_folder(folder) else []
-    there = ", ".join(names[:10]) if names else "no YAML file"
-    return (
-        f"Config {config_path} is not a file; {folder} holds {there}. "
-        "Name another with --config, or another folder with --project-dir"
-    )
+    there = ", ".join(names[:10]) if names else _("no YAML file")
+    return _(
+        "Config {config_path} is not a file; {folder} holds {there}. Name "
+        "another with --config, or another folder with --project-dir"
+    ).format(config_path=config_path, folder=folder, there=there)
 
 
 _ANALYSIS: dict[str, Callable[[Any], Any]] = {

@@ -23,6 +23,7 @@ from analysis.jobs.extractions.job import (
     read_job,
 )
 from analysis.jobs.extractions.queue import START_LOCK, forget, list_jobs
+from analysis.language import _
 
 
 def cancel_job(job: Job) -> None:
@@ -60,7 +61,9 @@ def finish_job(job: Job) -> None:
     # would end any other process of the job.
     progress = read_json(now.folder / PROGRESS_FILE) or {}
     if progress.get("state") != JobState.RUNNING.value:
-        raise ConfigError(f"{job.title} has not counted anything yet. Wait, or cancel it.")
+        raise ConfigError(
+            _("{title} has not counted anything yet. Wait, or cancel it.").format(title=job.title)
+        )
     send_signal(read_json(now.folder / COMMAND_FILE), signal.SIGUSR1, named=str(now.folder))
 
 
@@ -78,7 +81,9 @@ def delete_job(job: Job) -> None:
             _delete(job)
     except OSError as error:
         raise ConfigError(
-            f"{job.folder}: cannot be deleted ({error.strerror or error})."
+            _("{folder}: cannot be deleted ({strerror}).").format(
+                folder=job.folder, strerror=error.strerror or error
+            )
         ) from error
 
 
@@ -87,7 +92,7 @@ def _delete(job: Job) -> None:
     if now is None:
         return
     if now.is_live:
-        raise ConfigError(f"{job.title} has not ended. Cancel it first.")
+        raise ConfigError(_("{title} has not ended. Cancel it first.").format(title=job.title))
     others = [other for other in list_jobs([now.folder.parents[2]]) if other.id != now.id]
     if all(other.output != now.output for other in others):
         checkpoints = list_checkpoints(now.output)

@@ -11,6 +11,7 @@ from typing import Any
 from analysis.collect.backbone.variants import Variant, get_variant
 from analysis.collect.plan.request import ExtractionPlan
 from analysis.jobs.extractions.devices import Device
+from analysis.language import _
 
 STARTUP_S = 8.0
 """Importing torch, reading the weights, the proof images, saving."""
@@ -69,13 +70,25 @@ def estimate_seconds(
     alike.sort(key=lambda facts: str(facts.get("created")), reverse=True)
     if alike:
         rates = [float(facts["images_per_second"]) for facts in alike[:EARLIER_RUNS]]
-        runs = "an earlier run" if len(rates) == 1 else f"{len(rates)} earlier runs"
+        runs = (
+            _("an earlier run")
+            if len(rates) == 1
+            else _("{count} earlier runs").format(count=len(rates))
+        )
         rate = statistics.median(rates)
-        return Estimate(STARTUP_S + images / rate, rate, f"{runs} like it on {device.label}", False)
+        return Estimate(
+            STARTUP_S + images / rate,
+            rate,
+            _("{runs} like it on {label}").format(runs=runs, label=device.label),
+            False,
+        )
     variant = get_variant(plan.settings.backbone_name)
     rate = _guess_rate(variant, plan.settings.image_size, device, precision)
     return Estimate(
-        STARTUP_S + images / rate, rate, f"the size of {variant.name}; no run like it yet", True
+        STARTUP_S + images / rate,
+        rate,
+        _("the size of {name}; no run like it yet").format(name=variant.name),
+        True,
     )
 
 

@@ -16,6 +16,7 @@ from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.estimates import Estimate, estimate_seconds
 from analysis.jobs.extractions.image_cache import remember_images
 from analysis.jobs.extractions.job import Job
+from analysis.language import _
 from analysis.payload.discovery import resolve_below_roots
 from analysis.payload.sidecar import read_sidecar
 
@@ -146,12 +147,16 @@ def choose_output(default: Path, if_exists: IfExists, live: Sequence[Job]) -> Pa
         return _find_free(default, live) if writer or default.exists() else default
     if writer is not None:
         raise ConfigError(
-            f"{default}: job {writer.id} is about to write it. "
-            "Wait for it, cancel it, or save beside it."
+            _(
+                "{default}: job {id} is about to write it. Wait for it, cancel it, "
+                "or save beside it."
+            ).format(default=default, id=writer.id)
         )
     if default.exists() and if_exists is IfExists.REFUSE:
         raise ConfigError(
-            f"{default}: a payload stands there. Choose to replace it or to save beside it."
+            _(
+                "{default}: a payload stands there. Choose to replace it or to save beside it."
+            ).format(default=default)
         )
     return default
 
@@ -175,5 +180,5 @@ def _find_identical(folder: Path, fingerprint: str) -> tuple[Path | None, int | 
             candidates.append((facts.num_images or 0, payload, facts.num_images))
     if not candidates:
         return None, None
-    _, payload, images = max(candidates, key=lambda item: item[0])
+    _unused, payload, images = max(candidates, key=lambda item: item[0])
     return payload, images

@@ -30,6 +30,7 @@ from analysis.files.atomic import read_json
 from analysis.files.locks import is_locked
 from analysis.files.own_state import is_own_folder, open_regular
 from analysis.files.roots import resolve_below_roots
+from analysis.language import _
 from analysis.vocabulary import FEATURE_STATS_DIR
 
 JOBS_DIR = Path("outputs", ".jobs")
@@ -202,8 +203,10 @@ def _derive_state(
     if reported.is_final:
         return reported, _text(progress, "error") or None
     return JobState.FAILED, (
-        f"It ended while {reported.value} without saying why: killed, or the machine went down. "
-        "Start it again."
+        _(
+            "It ended while {value} without saying why: killed, or the machine "
+            "went down. Start it again."
+        ).format(value=reported.value)
     )
 
 

@@ -46,6 +46,7 @@ from analysis.jobs.extractions.job import (
     read_job,
 )
 from analysis.jobs.extractions.standby import COMMAND, take_standby
+from analysis.language import _
 from analysis.payload.discovery import allowed_roots, resolve_below_roots
 
 QUEUE_ENV = "DASHBOARD_QUEUE"
@@ -106,10 +107,14 @@ def restart_job(job: Job, *, resume: bool = False, command: Sequence[str] = COMM
     refuse_if_read_only()
     now = read_job(job.folder)
     if now is None or now.is_live:
-        raise ConfigError(f"Job {job.id} has not ended. Wait for its end, or cancel it first.")
+        raise ConfigError(
+            _("Job {id} has not ended. Wait for its end, or cancel it first.").format(id=job.id)
+        )
     if resume and not can_resume(now):
         raise ConfigError(
-            f"Job {job.id} left nothing to go on with. Start it again from the start."
+            _("Job {id} left nothing to go on with. Start it again from the start.").format(
+                id=job.id
+            )
         )
     request = replace(confine(parse_arguments(now.arguments)), resume=resume)
     output = resolve_below_roots(now.output)
@@ -118,7 +123,11 @@ def restart_job(job: Job, *, resume: bool = False, command: Sequence[str] = COMM
     def choose(live: Sequence[Job]) -> Path:
         taken = any(other.output == output for other in live)
         if taken and resume:
-            raise ConfigError(f"{output}: another job is about to write it. Wait for its end.")
+            raise ConfigError(
+                _("{output}: another job is about to write it. Wait for its end.").format(
+                    output=output
+                )
+            )
         goes_there = not taken and (replaces or not output.exists())
         return choose_output(output, IfExists.REPLACE if goes_there else IfExists.BESIDE, live)
 
@@ -144,8 +153,10 @@ def _start_where(
             return _start(chosen, settings.version, len(images.entries), command, done)
     except OSError as error:
         raise ConfigError(
-            f"{project_dir / JOBS_DIR}: the job cannot be written down "
-            f"({error.strerror or error}). Make the folder writable."
+            _(
+                "{project_dir}: the job cannot be written down ({strerror}). Make "
+                "the folder writable."
+            ).format(project_dir=project_dir / JOBS_DIR, strerror=error.strerror or error)
         ) from error
 
 

@@ -32,6 +32,7 @@ from analysis.jobs.interventions.folder import (
     run_folder,
 )
 from analysis.jobs.limits import GRACE_S, QUIET_MARK, QUIET_S
+from analysis.language import _
 
 MAX_LOG = 2**20
 _children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
@@ -115,7 +116,7 @@ def start_run(payload: Path, request: InterventionRequest, images_dir: str | Non
             }
             (folder / STOP_FILE).unlink(missing_ok=True)
             replace_text(folder / REQUEST_FILE, json.dumps(asked))
-            write_json(folder / PROGRESS_FILE, {"state": "preparing", "message": "starting"})
+            write_json(folder / PROGRESS_FILE, {"state": "preparing", "message": _("starting")})
             module = "analysis.jobs.interventions.worker"
             child = start_background(module, folder, lock, folder / LOG_FILE)
             write_json(folder / PROCESS_FILE, identify(child.pid))
@@ -123,8 +124,10 @@ def start_run(payload: Path, request: InterventionRequest, images_dir: str | Non
             os.close(lock)
     except OSError as error:
         raise ConfigError(
-            f"{folder}: the run cannot be written down ({error.strerror or error}). Make the "
-            "folder writable, or set DASHBOARD_CACHE to another one."
+            _(
+                "{folder}: the run cannot be written down ({strerror}). Make the "
+                "folder writable, or set DASHBOARD_CACHE to another one."
+            ).format(folder=folder, strerror=error.strerror or error)
         ) from error
     _children[:] = [other for other in _children if other.poll() is None] + [child]
 
@@ -155,8 +158,10 @@ def _explain_end(folder: Path) -> str:
     with contextlib.suppress(OSError):
         log = read_small(folder / LOG_FILE, MAX_LOG).decode(errors="replace")
         if QUIET_MARK in log:
-            return f"It did not move on for {QUIET_S / 3600:g} h and was ended. Run it again."
-    return "Its process was killed. Run it again."
+            return _("It did not move on for {quiet_s:g} h and was ended. Run it again.").format(
+                quiet_s=QUIET_S / 3600
+            )
+    return _("Its process was killed. Run it again.")
 
 
 def _whole(value: object) -> int:

@@ -19,6 +19,7 @@ from analysis.collect.plan.measured_network import find_head, find_weights
 from analysis.errors import ConfigError, PayloadError
 from analysis.files.roots import allowed_roots, resolve_below_roots
 from analysis.jobs.maps.request import MapRequest, Picture
+from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
@@ -59,14 +60,21 @@ def plan_maps(
     run, backbone = table.run, table.backbone
     roots = allowed_roots() if roots is None else roots
     if len(pictures) > MAX_IMAGES:
-        raise ConfigError(f"{len(pictures)} images are too many; choose up to {MAX_IMAGES}.")
+        raise ConfigError(
+            _("{count} images are too many; choose up to {max_images}.").format(
+                count=len(pictures), max_images=MAX_IMAGES
+            )
+        )
     try:
         width, height = (int(side) for side in run["image_size"])
         mean, std = (tuple(map(float, run["normalization"][key])) for key in ("mean", "std"))
     except (KeyError, TypeError, ValueError):
         raise PayloadError(
-            "This payload does not say how its images were prepared (meta.run), so its network "
-            "cannot be run the same way. Extract this version again."
+            _(
+                "This payload does not say how its images were prepared "
+                "(meta.run), so its network cannot be run the same way. Extract "
+                "this version again."
+            )
         ) from None
     used_lora = bool(backbone.get("used_lora"))
     return MapRequest(
@@ -113,7 +121,7 @@ def _count_tokens(run: dict[str, Any]) -> int:
 def _named(text: str, roots: Sequence[Path]) -> Path:
     path = resolve_below_roots(text, roots)
     if not path.exists():
-        raise ConfigError(f"{text}: does not exist. Choose another file.")
+        raise ConfigError(_("{text}: does not exist. Choose another file.").format(text=text))
     return path
 
 

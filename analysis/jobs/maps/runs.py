@@ -36,6 +36,7 @@ from analysis.jobs.maps.folder import (
     stop_file,
 )
 from analysis.jobs.maps.request import Arm, MapRequest
+from analysis.language import _
 
 _children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
 
@@ -118,7 +119,9 @@ def start_run(request: MapRequest) -> None:
         _ensure_process(folder)
     except OSError as error:
         raise ConfigError(
-            f"{folder}: the maps cannot be kept there ({error.strerror or error})."
+            _("{folder}: the maps cannot be kept there ({strerror}).").format(
+                folder=folder, strerror=error.strerror or error
+            )
         ) from error
 
 
@@ -149,7 +152,11 @@ def stop_run(request: MapRequest) -> None:
         if not progress_file(folder, request.key).exists():  # has not begun
             request_file(folder, request.key).unlink(missing_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+        raise ConfigError(
+            _("{folder}: cannot be written ({strerror}).").format(
+                folder=folder, strerror=error.strerror or error
+            )
+        ) from error
 
 
 def _end_hanging(folder: Path) -> None:
@@ -194,7 +201,11 @@ def _ensure_process(folder: Path) -> None:
 def _describe_queue(folder: Path, key: str) -> str:
     before = [path.stem for path in list_requests(folder)]
     place = before.index(key) if key in before else 0
-    return f"waiting for {place} other request(s)" if place else "starting the process"
+    return (
+        _("waiting for {place} other request(s)").format(place=place)
+        if place
+        else _("starting the process")
+    )
 
 
 def _last_line(log: Path) -> str:
@@ -203,7 +214,9 @@ def _last_line(log: Path) -> str:
     except OSError:
         lines = []
     if any(line.startswith(QUIET_MARK) for line in lines):
-        return f"It did not move on for {QUIET_S / 3600:g} h and was ended. Ask again."
+        return _("It did not move on for {quiet_s:g} h and was ended. Ask again.").format(
+            quiet_s=QUIET_S / 3600
+        )
     if lines:
         return lines[-1]
-    return "The process ended without a message, as one does that is killed. Ask again."
+    return _("The process ended without a message, as one does that is killed. Ask again.")

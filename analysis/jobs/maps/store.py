@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.writing import make_folder
+from analysis.language import _
 from analysis.payload.array_cache import DAMAGED, open_stored
 from analysis.vocabulary import Representation
 
@@ -73,7 +74,11 @@ class TokenMaps:
         """
         place = int(np.searchsorted(self.channels, channel))
         if place == len(self.channels) or self.channels[place] != channel:
-            raise PayloadError(f"Channel {channel} was not kept; ask for the maps again with it.")
+            raise PayloadError(
+                _("Channel {channel} was not kept; ask for the maps again with it.").format(
+                    channel=channel
+                )
+            )
         values = self.tokens[:, place].astype(np.float32) * self.scale[:, place, None]
         if representation is Representation.PRE:
             return values
@@ -121,7 +126,11 @@ def load_maps(path: Path) -> TokenMaps:
     except DAMAGED as error:
         with contextlib.suppress(OSError):
             path.unlink()  # to be computed anew
-        raise PayloadError(f"{path}: the maps cannot be read ({error}). Ask again.") from error
+        raise PayloadError(
+            _("{path}: the maps cannot be read ({error}). Ask again.").format(
+                path=path, error=error
+            )
+        ) from error
 
 
 def forget_oldest(folder: Path, pattern: str, max_bytes: int, *, keep: Path) -> None:
@@ -132,7 +141,7 @@ def forget_oldest(folder: Path, pattern: str, max_bytes: int, *, keep: Path) -> 
             state = path.stat()
             states.append((state.st_mtime_ns, state.st_size, path))
     total = 0
-    for _, size, path in sorted(states, reverse=True):
+    for _unused, size, path in sorted(states, reverse=True):
         total += size
         if total > max_bytes and path != keep:
             with contextlib.suppress(OSError):

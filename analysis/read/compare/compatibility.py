@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.language import N_, _
+from analysis.language import N_, Texts, _
 from analysis.payload.table import StatsTable
 from analysis.read.compare.common_images import CommonImages
 
@@ -175,6 +175,23 @@ _TOPICS = (
     ),
 )
 
+_SUBJECTS = Texts(
+    {
+        "backbone": N_("Backbone"),
+        "channels": N_("Channels"),
+        "layers": N_("Layers"),
+        "backbone weights": N_("Backbone weights"),
+        "images": N_("Images"),
+        "number of images": N_("Number of images"),
+        "token counts": N_("Token counts"),
+        "image size": N_("Image size"),
+        "normalisation": N_("Normalisation"),
+        "split": N_("Split"),
+        "precision": N_("Precision"),
+        "tool version": N_("Tool version"),
+    }
+)
+
 _BY_META = {"backbone weights": N_("Backbone weights by the path of the file")}
 """Topics whose values in the config are of another kind; shown as they are."""
 
@@ -202,7 +219,7 @@ def check_compatibility(
 
 def _judge(topic: _Topic, tables: Sequence[StatsTable], names: Sequence[str]) -> Reason:
     values = [topic.read(table) for table in tables]
-    subject, show = _(topic.name.capitalize()), topic.show
+    subject, show = _SUBJECTS[topic.name], topic.show
     if None in values and topic.read_meta is not None:
         asked = [topic.read_meta(table) for table in tables]
         if None not in asked:
