@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(foreach version,demo-lora demo-winter demo-frozen,outputs/$(version)/train_all/feature_stats/dinov3_feature_stats.pt)
 
-.PHONY: help run payloads test lint format types soak audit check clean
+.PHONY: help run payloads test lint format types messages soak audit check clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -39,6 +39,9 @@ format: $(VENV)/installed-dev ## rewrite the code in the project's format
 
 types: $(VENV)/installed-dev ## check the types
 	$(BIN)/pyright
+
+messages: $(VENV)/installed-dev ## bring the catalogues up to the texts of the code
+	$(BIN)/python .ci/messages.py
 
 soak: $(VENV)/installed-dev ## long randomised kill and resume rounds
 	$(BIN)/python -m pytest -m soak

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
+from analysis.language import N_
 from analysis.payload.contract.form import Array, Doc, Form, Label, Length, Limits, compile_form
 from analysis.payload.contract.kinds import (
     MAX_GRID,
@@ -82,7 +83,7 @@ class LayerExtras(TypedDict, total=False):
 
     range: Annotated[
         dict[MeasuredKey, dict[AnyRoleKey, Range]],
-        Label("the smallest and largest value of each channel"),
+        Label(N_("the smallest and largest value of each channel")),
     ]
     argmax: Annotated[
         dict[
@@ -97,7 +98,7 @@ class LayerExtras(TypedDict, total=False):
                 ),
             ],
         ],
-        Label("where each channel is largest"),
+        Label(N_("where each channel is largest")),
     ]
     exceed: Annotated[
         dict[
@@ -112,7 +113,7 @@ class LayerExtras(TypedDict, total=False):
                 ),
             ],
         ],
-        Label("how many tokens exceed a level"),
+        Label(N_("how many tokens exceed a level")),
     ]
     norm_hist: Annotated[
         dict[
@@ -130,7 +131,7 @@ class LayerExtras(TypedDict, total=False):
                 ],
             ],
         ],
-        Label("histograms of token norms"),
+        Label(N_("histograms of token norms")),
     ]
     top: Annotated[
         Tensor,
@@ -140,10 +141,10 @@ class LayerExtras(TypedDict, total=False):
             "(all roles), and of their median absolute value",
             "x",
         ),
-        Label("the three largest activations and the median of each layer"),
+        Label(N_("the three largest activations and the median of each layer")),
     ]
     groups: Annotated[
-        dict[MeasuredKey, dict[GroupedRoleKey, Groups]], Label("statistics by image group")
+        dict[MeasuredKey, dict[GroupedRoleKey, Groups]], Label(N_("statistics by image group"))
     ]
     image_means: Annotated[
         dict[
@@ -161,12 +162,14 @@ class LayerExtras(TypedDict, total=False):
                 ],
             ],
         ],
-        Label("how far the means of the images lie apart"),
+        Label(N_("how far the means of the images lie apart")),
     ]
-    footprint: Annotated[Footprint, Label("where in the pictures the largest channels are large")]
+    footprint: Annotated[
+        Footprint, Label(N_("where in the pictures the largest channels are large"))
+    ]
     storage: Annotated[
         dict[StorageKey, dict[MeasuredKey, ExtraStatistics]],
-        Label("statistics of storage tokens (registers)"),
+        Label(N_("statistics of storage tokens (registers)")),
     ]
 
 
@@ -206,10 +209,10 @@ class Extras(TypedDict, total=False):
     layers: dict[LayerKey, LayerExtras]
     embedding: Annotated[
         dict[AnyRoleKey, ExtraStatistics],
-        Label("statistics of the tokens that enter the first block"),
+        Label(N_("statistics of the tokens that enter the first block")),
     ]
-    norm: Annotated[Norm, Label("the weights of the shared LayerNorm")]
-    images: Annotated[Images, Label("the list of images")]
+    norm: Annotated[Norm, Label(N_("the weights of the shared LayerNorm"))]
+    images: Annotated[Images, Label(N_("the list of images"))]
 
 
 EXTRAS: Form = compile_form(Extras)
