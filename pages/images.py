@@ -1,5 +1,7 @@
 """From a channel to the photographs behind it: where it peaks, and its maps."""
 
+import streamlit as st
+
 from analysis.language import N_, Texts, _
 from pages.components.frame import picker, shell
 from pages.components.images import footprint as footprint_view
@@ -16,13 +18,15 @@ VIEWS = Texts(
 )
 
 shell.open_page(_("Images"))
-version = picker.read_one()
-view = selection.choose(
-    "view", _("Show"), list(VIEWS), default="peaks", format_func=VIEWS.__getitem__
-)
+first = st.container(horizontal=True, gap="medium", vertical_alignment="top")
+with first:
+    version = picker.read_one()
+    view = selection.choose(
+        "view", _("Show"), list(VIEWS), default="peaks", format_func=VIEWS.__getitem__
+    )
 if view == "maps":
-    map_view.show(version)
+    map_view.show(version, first)
 elif view == "footprint":
-    footprint_view.show(version)
+    footprint_view.show(version, first)
 else:
-    peak_view.show(version)
+    peak_view.show(version, first)

@@ -121,7 +121,7 @@ def test_a_channel_without_a_footprint_offers_those_that_have_one(
     next(button for button in app.main.button if button.label == str(CHANNEL)).click().run()
     assert not app.info
     assert len(figures(app)) == 2
-    assert headings(app)[0] == f"Layer 11: channel {CHANNEL}, patch tokens"
+    assert headings(app)[0] == f"Layer 11: where channel {CHANNEL} is large"
     assert app.query_params["channel"] == str(CHANNEL)
 
 

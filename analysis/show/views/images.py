@@ -24,10 +24,13 @@ ROWS_OF_SQUARE = 64
 """Lines of text that one square map over the whole width is as high as."""
 
 
-def footprint(channel: int, mean_abs: Floats, images: int, name: str, mode: Mode = "light") -> View:
-    """Return where in the pictures one channel is large.
+def footprint(
+    layer: int, channel: int, mean_abs: Floats, images: int, name: str, mode: Mode = "light"
+) -> View:
+    """Return where in the pictures one channel of a layer is large.
 
     Args:
+        layer: Which.
         channel: Which.
         mean_abs: ``[rows, columns]``, mean |x| of the block output; NaN where not counted.
         images: Whose mean it is.
@@ -40,7 +43,7 @@ def footprint(channel: int, mean_abs: Floats, images: int, name: str, mode: Mode
     if np.isfinite(mean_abs).any():
         words.append(_describe_span(mean_abs, images))
     return View(
-        _("Where channel {channel} is large").format(channel=channel),
+        _("Layer {layer}: where channel {channel} is large").format(layer=layer, channel=channel),
         "footprint",
         build_footprint_map(
             mean_abs, value_label=_("mean |x|, {unit}").format(unit=unit), mode=mode

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.language import _
-from analysis.payload.extras import ExtraTable, Floats, Part
+from analysis.payload.extras import Part
 from analysis.read.places.footprint import (
     SENTENCES,
     SINGLE_SENTENCES,
@@ -20,19 +21,19 @@ from analysis.show.figures.theme import role_label
 from analysis.show.views import images as views
 from analysis.vocabulary import Representation, TokenRole
 from pages.components.images import peaks as peak_view
-from pages.components.shared import controls, downloads, selection
+from pages.components.shared import absent, controls, downloads, selection
 from pages.components.shared.version import Version
 
 
-def show(version: Version) -> None:
+def show(version: Version, first: DeltaGenerator) -> None:
     """Show what the chosen channel answers to, its map over the patch grid, and the others'."""
     table, extras = version.table, version.extras
-    role = peak_view.choose_role(extras)
-    layer = controls.choose_layer(table)
-    cell = peak_view.read_cell(table, extras, layer, role)
-    with st.container(horizontal=True, gap="medium"):
-        channel = peak_view.choose_channel(cell)
-        k = controls.choose_k(table.channels)
+    chosen = peak_view.choose_place(first, version)
+    role, layer, cell, channel = chosen.role, chosen.layer, chosen.cell, chosen.channel
+    about, others = st.container(), st.container()
+    heading = st.empty()
+    k = controls.choose_k(table.channels)
+    heading.header(_("What the top {k} channels answer to").format(k=k))
     top = cell.order[:k]
     single, groups, tokens_per_image = role != TokenRole.PATCH, None, 1
     if not single:
@@ -52,44 +53,37 @@ def show(version: Version) -> None:
         image_means=None if sums is None else sums[place] / max(1, table.num_images),
     )
 
-    st.header(
-        _("Layer {layer}: channel {channel}, {role_label} tokens").format(
-            layer=layer, channel=channel, role_label=role_label(role)
-        )
-    )
-    _show_kind(frame.iloc[0], single)
-    if single:
-        st.caption(_("CLS and registers have no place in the picture: no map."))
-    elif extras.has(Part.FOOTPRINT):
-        _show_maps(version, layer, channel)
-    else:
-        st.info(extras.why_absent(Part.FOOTPRINT), icon=":material/info:")
+    with about:
+        if single:
+            st.header(
+                _("Layer {layer}: channel {channel}, {role_label} tokens").format(
+                    layer=layer, channel=channel, role_label=role_label(role)
+                )
+            )
+            st.caption(_("CLS and registers have no place in the picture: no map."))
+        else:
+            with absent.say():
+                _show_maps(version, layer, channel, others)
+        _show_kind(frame.iloc[0], single)
 
-    st.header(_("What the top {k} channels answer to").format(k=k))
     rest = frame.iloc[1:]
     st.markdown(summarise_footprints(rest, single=single))
     _show_table(rest, single)
-    if groups is None and not single:
-        st.caption(extras.why_absent(Part.GROUPS))
+    if not single:
+        with absent.say():
+            extras.require(Part.GROUPS, groups)
     downloads.show_csv(rest, "footprints", version.name)
-
-
-def _read_maps(extras: ExtraTable, place: int) -> tuple[np.ndarray, Floats]:
-    channels, maps = extras.require(Part.FOOTPRINT, extras.footprint())
-    return channels[place], maps[place]
 
 
 def _show_kind(row: pd.Series, single: bool) -> None:
     between = row["between"]
     known = not np.isnan(between)
     exact = bool(known and row["between_low"] == row["between_high"])
-    share = (
-        f"{between:.0%}"
-        if exact
-        else _("{between_low:.0%} to {between_high:.0%}").format(
+    share = f"{between:.0%}"
+    if known and not exact:
+        share = _("about {between_low:.0%} to {between_high:.0%}").format(
             between_low=row["between_low"], between_high=row["between_high"]
         )
-    )
     with st.container(horizontal=True):
         st.metric(_("|mean| / std"), f"{row['mean_over_std']:.3g}", border=True)
         st.metric(
@@ -125,19 +119,28 @@ def _show_kind(row: pd.Series, single: bool) -> None:
 def _subtract(row: pd.Series, exact: bool) -> str:
     if exact:
         return f"{1 - row['between']:.0%}"
-    return _("{between_high:.0%} to {between_low:.0%}").format(
-        between_high=1 - row["between_high"], between_low=1 - row["between_low"]
+    return _("about {between_low:.0%} to {between_high:.0%}").format(
+        between_low=1 - row["between_high"], between_high=1 - row["between_low"]
     )
 
 
-def _show_maps(version: Version, layer: int, channel: int) -> None:
-    channels, maps = _read_maps(version.extras, version.table.position(layer))
+def _show_maps(version: Version, layer: int, channel: int, others: DeltaGenerator) -> None:
+    """Show the map of the channel, and in its place below those of the others."""
+    place = version.table.position(layer)
+    channels, maps = (
+        kept[place] for kept in version.extras.require(Part.FOOTPRINT, version.extras.footprint())
+    )
     kept: list[int] = channels.tolist()
-    mode, name = downloads.mode(), version.name
+    mode, name, images = downloads.mode(), version.name, version.table.num_images
     if channel in kept:
         values = maps[kept.index(channel)]
-        downloads.show(views.footprint(channel, values, version.table.num_images, name, mode))
+        downloads.show(views.footprint(layer, channel, values, images, name, mode))
     else:
+        st.header(
+            _("Layer {layer}: channel {channel}, {role_label} tokens").format(
+                layer=layer, channel=channel, role_label=role_label(TokenRole.PATCH)
+            )
+        )
         st.info(
             _(
                 "Of channel {channel} there is no map: a payload keeps those of "
@@ -146,18 +149,18 @@ def _show_maps(version: Version, layer: int, channel: int) -> None:
             ).format(channel=channel, count=len(kept)),
             icon=":material/info:",
         )
-    view = views.footprints(layer, channels, maps, name, selected=channel, mode=mode)
-    downloads.show(view)
-    with st.container(horizontal=True, gap="small"):
-        for each in kept:
-            st.button(
-                str(each),
-                key=f"footprint of {each}",
-                type="primary" if each == channel else "secondary",
-                help=_("Show channel {each}.").format(each=each),
-                on_click=selection.remember,
-                args=("channel", str(each)),
-            )
+    with others:
+        downloads.show(views.footprints(layer, channels, maps, name, selected=channel, mode=mode))
+        with st.container(horizontal=True, gap="small"):
+            for each in kept:
+                st.button(
+                    str(each),
+                    key=f"footprint of {each}",
+                    type="primary" if each == channel else "secondary",
+                    help=_("Show channel {each}.").format(each=each),
+                    on_click=selection.remember,
+                    args=("channel", str(each)),
+                )
 
 
 def _show_table(frame: pd.DataFrame, single: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.errors import ImageError, InputError
 from analysis.files.read_only import is_read_only
@@ -59,12 +60,11 @@ SHOWN_HELP = N_(
 ARM_LABELS = Texts({Arm.ADAPTER: N_("with the adapter"), Arm.FROZEN: N_("frozen backbone")})
 
 
-def show(version: Version) -> None:
+def show(version: Version, first: DeltaGenerator) -> None:
     """Show the choice of pictures, the run that computes their maps, and the maps."""
-    table = version.table
-    layer = controls.choose_layer(table)
-    cell = peak_view.read_cell(table, version.extras, layer, TokenRole.PATCH)
-    channel = peak_view.choose_channel(cell)
+    place = peak_view.choose_place(first, version, role=TokenRole.PATCH)
+    layer, channel = place.layer, place.channel
+    shown = st.container()  # above what they were asked for with, which is long
     try:
         chosen = map_request.choose(version, version.extras, layer, channel)
     except InputError as error:
@@ -80,9 +80,10 @@ def show(version: Version) -> None:
         _show_run(request)
     there = [picture for picture in request.pictures if _find_results(request, picture)]
     if there:
-        _show_maps(
-            version, request, {picture: pictures[picture] for picture in there}, layer, channel
-        )
+        with shown:
+            _show_maps(
+                version, request, {picture: pictures[picture] for picture in there}, layer, channel
+            )
 
 
 def _find_results(request: MapRequest, picture: Picture) -> list[Arm]:
@@ -169,10 +170,14 @@ def _do(action: Callable[[MapRequest], None], request: MapRequest) -> None:
 
 def _describe_network(
     request: MapRequest, maps: Mapping[Arm, TokenMaps], run: Mapping[str, Any], *, adapted: bool
-) -> None:
-    """Say whether files that were chosen are those that were measured."""
+) -> str:
+    """Say whether files that were chosen are those that were measured.
+
+    Returns:
+        What is to be said below the figure: that they are, or that nobody can tell.
+    """
     if request.is_as_measured:
-        return
+        return ""
     digests: dict[str, Any] = {"weights": run.get("weights_sha256")}
     if Arm.ADAPTER in maps or Arm.ADAPTER not in request.arms:  # else its turn comes
         digests["adapter"] = run.get("adapter_sha256") if adapted else ""
@@ -185,10 +190,10 @@ def _describe_network(
             _("Not the network that was measured: other {what}.").format(what=what),
             icon=":material/warning:",
         )
-    elif None in digests.values():
-        st.caption(_("This payload does not say which files were measured: they may be others."))
-    else:
-        st.caption(_("The chosen files are those that were measured."))
+        return ""
+    if None in digests.values():
+        return _("This payload does not say which files were measured: they may be others.")
+    return _("The chosen files are those that were measured.")
 
 
 def _show_maps(
@@ -224,7 +229,7 @@ def _show_maps(
         st.error(plain(str(error)), icon=":material/error:")
         return
     adapted = bool(table.backbone.get("used_lora"))
-    _describe_network(request, maps, table.run, adapted=adapted)
+    network = _describe_network(request, maps, table.run, adapted=adapted)
     first = next(iter(maps.values()))
     unit = describe_unit(representation)
 
@@ -257,6 +262,14 @@ def _show_maps(
                 "Share of the patches' variance in red, green, blue at layer {layer}: {shares}."
             ).format(layer=layer, shares=shares)
         )
+        if len(maps) > 1:
+            words.append(
+                _(
+                    "Each side has components of its own: "
+                    "the same colour on both sides is no likeness."
+                )
+            )
+    words.append(network)
     downloads.show(
         views.token_maps(
             [panel(arm, each) for arm, each in maps.items()],
@@ -268,7 +281,7 @@ def _show_maps(
             first=layer,
             value_label=labels.get(shown, ""),
             signed=shown == "channel",
-            words=words,
+            words=[sentence for sentence in words if sentence],
             mode=downloads.mode(),
         )
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.errors import ConfigError, ImageError
 from analysis.jobs.reader import load_photograph
@@ -45,33 +46,78 @@ class Cell:
         return np.argsort(-self.max_abs, kind="stable")
 
 
-def show(version: Version) -> None:
+@dataclass(frozen=True)
+class Place:
+    """What the page looks at: one channel of one kind of token of one layer."""
+
+    role: str
+    layer: int
+    cell: Cell
+    channel: int
+
+
+def choose_place(first: DeltaGenerator, version: Version, *, role: str | None = None) -> Place:
+    """Show the choices of role, layer and channel.
+
+    Args:
+        first: The line above, which has room for the channel.
+        version: Whose channels.
+        role: The only one that there is; None where it is to be chosen, and then the layer too: a
+            figure of one role brings its own slider through the layers.
+    """
+    table, layers = version.table, version.table.layers.tolist()
+    if role is None:
+        with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+            role = choose_role(version.extras)
+            layer = controls.choose_layer(table)
+    else:
+        known = {str(layer): layer for layer in layers}
+        layer = known.get(selection.recall("layer") or "", layers[-1])
+    cell = read_cell(table, version.extras, layer, role)
+    with first:
+        channel = choose_channel(cell, layer)
+    return Place(role, layer, cell, channel)
+
+
+def show(version: Version, first: DeltaGenerator) -> None:
     """Show where the chosen channel peaks, and whether the top channels of the layer share it."""
     extras = version.reading.require(Part.ARGMAX, Part.IMAGES, Part.RANGE)
     table = version.table
-    role = choose_role(extras)
-    layer = controls.choose_layer(table)
-    cell = read_cell(table, extras, layer, role)
-    with st.container(horizontal=True, gap="medium"):
-        channel = choose_channel(cell)
-        k = controls.choose_k(table.channels)
+    chosen = choose_place(first, version)
+    cell, channel, layer = chosen.cell, chosen.channel, chosen.layer
     folder = selection.recall("images")
 
     place = table.position(layer)
-    argmax = extras.require(Part.ARGMAX, extras.argmax(role))
-    ends = extras.require(Part.RANGE, extras.value_range(Representation.PRE, role))
+    argmax = extras.require(Part.ARGMAX, extras.argmax(chosen.role))
+    ends = extras.require(Part.RANGE, extras.value_range(Representation.PRE, chosen.role))
     places, (lowest, highest) = argmax[place], ends[place][:, channel]
     image, patch = (int(index) for index in places[channel])
-    value = float(highest if highest >= -lowest else lowest)
-    std = float(cell.std[channel])
-    z = (value - float(cell.mean[channel])) / std if std else float("nan")
-    path = extras.image_paths[image] if 0 <= image < len(extras.image_paths) else ""
 
     st.header(
         _("Layer {layer}: channel {channel}, {role_label} tokens").format(
-            layer=layer, channel=channel, role_label=role_label(role)
+            layer=layer, channel=channel, role_label=role_label(chosen.role)
         )
     )
+    _show_picture(version, extras.image_paths, image, patch, folder)
+    value = float(highest if highest >= -lowest else lowest)
+    _show_numbers(extras, cell, channel, value, image, patch)
+
+    heading = st.empty()
+    k = controls.choose_k(table.channels)
+    heading.header(_("Where the top {k} channels peak").format(k=k))
+    columns = extras.grid[1] if extras.grid and patch >= 0 else None
+    shared = group_peaks(cell.order[:k], places, list(extras.image_paths), columns)
+    st.markdown(plain(describe_peaks(shared)))
+    _show_places(shared, patch >= 0, version.name)
+
+
+def _show_numbers(
+    extras: ExtraTable, cell: Cell, channel: int, value: float, image: int, patch: int
+) -> None:
+    """Show the peak in numbers: how large, how far out, in which image, at which patch."""
+    std = float(cell.std[channel])
+    z = (value - float(cell.mean[channel])) / std if std else float("nan")
+    path = extras.image_paths[image] if 0 <= image < len(extras.image_paths) else ""
     with st.container(horizontal=True):
         st.metric(
             _("Value at the peak"), f"{value:+.4g}", border=True, help=_("Of the block output.")
@@ -98,13 +144,6 @@ def show(version: Version) -> None:
                 border=True,
                 help=_("Index {patch}, from 0.").format(patch=patch),
             )
-    _show_picture(version, extras.image_paths, image, patch, folder)
-
-    st.header(_("Where the top {k} channels peak").format(k=k))
-    columns = extras.grid[1] if extras.grid and patch >= 0 else None
-    shared = group_peaks(cell.order[:k], places, list(extras.image_paths), columns)
-    st.markdown(plain(describe_peaks(shared)))
-    _show_places(shared, patch >= 0, version.name)
 
 
 def choose_role(extras: ExtraTable) -> str:
@@ -132,8 +171,8 @@ def read_cell(table: StatsTable, extras: ExtraTable, layer: int, role: str) -> C
     return Cell(*stored[table.position(layer)])
 
 
-def choose_channel(cell: Cell) -> int:
-    """Show the choice of a channel, the largest first."""
+def choose_channel(cell: Cell, layer: int) -> int:
+    """Show the choice of a channel, the largest of a layer first."""
     order = cell.order[:OFFERED].tolist()
     wanted = selection.recall("channel") or ""
     if wanted.isdecimal() and int(wanted) < len(cell.max_abs) and int(wanted) not in order:
@@ -146,7 +185,9 @@ def choose_channel(cell: Cell) -> int:
         format_func=lambda channel: _("{channel} · max |x| {max_abs:.4g}").format(
             channel=channel, max_abs=cell.max_abs[channel]
         ),
-        help=_("Sorted by max |x| of the block output at this layer; type a number to find it."),
+        help=_(
+            "Sorted by max |x| of the block output at layer {layer}; type a number to find it."
+        ).format(layer=layer),
         menu_width=240,
     )
 

@@ -23,10 +23,10 @@ def test_a_map_is_tabulated_by_channel_row_and_column() -> None:
 def test_the_words_of_a_map_count_what_was_not_measured() -> None:
     partial = MAPS[0].copy()
     partial[0, 0] = np.nan
-    view = views.footprint(7, partial, 10, "a")
+    view = views.footprint(3, 7, partial, 10, "a")
     assert "2 to 6" in view.caption
     assert "1 patches were not counted" in view.caption
-    nothing = views.footprint(7, np.full((2, 3), np.nan, np.float32), 10, "a")
+    nothing = views.footprint(3, 7, np.full((2, 3), np.nan, np.float32), 10, "a")
     assert "Colours" not in nothing.caption
 
 

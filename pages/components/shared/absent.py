@@ -1,0 +1,26 @@
+"""What a payload does not hold, said in the place of the part of a page that needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from analysis.errors import PartAbsentError
+from pages.components.shared.text import plain
+
+
+@contextmanager
+def say(about: str = "") -> Iterator[None]:
+    """Say in its place what a part of a page lacks; the rest of the page goes on.
+
+    A page that cannot go on lets the error pass: the frame says it in the place of the page.
+
+    Args:
+        about: Whose payload it is, where a page shows several.
+    """
+    try:
+        yield
+    except PartAbsentError as error:
+        st.info(plain(f"{about}: {error}" if about else str(error)), icon=":material/info:")
