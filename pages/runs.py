@@ -11,18 +11,6 @@ from pages.components.shared.text import format_bytes
 
 shell.open_page(_("Runs"))
 jobs = job_list.current()
-use = measure_disk([ref.path for ref in cache.find_payloads()], jobs)
-with st.container(horizontal=True):
-    st.metric(
-        _("Payloads"), format_bytes(use.payloads), border=True, help=_("On disk, with backups.")
-    )
-    st.metric(
-        _("Checkpoints"),
-        format_bytes(use.checkpoints),
-        border=True,
-        help=_("What extractions that run, or were interrupted, have counted so far."),
-    )
-    st.metric(_("Jobs"), format_bytes(use.jobs), border=True, help=_("Logs and previews."))
 
 st.header(_("Extractions"))
 
@@ -45,3 +33,17 @@ st.fragment(show_jobs, run_every=job_panel.POLL_SECONDS if is_polled else None)(
 
 st.header(_("Payloads"))
 payload_manager.show()
+
+st.header(_("Disk"))
+use = measure_disk([ref.path for ref in cache.find_payloads()], jobs)
+with st.container(horizontal=True):
+    st.metric(
+        _("Payloads"), format_bytes(use.payloads), border=True, help=_("On disk, with backups.")
+    )
+    st.metric(
+        _("Checkpoints"),
+        format_bytes(use.checkpoints),
+        border=True,
+        help=_("What extractions that run, or were interrupted, have counted so far."),
+    )
+    st.metric(_("Jobs"), format_bytes(use.jobs), border=True, help=_("Logs and previews."))

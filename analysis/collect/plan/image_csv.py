@@ -83,10 +83,27 @@ def read_rows(
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield from _read_rows(path, csv.reader(file), _may_quote(path, root))
+    except FileNotFoundError as error:
+        raise ImageError(_describe_absent(path, root)) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ImageError(
-            _("data.train_csv {path} cannot be read: {error}").format(path=path, error=error)
+            _("data.train_csv {path} cannot be read: {error}").format(path=path, error=why)
         ) from error
+
+
+def _describe_absent(path: Path, root: Path | None) -> str:
+    """Return that a CSV is not there, with its neighbours where they may be named."""
+    if not _may_quote(path, root) or not path.parent.is_dir():
+        return _(
+            "data.train_csv {path} cannot be read: there is no such file. "
+            "Correct data.train_csv in the config"
+        ).format(path=path)
+    names = sorted(each.name for each in path.parent.glob("*.csv"))[:10]
+    return _(
+        "data.train_csv {path} cannot be read: there is no such file; its folder holds {names}. "
+        "Correct data.train_csv in the config"
+    ).format(path=path, names=", ".join(names) or _("no .csv file"))
 
 
 def _may_quote(path: Path, root: Path | None) -> bool:

@@ -81,13 +81,15 @@ def show(job: Job) -> None:
             st.switch_page("pages/overview.py")
         if not job.is_live and not is_read_only():
             _show_actions(job)
-    if job.phases:
-        took = ", ".join(f"{plain(name)} {seconds:.1f} s" for name, seconds in job.phases)
-        st.caption(_("Where the time went: {took}.").format(took=took))
-    st.caption(_("The same from a terminal"))
-    st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
-    st.caption(_("End of the log"))
-    st.code(job.read_log(40) or "Nothing yet.", language=None, wrap_lines=True)
+    unfolded = job.is_live or job.error is not None
+    with st.expander(_("Command, times and log"), expanded=unfolded):
+        if job.phases:
+            took = ", ".join(f"{plain(name)} {seconds:.1f} s" for name, seconds in job.phases)
+            st.caption(_("Where the time went: {took}.").format(took=took))
+        st.caption(_("The same from a terminal"))
+        st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
+        st.caption(_("End of the log"))
+        st.code(job.read_log(40) or "Nothing yet.", language=None, wrap_lines=True)
 
 
 def _show_actions(job: Job) -> None:

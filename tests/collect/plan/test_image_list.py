@@ -281,6 +281,14 @@ def test_missing_csv_and_root_are_named(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(ImageError, match=r"data\.train_csv .*train\.csv cannot be read"):
         list_project(tmp_path)
+    (tmp_path / "data" / "trian.csv").touch()
+    (tmp_path / "data" / "secret.txt").touch()
+    with pytest.raises(ImageError, match=r"its folder holds trian\.csv\. Correct"):
+        list_project(tmp_path)
+    with pytest.raises(ImageError, match=r"no such file\. Correct") as outside:
+        list_project(tmp_path, data__train_csv=str(tmp_path / "train.csv"))
+    assert "trian" not in str(outside.value)
+    (tmp_path / "data" / "trian.csv").unlink()
     with pytest.raises(ImageError, match=r"data\.root .* holds no image"):
         list_project(tmp_path, data__train_csv=None)
 
