@@ -19,8 +19,15 @@ from analysis.show.figures.theme import ROLE_LABELS, STATISTIC_LABELS
 from analysis.show.views import layers as views
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
 from pages.components.layers import tables
-from pages.components.shared import colors, controls, derived, downloads, fairness, selection
-from pages.components.shared.text import plain
+from pages.components.shared import (
+    absent,
+    colors,
+    controls,
+    derived,
+    downloads,
+    fairness,
+    selection,
+)
 from pages.components.shared.version import Version
 
 
@@ -97,10 +104,8 @@ def _draw(
     if registers:
         found = derived.aggregate_storage(version.reading, statistic, aggregate, **options)
         extras = version.extras
-        if found is None:
-            st.info(f"{plain(version.name)}: {extras.why_absent(Part.STORAGE)}")
-        else:
-            parts.append((extras.storage_roles, found))
+        with absent.say(version.name):
+            parts.append((extras.storage_roles, extras.require(Part.STORAGE, found)))
     curves = []
     for roles, values in parts:
         for place, role in enumerate(roles):

@@ -7,7 +7,7 @@ from enum import StrEnum
 import pandas as pd
 import streamlit as st
 
-from analysis.errors import InputError
+from analysis.errors import InputError, PartAbsentError
 from analysis.language import N_, Texts, _
 from analysis.payload.extras import ExtraTable, Part
 from analysis.read.depth.extremes import find_beyond
@@ -17,7 +17,7 @@ from analysis.show.figures.theme import REPRESENTATION_LABELS, role_label
 from analysis.show.views import layers as views
 from analysis.vocabulary import MEASURED, Representation, TokenRole
 from pages.components.layers import tables
-from pages.components.shared import channel_links, controls, derived, downloads, selection
+from pages.components.shared import absent, channel_links, controls, derived, downloads, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
@@ -60,12 +60,12 @@ def choose_view() -> View:
 def show_top(version: Version) -> None:
     """Show the three largest activations and the median of every layer."""
     extras, mode = version.extras, downloads.mode()
-    top, scale = extras.top(), controls.choose_scale()
-    if top is None:
-        absent = extras.why_absent(Part.TOP)
-        downloads.show(views.top_channels(version.table, version.name, absent, scale, mode))
-        return
-    downloads.show(views.top(version.table, version.name, top, scale, mode))
+    table, name, scale = version.table, version.name, controls.choose_scale()
+    try:
+        view = views.top(table, name, extras.require(Part.TOP, extras.top()), scale, mode)
+    except PartAbsentError as error:  # the largest channels stand in for it
+        view = views.top_channels(table, name, str(error), scale, mode)
+    downloads.show(view)
 
 
 def show_norms(version: Version) -> None:
@@ -94,11 +94,8 @@ def show_range(version: Version) -> None:
         lower = selection.choose_number("lower", _("Lower bound"), default=-bound)
         upper = selection.choose_number("upper", _("Upper bound"), default=bound)
         symlog = controls.choose_scale(signed=True) is Scale.SYMLOG
-    ends = extras.value_range(representation, role)
-    if ends is None:
-        missing = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
-        st.info(extras.why_absent(missing), icon=":material/info:")
-        return
+    needed = Part.NORM if representation is Representation.GLOBAL_LN else Part.RANGE
+    ends = extras.require(needed, extras.value_range(representation, role))
     downloads.show(
         views.value_range(
             version.table,
@@ -139,13 +136,9 @@ def show_shared_norm(version: Version) -> None:
                 outliers=found.outliers[at, place],
             )
         )
-    extras = version.extras
-    norm = extras.norm(role)
-    if norm is None:
-        st.caption(
-            _("Without γ as colour. {why_absent}").format(why_absent=extras.why_absent(Part.NORM))
-        )
-    gamma = None if norm is None else norm[0]
+    gamma = None
+    with absent.say(_("Without γ as colour"), quietly=True):
+        gamma = version.extras.require(Part.NORM, version.extras.norm(role))[0]
     view = views.standings(table, version.name, layer, role, gamma, downloads.mode())
     channel_links.follow(downloads.show(view))
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from analysis.payload.extras import Part
 from analysis.read.exceed import measure_exceedance
 from analysis.show.views import outliers as views
 from analysis.vocabulary import TokenRole
-from pages.components.shared import channel_links, downloads
+from pages.components.shared import absent, channel_links, downloads
 from pages.components.shared.version import Version
 
 
 def show(version: Version, layer: int, role: TokenRole) -> None:
     """Show the share of tokens beyond each level, or why it is not known."""
-    counts = version.extras.exceed(role)
-    if counts is None:
-        st.info(version.extras.why_absent(Part.EXCEED), icon=":material/info:")
-        return
-    table = version.table
-    found = measure_exceedance(counts, table.counts[:, role.position])
-    view = views.exceedance(table, version.name, (layer, role), found, downloads.mode())
-    channel_links.follow(downloads.show(view))
+    with absent.say():
+        counts = version.extras.require(Part.EXCEED, version.extras.exceed(role))
+        table = version.table
+        found = measure_exceedance(counts, table.counts[:, role.position])
+        view = views.exceedance(table, version.name, (layer, role), found, downloads.mode())
+        channel_links.follow(downloads.show(view))

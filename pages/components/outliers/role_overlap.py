@@ -12,7 +12,7 @@ from analysis.read.role_overlap import compare_roles
 from analysis.show.figures.theme import role_label
 from analysis.vocabulary import STATISTICS, Representation, TokenRole
 from pages.components.outliers import tables
-from pages.components.shared import channel_links, downloads, fairness
+from pages.components.shared import absent, channel_links, downloads, fairness
 from pages.components.shared.version import Version
 
 
@@ -35,8 +35,8 @@ def show(
         f"{int(mask.sum()):,} ({role_label(role)})" for role, mask in overlap.outliers.items()
     )
     st.markdown(_("Outliers: {counts}.").format(counts=counts))
-    if len(statistics) == len(TokenRole):
-        st.caption(extras.why_absent(Part.STORAGE))
+    with absent.say(quietly=True):
+        extras.require(Part.STORAGE, statistics if len(statistics) > len(TokenRole) else None)
     if overlap.frame.empty:
         st.info(_("No role has an outlier here."), icon=":material/info:")
         return

@@ -9,6 +9,7 @@ from analysis.payload.extras import Part
 from analysis.read.compare.standard_error import tabulate_errors
 from analysis.read.outliers import rank_channels
 from analysis.vocabulary import Representation, TokenRole
+from pages.components.shared import absent
 from pages.components.shared.version import Version
 
 TOP = 10
@@ -16,17 +17,20 @@ TOP = 10
 
 def show(version: Version) -> None:
     """Show the top channels of the last layer with the standard errors of mean and std."""
-    table, layer = version.table, int(version.table.layers[-1])
+    layer = int(version.table.layers[-1])
     st.header(
         _("How certain the top {top} channels of layer {layer} are by now").format(
             top=TOP, layer=layer
         )
     )
-    extras = version.extras
+    with absent.say():
+        _show_certainty(version, layer)
+
+
+def _show_certainty(version: Version, layer: int) -> None:
+    table, extras = version.table, version.extras
     groups = extras.groups(layer, Representation.PRE, TokenRole.PATCH)
-    if groups is None:
-        st.info(extras.why_absent(Part.GROUPS), icon=":material/info:")
-        return
+    groups = extras.require(Part.GROUPS, groups)
     top = rank_channels(table, layer, Representation.PRE, TokenRole.PATCH, k=TOP).frame["channel"]
     number = st.column_config.NumberColumn
     st.dataframe(

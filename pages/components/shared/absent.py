@@ -12,15 +12,20 @@ from pages.components.shared.text import plain
 
 
 @contextmanager
-def say(about: str = "") -> Iterator[None]:
+def say(about: str = "", *, quietly: bool = False) -> Iterator[None]:
     """Say in its place what a part of a page lacks; the rest of the page goes on.
 
     A page that cannot go on lets the error pass: the frame says it in the place of the page.
 
     Args:
-        about: Whose payload it is, where a page shows several.
+        about: Whose payload it is, or what is shown without it.
+        quietly: In small type, where the rest says nearly as much without it.
     """
     try:
         yield
     except PartAbsentError as error:
-        st.info(plain(f"{about}: {error}" if about else str(error)), icon=":material/info:")
+        sentence = plain(f"{about}: {error}" if about else str(error))
+        if quietly:
+            st.caption(sentence)
+        else:
+            st.info(sentence, icon=":material/info:")
