@@ -26,7 +26,8 @@ from pages.components.versions import (
 )
 
 heading = shell.open_page(_("Versions"))
-version, baseline, versions = pair.read()
+first = st.container(horizontal=True, gap="small", vertical_alignment="bottom")
+version, baseline, versions = pair.read(first)
 names = baseline.name, version.name
 heading.title(
     _("Versions: {name} against {name_2}").format(
@@ -35,8 +36,8 @@ heading.title(
     anchor=False,
 )
 comparison = differences.compare(baseline, version)
-top_row = st.container(horizontal=True, vertical_alignment="center")
-with top_row:
+in_line = reasons.is_agreed(comparison.reasons)
+with first if in_line else st.container(horizontal=True, vertical_alignment="center"):
     reasons.show(comparison.reasons)
     pair.offer_swap(version, baseline, versions)
     frozen_twin.show(version, baseline)
@@ -49,17 +50,20 @@ except PayloadError as error:
     st.error(plain(str(error)), icon=":material/error:")
     st.stop()
 
-with top_row:
-    negligible = controls.choose_negligible()
-told = differences.describe(baseline, version, Representation.PRE, negligible)
-layer_drift.show_drift(comparison, told, negligible)
+answer = st.container()
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     representation = controls.choose_representation()
     role = controls.choose_role()
     score = controls.choose_score()
     k = controls.choose_k(version.table.channels)
+    negligible = controls.choose_negligible()
 if noise is not None:
-    findings.show(differences.describe(baseline, version, representation, negligible), noise)
+    findings.show(
+        differences.describe(baseline, version, representation, negligible), noise, above=answer
+    )
+with answer:
+    told = differences.describe(baseline, version, Representation.PRE, negligible)
+    layer_drift.show_drift(comparison, told, negligible)
 layer_drift.show_flagged(comparison)
 
 layer = controls.choose_layer(version.table, among=comparison.layers)
@@ -88,6 +92,7 @@ st.header(_("Settings that differ"))
 changed = config_diff(
     *(read_settings(part.table.config, part.table.run) for part in (baseline, version))
 )
+changed = changed[changed["key"] != "version"]  # it stands in the title
 if changed.empty:
     st.caption(_("The two training configs are the same."))
 else:

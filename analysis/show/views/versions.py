@@ -30,6 +30,9 @@ from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, St
 
 Floats = NDArray[np.floating]
 
+DRIFT_HEIGHT = 350
+"""Pixels: with its sentences above it on the first screen of a projector."""
+
 DRIFT_CAPTION = N_(
     "Drift: root mean square over channels of how far mean and "
     "standard deviation moved, in units of the standard deviation of "
@@ -92,6 +95,7 @@ def drift(
         ),
         sentence=sentence
         or sentences.name_largest_cell(_("drift"), comparison.layers, found, cells),
+        least_height=DRIFT_HEIGHT,
         caption=" ".join(
             filter(
                 None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.language import N_, _
 from analysis.read.compare.findings import Finding
@@ -21,22 +22,23 @@ _FIGURES = {
 """What the page calls a figure, and the anchor of its title by how it is drawn."""
 
 
-def show(findings: Sequence[Finding], noise: NoiseTable) -> None:
+def show(findings: Sequence[Finding], noise: NoiseTable, *, above: DeltaGenerator) -> None:
     """Show one line per finding, each with the figure that backs it and a way to its layer.
 
     Args:
         findings: As `analysis.read.compare.findings.describe_comparison` returns them.
         noise: What they were made of.
+        above: Where those of the drift stand, above its figure.
     """
     for number, finding in enumerate(findings):
-        text, action = st.columns([6, 1], vertical_alignment="center")
+        place = above if finding.figure == "drift" else st.container()
+        text, action = place.columns([6, 1], vertical_alignment="center")
         name, anchors = _FIGURES[finding.figure]
         anchor = anchors.get(selection.recall("drawn") or "", anchors[""])
-        text.markdown(
-            _("- {sentence} See [{name}](#{anchor}).").format(
-                sentence=plain(finding.sentence), name=_(name), anchor=anchor
-            )
-        )
+        line = _("- {sentence} See [{name}](#{anchor}).")
+        if place is above:
+            line = "- {sentence}"
+        text.markdown(line.format(sentence=plain(finding.sentence), name=_(name), anchor=anchor))
         if finding.layers:
             layer = _find_layer(finding, noise)
             action.button(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.errors import PayloadError
 from analysis.language import _
@@ -14,28 +15,36 @@ from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
+MENU = 270
+"""Pixels: beside it the verdict has room in one line."""
 
-def read() -> tuple[Version, Version, list[Version]]:
+
+def read(place: DeltaGenerator) -> tuple[Version, Version, list[Version]]:
     """Return the two that are compared, the picked one first, and all that are looked at.
 
     Where nothing was picked to compare with, the likest payload is taken, and said so. Where there
     is only one payload, the page ends here with a sentence that says what to do.
+
+    Args:
+        place: Where the choice of the baseline stands.
     """
     versions = picker.read_versions()
     first, *others = versions
     if not others:
-        second = _choose_alone(first)
+        second = _choose_alone(first, place)
         return first, second, [first, second]
     if len(others) == 1:
         return first, others[0], versions
     by_key = {version.ref.key: version for version in others}
-    key = selection.choose(
-        "against",
-        _("Compare {name} with").format(name=plain(first.name)),
-        list(by_key),
-        default=next(iter(by_key)),
-        format_func=lambda key: by_key[key].name,
-    )
+    with place:
+        key = selection.choose(
+            "against",
+            _("Compare {name} with").format(name=plain(first.name)),
+            list(by_key),
+            default=next(iter(by_key)),
+            format_func=lambda key: by_key[key].name,
+            menu_width=MENU,
+        )
     return first, by_key[key], versions
 
 
@@ -58,7 +67,7 @@ def _swap(version: str, baseline: str, shown: Sequence[str]) -> None:
     selection.remember("against", version)
 
 
-def _choose_alone(first: Version) -> Version:
+def _choose_alone(first: Version, place: DeltaGenerator) -> Version:
     refs = {ref.key: ref for ref in picker.list_visible() if ref.key != first.ref.key}
     likest = choose_counterpart(first.ref, list(refs.values()))
     if likest is None:
@@ -67,18 +76,20 @@ def _choose_alone(first: Version) -> Version:
             icon=":material/info:",
         )
         st.stop()
-    key = selection.choose(
-        "against",
-        _("Compare {name} with").format(name=plain(first.name)),
-        list(refs),
-        default=likest.key,
-        format_func=lambda key: refs[key].label,
-        help=_(
-            "The likest payload at first. Pick several under **Compare with** "
-            "in the sidebar for a timeline."
-        ),
-        menu_width="stretch",
-    )
+    names = dict(zip(refs, picker.name_refs(list(refs.values())), strict=True))
+    with place:
+        key = selection.choose(
+            "against",
+            _("Compare {name} with").format(name=plain(first.name)),
+            list(refs),
+            default=likest.key,
+            format_func=names.__getitem__,
+            help=_(
+                "The likest payload at first. Pick several under **Compare with** "
+                "in the sidebar for a timeline."
+            ),
+            menu_width=MENU,
+        )
     if selection.recall("against") is None:
         selection.remember("against", key)  # so that the link goes on to show this one
         selection.write_address()

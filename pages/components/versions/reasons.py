@@ -13,7 +13,6 @@ from pages.components.shared.text import plain
 _SHOWN = {
     Severity.RED: (st.error, ":material/block:"),
     Severity.AMBER: (st.warning, ":material/warning:"),
-    Severity.GREEN: (st.success, ":material/check:"),
 }
 _MARKS = {Severity.RED: ":red[●]", Severity.AMBER: ":orange[●]", Severity.GREEN: ":green[●]"}
 _SUMMARIES = Texts(
@@ -26,12 +25,20 @@ _SUMMARIES = Texts(
 
 
 def show(reasons: Sequence[Reason]) -> None:
-    """Show the verdict, with what speaks against a comparison."""
+    """Show the verdict, small where nothing speaks against a comparison, else with what does."""
     worst = reasons[0].severity
+    if worst is Severity.GREEN:
+        st.markdown(f":green-badge[:material/check: {_SUMMARIES[worst]}]", width="content")
+        return
     say, icon = _SHOWN[worst]
     against = [reason for reason in reasons if reason.severity is not Severity.GREEN]
     lines = [_SUMMARIES[worst], *map(_line, against)]
     say("  \n".join(lines), icon=icon)
+
+
+def is_agreed(reasons: Sequence[Reason]) -> bool:
+    """Return whether nothing speaks against a comparison."""
+    return reasons[0].severity is Severity.GREEN
 
 
 def show_agreed(reasons: Sequence[Reason]) -> None:
