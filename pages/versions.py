@@ -4,11 +4,9 @@ import streamlit as st
 
 from analysis.errors import PayloadError
 from analysis.language import _
-from analysis.read.compare.config_diff import config_diff, read_settings
-from analysis.show.view import describe_pair
 from analysis.vocabulary import Cell, Representation
 from pages.components.frame import shell
-from pages.components.shared import controls, downloads
+from pages.components.shared import controls
 from pages.components.shared.text import plain
 from pages.components.versions import (
     channel_effects,
@@ -19,6 +17,7 @@ from pages.components.versions import (
     normalised_views,
     pair,
     reasons,
+    settings,
     tables,
     timeline,
     top_changes,
@@ -88,14 +87,4 @@ if len(versions) > 2:
     timeline.show(versions, layer, representation, role)
 
 reasons.show_agreed(comparison.reasons)
-st.header(_("Settings that differ"))
-changed = config_diff(
-    *(read_settings(part.table.config, part.table.run) for part in (baseline, version))
-)
-changed = changed[changed["key"] != "version"]  # it stands in the title
-if changed.empty:
-    st.caption(_("The two training configs are the same."))
-else:
-    tables.show_config_diff(changed, names)
-    pair_of = describe_pair(*names)
-    downloads.show_csv(changed, "settings", pair_of["about"], pair_of["columns"])
+settings.show(baseline, version)
