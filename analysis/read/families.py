@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from analysis.language import _
+from analysis.read.compare.group_samples import BAND
+from analysis.read.recipe import FOLD
 from analysis.read.summary import DriftSummary, Row
 
-_FOLD = re.compile(r"(?i)(?<![a-z])(?:fold|seed)[-_ =.]?\d+(?![a-z0-9])")
 _SEPARATORS = re.compile(r"([-_ .])[-_ .]+")
 
 
@@ -24,14 +26,15 @@ class Family:
     """The comparisons of several versions with one baseline."""
 
     mean: DriftSummary
-    """Drift, noise floor and noise band, each the mean of the members."""
+    """Drift, noise floor and noise band, each the mean of the members; the larger of floor and
+    spread, and of band and what the spread allows, where there is one."""
     spread: tuple[Row, ...] = ()
     """``[layers][2]``: standard deviation of the members' drifts (n - 1); None where unknown."""
 
 
 def name_family(version: str) -> str | None:
     """Return a version's name without its fold and seed; None where it names neither."""
-    stem = _FOLD.sub("", version)
+    stem = FOLD.sub("", version)
     return None if stem == version else _SEPARATORS.sub(r"\1", stem).strip("-_ .") or "folds"
 
 
@@ -57,7 +60,14 @@ def merge_drifts(members: Sequence[DriftSummary]) -> Family:
     )
     unknown = np.full(drift.shape[1:], np.nan)
     spread = drift.std(axis=0, ddof=1) if len(members) > 1 else unknown
-    means = (_to_rows(part.mean(axis=0)) for part in (drift, floor, band))
+    # One drift lies above 95 % of those that the members' spread would give by chance.
+    reach = stdtrit(max(len(members) - 1, 1), BAND) * spread
+    parts = (
+        drift.mean(axis=0),
+        np.fmax(floor.mean(axis=0), spread),
+        np.fmax(band.mean(axis=0), reach),
+    )
+    means = (_to_rows(part) for part in parts)
     return Family(DriftSummary(None, tuple(layers), *means), _to_rows(spread))
 
 

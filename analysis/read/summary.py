@@ -21,10 +21,11 @@ from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.compatibility import Severity
 from analysis.read.compare.noise_table import compare_noise
 from analysis.read.consistency import check_reading
+from analysis.read.recipe import hash_recipe
 from analysis.read.scores import Score, find_outliers
 from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 
-FORMAT = 1
+FORMAT = 2
 """Part of the key of every stored summary; to be raised when what is computed here changes."""
 
 Row = tuple[float | None, ...]
@@ -49,6 +50,9 @@ class Summary:
     """Token outputs that were no finite numbers."""
     adapter_effect: float | None
     """The largest relative change of a block output by the adapter; None where not recorded."""
+    recipe: str | None = None
+    """What versions of other folds and seeds share, see `recipe.hash_recipe`; None where the
+    config names neither."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def summarize(reading: Reading) -> Summary:
         _read_count(table),
         int(sum(_read_numbers(table, "nonfinite_tokens"))),
         max(proof) if proof else None,
+        hash_recipe(table.config),
     )
 
 

@@ -9,11 +9,18 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis.jobs import Job, JobState
+from analysis.jobs.summaries.make import make_probe
 from analysis.payload.annotations import Annotation, annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import discover_payloads
+from analysis.payload.fingerprint import fingerprint_file
+from analysis.payload.reading import open_payload
+from analysis.vocabulary import TokenRole
+from pages.components.home.table import PROGRESS, build_frame, order
 from tests import ROOT
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
+from tests.factories.vectors import LAYER, write_with_vectors
 from tests.pages.conftest import Open, figures, headings, payload_path, texts
 
 
@@ -129,6 +136,74 @@ def test_folds_are_one_row_with_their_mean_and_spread(project: Path, open_page: 
     row = united.loc[["winter, 3 versions"]]
     assert row["Drift"].item() == pytest.approx(members["Drift"].mean())
     assert row["Spread"].item() == pytest.approx(members["Drift"].std())
+
+
+def test_folds_are_told_by_tags_too(project: Path, open_page: Open) -> None:
+    frozen, *_ = make_grouped_pair(names=("frozen", "other"))
+    frozen["meta"]["backbone"]["used_lora"] = False
+    write_payload(payload_path(project, "frozen"), frozen)
+    for name, tags in (("a", ("winter", "seed 1")), ("b", ("winter", "seed 2")), ("c", ())):
+        _, moved = make_grouped_pair(names=("frozen", name))
+        write_payload(payload_path(project, name), moved)
+        annotate(payload_path(project, name), Annotation(tags=tags))
+    united = table(open_page("home", folds="tags"))
+    assert {name.split(", ")[-1] for name in united.index} == {"★ frozen", "2 versions", "c"}
+
+
+def test_a_hidden_version_is_listed_on_demand_and_shown_again(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    path = payload_path(project, "other")
+    annotate(path, Annotation(hidden=True, score=0.5))
+    app = open_page("home", hidden="on", rows=keys["other"])
+    assert "other (hidden)" in table(app).index
+    app.button(key="hide version").click().run()
+    assert load_annotations().of(path) == Annotation(score=0.5)
+
+
+def test_where_all_are_hidden_all_are_listed(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    for name in keys:
+        annotate(payload_path(project, name), Annotation(hidden=True))
+    assert len(table(open_page("home"))) == len(keys)
+
+
+def test_an_extraction_that_runs_is_a_row_with_its_progress() -> None:
+    path = Path("outputs/new/feature_stats/stats.pt")
+    job = Job(
+        "1",
+        Path(),
+        "new",
+        path,
+        "cpu",
+        JobState.RUNNING,
+        25,
+        100,
+        None,
+        None,
+        "",
+        None,
+        0.0,
+        None,
+        None,
+        (),
+        False,
+    )
+    frame = build_frame([], [job], TokenRole.CLS, None)
+    assert frame.loc[0, ["Version", PROGRESS]].tolist() == ["new", 0.25]
+    assert order(("Version", "Health"), is_live=True) == ["Version", PROGRESS, "Health"]
+
+
+def test_the_best_probe_is_listed_where_vectors_are(project: Path, open_page: Open) -> None:
+    path = payload_path(project, "v1")
+    write_with_vectors(path)
+    file = fingerprint_file(path)
+    make_probe(file, lambda file: open_payload(Path(file[0])))
+    write_payload(payload_path(project, "v2"), make_payload(version="v2", layers=3, channels=16))
+    shown = table(open_page("home"))
+    assert shown["Best probe"].notna().to_dict() == {"★ v1": True, "v2": False}
+    assert f"Mass, layer {LAYER} patch" in shown["Probe of"].to_dict()["★ v1"]
 
 
 def test_groups_have_a_table_each(keys: dict[str, str], open_page: Open) -> None:

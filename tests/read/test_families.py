@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from analysis.read.families import merge_drifts, name_family
 from analysis.read.summary import DriftSummary
@@ -39,10 +40,18 @@ def test_mean_and_spread_are_over_the_members_in_their_common_layers() -> None:
     for rows, expected in (
         (family.mean.drift, [0.3, 0.4]),
         (family.mean.noise_floor, [0.2, 0.2]),
+        (family.mean.noise_band, [0.1 * np.sqrt(2) * t.ppf(0.95, 1), 0.2]),
         (family.spread, [0.1 * np.sqrt(2), 0]),
     ):
         np.testing.assert_allclose(np.array(rows, dtype=np.float64)[:, 0], expected, atol=1e-12)
     assert family.mean.drift[0][1] is None
+
+
+def test_a_spread_above_the_noise_of_the_images_is_the_floor_also_where_that_is_unknown() -> None:
+    for floor in (0.1, None):
+        drifts = (0.2, 0.8, 0.5)
+        family = merge_drifts([drifted((0,), drift, floor=floor) for drift in drifts])
+        assert family.mean.noise_floor[0][0] == pytest.approx(np.std(drifts, ddof=1))
 
 
 def test_a_single_member_has_no_spread() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 from analysis.errors import InputError, PayloadError
-from analysis.jobs.summaries.store import pair_key, payload_key, save_entries
+from analysis.jobs.summaries.store import pair_key, payload_key, probe_key, save_entries
+from analysis.payload.features import read_features
 from analysis.payload.fingerprint import Fingerprint, fingerprint_file
 from analysis.payload.reading import Reading
 from analysis.read.compare.comparison import compare
 from analysis.read.summary import compare_summary, summarize, to_json
+from analysis.read.worth import best_probe
 
 NAMES = ("the baseline", "this version")
 """What the reasons call the two, which may be renamed later."""
@@ -39,6 +42,23 @@ def make_entries(file: Fingerprint, baseline: Fingerprint | None, read: Read) ->
     with contextlib.suppress(PayloadError):  # gone meanwhile
         if fingerprint_file(file[0]) == file:
             save_entries(entries)
+
+
+def make_probe(file: Fingerprint, read: Read) -> None:
+    """Compute and store the best probe of a payload's vectors; what is wrong is stored too."""
+    try:
+        features = read_features(Path(file[0]), read(file).table)
+        entry = best_probe.to_json(best_probe.find_best_probe(features)), None
+    except (InputError, OSError) as error:
+        entry = None, str(error)
+    with contextlib.suppress(PayloadError):  # gone meanwhile
+        if fingerprint_file(file[0]) == file:
+            save_entries({probe_key(file): entry})
+
+
+def save_probe_problem(file: Fingerprint, problem: str) -> None:
+    """Store why nothing is known of the probes of a payload's vectors."""
+    save_entries({probe_key(file): (None, problem)})
 
 
 def save_problem(file: Fingerprint, baseline: Fingerprint | None, problem: str) -> None:

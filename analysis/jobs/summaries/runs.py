@@ -24,7 +24,7 @@ from analysis.jobs.summaries.folder import (
     to_fingerprint,
     work_folder,
 )
-from analysis.jobs.summaries.make import save_problem
+from analysis.jobs.summaries.make import save_probe_problem, save_problem
 from analysis.payload.fingerprint import Fingerprint
 
 FEW = 8
@@ -42,22 +42,30 @@ _children: list[subprocess.Popen[bytes]] = []  # kept to be reaped
 _logger = logging.getLogger(__name__)
 
 
-def start_missing(missing: Sequence[Fingerprint], baseline: Fingerprint | None) -> None:
+def start_missing(
+    missing: Sequence[Fingerprint],
+    baseline: Fingerprint | None,
+    unprobed: Sequence[Fingerprint] = (),
+) -> None:
     """Summarise payloads in the background; what runs already is left to end first.
 
     Args:
         missing: Fingerprints of the payloads, the most wanted first.
         baseline: Of what they are compared with; None for nothing.
+        unprobed: Fingerprints of payloads whose vectors are probed after that.
     """
-    if not missing or is_running():
+    if not (missing or unprobed) or is_running():
         return
     folder = work_folder()
     ended = _note_interrupted(folder, baseline)
     missing = [file for file in missing if file not in ended]
-    number = min(WORKERS, os.cpu_count() or 1, -(-len(missing) // FEW))
+    unprobed = [file for file in unprobed if file not in ended]
+    if not (missing or unprobed):
+        return
+    number = max(1, min(WORKERS, os.cpu_count() or 1, -(-len(missing) // FEW)))
     try:
         make_folder(folder, 0o700)
-        text = json.dumps({"files": missing, "baseline": baseline})
+        text = json.dumps({"files": missing, "baseline": baseline, "probes": unprobed})
         if _is_recent(folder / REQUEST_FILE, text):
             return
         replace_text(folder / REQUEST_FILE, text)
@@ -86,10 +94,15 @@ def _note_interrupted(folder: Path, baseline: Fingerprint | None) -> set[Fingerp
     found: set[Fingerprint] = set()
     for place in range(WORKERS):
         path = at_hand_path(folder, place)
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            file = to_fingerprint(json.loads(read_small(path, MAX_JSON)))
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            at_hand = json.loads(read_small(path, MAX_JSON))
+            is_probe = isinstance(at_hand, dict)
+            file = to_fingerprint(at_hand["probe"] if is_probe else at_hand)
             path.unlink()
-            save_problem(file, baseline, INTERRUPTED)
+            if is_probe:
+                save_probe_problem(file, INTERRUPTED)
+            else:
+                save_problem(file, baseline, INTERRUPTED)
             found.add(file)
     return found
 

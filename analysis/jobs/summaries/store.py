@@ -20,6 +20,7 @@ from analysis.files.cache_folder import cache_folder
 from analysis.files.writing import make_folder
 from analysis.payload.fingerprint import Fingerprint
 from analysis.read.summary import FORMAT, DriftSummary, Summary, parse_drift, parse_summary
+from analysis.read.worth.best_probe import BestProbe, parse_best_probe
 
 MAX_ENTRIES = 20_000
 """The oldest go first; one takes a few kilobytes."""
@@ -50,6 +51,8 @@ class Found:
     payloads: Mapping[Fingerprint, Entry[Summary]] = field(default_factory=dict)
     drifts: Mapping[Fingerprint, Entry[DriftSummary]] = field(default_factory=dict)
     """Against the baseline, which has none itself."""
+    probes: Mapping[Fingerprint, Entry[BestProbe]] = field(default_factory=dict)
+    """Of the payloads that have vectors of single images."""
 
     def list_missing(
         self, files: Iterable[Fingerprint], baseline: Fingerprint | None
@@ -74,8 +77,13 @@ def find_summaries(files: Sequence[Fingerprint], baseline: Fingerprint | None) -
     pairs = {
         pair_key(file, baseline): file for file in files if baseline is not None if file != baseline
     }
-    stored = _read([*own, *pairs])
-    return Found(_parse(stored, own, parse_summary), _parse(stored, pairs, parse_drift))
+    probes = {probe_key(file): file for file in files}
+    stored = _read([*own, *pairs, *probes])
+    return Found(
+        _parse(stored, own, parse_summary),
+        _parse(stored, pairs, parse_drift),
+        _parse(stored, probes, parse_best_probe),
+    )
 
 
 def save_entries(entries: Mapping[str, tuple[str | None, str | None]]) -> None:
@@ -110,6 +118,11 @@ def payload_key(file: Fingerprint) -> str:
 def pair_key(file: Fingerprint, baseline: Fingerprint) -> str:
     """Return the key of what is stored of a payload against a baseline."""
     return _hash("pair", file, baseline)
+
+
+def probe_key(file: Fingerprint) -> str:
+    """Return the key of the best probe of a payload's vectors."""
+    return _hash("probe", file)
 
 
 def store_path() -> Path:

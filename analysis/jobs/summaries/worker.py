@@ -17,14 +17,22 @@ from pathlib import Path
 
 from analysis.files.atomic import replace_text
 from analysis.jobs.summaries.folder import REQUEST_FILE, at_hand_path, to_fingerprint
-from analysis.jobs.summaries.make import make_entries, save_problem
+from analysis.jobs.summaries.make import (
+    make_entries,
+    make_probe,
+    save_probe_problem,
+    save_problem,
+)
 from analysis.jobs.summaries.store import find_summaries
 from analysis.payload.fingerprint import Fingerprint
 from analysis.payload.reading import Reading, open_payload
 
 
 def run(folder: Path, place: int = 0, number: int = 1) -> None:
-    """Summarise the payloads that a folder's request names, beginning at a share of the list."""
+    """Summarise the payloads that a folder's request names, beginning at a share of the list.
+
+    Then probe the vectors of a share of those that are to be probed.
+    """
     asked = json.loads((folder / REQUEST_FILE).read_text())
     files = [to_fingerprint(file) for file in asked["files"]]
     baseline = None if asked["baseline"] is None else to_fingerprint(asked["baseline"])
@@ -46,6 +54,17 @@ def run(folder: Path, place: int = 0, number: int = 1) -> None:
         except Exception as error:
             traceback.print_exc()
             save_problem(file, baseline, f"{type(error).__name__}: {error}")
+        finally:
+            at_hand.unlink(missing_ok=True)
+    for file in map(to_fingerprint, asked.get("probes", [])[place::number]):
+        if file in find_summaries([file], None).probes:
+            continue
+        replace_text(at_hand, json.dumps({"probe": file}))
+        try:
+            make_probe(file, read)
+        except Exception as error:
+            traceback.print_exc()
+            save_probe_problem(file, f"{type(error).__name__}: {error}")
         finally:
             at_hand.unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.language import _
+from analysis.language import N_, _
 from analysis.read.summary import DriftSummary, compute_ratio, find_peak
 from analysis.show.figures import axes, theme
 from analysis.show.figures.version_map import build_version_map
@@ -19,6 +19,10 @@ MOST = 16
 """Rows that fit on the first screen of a projector, 1280 x 720."""
 
 LEAST_HEIGHT = 240
+
+OF_FAMILIES = N_(
+    "Of folds or seeds taken as one, chance is the larger of that and of the spread between them."
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ def version_map(
     baseline: str,
     role: TokenRole,
     mode: theme.Mode = "light",
+    *,
+    has_families: bool = False,
 ) -> VersionMap | None:
     """Return versions by layers, coloured by drift over noise, the one that moved most on top.
 
@@ -51,6 +57,7 @@ def version_map(
         baseline: Name of what they are compared with.
         role: Which tokens.
         mode: Light or dark.
+        has_families: Whether some rows stand for several folds or seeds.
 
     Returns:
         None where no version can be compared.
@@ -78,7 +85,7 @@ def version_map(
         "version map",
         build_version_map(np.array(layers), values, facts, kept, label=label, mode=mode),
         lambda: _tabulate({name: comparable[name] for name in kept}, role),
-        caption=_explain(by_noise, role),
+        caption=_explain(by_noise, role) + (f" {_(OF_FAMILIES)}" if has_families else ""),
         notes=_list_left_out(len(drifts), len(comparable), len(order), len(kept), by_noise),
         rows=len(kept),
         least_height=LEAST_HEIGHT,

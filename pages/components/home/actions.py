@@ -68,8 +68,11 @@ def _show_changes(row: Row) -> bool:
         pin_baseline(None if is_pinned else row.ref.path)
         selection.remember("base", None if is_pinned else row.ref.key)
         return True
-    if st.button(_("Hide"), icon=":material/visibility_off:", key="hide version"):
-        annotate(row.ref.path, replace(load_annotations().of(row.ref.path), hidden=True))
+    hidden = said.of(row.ref.path).hidden
+    label, icon = (_("Show again"), "visibility") if hidden else (_("Hide"), "visibility_off")
+    if st.button(label, icon=f":material/{icon}:", key="hide version"):
+        about = load_annotations().of(row.ref.path)
+        annotate(row.ref.path, replace(about, hidden=not hidden))
         selection.remember("rows", None)
         selection.remember("base", None if row.is_baseline else selection.recall("base"))
         return True

@@ -12,11 +12,22 @@ from analysis.payload.discovery import PayloadRef
 from analysis.read.compare.twins import choose_baseline
 from analysis.vocabulary import TokenRole
 from pages.components.frame import picker
-from pages.components.home import scores
+from pages.components.home import probes, scores
 from pages.components.home.table import NAMES
 from pages.components.shared import cache, controls, selection
 
-HIDDEN_AT_FIRST = ("Drift", "Noise floor", "Spread", "Adapter effect", "Precision", "Size")
+HIDDEN = "hidden"
+"""Name of the choice to list hidden versions too."""
+
+HIDDEN_AT_FIRST = (
+    "Drift",
+    "Noise floor",
+    "Spread",
+    "Probe of",
+    "Adapter effect",
+    "Precision",
+    "Size",
+)
 GROUPS = Texts(
     {
         "nothing": N_("nothing"),
@@ -26,6 +37,14 @@ GROUPS = Texts(
     }
 )
 _UNGROUPED = "nothing"
+FOLDS = Texts(
+    {
+        "off": N_("one by one"),
+        "on": N_("by name"),
+        "tags": N_("by tags"),
+        "config": N_("by config"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,9 @@ class Choices:
     role: TokenRole
     columns: tuple[str, ...]
     group: str
-    folds_as_one: bool
+    folds: str
+    """By what folds and seeds of one recipe are told: a key of `FOLDS`; "off" for rows of their
+    own."""
     metric: str
     """What stands in the column Score; empty for what was typed."""
 
@@ -58,15 +79,24 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
             menu_width=140,
         )
         with st.popover(_("View"), icon=":material/view_column:", key="home view"):
-            folds = selection.switch(
+            folds = selection.choose(
                 "folds",
-                _("Folds as one"),
-                default=False,
+                _("Folds and seeds as one"),
+                list(FOLDS),
+                default="off",
+                format_func=FOLDS.__getitem__,
                 help=_(
-                    "Versions whose names differ only in a fold or a seed "
-                    "(winter-fold1, winter-fold2) are one row: the mean of their "
-                    "drifts, and the spread between them."
+                    "Versions that differ only in a fold or a seed are one row: the mean of their "
+                    "drifts, and the spread between them as a second noise floor. By name: "
+                    "winter-fold1, winter-fold2. By tags: the same tags, but for fold1, seed 2. By "
+                    "config: the same config but for keys such as seed or data.fold."
                 ),
+            )
+            selection.switch(
+                HIDDEN,
+                _("Hidden versions too"),
+                default=False,
+                help=_("Tick a hidden version to show it again."),
             )
             metric = _choose_metric(refs)
             shown = selection.choose_some(
@@ -82,9 +112,10 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
                 limit=len(HIDDEN_AT_FIRST),
                 format_func=_,
             )
-    if folds:
+    if folds != "off":
         more = [*more, "Spread"]
-    columns = tuple(name for name in NAMES if name in ("Version", *shown, *more))
+    absent = () if any(probes.find_vectors(refs)) else ("Best probe", "Probe of")
+    columns = tuple(n for n in NAMES if n in ("Version", *shown, *more) and n not in absent)
     return Choices(tuple(_match(refs, words)), baseline, role, columns, group, folds, metric)
 
 
@@ -108,9 +139,13 @@ def name_group(ref: PayloadRef, group: str) -> str:
 
 
 def list_versions() -> list[PayloadRef]:
-    """Return the payloads that Home lists, newest first: those that nobody hid."""
-    said = cache.read_annotations()
-    return [ref for ref in cache.find_payloads() if not said.of(ref.path).hidden]
+    """Return the payloads that Home lists, newest first: those that nobody hid, or all.
+
+    All too where every one is hidden: an empty list would say that there is none.
+    """
+    said, refs = cache.read_annotations(), list(cache.find_payloads())
+    visible = [ref for ref in refs if not said.of(ref.path).hidden]
+    return refs if not visible or selection.recall(HIDDEN) == "on" else visible
 
 
 def _choose_baseline(refs: Sequence[PayloadRef]) -> PayloadRef:

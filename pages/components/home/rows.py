@@ -26,8 +26,9 @@ from analysis.payload.reading import Reading
 from analysis.read.families import merge_drifts, name_family
 from analysis.read.summary import DriftSummary, Summary
 from analysis.read.summary import Row as Numbers
+from analysis.read.worth.best_probe import BestProbe
 from pages.components.frame import picker
-from pages.components.home import scores
+from pages.components.home import probes, scores
 from pages.components.shared import cache
 
 FEW = 4
@@ -48,6 +49,8 @@ class Row:
     """None while it is being computed."""
     drift: Entry[DriftSummary] | None
     """Against the baseline; None for the baseline itself, or while it is being computed."""
+    probe: Entry[BestProbe] | None = None
+    """Of the vectors of single images; None where there are none, or while it is computed."""
     members: tuple[Row, ...] = ()
     """The versions that the row stands for, where it stands for several."""
     spread: tuple[Numbers, ...] = ()
@@ -72,13 +75,20 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
     files = [ref.fingerprint for ref in refs]
     found = _find(files, hash(tuple(files)), baseline.fingerprint, read_stamp())
     missing = found.list_missing(files, baseline.fingerprint)
-    if missing and len(missing) <= FEW and not is_running():
+    if 0 < len(missing) <= FEW and not is_running():
         with st.spinner(_("Reading the payloads …")):
             for file in missing:
                 make_entries(file, baseline.fingerprint, _read)
         found = _find(files, hash(tuple(files)), baseline.fingerprint, read_stamp())
-    elif missing:
-        start_missing(missing, baseline.fingerprint)
+        missing = found.list_missing(files, baseline.fingerprint)
+    has_vectors = probes.find_vectors(refs)
+    unprobed = [
+        file
+        for file, has in zip(files, has_vectors, strict=True)
+        if has and file not in found.probes
+    ]
+    if missing or unprobed:
+        start_missing(missing, baseline.fingerprint, unprobed)
     said = cache.read_annotations()
     return [
         Row(
@@ -88,6 +98,7 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
             ref.key == baseline.key,
             found.payloads.get(file),
             found.drifts.get(file),
+            found.probes.get(file),
         )
         for ref, name, file in zip(refs, picker.name_refs(refs), files, strict=True)
     ]
@@ -102,21 +113,35 @@ def score_by(rows: Sequence[Row], metric: str) -> list[Row]:
     ]
 
 
-def unite(rows: Sequence[Row]) -> list[Row]:
+def unite(rows: Sequence[Row], by: str) -> list[Row]:
     """Return the rows with versions that differ only in fold or seed as one, where the first was.
 
     The baseline stays a row of its own.
+
+    Args:
+        rows: One per version.
+        by: What tells that: "on" their names, "tags" or "config".
     """
     families: dict[str, list[Row]] = {}
     for row in rows:
-        family = None if row.is_baseline else name_family(row.about.name or row.ref.name)
+        family = None if row.is_baseline else _find_family(row, by)
         families.setdefault(row.ref.key if family is None else f"{family}\0", []).append(row)
     return [members[0] if len(members) == 1 else _merge(members) for members in families.values()]
 
 
+def _find_family(row: Row, by: str) -> str | None:
+    if by == "tags":
+        return ", ".join(tag for tag in row.about.tags if name_family(tag) is None) or None
+    if by == "config":
+        known = None if row.summary is None else row.summary.summary
+        return None if known is None else known.recipe
+    return name_family(row.about.name or row.ref.name)
+
+
 def _merge(members: Sequence[Row]) -> Row:
     first = members[0]
-    stem = name_family(first.about.name or first.ref.name)
+    own = first.about.name or first.ref.name
+    stem = name_family(own) or own
     scores = [row.about.score for row in members if row.about.score is not None]
     drifts = [row.drift.summary for row in members if row.drift and row.drift.summary]
     family = merge_drifts(drifts) if len(drifts) == len(members) else None

@@ -22,6 +22,8 @@ from pages.components.shared.text import format_bytes
 Column = Callable[[Row], object]
 WAITING = "…"
 HEALTHY = "✓"
+PROGRESS = N_("Progress")
+"""Of extractions that live; a column of theirs only."""
 
 
 def build_frame(
@@ -41,14 +43,23 @@ def build_frame(
         running = pd.DataFrame(
             {
                 "Version": [job.title for job in jobs],
-                "Against the baseline": [_describe_job(job) for job in jobs],
+                PROGRESS: [job.done / job.total if job.total else 0.0 for job in jobs],
+                "Against the baseline": [job_states.mark(job) for job in jobs],
                 "Images": [job.total or None for job in jobs],
             }
         )
         frame = pd.concat([running, frame], ignore_index=True)
+    else:
+        frame[PROGRESS] = np.nan
     for name in ("Images", "Most in layer", "Outlier channels", "Outliers, change"):
         frame[name] = frame[name].astype("Int64")
     return frame
+
+
+def order(columns: Sequence[str], *, is_live: bool) -> list[str]:
+    """Return the columns with the progress of extractions behind the first, where some live."""
+    first, *others = columns
+    return [first, PROGRESS, *others] if is_live else [first, *others]
 
 
 def configure() -> dict[str, Any]:
@@ -56,6 +67,9 @@ def configure() -> dict[str, Any]:
     config = st.column_config
     columns: dict[str, Any] = {
         "Version": config.TextColumn(pinned=True),
+        PROGRESS: config.ProgressColumn(
+            format="percent", min_value=0.0, max_value=1.0, width="small"
+        ),
         "Over depth": config.LineChartColumn(
             help=_("Drift as a multiple of what chance gives, from the first layer to the last."),
             width="small",
@@ -88,13 +102,23 @@ def configure() -> dict[str, Any]:
                 "off, on up to eight images."
             ),
         ),
+        "Best probe": config.NumberColumn(
+            format="%.3g",
+            help=_(
+                "R² or balanced accuracy of the best linear probe of the block outputs on images "
+                "held out, of the first column that can be predicted; empty where it is no better "
+                "than permuted targets."
+            ),
+        ),
         "Score": config.NumberColumn(
             format="%.4g", help=_("How well it does, as somebody typed it.")
         ),
         "Tags": config.ListColumn(),
         "Measured (UTC)": config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
     }
-    return {name: columns.get(name, config.Column()) | {"label": _(name)} for name in NAMES}
+    return {
+        name: columns.get(name, config.Column()) | {"label": _(name)} for name in (PROGRESS, *NAMES)
+    }
 
 
 NAMES = (
@@ -117,6 +141,8 @@ NAMES = (
     N_("Precision"),
     N_("Measured (UTC)"),
     N_("Size"),
+    N_("Best probe"),
+    N_("Probe of"),
     N_("Score"),
     N_("Tags"),
     N_("Note"),
@@ -156,7 +182,7 @@ def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
         return np.where(np.isfinite(ratio), ratio, 0.0).tolist()
 
     values: dict[str, Column] = {
-        "Version": lambda row: f"★ {row.name}" if row.is_baseline else row.name,
+        "Version": _mark_name,
         "Over depth": over_depth,
         "Against the baseline": lambda row: describe_drift(row, peak(row)),
         "× chance": of_peak(lambda found: found.ratio),
@@ -175,6 +201,8 @@ def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
         "Precision": lambda row: row.ref.facts.precision,
         "Measured (UTC)": lambda row: row.ref.created.astimezone(UTC),
         "Size": lambda row: format_bytes(row.ref.size),
+        "Best probe": _mean_probe,
+        "Probe of": _describe_probe,
         "Score": lambda row: row.about.score,
         "Tags": lambda row: list(row.about.tags),
         "Note": lambda row: row.about.note or "",
@@ -233,6 +261,31 @@ def describe_health(row: Row) -> str:
     return f"✗ {'; '.join(faults)}" if faults else HEALTHY
 
 
+def _mark_name(row: Row) -> str:
+    name = f"★ {row.name}" if row.is_baseline else row.name
+    return _("{name} (hidden)").format(name=name) if row.about.hidden else name
+
+
+def _mean_probe(row: Row) -> float | None:
+    """Return the mean best score of the versions of a row, where all can be told."""
+    found = [one.probe.summary for one in row.versions if one.probe and one.probe.summary]
+    scores = [each.score for each in found if each.predictable]
+    is_one_target = len({each.target for each in found}) == 1
+    return fmean(scores) if len(scores) == len(row.versions) and is_one_target else None
+
+
+def _describe_probe(row: Row) -> str:
+    """Return what the best probe of a version predicts and where, or why there is none."""
+    entry = row.versions[0].probe
+    if entry is None or entry.summary is None:
+        return (entry.problem if entry else None) or ""
+    best = entry.summary
+    where = _("{target}, layer {layer} {role}, ± {error:.2g}")
+    if not best.predictable:
+        where = _("{target}: no better than chance")
+    return where.format(target=best.target, layer=best.layer, role=best.role, error=best.error)
+
+
 def _find_spread(row: Row, peak: Peak | None, role: TokenRole) -> float | None:
     if peak is None or not row.spread or row.drift is None or row.drift.summary is None:
         return None
@@ -243,8 +296,3 @@ def _describe_adapter(row: Row) -> str:
     if row.ref.facts.lora_error:
         return _("NOT loaded")
     return {True: _("LoRA"), False: _("frozen"), None: ""}[row.ref.facts.used_lora]
-
-
-def _describe_job(job: Job) -> str:
-    share = f", {job.done / job.total:.0%}" if job.total else ""
-    return f"{job_states.mark(job)}{share}"

@@ -53,7 +53,7 @@ def _show(chosen: choices.Choices, files: Sequence[Fingerprint], is_polled: bool
         )
         st.progress(known / len(rows), text=text)
     rows = score_by(rows, chosen.metric) if chosen.metric else rows
-    rows = unite(rows) if chosen.folds_as_one else rows
+    rows = rows if chosen.folds == "off" else unite(rows, chosen.folds)
     _show_map(rows, chosen)
     _show_tables(rows, live, chosen)
 
@@ -62,7 +62,13 @@ def _show_map(rows: Sequence[Row], chosen: choices.Choices) -> None:
     by_name = {row.name: row for row in rows}
     baseline = picker.name_refs([chosen.baseline])[0]
     drifts = {row.name: row.drift.summary for row in rows if row.drift and row.drift.summary}
-    found = views.version_map(drifts, baseline, chosen.role, downloads.mode())
+    found = views.version_map(
+        drifts,
+        baseline,
+        chosen.role,
+        downloads.mode(),
+        has_families=any(row.members for row in rows),
+    )
     if found is None:
         return
     cell = downloads.show(found.view)
@@ -118,7 +124,7 @@ def _show_table(
         key=f"versions {group} {len(live)} {keys:x}",  # a row of another list is another version
         height=min(MAX_PIXELS, ROW_PIXELS * (len(frame) + 1) + 3),
         placeholder="",
-        column_order=chosen.columns,
+        column_order=table.order(chosen.columns, is_live=bool(live)),
         column_config=table.configure(),
         on_select="rerun",
         selection_mode="multi-row",

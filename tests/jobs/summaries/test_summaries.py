@@ -20,6 +20,7 @@ from analysis.read.compare.comparison import compare
 from analysis.read.summary import compare_summary, summarize
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import write_payload
+from tests.factories.vectors import LAYER, write_with_vectors
 
 
 @pytest.fixture
@@ -105,13 +106,38 @@ def test_what_was_asked_for_in_vain_is_not_asked_again_at_once(
 ) -> None:
     work_folder().mkdir(parents=True)
     asked = work_folder() / REQUEST_FILE
-    asked.write_text(json.dumps({"files": files, "baseline": files[0]}))
+    asked.write_text(json.dumps({"files": files, "baseline": files[0], "probes": []}))
     start_missing(files, files[0])
     assert not is_running()
     os.utime(asked, (0, 0))
     start_missing(files, files[0])
     assert is_running()
     _wait()
+
+
+def test_vectors_are_probed_once_in_a_process_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHBOARD_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "feature_stats" / "v1.pt"
+    write_with_vectors(path)
+    file = fingerprint_file(path)
+    start_missing([], None, [file])
+    _wait()
+    best = find_summaries([file], None).probes[file].summary
+    assert best is not None
+    assert (best.target, best.layer) == ("Mass", LAYER)
+
+
+def test_vectors_that_ended_their_process_leave_the_payload_as_it_was(
+    files: tuple[Fingerprint, Fingerprint],
+) -> None:
+    work_folder().mkdir(parents=True)
+    at_hand_path(work_folder(), 0).write_text(json.dumps({"probe": files[1]}))
+    start_missing([], files[0], [files[1]])
+    found = find_summaries(files, files[0])
+    assert "ended the process" in str(found.probes[files[1]].problem)
+    assert found.payloads == {}
 
 
 def test_a_file_that_ended_its_process_is_not_tried_again(

@@ -1,0 +1,77 @@
+"""The best linear probe of a payload's block outputs, in plain numbers for a list of versions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.payload.features import Features
+from analysis.read.worth.probe import Probe, probe
+from analysis.vocabulary import ROLES, Cell, Representation
+
+
+@dataclass(frozen=True)
+class BestProbe:
+    """Where one target can be predicted best; every value is of a plain JSON type."""
+
+    target: str
+    """Column that is predicted: the first that can be."""
+    measure: str
+    """R2 or balanced accuracy."""
+    layer: int
+    role: str
+    score: float
+    error: float
+    """Standard error over the folds."""
+    predictable: bool
+    """Whether the score is above that of every permuted target."""
+
+
+def find_best_probe(features: Features) -> BestProbe:
+    """Return the best probe of the block outputs (`pre`), all layers and both roles.
+
+    Raises:
+        InputError: If no column can be predicted; says why of the last one.
+    """
+    layers = features.table.layers.tolist()
+    cells = [Cell(layer, Representation.PRE, role) for layer in layers for role in ROLES]
+    problem = InputError(f"{features.path}: has no column that could be predicted.")
+    for target in (*features.targets, *features.categories):
+        try:
+            return _describe(probe(features, target, cells=cells), target)
+        except InputError as error:
+            problem = error
+    raise problem
+
+
+def to_json(best: BestProbe) -> str:
+    """Return it as text to be stored."""
+    return json.dumps(asdict(best), allow_nan=False)
+
+
+def parse_best_probe(text: str) -> BestProbe:
+    """Return what `to_json` made a text of.
+
+    Raises:
+        ValueError, TypeError: If it is no such text.
+    """
+    return BestProbe(**json.loads(text))
+
+
+def _describe(found: Probe, target: str) -> BestProbe:
+    best = found.best
+    if best is None or not np.isfinite(found.errors[best]):
+        raise InputError(f"{target}: no cell has finite vectors on all images.")
+    cell = found.cells[best]
+    return BestProbe(
+        target,
+        found.problem.measure.value,
+        cell.layer,
+        cell.role.value,
+        float(found.scores[best]),
+        float(found.errors[best]),
+        found.is_predictable,
+    )
