@@ -70,7 +70,7 @@ cell = Cell(layer, representation, role)
 channel_effects.show(baseline, version, cell, negligible)
 top = comparison.top(cell, score, k)
 same_counts = version.table.count(layer, role) == baseline.table.count(layer, role)
-tables.show_top_counts(top, names, score, same_counts=same_counts)
+tables.show_top_counts(top, names, same_counts=same_counts)
 top_changes.show(top, comparison, cell, baseline, version)
 with st.expander(_("Table"), on_change="rerun", key="top table") as table:
     if table.open:

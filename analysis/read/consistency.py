@@ -1,7 +1,7 @@
 """Laws between the statistics of a payload and its extras, which say the same in two ways.
 
-They catch a wrong γ or β, the shared norm applied twice, a maximum over part of the tokens, and
-image groups that do not make up the whole.
+They catch a wrong γ or β, the shared norm applied twice, a maximum over part of the tokens, image
+groups that do not make up the whole, and layers that are shifted or in another order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from analysis.payload.groups import GroupStats
 from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
 from analysis.read.checks import Check, run_checks
-from analysis.vocabulary import MEASURED, REPRESENTATIONS, ROLES, Cell, Representation, Statistic
+from analysis.vocabulary import (
+    MEASURED,
+    REPRESENTATIONS,
+    ROLES,
+    Cell,
+    Representation,
+    Statistic,
+    TokenRole,
+)
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +57,8 @@ def check_consistency(table: StatsTable, extras: ExtraTable) -> list[Check]:
         checks.append(_check_groups(table, extras))
     if extras.has(Part.RANGE):
         checks.append(_check_range(table, extras))
+    if extras.has(Part.EMBEDDING) and table.num_layers > 1 and table.layers[0] == 0:
+        checks.append(_check_embedding(table, extras))
     return checks
 
 
@@ -127,6 +137,46 @@ def _check_range(table: StatsTable, extras: ExtraTable) -> Check:
         _("the larger of |min| and |max|"),
         _("One of the two is of a part of the tokens."),
     )
+
+
+def _check_embedding(table: StatsTable, extras: ExtraTable) -> Check:
+    """Compare the distances of the first and the last layer from the embedding.
+
+    Blocks add to a residual stream, so the first output is near what it was made of, but not equal
+    to it; and the CLS token is the same for every image until a block has mixed it with patches.
+    """
+    name, expectation = "layer 0 follows the embedding", "more than 0 and less than 1"
+    ratio, fault = 0.5, ""
+    for role in ROLES:
+        embedding = extras.embedding(role)
+        if embedding is None:
+            continue
+        mean, std = embedding[:2].astype(np.float64)
+        outputs = table.values[[0, -1], Representation.PRE.position, role.position, :2]
+        near, far = np.linalg.norm(outputs - np.stack([mean, std]), axis=(1, 2)).tolist()
+        found = near / far if far else 1.0
+        if near == 0:
+            fault = _("Was the input of each block measured instead of its output?")
+        elif found >= 1:
+            fault = _("Are the layers in another order?")
+        elif role is TokenRole.CLS and _is_dinov3(table) and _varies(mean, std):
+            fault = _("Its CLS token differs between images: was a block's output taken for it?")
+        if abs(np.log(max(found, 1e-12))) > abs(np.log(ratio)) or fault:
+            ratio = found
+        if fault:
+            break
+    sentence = _(
+        "Layer 0 is {ratio:.2g} times as far from the embedding as the last layer."
+    ).format(ratio=ratio)
+    return Check(name, not fault, ratio, expectation, f"{sentence} {fault}".rstrip())
+
+
+def _is_dinov3(table: StatsTable) -> bool:
+    return str(table.backbone.get("backbone_name", "")).startswith("dinov3")
+
+
+def _varies(mean: Floats, std: Floats) -> bool:
+    return bool((std > TOLERANCE * np.sqrt((mean**2).mean())).any())
 
 
 def _divide(error: Floats, scale: Floats) -> Floats:

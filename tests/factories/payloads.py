@@ -68,6 +68,8 @@ def make_payload(
     rng = np.random.default_rng(seed)
     gamma, beta = rng.uniform(0.2, 1.5, channels), rng.normal(0, 0.1, channels)
     tokens = rng.normal(0, 0.3, (images, 1 + GRID[0] * GRID[1], channels))
+    tokens[:, 0] = tokens[0, 0]  # no block has mixed CLS with the patches of its image yet
+    embedding = _measure(tokens)
     cells: dict[int, Any] = {}
     extra_cells: dict[int, Any] = {}
     storage = np.random.default_rng([seed, 1]).normal(0, 3.0, (images, STORAGE, channels))
@@ -122,7 +124,7 @@ def make_payload(
         payload["extras"] = {
             "layers": extra_cells,
             "norm": {k: torch.tensor(v, dtype=torch.float32) for k, v in norm.items()},
-            "embedding": _measure(tokens),
+            "embedding": embedding,
             "images": {"paths": [f"{i}.jpg" for i in range(images)], "grid": list(GRID)},
         }
     return payload

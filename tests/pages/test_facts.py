@@ -1,13 +1,16 @@
-"""The facts of a payload in words; no page runs."""
+"""The facts of a payload in words."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.payload.discovery import load_ref
 from pages.components.shared.facts import _adapter_facts, describe_adapter
-from tests.factories.payloads import make_table
+from tests.factories.payloads import make_payload, make_table, write_payload
+from tests.pages.conftest import Open, payload_path
 
 ADAPTER = {
     "method": "DoRA",
@@ -43,3 +46,14 @@ def test_adapter_is_a_row_for_every_fact_of_its_record() -> None:
     assert facts["Adapter parameters"] == "1,234,567"
     assert facts["Trained whole"] is None
     assert _adapter_facts({}) == {}
+
+
+def test_overview_warns_of_the_loader_behind_a_payload_of_the_script(
+    project: Path, open_page: Open
+) -> None:
+    path = payload_path(project, "script")
+    key = load_ref(write_payload(path, make_payload(recorded=False), sidecar=False)).key
+    app = open_page("overview", version=key)
+    assert not app.exception
+    (said,) = (warning.value for warning in app.warning if "augmentation" in warning.value)
+    assert "loader" in said

@@ -15,6 +15,7 @@ from tests.factories.payloads import make_payload
 NORM = "global LN follows from per-layer LN"
 GROUPS = "image groups make up the whole"
 RANGE = "max |x| is an end of the range"
+EMBEDDING = "layer 0 follows the embedding"
 
 Payload = dict[str, Any]
 
@@ -28,6 +29,7 @@ def test_a_payload_that_was_measured_obeys_the_laws_of_its_extras() -> None:
     checks = {
         check.name: check for check in check_reading(build_reading(make_payload(extras=True)))
     }
+    assert checks[EMBEDDING].ok
     for name in (NORM, GROUPS, RANGE):
         number = checks[name].number
         assert number is not None
@@ -77,6 +79,23 @@ def _miss_half_of_the_tokens(payload: Payload) -> None:
     cell["max_abs"] = torch.maximum(other, 1.01 * floor)
 
 
+def _shift_layers_by_one(payload: Payload) -> None:
+    """Measure what each block is given, as the first of transformers' `hidden_states` are."""
+    layers = payload["layers"]
+    for layer in reversed(range(1, len(layers))):
+        layers[layer]["pre"] = layers[layer - 1]["pre"]
+    layers[0]["pre"] = payload["extras"]["embedding"]
+
+
+def _reverse_layers(payload: Payload) -> None:
+    payload["layers"] = dict(enumerate(reversed(payload["layers"].values())))
+
+
+def _take_an_output_for_the_embedding(payload: Payload) -> None:
+    for role, cell in payload["layers"][0]["pre"].items():
+        payload["extras"]["embedding"][role] = cell | {"mean": 0.999 * cell["mean"]}
+
+
 @pytest.mark.parametrize(
     ("plant", "law"),
     [
@@ -87,6 +106,9 @@ def _miss_half_of_the_tokens(payload: Payload) -> None:
         pytest.param(_take_groups_of_another_layer, GROUPS, id="groups-of-another-layer"),
         pytest.param(_take_register_for_cls, GROUPS, id="register-for-cls"),
         pytest.param(_miss_half_of_the_tokens, RANGE, id="half-of-the-tokens"),
+        pytest.param(_shift_layers_by_one, EMBEDDING, id="layers-shifted-by-one"),
+        pytest.param(_reverse_layers, EMBEDDING, id="layers-in-reverse"),
+        pytest.param(_take_an_output_for_the_embedding, EMBEDDING, id="output-for-embedding"),
     ],
 )
 def test_each_planted_fault_breaks_its_law(plant: Callable[[Payload], None], law: str) -> None:
@@ -97,5 +119,5 @@ def test_each_planted_fault_breaks_its_law(plant: Callable[[Payload], None], law
 
 def test_a_payload_without_extras_is_checked_by_its_own_laws() -> None:
     names = {check.name for check in check_reading(build_reading(make_payload()))}
-    assert not names & {NORM, GROUPS, RANGE}
+    assert not names & {NORM, GROUPS, RANGE, EMBEDDING}
     assert "LayerNorm centring" in names

@@ -27,6 +27,10 @@ class TopComparison:
     max_abs; NA where A's is 0). Largest score in either first."""
     jaccard: float
     """Channels among the top in both, as a share of those in either."""
+    score: Score
+    """What they are ranked by."""
+    k: int
+    """How many are the top of a version."""
 
 
 def compare_top_channels(
@@ -64,7 +68,7 @@ def compare_top_channels(
             "ratio": max_abs_b / np.where(max_abs_a > 0, max_abs_a, np.nan),
         }
     )
-    return TopComparison(frame, float(jaccard(in_a, in_b)))
+    return TopComparison(frame, float(jaccard(in_a, in_b)), score, k)
 
 
 def jaccard_over_depth(

@@ -13,8 +13,8 @@ decides:
    for intermediate layers, and Sun et al. 2024 (Massive Activations) found them near constant.
 4. *per-layer LN*: the outliers hold at most half of the energy, so that dividing by a token's own
    std does not let them set the scale of all other channels.
-5. *drop channels*: few channels hold more than half of the energy and vary; without them any norm
-   works.
+5. *drop channels*: few channels hold more than half of the energy and vary; without them no few
+   channels set the scale of a token.
 6. *BatchNorm-like* otherwise: only a scale for each channel brings so many onto one footing.
 
 The observations come from those papers; the thresholds are ours, and an advice is where to start,
@@ -105,9 +105,9 @@ def advise(facts: LayerFacts) -> tuple[Norm, str]:
     if facts.outlier_share <= FEW_CHANNELS:
         return (
             Norm.DROP,
-            _("A few channels hold {energy} and vary: without them any norm works.").format(
-                energy=energy
-            ),
+            _(
+                "A few channels hold {energy} and vary, so they set a token's scale: drop them."
+            ).format(energy=energy),
         )
     return (
         Norm.BATCH_NORM,

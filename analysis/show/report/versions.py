@@ -24,6 +24,7 @@ from analysis.read.consistency import check_reading
 from analysis.read.frames import Aggregate, aggregate_channels
 from analysis.read.outliers import count_outliers, find_persistent, map_channels, rank_channels
 from analysis.read.scores import Score
+from analysis.read.script import LOADER, is_by_script
 from analysis.show.figures.layers import DepthCurve
 from analysis.show.report import page as html_page
 from analysis.show.report import views as report_views
@@ -150,6 +151,7 @@ def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> 
     for each in versions:
         noted = each.table.run.get("warnings")
         warnings = [*map(str, noted)] if isinstance(noted, list) else []
+        warnings += [_(LOADER)] if is_by_script(each.table) else []
         warnings += [each.problem] if each.problem else []
         if warnings:
             blocks.append(f"<h3>Warnings of {escape(each.name)}</h3>")

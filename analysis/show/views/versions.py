@@ -13,8 +13,10 @@ from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.findings import NEGLIGIBLE
 from analysis.read.compare.noise import CellNoise, Effect
 from analysis.read.compare.noise_table import NoiseTable
+from analysis.read.compare.overlap import RankBy
 from analysis.read.compare.top_channels import TopComparison
 from analysis.read.frames import tabulate_cells
+from analysis.read.scores import Score
 from analysis.show.figures import axes, theme
 from analysis.show.figures import versions as figures
 from analysis.show.figures.noise import (
@@ -264,9 +266,27 @@ def top_changes(
         ),
         lambda: name_columns(top.frame, comparison.names),
         sentence=sentences.count_changes(top),
+        caption=_explain_turnover(comparison, cell, top),
         rows=len(top.frame),
         **describe_pair(*comparison.names),
     )
+
+
+def _explain_turnover(comparison: Comparison, cell: Cell, top: TopComparison) -> str:
+    """Return what chance alone makes new among the top by |mean| / std, which groups can tell."""
+    if top.score is not Score.MEAN_OVER_STD:
+        return ""
+    turnover = comparison.turnover(cell, top.k, RankBy.MEAN_OVER_STD)
+    if turnover is None or turnover.by_chance[0] is None:
+        return _(
+            "How many of them chance alone makes new is not known: both versions need statistics "
+            "of eight image groups or more."
+        )
+    low, high = turnover.by_chance
+    return _(
+        "Chance alone makes {low} to {high} of the top {k} new, so as many new and gone say "
+        "nothing."
+    ).format(low=low, high=high, k=turnover.k)
 
 
 def every_channel(
@@ -291,7 +311,15 @@ def every_channel(
             {"channel": np.arange(len(sizes[0])), **dict(zip(names, sizes, strict=True))}
         ),
         sentence=sentences.count_changes(top),
-        caption=_("Click a channel to follow it through the layers on the Channels page."),
+        caption=" ".join(
+            filter(
+                None,
+                [
+                    _explain_turnover(comparison, cell, top),
+                    _("Click a channel to follow it through the layers on the Channels page."),
+                ],
+            )
+        ),
         clickable=True,
         **describe_pair(*comparison.names),
     )

@@ -161,8 +161,8 @@ def show_advice(version: Version) -> None:
             "Outliers: share of the channels of the block output (robust score "
             "of max |x| of 10 or more). Suppression: by what factor the shared "
             "norm lowers them. |mean| / std: their median. The rules, in "
-            "order: no outliers: raw; last layer or suppressed tenfold with "
-            "none left: global LN; an offset (|mean| / std of 3 or more): "
+            "order: no outliers: raw; last layer with none left after the "
+            "shared norm: global LN; an offset (|mean| / std of 3 or more): "
             "BatchNorm-like; at most half of the energy: per-layer LN; at most "
             "1 % of the channels: drop them; else BatchNorm-like."
         )

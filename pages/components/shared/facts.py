@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.language import N_, Texts, _
 from analysis.payload.extras import PART_LABELS, ExtraTable
 from analysis.payload.table import StatsTable
+from analysis.read.script import LOADER, is_by_script
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS, STATISTIC_LABELS
 from analysis.vocabulary import REPRESENTATIONS, ROLES, STATISTICS, TokenRole
 from pages.components.shared.cache import is_upload
@@ -61,7 +62,12 @@ def keep_differing(known: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_warnings(table: StatsTable) -> list[str]:
-    """Return what the extraction warned of; of very many the first ones, and how many more."""
+    """Return what the extraction warned of; of very many the first ones, and how many more.
+
+    Of a payload of the specification's script, what its loader may have done.
+    """
+    if is_by_script(table):
+        return [_(LOADER)]
     warnings = table.run.get("warnings")
     if not isinstance(warnings, list):
         return []

@@ -51,14 +51,13 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
 
 
 def show_top_counts(
-    top: TopComparison, names: tuple[str, str], score: Score, *, same_counts: bool = True
+    top: TopComparison, names: tuple[str, str], *, same_counts: bool = True
 ) -> None:
-    """Show how many of the top channels are in both, new, gone and grown, and how far they agree.
+    """Show how many of the top channels are in both, new, gone and grown.
 
     Args:
         top: The comparison.
         names: The versions.
-        score: What the channels are ranked by.
         same_counts: Whether both were measured on as many tokens; else sizes say nothing.
     """
     first, second = (plain(name) for name in names)
@@ -86,16 +85,6 @@ def show_top_counts(
                 "max |x| in {second} at least {grown} times that in {first}; told "
                 "only where both were measured on as many tokens."
             ).format(second=second, grown=GROWN, first=first),
-        )
-        st.metric(
-            _("Overlap by {score}").format(score=SCORE_LABELS[score]),
-            f"{top.jaccard:.2f}",
-            border=True,
-            help=_(
-                "Jaccard index of the two top lists. The figure of the overlap "
-                "over depth ranks by size, sqrt(mean² + std²), where it draws the "
-                "noise, and so has another number."
-            ),
         )
 
 
