@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.language import N_, Texts
 from analysis.payload.table import StatsTable
 from analysis.read.depth.suppression import Suppression
 from analysis.vocabulary import (
@@ -31,6 +32,18 @@ class Aggregate(StrEnum):
     MIN = "min"
     STD = "std"
 
+
+AGGREGATE_LABELS = Texts(
+    {
+        Aggregate.MEDIAN: N_("median"),
+        Aggregate.P90: N_("p90"),
+        Aggregate.P99: N_("p99"),
+        Aggregate.MAX: N_("max"),
+        Aggregate.MEAN: N_("mean"),
+        Aggregate.MIN: N_("min"),
+        Aggregate.STD: N_("std"),
+    }
+)
 
 _QUANTILES = {Aggregate.MEDIAN: 0.5, Aggregate.P90: 0.9, Aggregate.P99: 0.99}
 

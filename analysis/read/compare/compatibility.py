@@ -27,6 +27,11 @@ class Severity(StrEnum):
     RED = "red"
 
 
+SEVERITY_LABELS = Texts(
+    {Severity.GREEN: N_("green"), Severity.AMBER: N_("amber"), Severity.RED: N_("red")}
+)
+
+
 @dataclass(frozen=True)
 class Reason:
     """One thing that payloads agree or disagree in."""

@@ -72,7 +72,7 @@ def _as_text(flat: Mapping[str, Any], key: str) -> str:
 
 def _status(key: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     if key in a and key in b:
-        return "changed"
+        return _("changed")
     return _("only in A") if key in a else _("only in B")
 
 

@@ -52,7 +52,7 @@ FEW_CHANNELS = 0.01
 class Norm(StrEnum):
     """What can be done to a layer's features before a head sees them."""
 
-    RAW = "raw"
+    RAW = N_("raw")
     GLOBAL_LN = N_("global LN")
     PER_LAYER_LN = N_("per-layer LN")
     BATCH_NORM = N_("BatchNorm-like")

@@ -28,7 +28,7 @@ NEGLIGIBLE = 0.02
 class Verdict(StrEnum):
     """What the probes say of an advice."""
 
-    AGREES = "agrees"
+    AGREES = N_("agrees")
     """No other norm is better by more than the folds' noise and by more than `NEGLIGIBLE`."""
     WORSE = N_("may not be trusted")
     """Another norm is."""

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.language import _
+from analysis.language import N_, Texts, _
 from analysis.show.figures import theme
 from analysis.show.figures.theme import Mode
 
@@ -42,6 +42,9 @@ class Scale(StrEnum):
     LOG = "log"
     LINEAR = "linear"
     SYMLOG = "symlog"
+
+
+SCALE_LABELS = Texts({Scale.LOG: N_("log"), Scale.LINEAR: N_("linear"), Scale.SYMLOG: N_("symlog")})
 
 
 def log_axis(title: str, *drawn: NDArray[np.floating]) -> dict[str, object]:

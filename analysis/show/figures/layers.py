@@ -96,7 +96,7 @@ def build_depth_curves(
     }
     sized = statistic is Statistic.MEAN and not signed
     what = f"|{statistic}|" if sized else theme.STATISTIC_LABELS[statistic]
-    title = _("{what}, {aggregate} over channels").format(what=what, aggregate=aggregate)
+    title = _("{what}, {aggregate} over channels").format(what=what, aggregate=_(aggregate))
     if not facets:  # else the unit stands above each panel
         title = axes.label_with_unit(title, *map(theme.describe_unit, shown))
     depth = axes.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))

@@ -69,7 +69,7 @@ def build_channel_scatter(
         )
         for name, mask, marker in (
             (_("other channels"), ~outlier_mask, {"color": theme.muted_color(mode)}),
-            ("outliers", outlier_mask, {"color": accent, "size": 8}),
+            (_("outliers"), outlier_mask, {"color": accent, "size": 8}),
         )
     ]
     notes = [

@@ -7,6 +7,7 @@ from html import escape
 from analysis.errors import PayloadError
 from analysis.language import _
 from analysis.read.compare.comparison import TOP, Comparison
+from analysis.read.compare.compatibility import SEVERITY_LABELS
 from analysis.read.compare.config_diff import config_diff, read_settings
 from analysis.read.compare.findings import NEGLIGIBLE, make_scale
 from analysis.read.outliers import SCORE_LABELS
@@ -20,8 +21,11 @@ from analysis.show.views import versions as views
 def build_report(comparison: Comparison, negligible: float = NEGLIGIBLE) -> str:
     """Return one comparison as HTML; every text that comes from the payloads is escaped."""
     baseline, version = comparison.names
-    severity = comparison.severity.value
-    verdict = f'<p><span class="badge {severity}">{severity}</span> comparability</p>'
+    severity = comparison.severity
+    verdict = (
+        f'<p><span class="badge {severity}">{SEVERITY_LABELS[severity]}</span> '
+        f"{_('comparability')}</p>"
+    )
     sections = [
         Section(_("What differs"), [verdict, *draw_comparison(comparison, negligible=negligible)]),
         Section(_("Whether they may be compared"), [list_reasons(comparison)]),

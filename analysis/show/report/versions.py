@@ -18,7 +18,7 @@ from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
 from analysis.read.compare.common_images import count_common_images
 from analysis.read.compare.comparison import TOP, compare
-from analysis.read.compare.compatibility import check_compatibility
+from analysis.read.compare.compatibility import SEVERITY_LABELS, check_compatibility
 from analysis.read.compare.findings import NEGLIGIBLE
 from analysis.read.consistency import check_reading
 from analysis.read.frames import Aggregate, aggregate_channels
@@ -147,7 +147,9 @@ def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> 
             count_common_images([_reading(each) for each in versions]),
         )
         blocks.append("<h3>Whether they may be compared</h3>")
-        blocks.append(html_page.sentences([f"{r.severity}: {r.sentence}" for r in reasons]))
+        blocks.append(
+            html_page.sentences([f"{SEVERITY_LABELS[r.severity]}: {r.sentence}" for r in reasons])
+        )
     for each in versions:
         noted = each.table.run.get("warnings")
         warnings = [*map(str, noted)] if isinstance(noted, list) else []

@@ -14,7 +14,7 @@ from analysis.payload.table import StatsTable
 from analysis.read.depth.extremes import find_extremes, find_largest_channels
 from analysis.read.depth.suppression import Suppression, find_standings
 from analysis.read.depth.token_norms import count_beyond, find_norm_quantiles, tabulate_norms
-from analysis.read.frames import Aggregate, tabulate_suppression
+from analysis.read.frames import AGGREGATE_LABELS, Aggregate, tabulate_suppression
 from analysis.show.figures import layer_views as figures
 from analysis.show.figures import theme
 from analysis.show.figures.axes import Scale
@@ -60,7 +60,8 @@ def statistic(
     sized = drawn is Statistic.MEAN and not signed
     names = list(dict.fromkeys(curve.version for curve in curves))
     title = _("{statistic_labels}, {aggregate} over channels").format(
-        statistic_labels="|mean|" if sized else theme.STATISTIC_LABELS[drawn], aggregate=aggregate
+        statistic_labels="|mean|" if sized else theme.STATISTIC_LABELS[drawn],
+        aggregate=AGGREGATE_LABELS[aggregate],
     )
     return View(
         title,

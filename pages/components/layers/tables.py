@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.language import _
-from analysis.read.frames import Aggregate
+from analysis.read.frames import AGGREGATE_LABELS, Aggregate
 from analysis.show.figures.theme import role_label
 from pages.components.shared.tables import NUMBER
 
@@ -26,7 +26,10 @@ def show_depth(frame: pd.DataFrame) -> None:
             "representation": text(_("Representation")),
             "role": text(_("Tokens")),
             "tokens": number(_("Number of tokens"), format="localized", width="small"),
-            **{aggregate.value: number(aggregate, format=NUMBER) for aggregate in Aggregate},
+            **{
+                aggregate.value: number(AGGREGATE_LABELS[aggregate], format=NUMBER)
+                for aggregate in Aggregate
+            },
         },
     )
 
@@ -58,20 +61,27 @@ def show_advice(frame: pd.DataFrame, measured: pd.DataFrame | None = None) -> No
     """Show which norm each layer needs, with the facts, the reason and what probes say of it."""
     shown = pd.DataFrame(
         {
-            "Layer": frame["layer"].astype(str),
-            "Tokens": frame["role"].map(role_label),
-            "Advice": frame["advice"],
-            "Because": frame["reason"],
-            "Outliers": frame["outlier_share"],
-            "Suppression": frame["suppression"],
-            "|mean| / std": frame["mean_over_std"],
+            _("Layer"): frame["layer"].astype(str),
+            _("Tokens"): frame["role"].map(role_label),
+            _("Advice"): frame["advice"].map(_),
+            _("Because"): frame["reason"],
+            _("Outliers"): frame["outlier_share"],
+            _("Suppression"): frame["suppression"],
+            _("|mean| / std"): frame["mean_over_std"],
         }
     )
     if measured is not None:
-        shown.insert(3, "Probes", [describe_verdict(row) for _unused, row in measured.iterrows()])
+        shown.insert(
+            3, _("Probes"), [describe_verdict(row) for _unused, row in measured.iterrows()]
+        )
     # a table, since unlike a dataframe it wraps the reasons; styled, so that numbers align
-    styled = shown.set_index("Layer").style.format(
-        {"Outliers": "{:.2%}", "Suppression": "{:,.1f}×", "|mean| / std": "{:.2f}"}, na_rep="–"
+    styled = shown.set_index(_("Layer")).style.format(
+        {
+            _("Outliers"): "{:.2%}",
+            _("Suppression"): "{:,.1f}×",
+            _("|mean| / std"): "{:.2f}",
+        },
+        na_rep="–",
     )
     st.table(styled)
 
@@ -79,9 +89,9 @@ def show_advice(frame: pd.DataFrame, measured: pd.DataFrame | None = None) -> No
 def describe_verdict(row: pd.Series) -> str:
     """Return what the probes say of one advice, with the scores where they decide."""
     if pd.isna(row["score"]) or not row["best"]:
-        return row["verdict"]
+        return _(row["verdict"])
     if row["best"] == row["advice"]:
         return _("{verdict}: {score:.2f}, the best").format(
-            verdict=row["verdict"], score=row["score"]
+            verdict=_(row["verdict"]), score=row["score"]
         )
-    return f"{row['verdict']}: {row['score']:.2f}, {row['best']} {row['best_score']:.2f}"
+    return f"{_(row['verdict'])}: {row['score']:.2f}, {_(row['best'])} {row['best_score']:.2f}"

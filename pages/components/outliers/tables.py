@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from analysis.language import _
+from analysis.language import N_, Texts, _
 from analysis.payload.table import StatsTable
 from analysis.read.outliers import SCORE_HELP, SCORE_LABELS, Score
 from analysis.read.role_overlap import RoleOverlap
 from analysis.show.figures.theme import role_label
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from pages.components.shared.tables import MEAN_HELP, NUMBER, STD_HELP, TIMES, read_row
+
+MARKS = Texts({"outlier": N_("outlier"), "massive": N_("massive"), "constant": N_("constant")})
 
 
 def show_ranking(
@@ -25,7 +27,11 @@ def show_ranking(
     """Show ranked channels with their course through depth; return the selected row's channel."""
     channels = frame["channel"].to_numpy()
     course = table.over_depth(representation, role, Statistic.MAX_ABS)[:, channels].T
-    shown = frame.assign(course=list(course))
+    flags = [
+        ", ".join(label for word, label in MARKS.items() if word in words.split(", "))
+        for words in frame["flags"]
+    ]
+    shown = frame.assign(course=list(course), flags=flags)
     number = st.column_config.NumberColumn
     event = st.dataframe(
         shown,

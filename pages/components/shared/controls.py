@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from analysis.language import N_, _
 from analysis.payload.table import StatsTable
 from analysis.read.compare.findings import NEGLIGIBLE
-from analysis.read.frames import Aggregate
+from analysis.read.frames import AGGREGATE_LABELS, Aggregate
 from analysis.read.outliers import DEFAULT_THRESHOLDS, SCORE_HELP, SCORE_LABELS, SCORE_UNITS, Score
-from analysis.show.figures.axes import Scale
+from analysis.show.figures.axes import SCALE_LABELS, Scale
 from analysis.show.figures.theme import (
     REPRESENTATION_LABELS,
     ROLE_LABELS,
@@ -102,7 +102,14 @@ def choose_roles() -> list[TokenRole]:
 def choose_scale(*, signed: bool = False) -> Scale:
     """Show the choice of the axis; for signed values it is linear or symlog, at first linear."""
     options = [Scale.LINEAR, Scale.SYMLOG] if signed else [Scale.LOG, Scale.LINEAR, Scale.SYMLOG]
-    return selection.choose("scale", _("Scale"), options, default=options[0], help=_(SCALE_HELP))
+    return selection.choose(
+        "scale",
+        _("Scale"),
+        options,
+        default=options[0],
+        format_func=SCALE_LABELS.__getitem__,
+        help=_(SCALE_HELP),
+    )
 
 
 def switch_signed() -> bool:
@@ -170,6 +177,7 @@ def choose_aggregate() -> Aggregate:
         _("Over channels"),
         list(Aggregate),
         default=Aggregate.MEDIAN,
+        format_func=AGGREGATE_LABELS.__getitem__,
         help=_(AGGREGATE_HELP),
         menu_width=150,
     )

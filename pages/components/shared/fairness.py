@@ -22,8 +22,11 @@ def warn_of_roles(tokens: Mapping[str, int]) -> None:
     if len(set(tokens.values())) > 1:
         counts = ", ".join(f"{role} {count:,}" for role, count in tokens.items())
         st.caption(
-            f":material/balance: max |x| grows with the number of tokens ({counts}): compare "
-            "depths and channels, not the kinds of tokens."
+            ":material/balance: "
+            + _(
+                "max |x| grows with the number of tokens ({counts}): compare depths and "
+                "channels, not the kinds of tokens."
+            ).format(counts=counts)
         )
 
 

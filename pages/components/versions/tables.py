@@ -5,11 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from analysis.language import _
+from analysis.language import N_, Texts, _
 from analysis.read.compare.top_channels import TopComparison
 from analysis.read.outliers import SCORE_LABELS, Score
 from pages.components.shared.tables import NUMBER
 from pages.components.shared.text import plain
+
+STATUS_LABELS = Texts({"kept": N_("kept"), "new": N_("new"), "gone": N_("gone")})
 
 
 def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score) -> None:
@@ -17,7 +19,7 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
     number = st.column_config.NumberColumn
     scores = [] if score is Score.MAX_ABS else ["score_a", "score_b"]
     st.dataframe(
-        top.frame,
+        top.frame.assign(status=top.frame["status"].map(STATUS_LABELS.__getitem__)),
         hide_index=True,
         key="top comparison",
         column_order=[
