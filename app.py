@@ -39,6 +39,7 @@ with st.sidebar:
     extraction_form.show()
     saved_views.show_list(name)
     present.show_switch()
+    language_choice.show_switch()
 if is_written:
     selection.write_address()
 saved_views.show_steps(name)

@@ -10,6 +10,7 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis import language
 from analysis.language import _
 from analysis.show.browser_images import without_webgl
 from analysis.show.figures import theme
@@ -21,7 +22,7 @@ WIDTH, HEIGHT = 1280, 720
 _FONT_SIZE = 18
 _PAGE = Template("""\
 <!doctype html>
-<html lang="en">
+<html lang="$language">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -70,6 +71,7 @@ def build_slides(slides: Sequence[Slide], mode: theme.Mode = "light") -> str:
     """Return the slides as HTML; every text is escaped, and plotly.js is held once."""
     drawn = [_draw(slide, place, len(slides), mode) for place, slide in enumerate(slides, start=1)]
     return _PAGE.substitute(
+        language=language.current(),
         title=escape(slides[0].name)
         if len(slides) == 1
         else _("{count} views").format(count=len(slides)),
@@ -86,7 +88,7 @@ def _draw(slide: Slide, place: int, count: int, mode: theme.Mode) -> str:
     view = slide.view
     parts = [f'<p class="about">{escape(slide.name)}</p>']
     if view is None or view.figure is None:
-        parts.append("<h2>This page has no figure.</h2>")
+        parts.append(f"<h2>{_('This page has no figure.')}</h2>")
     else:
         title = f"{view.about}: {view.title}" if view.about else view.title
         parts.append(f"<h2>{escape(title)}</h2>")
@@ -96,7 +98,8 @@ def _draw(slide: Slide, place: int, count: int, mode: theme.Mode) -> str:
             f"{_to_html(view.figure, mode)}</div>"
         )
     parts += [f'<p class="note">{escape(slide.note)}</p>'] if slide.note else []
-    parts.append(f'<p class="number">{place} of {count}</p>')
+    number = _("{place} of {count}").format(place=place, count=count)
+    parts.append(f'<p class="number">{number}</p>')
     return f"<section>{''.join(parts)}</section>"
 
 

@@ -113,7 +113,10 @@ MAX_SVG_POINTS = 3000
 """Of one figure; beyond them it is drawn by WebGL."""
 
 _TRANSPARENT = "rgba(0,0,0,0)"
-FONT = "'Source Sans', 'Source Sans Pro', 'Segoe UI', system-ui, sans-serif"
+FONT = (
+    "'Source Sans', 'Source Sans Pro', 'Segoe UI', system-ui, "
+    "'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"  # for Chinese
+)
 
 
 def palette(mode: Mode) -> tuple[str, ...]:

@@ -43,9 +43,10 @@ def draw_comparison(
     names = dict(zip(("a", "b"), comparison.names, strict=True))
     settings = html_page.table(_("Settings that differ"), changed.rename(columns=names))
     if changed.empty:
-        settings = "<p>The two training configs are the same.</p>"
+        settings = f"<p>{_('The two training configs are the same.')}</p>"
     if comparison.drift is None:
-        return ["<p>These two cannot be compared number by number.</p>", settings]
+        sentence = _("These two cannot be compared number by number.")
+        return [f"<p>{sentence}</p>", settings]
     try:
         blocks = [html_page.sentences(comparison.describe(make_scale(negligible)))]
         blocks += [html_page.view(view) for view in list_views(comparison, score, negligible)]

@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis import language
 from analysis.language import _
 from analysis.show.browser_images import without_webgl
 from analysis.show.figures import theme
@@ -24,7 +25,7 @@ GENERATOR = '<meta name="generator" content="DINOv3 feature statistics">'
 
 _PAGE = Template("""\
 <!doctype html>
-<html lang="en">
+<html lang="$language">
 <head>
 <meta charset="utf-8">
 $generator
@@ -74,6 +75,7 @@ def build_page(title: str, sections: Sequence[Section]) -> str:
     return _PAGE.substitute(
         generator=GENERATOR,
         title=escape(title),
+        language=language.current(),
         plotly=get_plotlyjs(),
         links="\n".join(f'<a href="#s{i}">{escape(section.title)}</a>' for i, section in numbered),
         sections="\n".join(

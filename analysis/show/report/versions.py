@@ -134,7 +134,8 @@ def build_report(
 
 
 def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> list[str]:
-    blocks = [f"<p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.</p>"]
+    written = _("Written {now:%Y-%m-%d %H:%M} UTC.").format(now=datetime.now(UTC))
+    blocks = [f"<p>{written}</p>"]
     for each in versions:
         if each.note:
             blocks += [f"<h3>{escape(each.name)}</h3>", html_page.note(each.note)]
@@ -146,7 +147,7 @@ def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> 
             [each.name for each in versions],
             count_common_images([_reading(each) for each in versions]),
         )
-        blocks.append("<h3>Whether they may be compared</h3>")
+        blocks.append(f"<h3>{_('Whether they may be compared')}</h3>")
         blocks.append(
             html_page.sentences([f"{SEVERITY_LABELS[r.severity]}: {r.sentence}" for r in reasons])
         )
@@ -156,7 +157,8 @@ def _describe(versions: Sequence[ReportVersion], facts: pd.DataFrame | None) -> 
         warnings += [_(LOADER)] if is_by_script(each.table) else []
         warnings += [each.problem] if each.problem else []
         if warnings:
-            blocks.append(f"<h3>Warnings of {escape(each.name)}</h3>")
+            title = _("Warnings of {name}").format(name=escape(each.name))
+            blocks.append(f"<h3>{title}</h3>")
             blocks.append(html_page.sentences(warnings, warning=True))
     return blocks
 

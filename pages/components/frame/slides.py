@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from analysis import language
 from analysis.language import _
 from analysis.show import browser_images
 from analysis.show.slides import Slide, build_slides
@@ -99,10 +100,16 @@ def _stop() -> None:
 
 
 def _offer(made: Sequence[Slide]) -> None:
-    shown = downloads.mode()  # asked here: a download runs in a thread that knows no viewer
+    # asked here: a download runs in a thread that knows no viewer
+    shown, spoken = downloads.mode(), language.current()
+
+    def build() -> str:
+        with language.use(spoken):
+            return build_slides(made, shown)
+
     st.download_button(
         _("Slides as HTML"),
-        data=lambda: build_slides(made, shown).encode(),
+        data=lambda: build().encode(),
         file_name="slides.html",
         mime="text/html",
         key="slides html",
@@ -121,7 +128,7 @@ def _offer(made: Sequence[Slide]) -> None:
         return
     st.download_button(
         _("Slides as PDF"),
-        data=lambda: browser_images.page_to_pdf(build_slides(made, shown)),
+        data=lambda: browser_images.page_to_pdf(build()),
         file_name="slides.pdf",
         mime="application/pdf",
         key="slides pdf",
