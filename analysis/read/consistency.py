@@ -145,7 +145,7 @@ def _check_embedding(table: StatsTable, extras: ExtraTable) -> Check:
     Blocks add to a residual stream, so the first output is near what it was made of, but not equal
     to it; and the CLS token is the same for every image until a block has mixed it with patches.
     """
-    name, expectation = "layer 0 follows the embedding", "more than 0 and less than 1"
+    name, expectation = _("layer 0 follows the embedding"), _("more than 0 and less than 1")
     ratio, fault = 0.5, ""
     for role in ROLES:
         embedding = extras.embedding(role)

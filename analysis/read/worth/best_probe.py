@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from analysis.errors import InputError
+from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.worth.probe import Probe, probe
 from analysis.vocabulary import ROLES, Cell, Representation
@@ -38,7 +39,9 @@ def find_best_probe(features: Features) -> BestProbe:
     """
     layers = features.table.layers.tolist()
     cells = [Cell(layer, Representation.PRE, role) for layer in layers for role in ROLES]
-    problem = InputError(f"{features.path}: has no column that could be predicted.")
+    problem = InputError(
+        _("{path}: has no column that could be predicted.").format(path=features.path)
+    )
     for target in (*features.targets, *features.categories):
         try:
             return _describe(probe(features, target, cells=cells), target)
@@ -64,7 +67,9 @@ def parse_best_probe(text: str) -> BestProbe:
 def _describe(found: Probe, target: str) -> BestProbe:
     best = found.best
     if best is None or not np.isfinite(found.errors[best]):
-        raise InputError(f"{target}: no cell has finite vectors on all images.")
+        raise InputError(
+            _("{target}: no cell has finite vectors on all images.").format(target=target)
+        )
     cell = found.cells[best]
     return BestProbe(
         target,

@@ -143,7 +143,9 @@ def role_label(role: str) -> str:
 
 def describe_cell(representation: Representation, role: str) -> str:
     """Return what the tokens of a role in a representation are called."""
-    return f"{REPRESENTATION_LABELS[representation]}, {role_label(role)}"
+    return _("{representation}, {role}").format(
+        representation=REPRESENTATION_LABELS[representation], role=role_label(role)
+    )
 
 
 def describe_channels(cell: Cell) -> str:

@@ -111,7 +111,7 @@ def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
         return _("No version moved by more than chance alone gives")
     much = _("drift {drift:.2g}").format(drift=peak.drift)
     if peak.ratio is not None:
-        much = f"{peak.ratio:.3g} × chance"
+        much = _("{ratio:.3g} × chance").format(ratio=peak.ratio)
     return _("{name} moved most: {much}, in layer {layer}").format(
         name=name, much=much, layer=peak.layer
     )

@@ -171,7 +171,13 @@ def choose_many(
         asked = picked
         st.session_state[key] = picked[:limit]
     chosen = st.multiselect(
-        label, options, key=key, format_func=format_func, help=help, filter_mode="contains"
+        label,
+        options,
+        key=key,
+        format_func=format_func,
+        help=help,
+        filter_mode="contains",
+        placeholder=_("Choose options"),
     )
     if len(asked) > limit:
         st.warning(

@@ -64,7 +64,9 @@ def _find_layer(finding: Finding, noise: NoiseTable) -> int:
 
 def _name_role(finding: Finding) -> str:
     """Return the tokens that a finding is of, where it is of one kind: two may name one layer."""
-    return f", {ROLE_LABELS[finding.roles[0]]}" if len(finding.roles) == 1 else ""
+    return (
+        _(", {role}").format(role=ROLE_LABELS[finding.roles[0]]) if len(finding.roles) == 1 else ""
+    )
 
 
 def _choose_layer(layer: int, finding: Finding) -> None:
