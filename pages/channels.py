@@ -16,7 +16,8 @@ from pages.components.shared import controls, derived, downloads, fairness, sele
 shell.open_page(_("Channels"))
 first = st.container(horizontal=True, gap="medium", vertical_alignment="top")
 with first:
-    version = picker.read_one()
+    versions = picker.read_versions()
+    version = picker.choose_one(versions)
 table, name, mode = version.table, version.name, downloads.mode()
 course = st.container()
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
@@ -49,13 +50,19 @@ with course:
     medians = None if signed else derived.aggregate(version.reading, statistic, Aggregate.MEDIAN)
     downloads.show(
         views.through_depth(
-            table, name, channel, statistic, lines, medians=medians, symlog=symlog, mode=mode
+            *(table, name, channel, statistic, lines),
+            medians=medians,
+            other=now.find_other(version, versions),
+            symlog=symlog,
+            mode=mode,
         )
     )
     if statistic is Statistic.MAX_ABS:
         fairness.warn_of_roles({ROLE_LABELS[r]: table.count(layer, r) for _unused, r in lines})
-    ranks = rank_channel(table, channel)
-    downloads.show(views.rank_through_depth(table, name, channel, ranks, lines, mode))
+    with st.expander(_("Its rank through depth"), on_change="rerun", key="rank view") as rank:
+        if rank.open:
+            ranks = rank_channel(table, channel)
+            downloads.show(views.rank_through_depth(table, name, channel, ranks, lines, mode))
 
 now.show_numbers(version, cell, channel)
 others = (

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.payload.discovery import discover_payloads
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
 
@@ -39,7 +40,9 @@ def test_the_cards_and_the_table_place_the_channel_in_its_layer(
 
 
 def test_the_rank_is_told_for_every_layer(payload: dict[str, Any], open_page: Open) -> None:
-    drawn = figures(open_page("channels", channel=str(CHANNEL)))[1]
+    app = open_page("channels", channel=str(CHANNEL))
+    app.session_state["rank view"] = True
+    drawn = figures(app.run())[1]
     for representation, label in (("pre", "block output"), ("global_ln", "global LN")):
         (line,) = [t for t in drawn["data"] if t["name"] == f"{label}, CLS"]
         sizes = [
@@ -49,8 +52,23 @@ def test_the_rank_is_told_for_every_layer(payload: dict[str, Any], open_page: Op
         assert decode(line["y"]).tolist() == expected
 
 
+def test_of_two_versions_the_other_is_drawn_thin(
+    payload: dict[str, Any], project: Path, open_page: Open
+) -> None:
+    other = make_payload(version="other", layers=4, channels=64, seed=7)
+    write_payload(payload_path(project, "other"), other)
+    keys = {ref.version: ref.key for ref in discover_payloads()}
+    (first,) = set(keys) - {"other"}
+    app = open_page("channels", channel="3", version=keys[first], compare=keys["other"])
+    drawn = figures(app)[0]["data"]
+    (thin,) = [t for t in drawn if t["name"] == "block output, CLS: other"]
+    expected = [float(other["layers"][n]["pre"]["cls"]["max_abs"][3]) for n in range(4)]
+    np.testing.assert_allclose(decode(thin["y"]), expected, rtol=1e-6)
+    assert "the same channel in other" in texts(app)
+
+
 def test_the_other_cells_are_outlined_on_demand(payload: dict[str, Any], open_page: Open) -> None:
-    plain, outlined = (figures(open_page("channels", others=state))[2] for state in ("off", "on"))
+    plain, outlined = (figures(open_page("channels", others=state))[1] for state in ("off", "on"))
     assert len(plain["data"]) == 1
     names = [trace["name"] for trace in outlined["data"]]
     assert names[0] == "channels"
@@ -64,7 +82,7 @@ def test_one_set_of_controls_rules_all_figures(payload: dict[str, Any], open_pag
     app = open_page("channels", cells="off", role="cls", representation="global_ln")
     labels = [control.label for control in app.segmented_control]
     assert labels.count("Tokens") == labels.count("Representation") == 1
-    for drawn in figures(app)[:2]:
+    for drawn in figures(app)[:1]:
         names = {trace["name"] for trace in drawn["data"] if trace.get("showlegend", True)}
         assert names - {"tapped by the config"} == {"global LN, CLS"}
 
@@ -83,7 +101,7 @@ def test_the_plane_sets_two_representations_against_each_other(
 ) -> None:
     app = open_page("channels", layer=str(LAYER), plane="pre-global_ln", statistic="std")
     x, y = (np.asarray(payload["layers"][LAYER][r]["patch"]["std"]) for r in ("pre", "global_ln"))
-    points = figures(app)[3]["data"][0]
+    points = figures(app)[2]["data"][0]
     np.testing.assert_array_equal(decode(points["x"]), x)
     np.testing.assert_array_equal(decode(points["y"]), y)
     ranks = np.argsort(np.argsort(x)), np.argsort(np.argsort(y))

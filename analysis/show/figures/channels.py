@@ -26,6 +26,7 @@ def build_channel_depth(
     *,
     statistic: Statistic,
     reference: NDArray[np.floating] | None = None,
+    reference_name: str = "",
     tapped: Sequence[int] = (),
     symlog: bool = False,
     mode: Mode = "light",
@@ -38,7 +39,8 @@ def build_channel_depth(
             on a logarithmic one.
         cells: Representation and role of each line.
         statistic: What the values are.
-        reference: ``[lines, layers]``: the median over all channels; drawn thin.
+        reference: ``[lines, layers]``: what each line is held against; drawn thin.
+        reference_name: What that is.
         tapped: Layers to mark.
         symlog: Logarithmic on both sides of zero, for the mean.
         mode: Light or dark.
@@ -47,7 +49,7 @@ def build_channel_depth(
         DepthLine.of_cell(
             *(layers, values[index], *cell, mode),
             reference=None if reference is None else reference[index],
-            reference_name=_("median channel"),
+            reference_name=reference_name,
         )
         for index, cell in enumerate(cells)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.language import _
@@ -26,7 +27,7 @@ from analysis.show.figures.theme import (
     describe_channels,
     describe_unit,
 )
-from analysis.show.view import View, describe_one
+from analysis.show.view import View, describe_one, describe_pair
 from analysis.show.views import sentences
 from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 
@@ -42,6 +43,7 @@ def through_depth(
     lines: Lines,
     *,
     medians: Floats | None = None,
+    other: tuple[str, StatsTable] | None = None,
     symlog: bool = False,
     mode: Mode = "light",
 ) -> View:
@@ -54,11 +56,19 @@ def through_depth(
         statistic: What is drawn.
         lines: Representation and role of each line.
         medians: ``[layers, 3, 2]``: the median over all channels, drawn thin.
+        other: Another version with the same layers and channels, drawn thin instead.
         symlog: Logarithmic on both sides of zero, for the mean.
         mode: Light or dark.
     """
     course = table.values[..., statistic.position, channel]
     label = STATISTIC_LABELS[statistic]
+    thin, caption, about = medians, "", describe_one(name)
+    if medians is not None:
+        caption = _("Thin lines: the median channel's {label}.").format(label=label)
+    if other is not None:
+        thin = other[1].values[..., statistic.position, channel]
+        caption = _("Thin lines: the same channel in {name}.").format(name=other[0])
+        about = describe_pair(other[0], name) | {"columns": {}}
     return View(
         _("Channel {channel} through depth").format(channel=channel),
         "channel through depth",
@@ -67,17 +77,19 @@ def through_depth(
             _stack(course, lines),
             lines,
             statistic=statistic,
-            reference=None if medians is None else _stack(medians, lines),
+            reference=None if thin is None else _stack(thin, lines),
+            reference_name=_("median channel") if other is None else other[0],
             tapped=table.tapped_layers,
             symlog=symlog,
             mode=mode,
         ),
-        lambda: channel_depth_frame(table, channel),
+        lambda: pd.concat(
+            channel_depth_frame(each, channel).assign(version=of)
+            for of, each in [(name, table), *([] if other is None else [other])]
+        ),
         sentence=sentences.name_largest_cell(label, table.layers, course, lines),
-        caption=""
-        if medians is None
-        else _("Thin lines: the median channel's {label}.").format(label=label),
-        **describe_one(name),
+        caption=caption,
+        **about,
     )
 
 

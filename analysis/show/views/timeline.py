@@ -55,6 +55,7 @@ def drift_in_a_row(
         sentence=sentences.name_largest(_("drift"), layers, list(zip(names, drawn, strict=True))),
         caption=_(NOISE_CAPTION) if noise is not None and not np.isnan(noise).all() else "",
         about=", ".join(names),
+        columns={"baseline": names[0]},
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from analysis.language import _
+from analysis.payload.table import StatsTable
 from analysis.read.frames import channel_frame
 from analysis.read.outliers import find_neighbours, rank_channel
 from analysis.read.scores import Score, score_channels
@@ -16,6 +19,20 @@ from pages.components.shared.version import Version
 
 METRIC_WIDTH = 175
 """Pixels: five in a row on a wide page, three and two on a narrow one."""
+
+
+def find_other(version: Version, picked: Sequence[Version]) -> tuple[str, StatsTable] | None:
+    """Return the first other version that is looked at, where it has the same layers and channels.
+
+    Returns:
+        Its name and its table.
+    """
+    for other in picked:
+        if other.ref.key != version.ref.key:
+            layers = other.table.layers.tolist() == version.table.layers.tolist()
+            alike = layers and other.table.channels == version.table.channels
+            return (other.name, other.table) if alike else None
+    return None
 
 
 def show_numbers(version: Version, cell: Cell, channel: int) -> None:

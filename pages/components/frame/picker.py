@@ -32,6 +32,7 @@ _PREVIEWS = "previews shown"
 _DRAWN = "previews drawn at"
 _NOTICES = "notices of the picker"
 _ABSENT = "keys that are absent"
+_BASELINE = "baseline at first"
 
 REDRAW_SECONDS = 5
 """A preview that is written anew more often than that is not drawn each time."""
@@ -68,7 +69,9 @@ def show() -> None:
         menu_width="stretch",
     )
     others = [key for key in names if key != first]
-    if baseline in others and selection.recall("compare") is None:
+    first_baseline = st.session_state.setdefault(_BASELINE, baseline)
+    # one that is pinned meanwhile does not enter what is looked at now
+    if baseline in others and baseline == first_baseline and selection.recall("compare") is None:
         selection.remember("compare", baseline)
     compared = []
     if others:

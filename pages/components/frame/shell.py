@@ -46,6 +46,7 @@ _QUIET = """<style>
 [data-testid=stMain] [data-testid=stVerticalBlock] { row-gap: .7rem; }
 [data-testid=stMain] h1 { padding: .1rem 0 .9rem; }
 [data-testid=stMain] h2 { padding: .4rem 0 .8rem; }
+[class*="st-key-head-of-"] { flex-wrap: nowrap; }
 .st-key-place { padding-top: 1rem; }
 [data-testid=stHeader] a:focus-visible { outline: 2px solid currentcolor; outline-offset: -2px; }
 .stApp:has(.st-key-presented) [data-testid=stHeader],

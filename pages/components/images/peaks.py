@@ -222,7 +222,7 @@ def _show_picture(
             raise ImageError(_("This payload does not say how its images were resized."))
         pixels = load_photograph(file, size, run.get("network_size"))
         if patch < 0:
-            st.image(pixels, caption=path)
+            st.image(pixels, caption=path, alt=path)
             st.caption(_("CLS and registers have no place in the picture."))
             return
         whole, zoomed = outline_patch(pixels, patch), crop_patch(pixels, patch)

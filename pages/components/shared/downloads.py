@@ -45,7 +45,10 @@ def show(view: View) -> int | None:
         return _show_to_audience(view) if chosen else None
     shown = mode()  # asked here: a download runs in a thread that knows no viewer
     with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+        key=f"head of {view.name}",  # known to the style of the frame
     ):
         about = f" :gray[:small[{plain(view.about)}]]" if view.about else ""
         st.header(f"{plain(view.title)}{about}", anchor=export.name_file(view.name))

@@ -41,7 +41,7 @@ def show_strip(
         with column:
             path = paths[place]
             try:
-                st.image(_thumbnail(version, path), width="stretch")
+                st.image(_thumbnail(version, path), width="stretch", alt=path)
             except (ConfigError, ImageError, OSError) as error:
                 problem = problem or str(error)
                 st.markdown(":material/image: " + plain(Path(path).name or f"#{images[place]}"))

@@ -28,6 +28,7 @@ def test_one_channel_is_a_line_per_cell_with_the_median_behind_it() -> None:
         CELLS,
         statistic=Statistic.MAX_ABS,
         reference=VALUES / 10,
+        reference_name="median channel",
         tapped=(1,),
     )
     assert names(figure) == ["block output, patch", "global LN, CLS", "tapped by the config"]
