@@ -39,8 +39,8 @@ in_line = reasons.is_agreed(comparison.reasons)
 with first if in_line else st.container(horizontal=True, vertical_alignment="center"):
     reasons.show(comparison.reasons)
     pair.offer_swap(version, baseline, versions)
-    frozen_twin.show(version, baseline)
 if comparison.drift is None:  # and then no noise either
+    frozen_twin.show(version, baseline)
     normalised_views.show(version, baseline)
     st.stop()
 try:
@@ -63,6 +63,7 @@ if noise is not None:
 with answer:
     told = differences.describe(baseline, version, Representation.PRE, negligible)
     layer_drift.show_drift(comparison, told, negligible)
+    frozen_twin.show(version, baseline)
 layer_drift.show_flagged(comparison)
 
 layer = controls.choose_layer(version.table, among=comparison.layers)

@@ -36,7 +36,7 @@ def test_a_link_without_a_version_names_the_one_that_is_shown(
 
 
 def test_a_link_opens_its_comparison(keys: dict[str, str], open_page: Open) -> None:
-    app = open_page("layers", version=keys["v2"], compare=keys["v1"])
+    app = open_page("layers", version=keys["v2"], compare=keys["v1"], relative="off")
     names = {str(trace.get("name")) for trace in figures(app)[0]["data"]}
     assert {name.split(",")[0] for name in names} >= {"v1", "v2"}
 

@@ -49,6 +49,7 @@ def build_depth_curves(
     scale: Scale = Scale.LOG,
     signed: bool = False,
     facets: bool = False,
+    baseline: str | None = None,
     mode: Mode = "light",
 ) -> go.Figure:
     """Draw a statistic, aggregated over channels, against depth.
@@ -65,6 +66,7 @@ def build_depth_curves(
             counts them.
         signed: Whether the mean was aggregated with its sign.
         facets: One panel per representation also for one version.
+        baseline: The version that all values are relative to; None where they are as measured.
         mode: Light or dark.
     """
     curves = [curve for curve in curves if len(curve.layers)]
@@ -97,7 +99,9 @@ def build_depth_curves(
     sized = statistic is Statistic.MEAN and not signed
     what = f"|{statistic}|" if sized else theme.STATISTIC_LABELS[statistic]
     title = _("{what}, {aggregate} over channels").format(what=what, aggregate=_(aggregate))
-    if not facets:  # else the unit stands above each panel
+    if baseline is not None:
+        title = _("× that of {baseline}").format(baseline=theme.escape(baseline))
+    elif not facets:  # else the unit stands above each panel
         title = axes.label_with_unit(title, *map(theme.describe_unit, shown))
     depth = axes.layer_axis(np.concatenate([c.layers for c in curves]), panels=len(panels))
     for number, panel in enumerate(panels):
@@ -110,7 +114,8 @@ def build_depth_curves(
         layout["annotations"] += [
             panel_title(
                 axes.label_with_unit(
-                    theme.REPRESENTATION_LABELS[panel], theme.describe_unit(panel)
+                    theme.REPRESENTATION_LABELS[panel],
+                    *([theme.describe_unit(panel)] if baseline is None else []),
                 ),
                 layout[f"xaxis{axes.suffix(number)}"]["domain"],
             )
@@ -124,6 +129,23 @@ def build_depth_curves(
     if scale is Scale.SYMLOG:
         axes.bend_to_symlog(figure)
     return figure
+
+
+def divide_by_baseline(curves: Sequence[DepthCurve], baseline: str) -> list[DepthCurve]:
+    """Return the curves of all other versions over those of one version, layer by layer.
+
+    Left out is what the baseline has not, a curve or a layer; NaN stands where its value is 0.
+    """
+    known = {(each.representation, each.role): each for each in curves if each.version == baseline}
+    divided: list[DepthCurve] = []
+    for curve in curves:
+        below = known.get((curve.representation, curve.role))
+        if curve.version == baseline or below is None:
+            continue
+        layers, here, there = np.intersect1d(curve.layers, below.layers, return_indices=True)
+        over = np.where(below.values[there] == 0, np.nan, below.values[there])
+        divided.append(replace(curve, layers=layers, values=curve.values[here] / over))
+    return divided
 
 
 def _build_keys(curves: Sequence[DepthCurve], mode: Mode) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.language import _
+from analysis.language import N_, _
 from analysis.payload.extras import NORM_EDGES
 from analysis.payload.table import StatsTable
 from analysis.read.depth.extremes import find_extremes, find_largest_channels
@@ -21,7 +21,7 @@ from analysis.show.figures.axes import Scale
 from analysis.show.figures.histograms import build_norm_histogram
 from analysis.show.figures.layers import DepthCurve, build_depth_curves
 from analysis.show.figures.theme import Mode
-from analysis.show.view import Frame, View, describe_one
+from analysis.show.view import Frame, View, describe_one, describe_pair
 from analysis.show.views import sentences
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
@@ -30,6 +30,11 @@ Floats = NDArray[np.floating]
 BOUND = {Representation.PRE: 100.0}
 """Beyond it a value is marked at first; 20 after a LayerNorm."""
 OTHER_BOUND = 20.0
+
+RELATIVE_CAPTION = N_(
+    "Each value over that of {baseline} in the same layer: 1 is no change. The table holds the "
+    "values as they were measured."
+)
 
 
 def statistic(
@@ -42,6 +47,7 @@ def statistic(
     scale: Scale = Scale.LOG,
     signed: bool = False,
     facets: bool = False,
+    baseline: str | None = None,
     mode: Mode = "light",
 ) -> View:
     """Return a statistic of all channels against depth.
@@ -55,6 +61,7 @@ def statistic(
         scale: Of the y axis.
         signed: Whether the mean keeps its sign.
         facets: One panel per representation also for one version.
+        baseline: The version that all values are relative to; None where they are as measured.
         mode: Light or dark.
     """
     sized = drawn is Statistic.MEAN and not signed
@@ -74,11 +81,15 @@ def statistic(
             scale=scale,
             signed=signed,
             facets=facets,
+            baseline=baseline,
             mode=mode,
         ),
         frame,
         sentence=_name_largest_curve(curves, title),
-        about=", ".join(names),
+        caption="" if baseline is None else _(RELATIVE_CAPTION).format(baseline=baseline),
+        about=", ".join(names)
+        if baseline is None
+        else describe_pair(baseline, ", ".join(names))["about"],
     )
 
 

@@ -38,11 +38,11 @@ PAGES = (
 """Stems of the pages' files; the first is the one that opens. Twelve names have room in one line of
 a window of 1440 pixels, with icons they have not."""
 
-SIDEBAR = 290
+SIDEBAR = 320
 """Pixels; what it takes, the navigation lacks."""
 
 _QUIET = """<style>
-[data-testid=stMainBlockContainer] { padding-top: 3.5rem; padding-bottom: 3rem; }
+[data-testid=stMainBlockContainer] { padding: 3.5rem 3rem 3rem; }
 [data-testid=stMain] [data-testid=stVerticalBlock] { row-gap: .7rem; }
 [data-testid=stMain] h1 { padding: .1rem 0 .9rem; }
 [data-testid=stMain] h2 { padding: .4rem 0 .8rem; }

@@ -13,8 +13,8 @@ from analysis.errors import PayloadError
 from analysis.language import _
 from analysis.payload.extras import Part
 from analysis.read.frames import Aggregate, aggregate_values
-from analysis.show.figures.axes import INPUT
-from analysis.show.figures.layers import DepthCurve
+from analysis.show.figures.axes import INPUT, Scale
+from analysis.show.figures.layers import DepthCurve, divide_by_baseline
 from analysis.show.figures.theme import ROLE_LABELS, STATISTIC_LABELS
 from analysis.show.views import layers as views
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, Statistic, TokenRole
@@ -28,6 +28,7 @@ from pages.components.shared import (
     fairness,
     selection,
 )
+from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
 
@@ -36,12 +37,15 @@ def show(versions: Sequence[Version]) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="top"):
         statistic = controls.choose_statistic()
         aggregate = controls.choose_aggregate()
-        representations = controls.choose_representations()
+        # of several versions one representation: all three are many lines
+        first = [Representation.PRE] if len(versions) > 1 else []
+        representations = controls.choose_representations(first)
         roles = controls.choose_roles()
     figure = st.container()
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         signed = statistic is Statistic.MEAN and controls.switch_signed()
-        scale = controls.choose_scale(signed=signed)
+        baseline = _choose_baseline(versions, signed)
+        scale = Scale.LINEAR if baseline else controls.choose_scale(signed=signed)
         facets = selection.switch(
             "facets",
             _("A panel for each representation"),
@@ -59,6 +63,9 @@ def show(versions: Sequence[Version]) -> None:
         and (curve.role in roles or curve.role not in ROLES)
     ]
 
+    if baseline is not None:
+        curves = divide_by_baseline(curves, baseline)
+
     def tabulate() -> pd.DataFrame:
         return pd.concat([_tabulate(each, statistic, signed, registers) for each in versions])
 
@@ -71,6 +78,7 @@ def show(versions: Sequence[Version]) -> None:
         scale=scale,
         signed=signed,
         facets=facets,
+        baseline=baseline,
         mode=downloads.mode(),
     )
     with figure:
@@ -86,6 +94,20 @@ def show(versions: Sequence[Version]) -> None:
                 )
             )
             tables.show_depth(tabulate())
+
+
+def _choose_baseline(versions: Sequence[Version], signed: bool) -> str | None:
+    """Show whether the lines are held against a version; return its name where they are."""
+    if len(versions) < 2 or signed:
+        return None
+    name = versions[1].name
+    is_relative = selection.switch(
+        "relative",
+        _("Relative to {name}").format(name=plain(name)),
+        default=len(versions) == 2,
+        help=_("Each value over that of the baseline in the same layer; signed means have none."),
+    )
+    return name if is_relative else None
 
 
 def _draw(

@@ -65,12 +65,13 @@ def choose_representation() -> Representation:
     )
 
 
-def choose_representations() -> list[Representation]:
-    """Show the choice of several representations; all at first."""
+def choose_representations(default: Sequence[Representation] = ()) -> list[Representation]:
+    """Show the choice of several representations; all at first, or some."""
     return selection.choose_some(
         "representations",
         _("Representations"),
         list(Representation),
+        default=default,
         format_func=REPRESENTATION_LABELS.__getitem__,
         help=_(REPRESENTATION_HELP),
     )

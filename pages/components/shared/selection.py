@@ -139,11 +139,12 @@ def choose_some(
     label: str,
     options: Sequence[T],
     *,
+    default: Sequence[T] = (),
     format_func: Callable[[T], str] = str,
     help: str | None = None,
 ) -> list[T]:
-    """Show a choice of several options, all at first, as a row of buttons; none means all."""
-    key = _offer(name, _read_several(name, options) or list(options))
+    """Show a choice of several options as a row of buttons; all at first, or some; none is all."""
+    key = _offer(name, _read_several(name, options) or list(default or options))
     values = st.pills(
         label, options, key=key, selection_mode="multi", format_func=format_func, help=help
     )

@@ -32,7 +32,7 @@ def show(findings: Sequence[Finding], noise: NoiseTable, *, above: DeltaGenerato
     """
     for number, finding in enumerate(findings):
         place = above if finding.figure == "drift" else st.container()
-        text, action = place.columns([6, 1], vertical_alignment="center")
+        text, action = place.columns([5, 1], vertical_alignment="center")
         name, anchors = _FIGURES[finding.figure]
         anchor = anchors.get(selection.recall("drawn") or "", anchors[""])
         line = _("- {sentence} See [{name}](#{anchor}).")

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.show.figures import theme
 from analysis.show.figures.axes import Scale
-from analysis.show.figures.layers import DepthCurve, build_depth_curves
+from analysis.show.figures.layers import DepthCurve, build_depth_curves, divide_by_baseline
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
@@ -185,3 +185,16 @@ def test_zoom_survives_a_rerun_but_not_another_quantity() -> None:
     first, same = _build(_curve()), _build(_curve(scale=2), mode="dark")
     other = _build(_curve(), statistic=Statistic.STD)
     assert layout(first).uirevision == layout(same).uirevision != layout(other).uirevision
+
+
+def test_curves_over_a_baseline_are_ratios_layer_by_layer() -> None:
+    cell = Representation.PRE, "patch"
+    curves = [
+        DepthCurve(np.array([0, 1, 2]), np.array([2.0, 3.0, 4.0]), *cell, "moved", 4),
+        DepthCurve(np.array([1, 2, 3]), np.array([6.0, 0.0, 1.0]), *cell, "still", 5),
+        DepthCurve(np.array([1]), np.array([6.0]), Representation.PRE, "cls", "moved", 4),
+    ]
+    (ratio,) = divide_by_baseline(curves, "still")
+    assert ratio.version == "moved"
+    assert ratio.layers.tolist() == [1, 2]
+    np.testing.assert_array_equal(ratio.values, [0.5, np.nan])
