@@ -122,6 +122,16 @@ def test_a_file_of_another_kind_is_never_replaced(
     assert "stays as it is" in error
 
 
+def test_facts_of_another_file_do_not_make_a_payload(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path, images=1)
+    monkeypatch.chdir(tmp_path)
+    assert main([f"--project-dir={project}", *FLAGS, "--output=x.pt"]) == 0
+    Path("x.pt").write_bytes(b"something else by now")
+    assert "not a payload" in refuse(project, capsys, "--output=x.pt")
+
+
 def test_a_log_is_not_written_through_a_link(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
