@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from analysis import vocabulary
-from analysis.collect.statistics.moments import ChannelMoments, pool_moments
+from analysis.collect.statistics.moments import ChannelMoments, Moments, pool_moments
 from analysis.collect.statistics.state import CollectorState
 from analysis.errors import StatisticsError
 
@@ -31,6 +31,7 @@ class StateView:
         self.first_block, self.groups = state.first_block, state.groups
         storage = self.part["low"].shape[2] - 2
         self.roles = ["cls", "patch", *(f"storage_{index}" for index in range(storage))]
+        self._pooled: dict[tuple[int, str], Moments] = {}
 
     def cells(self, role: str) -> slice:
         """Return the cells that hold a role's tokens."""
@@ -58,18 +59,25 @@ class StateView:
 
     def moments(self, layer: int, representation: str, role: str) -> ChannelMoments:
         """Return the merge of a role's cells; layer -1 is the tokens that enter block 0."""
-        slot = self.first_block + layer
-        index, cells = MEASURED.index(representation), self.cells(role)
+        slot, index = self.first_block + layer, MEASURED.index(representation)
         result = ChannelMoments(self.part["mean"].shape[-1])
-        parts = (
-            self.part["count"][slot, cells],
-            self.part["mean"][slot, index, cells],
-            self.part["m2"][slot, index, cells],
-        )
-        everything = torch.ones(1, len(parts[0]), dtype=torch.float64)
-        pooled = pool_moments(parts, everything)
-        result.count, result.mean, result.m2 = (tensor[0] for tensor in pooled)
-        role_index = self.roles.index(role)
-        result.min = self.part["low"][slot, index, role_index].double()
-        result.max = self.part["high"][slot, index, role_index].double()
+        pooled = self._pool(index, role)
+        result.count, result.mean, result.m2 = (tensor[slot, 0] for tensor in pooled)
+        place = self.roles.index(role)
+        result.min = self.part["low"][slot, index, place].double()
+        result.max = self.part["high"][slot, index, place].double()
         return result
+
+    def _pool(self, index: int, role: str) -> Moments:
+        """Return a role's merged moments of all layers at once, ``(slots, 1, ...)``; made once."""
+        key = index, role
+        if key not in self._pooled:
+            cells = self.cells(role)
+            parts = (
+                self.part["count"][:, cells],
+                self.part["mean"][:, index, cells],
+                self.part["m2"][:, index, cells],
+            )
+            everything = torch.ones(1, parts[0].shape[1], dtype=torch.float64)
+            self._pooled[key] = pool_moments(parts, everything)
+        return self._pooled[key]
