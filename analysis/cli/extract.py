@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -154,8 +155,11 @@ def _run(
         # From here on there is a payload: "cancelled" would no longer be true.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        save_features(vectors, payload, plan.output, backup=backup)
-        save_payload(payload, plan.output, backup=backup)
+        reporter.say("saving", "writing the payload")
+        with ThreadPoolExecutor(1) as beside:
+            # whoever sees the payload finds its features
+            features = beside.submit(save_features, vectors, payload, plan.output, backup=backup)
+            save_payload(payload, plan.output, backup=backup, wait=features.result)
         remove_checkpoints(plan.output)
     finally:
         leave_ranks()

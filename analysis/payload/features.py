@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,11 +181,15 @@ def _standardize(
     """
     limit = np.float32(np.finfo(np.float16).max)
     stored = np.empty((values.shape[1], values.shape[0], values.shape[2]), np.float16)
-    for index, layer in enumerate(table.layers.tolist()):
+
+    def fill(index: int, layer: int) -> None:
         mean, std, _ = table[Cell(layer, representation, role)]
         # A constant channel has std 0 and no deviation.
         deviation = (values[:, index] - mean) / np.where(std > 0, std, np.float32(np.inf))
         stored[index] = np.clip(deviation, -limit, limit, out=deviation)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(fill, *zip(*enumerate(table.layers.tolist()), strict=True)))
     return stored
 
 

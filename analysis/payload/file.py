@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,13 @@ MAX_BYTES = 2**29
 """Of a payload, unpacked. The largest backbone's takes 120 MB with all extras."""
 
 
-def save_payload(payload: Mapping[str, Any], path: Path, *, backup: bool = False) -> None:
+def save_payload(
+    payload: Mapping[str, Any],
+    path: Path,
+    *,
+    backup: bool = False,
+    wait: Callable[[], object] | None = None,
+) -> None:
     """Write the payload and the small JSON beside it, each complete or not at all.
 
     A reader sees the old files or the new ones, never a part; on failure what stood at `path` is
@@ -36,6 +42,8 @@ def save_payload(payload: Mapping[str, Any], path: Path, *, backup: bool = False
         payload: What `collect_payload` returns.
         path: Where it goes.
         backup: Whether the files that stood there are kept as `<name>.bak`.
+        wait: Called when the payload is written, before it takes its place; where it raises, the
+            payload does not.
 
     Raises:
         ConfigError: If the folder cannot be made or written to, or the disk is full.
@@ -44,6 +52,8 @@ def save_payload(payload: Mapping[str, Any], path: Path, *, backup: bool = False
         make_folder(path.parent)
         with replace_file(path, backup=backup) as file:
             torch.save(dict(payload), file)
+            if wait is not None:
+                wait()
         sidecar = json.dumps(build_sidecar(payload, path), indent=1)
         with replace_file(path.with_suffix(".json"), backup=backup) as file:
             file.write(sidecar.encode())

@@ -89,6 +89,22 @@ def test_sidecar_describes_the_file_that_stands_beside_it(
     assert sidecar["num_images"] == payload["meta"]["counts"]["num_images"]
 
 
+def test_a_payload_takes_its_place_only_after_what_it_waits_for(
+    payload: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pt"
+
+    def fail() -> None:
+        assert not path.exists()
+        raise ConfigError("no room for the features")
+
+    with pytest.raises(ConfigError, match="no room"):
+        save_payload(payload, path, wait=fail)
+    assert not list(tmp_path.iterdir())
+    save_payload(payload, path, wait=lambda: (tmp_path / "features").touch())
+    assert path.exists()
+
+
 def test_failed_save_leaves_the_old_payload_and_no_temporary_file(
     payload: dict[str, Any], tmp_path: Path
 ) -> None:

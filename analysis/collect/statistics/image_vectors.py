@@ -112,10 +112,14 @@ class VectorStore:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what has been kept; the device must have finished the copies."""
-        order = torch.cat([torch.empty(0, dtype=torch.int64), *(p for p, _ in self._parts)])
-        vectors = torch.cat([torch.empty(0, *self._shape), *(v for _, v in self._parts)])
-        order, rank = order.sort()
-        self._parts = [(order, vectors[rank])]
+        if len(self._parts) != 1:
+            order = torch.cat([torch.empty(0, dtype=torch.int64), *(p for p, _ in self._parts)])
+            vectors = torch.cat([torch.empty(0, *self._shape), *(v for _, v in self._parts)])
+            self._parts = [(order, vectors)]
+        order, vectors = self._parts[0]
+        if (order.diff() < 0).any():
+            order, rank = order.sort()
+            self._parts = [(order, vectors[rank])]
         return dict(zip(STATE, self._parts[0], strict=True))
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
