@@ -47,7 +47,12 @@ def _enter(device: torch.device) -> None:
 
 
 def _load(kernel: Any) -> None:
-    """Put a compiled kernel on the GPU; the first time, a C compiler makes its launcher."""
+    """Put a compiled kernel on the GPU; the first time, a C compiler makes its launcher.
+
+    Triton hands out kernels that are still being compiled; only `result` gives those of every
+    version, and only their `run` makes the launcher.
+    """
+    kernel = kernel.result() if hasattr(kernel, "result") else kernel
     getattr(kernel, "run", None)
 
 

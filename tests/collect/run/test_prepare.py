@@ -97,7 +97,8 @@ def test_every_kernel_of_a_run_is_compiled_before_it(
     assert {name for name, _, _ in launched} >= {"measure_rows", "measure_tile", "fold_tiles"}
 
 
-def test_kernels_are_only_compiled_within_the_context() -> None:
+@pytest.mark.parametrize("later", [False, True], ids=["compiled", "still compiling"])
+def test_kernels_are_compiled_and_loaded_but_not_launched_within_the_context(later: bool) -> None:
     calls: list[str] = []
 
     class Compiled:
@@ -105,10 +106,14 @@ def test_kernels_are_only_compiled_within_the_context() -> None:
         def run(self) -> None:
             calls.append("loaded")
 
-    class Kernel:
-        def warmup(self, *_: object, **__: object) -> Compiled:
-            calls.append("compiled")
+    class StillCompiling:
+        def result(self) -> Compiled:
             return Compiled()
+
+    class Kernel:
+        def warmup(self, *_: object, **__: object) -> Compiled | StillCompiling:
+            calls.append("compiled")
+            return StillCompiling() if later else Compiled()
 
         def __getitem__(self, grid: object) -> Callable[..., None]:
             return lambda *_, **__: calls.append("launched")
