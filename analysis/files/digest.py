@@ -5,14 +5,14 @@ A digest takes a second for each two gigabytes, which nobody waits for if it is 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import mmap
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
-_CHUNK = 32 * 2**20  # large, since Python's lock is asked for between two
+_CHUNK = 8 * 2**20  # large, since Python's lock is asked for between two
 
 _begun: dict[Path, Future[str]] = {}
 
@@ -25,27 +25,28 @@ def sha256_of(path: Path) -> str:
 
 def begin_sha256(path: Path) -> None:
     """Begin to compute a file's SHA-256; the next `sha256_of` the same path returns it."""
-    future = _begun[path] = Future[str]()
-    threading.Thread(target=_fulfil, args=(future, path), daemon=True).start()
+    _begun[path] = in_background(partial(_digest, path))
 
 
-def _fulfil(future: Future[str], path: Path) -> None:
+def in_background(digest: Callable[[], str]) -> Future[str]:
+    """Compute a digest in a thread that does not keep the process alive."""
+    future = Future[str]()
+    threading.Thread(target=_fulfil, args=(future, digest), daemon=True).start()
+    return future
+
+
+def _fulfil(future: Future[str], digest: Callable[[], str]) -> None:
     try:
-        future.set_result(_digest(path))
+        future.set_result(digest())
     except Exception as error:
         future.set_exception(error)
 
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        if size:
-            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped:
-                with contextlib.suppress(AttributeError, OSError):
-                    mapped.madvise(mmap.MADV_SEQUENTIAL)
-                with memoryview(mapped) as view:
-                    for start in range(0, size, _CHUNK):
-                        with view[start : start + _CHUNK] as part:
-                            digest.update(part)
+    part = memoryview(bytearray(_CHUNK))
+    # not mapped: each page would be a fault, and imports wait for those of other threads
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(part):
+            digest.update(part[:size])
     return digest.hexdigest()

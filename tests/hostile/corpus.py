@@ -324,7 +324,7 @@ def build_amplified(folder: Path, marker: Path) -> Iterator[Case]:
 
 def _checkpoint(folder: Path) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = Checkpoint(folder / "x.pt", IDENTITY, Ranks(), every=0)
+    checkpoint = Checkpoint(folder / "x.pt", lambda: IDENTITY, Ranks(), every=0)
     checkpoint.save_if_due(StatisticsCollector(LAYERS, CHANNELS, 4, "cpu"), Tally(num_images=3))
     return checkpoint.path.read_bytes()
 

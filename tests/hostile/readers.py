@@ -98,7 +98,7 @@ def _small_backbone() -> DinoVisionTransformer:
 
 
 def _read_checkpoint(path: Path) -> object:
-    checkpoint = Checkpoint(Path("x.pt"), IDENTITY, Ranks(), every=0)
+    checkpoint = Checkpoint(Path("x.pt"), lambda: IDENTITY, Ranks(), every=0)
     checkpoint.path = path
     collector = StatisticsCollector(2, 6, 4, "cpu")
     tally = checkpoint.resume(collector)

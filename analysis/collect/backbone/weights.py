@@ -9,8 +9,9 @@ float32 whatever the precision of the file.
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ from analysis.collect.backbone.weights_formats import (
     describe_sizes,
 )
 from analysis.errors import CheckpointError
+from analysis.files.digest import in_background
 from analysis.files.safe_load import load_json_object
 from analysis.vocabulary import LAYER_NORM_EPS
 
@@ -49,13 +51,23 @@ class WeightsInfo:
     path: Path
     format: str
     """The format's name, and under which keys of the file the backbone was found."""
-    sha256: str
-    """Of the file; of the names and digests of all files where a folder holds several. Where
-    `--weights-key` chose another backbone of the file, of that digest and its prefix."""
+    digest: Future[str]
+    """SHA-256 of the file; of the names and digests of all files where a folder holds several."""
     untied_norms: bool
     """Whether CLS and storage tokens have an output norm of their own."""
     notices: tuple[str, ...] = ()
     """Sentences on what was left aside."""
+    chosen: str | None = None
+    """Prefix of the backbone that `--weights-key` chose; None for the usual one."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest; of it and the prefix where `--weights-key` chose. May wait for seconds."""
+        digest = self.digest.result()
+        if self.chosen is None:
+            return digest
+        # student and teacher of one file are not the same weights
+        return hashlib.sha256(f"{digest}  {self.chosen}".encode()).hexdigest()
 
 
 def load_backbone(
@@ -85,25 +97,18 @@ def load_backbone(
     backbone = DinoVisionTransformer(variant, untied_norms=untied, device="meta")
     _check_config(path, contents.format, variant)
     _check_names_and_shapes(contents, backbone)
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(digest_files, files)  # beside the copying: both take seconds
-        _allocate(backbone, device)
-        _fill(backbone, contents)
+    digest = in_background(partial(digest_files, files))  # seconds, for which no batch waits
+    _allocate(backbone, device)
+    _fill(backbone, contents)
     info = WeightsInfo(
         path=path,
         format=contents.format.name + (f" under {contents.prefix}" if contents.prefix else ""),
-        sha256=_digest_choice(digest.result(), contents),
+        digest=digest,
         untied_norms=untied,
         notices=(*contents.notices, *_describe_registers(contents, variant, get_variant(name))),
+        chosen=contents.prefix if contents.by_key else None,
     )
     return backbone.eval().requires_grad_(False), info
-
-
-def _digest_choice(digest: str, contents: CheckpointContents) -> str:
-    """Tell two backbones of one file apart: student and teacher are not the same weights."""
-    if not contents.by_key:
-        return digest
-    return hashlib.sha256(f"{digest}  {contents.prefix}".encode()).hexdigest()
 
 
 def _adapt_variant(variant: Variant, contents: CheckpointContents) -> Variant:

@@ -126,7 +126,7 @@ class _Extraction:
         )
         self.collector = self._new_collector()
         self.checkpoint = Checkpoint(
-            plan.output, self._identify(), ranks, plan.request.checkpoint_every
+            plan.output, self._identify, ranks, plan.request.checkpoint_every
         )
         resumed = self.checkpoint.resume(self.collector) if plan.request.resume else None
         self.tally = resumed or Tally()

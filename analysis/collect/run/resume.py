@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,17 +35,22 @@ class Checkpoint:
 
     Args:
         output: Path of the payload to be.
-        identity: What must be equal for a run to be continued; plain types, compared by key.
+        identify: Returns what must be equal for a run to be continued, in plain types, compared
+            by key. Asked for no sooner than needed: the digest of the weights takes seconds.
         ranks: Which rank this is.
         every: Seconds between two writes; 0 writes after every batch, None is the default.
     """
 
     def __init__(
-        self, output: Path, identity: dict[str, Any], ranks: Ranks, every: float | None
+        self,
+        output: Path,
+        identify: Callable[[], dict[str, Any]],
+        ranks: Ranks,
+        every: float | None,
     ) -> None:
         name = f"{output.stem}.rank{ranks.rank}of{ranks.world_size}.checkpoint"
         self.path = output.with_name(name)
-        self._identity = identity
+        self._identify = identify
         self._every = DEFAULT_INTERVAL_S if every is None else every
         self._last = time.monotonic()
 
@@ -58,7 +63,7 @@ class Checkpoint:
         if time.monotonic() - self._last < self._every:
             return False
         state = {name: tensor.cpu() for name, tensor in collector.state_dict().items()}
-        content = {"identity": self._identity, "tally": asdict(tally), "collector": state}
+        content = {"identity": self._identify(), "tally": asdict(tally), "collector": state}
         self._last = time.monotonic()
         try:
             with replace_file(self.path) as file:
@@ -87,7 +92,7 @@ class Checkpoint:
             found, tally, state = content["identity"], content["tally"], content["collector"]
             differing = [
                 f"{key} (was {found.get(key)}, is {value})"
-                for key, value in self._identity.items()
+                for key, value in self._identify().items()
                 if found.get(key) != value
             ]
             if differing:
