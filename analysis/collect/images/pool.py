@@ -31,6 +31,8 @@ AHEAD = 24
 """Images that are decoded ahead for each worker."""
 AHEAD_BYTES = 768 * 2**20
 """Most memory for them."""
+NICE = 5
+"""By how much workers stand behind the process that imports torch and feeds the network."""
 
 CAN_FORK = sys.platform == "linux"
 
@@ -202,6 +204,7 @@ def prepare_worker() -> None:
     # Signals sent to the job's process group are for the main process: it ends its workers
     # itself, and one that dies first would turn a cancellation into an error.
     os.setpgid(0, 0)
+    os.nice(NICE)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     # a worker that is stuck in a file does not see that the pipe was closed

@@ -1,11 +1,12 @@
 """What a run can begin before torch is imported, which takes seconds; imports no torch.
 
 Worker processes decode the first images, a thread computes the digest of the weights file, and so
-brings it into memory, and another one opens the GPU.
+brings it into memory, another one opens the GPU, and a third computes the digest of Triton.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -34,6 +35,7 @@ class EarlyStart:
         kind, _, number = (plan.request.device or "auto").partition(":")
         if kind != "cpu" and (number or "0").isdecimal() and "RANK" not in os.environ:
             threading.Thread(target=_open_gpu, args=(int(number or 0),), daemon=True).start()
+            threading.Thread(target=_digest_triton, daemon=True).start()
 
     def close(self) -> None:
         """End the worker processes."""
@@ -62,6 +64,17 @@ def _open_gpu(number: int) -> None:
         driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
 
 
+def _digest_triton() -> None:
+    """Compute what Triton names its kernels on disk by, from 400 MB of its own files; it keeps it.
+
+    It is looked up by its place in Triton 3; elsewhere the first kernel waits for it as before.
+    """
+    with contextlib.suppress(ImportError, OSError):
+        from triton.runtime.cache import triton_key
+
+        triton_key()
+
+
 @contextmanager
 def importing() -> Iterator[None]:
     """Import without looking for garbage: what is imported stays."""
@@ -76,8 +89,13 @@ def importing() -> Iterator[None]:
 
 
 def import_all() -> None:
-    """Import what any run may import, adapters included."""
+    """Import what any run may import, adapters and Triton included."""
     with importing():
         import peft  # noqa: F401
 
-        import analysis.collect.run.loop  # noqa: F401
+        import analysis.collect.run.loop
+
+        with contextlib.suppress(ImportError):  # no Triton, no kernels
+            import analysis.collect.run.fused_kernels
+            import analysis.collect.statistics.triton_engine  # noqa: F401
+    _digest_triton()
