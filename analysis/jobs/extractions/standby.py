@@ -153,10 +153,15 @@ class Standby:
         """End the process at once."""
         self._signal(signal.SIGKILL)
 
-    def wait(self) -> None:
-        """Wait for the end of the process."""
-        while self.poll() is None:
-            select.select([self._socket], [], [])
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the end of the process.
+
+        Raises:
+            subprocess.TimeoutExpired: If it has not ended after `timeout` seconds.
+        """
+        if self.poll() is None and not select.select([self._socket], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(COMMAND, timeout or 0.0)
+        self.poll()
 
     def _signal(self, number: int) -> None:
         if self.poll() is None:

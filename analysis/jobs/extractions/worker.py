@@ -214,7 +214,8 @@ def _watch_command(
             deadline = time.monotonic() + GRACE_S
         if deadline is not None and time.monotonic() > deadline:
             child.kill()  # its own children (image decoders) end when their parent is gone
-        time.sleep(POLL_INTERVAL_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(POLL_INTERVAL_S)
     return code
 
 
