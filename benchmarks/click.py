@@ -19,6 +19,8 @@ from analysis.jobs.extractions import standby
 
 FAR = 600.0
 
+Phases = tuple[tuple[str, float], ...]
+
 
 def _wait_until_ready() -> None:
     standby.prepare_standby()
@@ -31,19 +33,22 @@ def _wait_until_ready() -> None:
         time.sleep(1.0)
 
 
-def measure_click(project: Path, config: Path | None, *, is_ready: bool) -> float:
-    """Return the seconds from the start of a job to its end."""
+def measure_click(
+    project: Path, config: Path | None, images: int | None, *, is_ready: bool
+) -> tuple[float, Phases]:
+    """Return the seconds from the start of a job to its end, and those of its phases."""
     os.environ[standby.STANDBY_ENV] = "1" if is_ready else "0"
     if is_ready:
         _wait_until_ready()
     began = time.perf_counter()
-    job = start_job(ExtractionRequest(project_dir=project, config=config), IfExists.REPLACE)
+    request = ExtractionRequest(project_dir=project, config=config, max_images=images)
+    job = start_job(request, IfExists.REPLACE)
     while time.perf_counter() - began < FAR:
         now = next(other for other in list_jobs([project]) if other.id == job.id)
         if not now.is_live:
             if now.state is not JobState.DONE:
                 raise SystemExit(f"{now.state}: {now.error}\n{now.read_log()}")
-            return time.perf_counter() - began
+            return time.perf_counter() - began, now.phases
         time.sleep(0.02)
     raise SystemExit(f"not done after {FAR:.0f} s")
 
@@ -53,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--project-dir", type=Path, default=Path.cwd())
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--images", type=int, help="of the config's list; all by default")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -60,15 +66,18 @@ def main() -> None:
         os.environ["DASHBOARD_QUEUE"] = queue
         os.environ["DASHBOARD_ROOTS"] = str(options.project_dir.resolve())
         seconds: dict[str, list[float]] = {"ready": [], "started": []}
+        phases: dict[str, Phases] = {}
         for _ in range(options.repeats):
             for name, times in seconds.items():
-                project = options.project_dir.resolve()
-                times.append(measure_click(project, options.config, is_ready=name == "ready"))
+                asked = options.project_dir.resolve(), options.config, options.images
+                spent, phases[name] = measure_click(*asked, is_ready=name == "ready")
+                times.append(spent)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     results = {
         "device": list_devices()[0].label,
         "cores": len(os.sched_getaffinity(0)),
         "seconds": seconds,
+        "phases of the last": phases,
         "median": medians,
         "ratio": medians["ready"] / medians["started"],
     }

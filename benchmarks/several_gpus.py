@@ -1,8 +1,9 @@
 """One job on one GPU and on two: ``python -m benchmarks.several_gpus --out results.json``.
 
-Both compile the blocks. The running rate is the first rank's over the last three quarters of its
-progress reports, times the ranks; the whole rate counts start of the workers and compiling. The two
-payloads are compared; the number of images is odd, so that the ranks' shares differ.
+In the default mode, with fused kernels. The running rate is the first rank's over the last three
+quarters of its progress reports, times the ranks; the whole rate counts the start of the workers;
+the seconds are those from the command to the payload. The two payloads are compared; the number of
+images is odd, so that the ranks' shares differ.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from benchmarks.whole_job import draw_photograph, make_project, run_job
 BACKBONE, SIZE, BATCH = "dinov3_vith16plus", (960, 480), 8
 
 
-def load(project: Path, images: int, ranks: int) -> dict[str, Any]:
+def load(project: Path, mode: str, images: int, ranks: int) -> dict[str, Any]:
     """Return the payload that `run_job` left."""
-    return torch.load(project / f"on-{images}-{ranks}.pt", weights_only=True)
+    return torch.load(project / f"{mode}-{images}-{ranks}.pt", weights_only=True)
 
 
 def counts(payload: dict[str, Any]) -> list[int]:
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=320, help="different photographs")
     parser.add_argument("--images", type=int, default=3211)
     parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--compile", default="auto", choices=("auto", "on", "off"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     report: dict[str, Any] = {
@@ -57,16 +59,19 @@ def main() -> None:
         with Pool() as pool:
             pool.starmap(draw_photograph, jobs)
         make_project(project, BACKBONE, SIZE, photographs, arguments.images)
-        run_job(project, arguments.images // 4, BATCH, "on")  # fills the compiler's cache for both
+        mode = arguments.compile
+        run_job(project, arguments.images // 4, BATCH, mode)  # fills the kernels' cache for both
         for ranks in (1, arguments.ranks):
-            result = run_job(project, arguments.images, BATCH, "on", ranks)
+            result = run_job(project, arguments.images, BATCH, mode, ranks)
             result["images/s running"] = ranks * result.pop("images/s steady")
             report[f"{ranks} ranks"] = result
-        one, many = (load(project, arguments.images, ranks) for ranks in (1, arguments.ranks))
+        one, many = (load(project, mode, arguments.images, ranks) for ranks in (1, arguments.ranks))
     for rate in ("running", "whole"):
         key = f"images/s {rate}"
         alone, together = (report[f"{ranks} ranks"][key] for ranks in (1, arguments.ranks))
         report[f"speedup, {rate}"] = together / alone
+    seconds = [report[f"{ranks} ranks"]["wall seconds"] for ranks in (1, arguments.ranks)]
+    report["speedup, command to payload"] = seconds[0] / seconds[1]
     report["counts equal"] = counts(one) == counts(many)
     report["difference"] = compare(one["layers"], many["layers"])
     for name, value in report.items():
