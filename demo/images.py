@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from demo.biomass import TARGETS, biomass
@@ -87,14 +86,3 @@ def write_images(root: Path) -> None:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def contact_sheet(quadrats: list[Quadrat], columns: int = 4) -> Image.Image:
-    """Lay pictures of one size side by side, to look at them all at once."""
-    height, width = quadrats[0].pixels.shape[:2]
-    rows = -(-len(quadrats) // columns)
-    sheet = np.zeros((rows * (height + 4), columns * (width + 4), 3), np.uint8)
-    for k, quadrat in enumerate(quadrats):
-        y, x = k // columns * (height + 4), k % columns * (width + 4)
-        sheet[y : y + height, x : x + width] = quadrat.pixels
-    return Image.fromarray(sheet)

@@ -63,7 +63,7 @@ TESTED_ABOVE = {
     "pages/test_channels.py": "show/views/channels",
     "pages/test_layers.py": "show/views/layers",
     "pages/test_outliers.py": "show/views/outliers",
-    "pages/test_versions.py": "show/views/timeline show/views/versions",
+    "pages/test_versions.py": "show/views/timeline",
 }
 
 ACROSS = {
@@ -109,7 +109,7 @@ def modules() -> list[str]:
     )
 
 
-def tested_elsewhere() -> dict[str, str]:
+def files_by_module() -> dict[str, str]:
     """The file that tests a module of no file of its own, by module."""
     return {
         (Path(test).parent / name).as_posix(): test
@@ -124,7 +124,7 @@ def test_every_test_is_named_after_what_it_tests() -> None:
 
 
 def test_every_module_is_found_among_the_tests() -> None:
-    elsewhere = tested_elsewhere()
+    elsewhere = files_by_module()
     for module in modules():
         folder, _, name = module.rpartition("/")
         own = TESTS / folder / f"test_{name}.py"

@@ -31,11 +31,6 @@ def f_quantile(probability: float, df1: ArrayLike, df2: ArrayLike) -> Floats:
     return np.asarray(special.fdtri(df1, df2, probability))
 
 
-def chi_square_quantile(probability: float, df: ArrayLike) -> Floats:
-    """Return the value that χ² with `df` degrees of freedom stays below with a probability."""
-    return np.asarray(special.chdtri(df, 1 - probability))
-
-
 def positive_quadratic_form(weights: Floats) -> Floats:
     """Return the probability that weighted sums of squares of standard normals are above 0.
 

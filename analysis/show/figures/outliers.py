@@ -97,7 +97,7 @@ def build_channel_scatter(
     return theme.make_figure(traces, layout, mode)
 
 
-def build_channel_map(
+def build_channel_marks(
     values: NDArray[np.floating],
     channels: NDArray[np.integer],
     layers: NDArray[np.integer],
@@ -107,32 +107,15 @@ def build_channel_map(
 ) -> go.Figure:
     """Draw channels (rows) against layers as a heatmap with logarithmic colours.
 
+    On each cell lies an unseen mark that can be clicked; its `customdata` is (channel, layer,
+    value). A selected mark shows as a ring.
+
     Args:
         values: ``[rows, layers]``, 0 or more; cells of 0 stay empty.
         channels: ``[rows]``, drawn from the top down.
         layers: ``[layers]``.
         value_label: Title of the colour bar, with unit.
         mode: Light or dark.
-    """
-    if not values.size:
-        return theme.empty_figure(_("No channel to draw: ask for at least one."), mode)
-    facts = _cells(values, channels, layers).reshape(*values.shape, 3)
-    hover = {"customdata": facts, "hovertemplate": _(_CELL_TEMPLATE)}
-    cells = _draw_map(values, layers, value_label, mode) | hover
-    return theme.make_figure([cells], _lay_out_map(channels, layers), mode)
-
-
-def build_channel_marks(
-    values: NDArray[np.floating],
-    channels: NDArray[np.integer],
-    layers: NDArray[np.integer],
-    *,
-    value_label: str,
-    mode: Mode = "light",
-) -> go.Figure:
-    """Draw the map of `build_channel_map` with an unseen mark on each cell, which can be clicked.
-
-    `customdata` of each mark is (channel, layer, value). A selected mark shows as a ring.
     """
     if not values.size:
         return theme.empty_figure(_("No channel to draw: ask for at least one."), mode)

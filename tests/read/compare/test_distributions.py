@@ -7,7 +7,6 @@ import pytest
 from scipy import special, stats
 
 from analysis.read.compare.distributions import (
-    chi_square_quantile,
     f_quantile,
     inverse_trigamma,
     positive_quadratic_form,
@@ -23,7 +22,6 @@ def test_t_tails_are_two_sided_and_keep_infinity_and_nan() -> None:
 
 def test_quantiles_are_those_below_which_the_probability_lies() -> None:
     assert f_quantile(0.95, 3, 14) == pytest.approx(stats.f.ppf(0.95, 3, 14))
-    assert chi_square_quantile(0.9, 7) == pytest.approx(stats.chi2.ppf(0.9, 7))
 
 
 @pytest.mark.parametrize("x", [1e-5, 1e-3, 0.5, 3.5, 100, 1e5, 1e8])

@@ -43,9 +43,6 @@ OVER_DEPTH: dict[str, Callable[[], go.Figure]] = {
     "build_rank_curves": lambda: channels.build_rank_curves(
         LAYERS, np.array([[3]]), CELLS, channels=9
     ),
-    "build_channel_map": lambda: outliers.build_channel_map(
-        ONE, np.array([5]), LAYERS, value_label="x"
-    ),
     "build_channel_marks": lambda: outliers.build_channel_marks(
         ONE, np.array([5]), LAYERS, value_label="x"
     ),

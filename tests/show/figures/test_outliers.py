@@ -10,7 +10,6 @@ from analysis.show.figures import theme
 from analysis.show.figures.outliers import (
     MAX_LINES,
     build_channel_lines,
-    build_channel_map,
     build_channel_marks,
     build_channel_scatter,
     build_outlier_counts,
@@ -82,12 +81,11 @@ def test_a_layer_without_outliers_shows_all_channels_and_says_none() -> None:
 
 
 def test_the_map_has_a_row_per_channel_and_logarithmic_colours() -> None:
-    figure = build_channel_map(VALUES, CHANNELS, LAYERS, value_label="max |x|")
-    (heatmap,) = traces(figure)
+    figure = build_channel_marks(VALUES, CHANNELS, LAYERS, value_label="max |x|")
+    heatmap, _ = traces(figure)
     np.testing.assert_array_equal(heatmap.x, LAYERS)
     np.testing.assert_allclose(heatmap.z[0], [0, 1, 2], atol=1e-6)
     assert np.isnan(heatmap.z[1, 0])  # 0 has no logarithm
-    assert heatmap.customdata[0, 2].tolist() == [77, 2, 100]
     assert layout(figure).yaxis.ticktext.tolist() == ["77", "5"]
     assert layout(figure).yaxis.range == (1.5, -0.5)  # the first row on top
     assert heatmap.colorbar.title.text == "max |x|"
@@ -114,7 +112,7 @@ def test_every_cell_of_the_clickable_map_is_a_mark_that_knows_its_channel_and_la
 
 def test_a_map_of_many_rows_thins_out_its_labels() -> None:
     rows = np.arange(100)
-    figure = build_channel_map(np.ones((100, 2)), rows, LAYERS[:2], value_label="x")
+    figure = build_channel_marks(np.ones((100, 2)), rows, LAYERS[:2], value_label="x")
     assert len(layout(figure).yaxis.ticktext) <= 40
     assert layout(figure).yaxis.ticktext[1] == str(rows[layout(figure).yaxis.tickvals[1]])
 
@@ -122,10 +120,9 @@ def test_a_map_of_many_rows_thins_out_its_labels() -> None:
 def test_a_map_of_one_cell_and_of_zeros_can_be_drawn() -> None:
     for value in (0.0, 5.0):
         cell = np.full((1, 1), value)
-        for build in (build_channel_map, build_channel_marks):
-            figure = build(cell, CHANNELS[:1], LAYERS[:1], value_label="x")
-            figure.to_json()
-            assert layout(figure).xaxis.range == (-0.5, 0.5)
+        figure = build_channel_marks(cell, CHANNELS[:1], LAYERS[:1], value_label="x")
+        figure.to_json()
+        assert layout(figure).xaxis.range == (-0.5, 0.5)
 
 
 def test_the_first_channels_are_lines_that_know_their_channel() -> None:
@@ -166,7 +163,6 @@ def test_nothing_to_draw_is_said() -> None:
     none = np.array([], dtype=np.int32)
     empty = np.zeros((0, 3))
     for figure in (
-        build_channel_map(empty, none, LAYERS, value_label="x"),
         build_channel_marks(empty, none, LAYERS, value_label="x"),
         build_channel_lines(empty, none, LAYERS, value_label="x"),
         build_outlier_counts(LAYERS[:0], np.zeros((0, 3, 2), dtype=int), channels=3),
