@@ -41,6 +41,8 @@ RULES = {
         (
             *("analysis.payload", "analysis.files", *BASE),
             *("analysis.collect.backbone.variants", "analysis.collect.backbone.weights_folder"),
+            *("analysis.collect.backbone.weights_choice", "analysis.collect.backbone.names"),
+            "analysis.collect.backbone.weights_formats",
         ),
         NOTHING_OF_TORCH,
     ),

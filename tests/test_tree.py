@@ -15,6 +15,7 @@ TESTED_TOGETHER = {
     "collect/interventions/test_run.py": "effects payload plan request",
     "collect/plan/test_settings.py": "config_file config_values folds recorded_folds",
     "collect/plan/test_header_check.py": "file_headers",
+    "collect/plan/test_weights_keys.py": "pickle_shapes",
     "collect/plan/test_request.py": "flags measured_network",
     "collect/plan/test_image_list.py": "image_columns image_csv image_folder",
     "collect/run/test_loop.py": "early network record tally",

@@ -7,7 +7,12 @@ them, `job` reads a job's folder, `worker` is the process of one job, `disk` wei
 
 from analysis.collect.plan.request import PRECISIONS, ExtractionRequest
 from analysis.files.read_only import is_read_only
-from analysis.jobs.extractions.choices import list_configs, list_heads, list_weights
+from analysis.jobs.extractions.choices import (
+    list_backbones,
+    list_configs,
+    list_heads,
+    list_weights,
+)
 from analysis.jobs.extractions.control import cancel_job, delete_job, finish_job
 from analysis.jobs.extractions.devices import Device, list_devices
 from analysis.jobs.extractions.disk import DiskUse, can_resume, measure_disk
@@ -38,6 +43,7 @@ __all__ = [
     "finish_job",
     "forecast_extraction",
     "is_read_only",
+    "list_backbones",
     "list_configs",
     "list_devices",
     "list_heads",

@@ -55,6 +55,27 @@ def test_the_form_offers_configs_weights_and_heads(project: Path, open_page: Ope
     assert _field(app, "Head weights (LoRA)").options[:2] == ["automatic", "none"]  # type: ignore[attr-defined]
 
 
+def test_the_backbones_of_a_file_are_offered_and_the_chosen_one_is_measured(
+    project: Path, open_page: Open
+) -> None:
+    weights = project / "weights" / "dinov3_vitt16_demo_random.pth"
+    state = torch.load(weights)
+    torch.save({"teacher": state, "student": state}, weights)
+    app = open_page("overview")
+    field = _field(app, "Backbone of the file")
+    assert field.options == ["automatic", "teacher", "student"]  # type: ignore[attr-defined]
+    field.set_value("student").run()  # type: ignore[attr-defined]
+    assert "weights_key=student" in app.query_params["form"]
+    _start_button(app).click().run()  # type: ignore[attr-defined]
+    (job,) = list_jobs()
+    cancel_job(job)
+    assert "--weights-key=student" in job.arguments
+    torch.save(state, weights)
+    others = [each.label for each in open_page("overview").sidebar.selectbox]
+    assert "Backbone weights" in others
+    assert "Backbone of the file" not in others
+
+
 def test_a_config_that_cannot_be_used_is_refused_before_the_start(
     project: Path, open_page: Open
 ) -> None:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from analysis.collect.backbone.names import name_some
 from analysis.collect.backbone.variants import Variant
 from analysis.collect.backbone.weights_formats import WeightsFormat, describe_sizes
 from analysis.errors import CheckpointError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOP_LEVEL = "."
+"""The key of a backbone whose names have no prefix."""
 ORDER = "teacher, EMA, plain, student, gram teacher"
 _RANKS = (
     (re.compile(r"gram|anchor"), 4),
@@ -47,8 +50,13 @@ class Candidate:
     @property
     def rank(self) -> int:
         """Return its place in the order; the lowest is measured."""
-        name = self.prefix.lower()
-        return next((rank for pattern, rank in _RANKS if pattern.search(name)), _PLAIN)
+        return rank_prefix(self.prefix)
+
+
+def rank_prefix(prefix: str) -> int:
+    """Return the place of a prefix in the order; the lowest is measured."""
+    name = prefix.lower()
+    return next((rank for pattern, rank in _RANKS if pattern.search(name)), _PLAIN)
 
 
 def build_candidates(
@@ -88,7 +96,8 @@ def choose_candidate(
     """
     labels = name_some([candidate.label for candidate in candidates])
     if key is not None:
-        candidates = [candidate for candidate in candidates if _is_under(candidate.prefix, key)]
+        exact = [candidate for candidate in candidates if candidate.prefix == f"{key}."]
+        candidates = exact or [item for item in candidates if _is_under(item.prefix, key)]
         if not candidates:
             raise CheckpointError(
                 f"{path}: no backbone under {key!r} (--weights-key). This file holds: {labels}."
@@ -112,7 +121,7 @@ def choose_candidate(
 
 
 def _is_under(prefix: str, key: str) -> bool:
-    if key.strip(".") == "":
+    if key.strip(TOP_LEVEL) == "":
         return prefix == ""
     return f".{key.strip('.')}." in f".{prefix}"
 
@@ -120,6 +129,6 @@ def _is_under(prefix: str, key: str) -> bool:
 def _is_same(a: Candidate, b: Candidate) -> bool:
     """Tell whether two names stand for one network, as a module that is registered twice."""
     return a.tensors.keys() == b.tensors.keys() and all(
-        tensor.shape == b.tensors[name].shape and torch.equal(tensor, b.tensors[name])
+        tensor.shape == b.tensors[name].shape and tensor.equal(b.tensors[name])
         for name, tensor in a.tensors.items()
     )

@@ -14,10 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeVar
 
 from analysis.collect.backbone.variants import VARIANTS, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
 
 FILL = ""
 """Stands for a part that the file does not have: the K third of the bias of `attn.qkv`."""
@@ -177,7 +181,7 @@ _ADAPTER = re.compile(r"\.(?:lora_|modules_to_save\.)")
 _LEARNED_POSITIONS = ("pos_embed", "embeddings.position_embeddings")
 
 
-def strip_wrappers(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
+def strip_wrappers(tensors: Mapping[str, T]) -> tuple[dict[str, T], int]:
     """Take training wrappers out of the names, and the tensors of a LoRA adapter out altogether.
 
     A name that would then stand for two tensors keeps its wrapper.
@@ -185,7 +189,7 @@ def strip_wrappers(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], in
     Returns:
         The tensors of the frozen network, and how many tensors of an adapter were left out.
     """
-    frozen: dict[str, Tensor] = {}
+    frozen: dict[str, T] = {}
     n_adapter = 0
     for name, tensor in tensors.items():
         if _ADAPTER.search(name):

@@ -1,25 +1,25 @@
 """Names and shapes of the tensors in a file, from its header alone. Does not import torch.
 
 Of a safetensors file this is the JSON at its start, of a file of `torch.save` the pickle in its
-archive, which is walked opcode by opcode: nothing in it is called. What is in neither format, or is
-out of measure, is unknown here; the run itself reads it and says what is wrong.
+archive (`pickle_shapes`): nothing in it is called. What is in neither format, or is out of measure,
+is unknown here; the run itself reads it and says what is wrong.
 """
 
 from __future__ import annotations
 
 import json
-import pickletools
 import zipfile
 from functools import lru_cache
 from pathlib import Path
 
+from analysis.collect.backbone.weights_folder import list_shards
+from analysis.collect.plan.pickle_shapes import walk_shapes
 from analysis.files.atomic import is_regular
 
 Shapes = dict[str, tuple[int, ...]]
 
 MAX_BYTES = 8_000_000
 """Of a header; that of the largest backbone has a tenth."""
-MAX_DIMENSIONS = 8
 
 _STARTS = (b"PK\x03\x04", b"\x80")
 """Of an archive, and of a bare pickle as older torch wrote it."""
@@ -28,6 +28,8 @@ _STARTS = (b"PK\x03\x04", b"\x80")
 def read_shapes(path: Path) -> Shapes | None:
     """Return the shape of every tensor by its name; None where the header does not tell.
 
+    The name is that in the file, after the keys of the dicts around it, joined by dots.
+
     Kept by the file's size and time.
     """
     try:
@@ -35,6 +37,12 @@ def read_shapes(path: Path) -> Shapes | None:
     except OSError:
         return None
     return _read(str(path), state.st_size, state.st_mtime_ns) if is_regular(path) else None
+
+
+def read_all_shapes(path: Path) -> Shapes:
+    """Return the shapes in a file, in all shards of it, or in the safetensors of a folder."""
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else list_shards(path)
+    return {name: shape for file in files for name, shape in (read_shapes(file) or {}).items()}
 
 
 def may_hold_tensors(path: Path) -> bool:
@@ -60,7 +68,7 @@ def _read(path: str, size: int, mtime_ns: int) -> Shapes | None:
             member = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
             if archive.getinfo(member).file_size > MAX_BYTES:
                 return None
-            return _walk(archive.read(member))
+            return walk_shapes(archive.read(member))
     except (OSError, ValueError, StopIteration, zipfile.BadZipFile, NotImplementedError):
         return None
 
@@ -75,30 +83,4 @@ def _read_json(content: bytes) -> Shapes | None:
         shape = entry.get("shape") if isinstance(entry, dict) else None
         if isinstance(shape, list) and all(type(size) is int for size in shape):
             shapes[name] = tuple(shape)
-    return shapes
-
-
-def _walk(content: bytes) -> Shapes:
-    """Return the shapes in a pickle: the whole numbers between a storage and the next tuple.
-
-    A tensor is written as its name, the function that builds it, a mark, the persistent id of its
-    storage, the offset into it, and a tuple of its sizes.
-    """
-    shapes: Shapes = {}
-    text, name, numbers = "", "", None
-    for opcode, argument, _ in pickletools.genops(content):
-        kind = opcode.name
-        if kind == "BINUNICODE":
-            text = str(argument)
-        elif kind == "MARK" and numbers is None:
-            # of the two marks of a tensor the second stands before "storage"
-            name = text if text != "storage" else name
-        elif kind == "BINPERSID":
-            numbers = []
-        elif numbers is not None:
-            if kind in ("BININT1", "BININT2", "BININT", "LONG1"):
-                numbers.append(int(argument or 0))
-            elif kind.startswith("TUPLE") or kind == "EMPTY_TUPLE" or len(numbers) > MAX_DIMENSIONS:
-                shapes[name] = tuple(numbers[1:])
-                numbers = None
     return shapes

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from analysis.collect.backbone.variants import VARIANTS, Variant
-from analysis.collect.backbone.weights_folder import list_shards
-from analysis.collect.plan.file_headers import Shapes, may_hold_tensors, read_shapes
+from analysis.collect.plan.file_headers import may_hold_tensors, read_all_shapes, read_shapes
 from analysis.errors import ConfigError
 from analysis.language import _
 
@@ -36,7 +35,7 @@ def check_files(weights: Path, head: Path | None, backbone: str) -> None:
         CheckpointError: If the weights are one of several shards, and another is missing.
     """
     variant = VARIANTS[backbone]
-    channels, depth = _measure(_read_all(weights))
+    channels, depth = _measure(read_all_shapes(weights))
     wrong_depth = depth is not None and depth != variant.depth
     if channels is not None and (channels != variant.embed_dim or wrong_depth):
         raise ConfigError(
@@ -95,11 +94,6 @@ def _check_head(head: Path, variant: Variant) -> None:
                 head=head
             )
         )
-
-
-def _read_all(path: Path) -> Shapes:
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else list_shards(path)
-    return {name: shape for file in files for name, shape in (read_shapes(file) or {}).items()}
 
 
 def _measure(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int | None, int | None]:

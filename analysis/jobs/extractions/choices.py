@@ -1,4 +1,4 @@
-"""What the form can offer for a project dir: its configs, weights and heads, by name only."""
+"""What the form can offer for a project dir: configs, weights and heads by name, and backbones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from analysis.collect.plan.find_weights import (
     HEAD_NAME,
     WEIGHT_FOLDERS,
     WEIGHT_SUFFIXES,
+    find_backbone_weights,
 )
-from analysis.errors import ConfigError
+from analysis.collect.plan.request import ExtractionRequest
+from analysis.collect.plan.settings import load_settings
+from analysis.collect.plan.weights_keys import list_weights_keys
+from analysis.errors import ConfigError, InputError
+from analysis.jobs.extractions.forecast import confine
 from analysis.payload.discovery import resolve_below_roots
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -59,6 +64,23 @@ def list_heads(project_dir: Path) -> list[Path]:
     adapters = [path.parent for path in _find(project_dir, configs, suffixes=(".json",))]
     paths = {*heads, *adapters} - {*default}
     return [*default, *sorted(paths)][:OFFERED]
+
+
+def list_backbones(request: ExtractionRequest) -> list[str]:
+    """Return the keys of the backbones in the weights of a request, the usual choice first.
+
+    Empty where there is no choice, and where the weights or their header cannot be read: the
+    forecast of the same request says why.
+    """
+    try:
+        confined = confine(request)
+        settings = load_settings(confined.project_dir, confined.config)
+        named = confined.dino_weights_pt or settings.analysis.get("dino_weights_pt")
+        weights = find_backbone_weights(settings, Path(str(named)) if named else None).path
+        keys = list_weights_keys(resolve_below_roots(weights))
+    except InputError:
+        return []
+    return keys if len(keys) > 1 else []
 
 
 def _rank_config(path: Path) -> tuple[bool, bool, bool, str]:

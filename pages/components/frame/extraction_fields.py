@@ -14,6 +14,7 @@ from analysis.errors import ConfigError, InputError
 from analysis.jobs import (
     PRECISIONS,
     ExtractionRequest,
+    list_backbones,
     list_configs,
     list_devices,
     list_heads,
@@ -30,7 +31,7 @@ FROZEN = "none"
 CHOICE = "form"
 """In the address: every field that is not as at first."""
 
-_PER_DIR = ("config", "more", "weights", "head")
+_PER_DIR = ("config", "more", "weights", "weights_key", "head")
 """Fields whose choice belongs to the project dir that it was made for."""
 _NUMBERS = ("max_images", "batch_size")
 _FIELDS = ("project_dir", *_PER_DIR, *_NUMBERS, "device", "precision")
@@ -42,6 +43,7 @@ _FIELD_OF_FLAG = Texts(
         "--project-dir": N_("Project dir"),
         "--config": N_("Config"),
         "--dino-weights-pt": N_("Backbone weights"),
+        "--weights-key": N_("Backbone of the file"),
         "--head-weights": N_("Head weights"),
         "--max-images": N_("Max images"),
         "--batch-size": N_("Batch size"),
@@ -112,6 +114,12 @@ def read() -> list[ExtractionRequest]:
         weights = _choose_file(
             _("Backbone weights"), "weights", list_weights, project_dir, first=[AUTOMATIC]
         )
+        files = ExtractionRequest(
+            project_dir=project_dir,
+            config=Path(config) if config else None,
+            dino_weights_pt=None if weights in (None, AUTOMATIC) else Path(weights),
+        )
+        weights_key = _choose_backbone(list_backbones(files), project_dir)
         max_images = _choose_whole(
             _("Max images"),
             "max_images",
@@ -132,6 +140,7 @@ def read() -> list[ExtractionRequest]:
             "config": "" if config in (None, *_first(list_configs, project_dir)) else str(config),
             "more": _SEPARATOR.join(more),
             "weights": "" if weights in (None, AUTOMATIC) else weights,
+            "weights_key": weights_key or "",
             "head": "" if head in (None, AUTOMATIC) else head,
             "max_images": "" if max_images is None else f"{max_images:g}",
             "batch_size": "" if batch_size is None else f"{batch_size:g}",
@@ -146,10 +155,9 @@ def read() -> list[ExtractionRequest]:
                     "{label} {value:g}: give a whole number, {least} or more, or leave it empty."
                 ).format(label=label, value=value, least=least)
             )
-    request = ExtractionRequest(
-        project_dir=project_dir,
-        config=Path(config) if config else None,
-        dino_weights_pt=None if weights in (None, AUTOMATIC) else Path(weights),
+    request = replace(
+        files,
+        weights_key=weights_key,
         head_weights=None if head in (None, AUTOMATIC) else head,
         max_images=None if max_images is None else int(max_images),
         device=device,
@@ -223,6 +231,25 @@ def _choose_file(
         return typed
     st.caption(_("Taken: {meant_1}").format(meant_1=plain(meant[0])))
     return meant[0]
+
+
+def _choose_backbone(keys: Sequence[str], project_dir: Path) -> str | None:
+    """Show a field where the weights file holds several backbones; None for the usual one."""
+    if not keys:
+        return None
+    key = f"form weights_key {project_dir}"
+    if st.session_state.get(key) not in (None, AUTOMATIC, *keys):  # of another file
+        del st.session_state[key]
+    chosen = st.selectbox(
+        _("Backbone of the file"),
+        [AUTOMATIC, *keys],
+        key=key,
+        help=_(
+            "This file holds several backbones. Automatic takes the first that fits, in the order "
+            "teacher, EMA, plain names, student, gram teacher."
+        ),
+    )
+    return None if chosen == AUTOMATIC else chosen
 
 
 def _choose_device() -> str | None:
