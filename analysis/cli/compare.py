@@ -23,7 +23,7 @@ from analysis.files.paths import path_flag
 from analysis.read.compare.comparison import Comparison, compare
 from analysis.read.compare.compatibility import Severity
 from analysis.read.compare.findings import NEGLIGIBLE, OTHER_IMAGES, make_scale
-from analysis.vocabulary import Cell, TokenRole, list_cells
+from analysis.vocabulary import Cell, TokenRole, cell_at, list_cells
 
 EXIT_DRIFT = 1
 EXIT_CANNOT_COMPARE = 2
@@ -190,10 +190,11 @@ def _describe(comparison: Comparison, negligible: float) -> list[str]:
         f"{comparison.names[1]} against {comparison.names[0]}: {comparison.severity}",
         *(f"  {r.severity:5}  {r.sentence}" for r in comparison.reasons),
     ]
-    drift, noise, cell = comparison.drift, comparison.noise, comparison.largest
-    if drift is None or noise is None or cell is None:
+    drift, noise = comparison.drift_judged, comparison.noise
+    if drift is None or noise is None or np.isnan(drift).all():
         return [*lines, "Nothing can be compared number by number."]
     index = np.unravel_index(int(np.nanargmax(drift)), drift.shape)
+    cell = cell_at(comparison.layers, index)
     floor = float(noise.noise_floor[index])
     images = comparison.common_images
     lines.append(

@@ -158,6 +158,19 @@ class Comparison:
         )
 
     @property
+    def drift_judged(self) -> Floats | None:
+        """``[layers, 3, 2]``: the drift that the noise is of; that of all tokens where none is.
+
+        A paired comparison leaves out image groups that differ in tokens, here too.
+
+        Raises:
+            PayloadError: As `noise` does.
+        """
+        if self.drift is None or self.noise is None:
+            return None
+        return np.where(self.noise.tested, self.noise.drift, self.drift)
+
+    @property
     def excess(self) -> Floats | None:
         """``[layers, 3, 2]``: the drift freed of what chance adds, or as it is without noise.
 

@@ -69,10 +69,9 @@ def drift(
     Raises:
         ValueError: If the two have no drift.
     """
-    found, noise = comparison.drift, comparison.noise
+    found, noise = comparison.drift_judged, comparison.noise
     if found is None or noise is None:
         raise ValueError("the two payloads cannot be compared number by number")
-    found = np.where(noise.tested, noise.drift, found)  # of the groups that have a noise
     drawn, same = _leave_out_same(found, representations)
     cells = [(each, role) for each in drawn for role in roles]
     tested = not np.isnan(noise.noise_floor).all()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from analysis.payload.groups import read_groups
 from analysis.payload.reading import open_payload
 from analysis.read.compare.comparison import Comparable, compare
 from analysis.read.compare.compatibility import Severity
@@ -101,3 +104,30 @@ def test_versions_without_names_are_called_baseline_and_version() -> None:
     )
     same = compare(make_payload(version="v1"), make_payload(version="v1")).names
     assert same == ("v1 (baseline)", "v1 (version)")
+
+
+def test_a_drift_beside_its_noise_is_of_the_groups_that_both_have() -> None:
+    first, second = make_grouped_pair(shifted=())
+    for payload, layer, role in product((first, second), first["layers"], ("cls", "patch")):
+        stored = payload["extras"]["layers"][layer]["groups"]
+        for view in ("pre", "per_layer_ln", "global_ln"):
+            cell = payload["layers"][layer][view][role]
+            if view in stored and payload is first:
+                stored[view][role]["mean"][3] += 5.0
+            elif view in stored:
+                stored[view][role]["count"][3] = 0
+            representation = Representation(view)
+            groups = read_groups(payload["extras"], layer, representation, TokenRole(role))
+            assert groups is not None
+            cell["count"] = int(groups.count.sum())
+            mean, std = groups.present().pool()
+            cell["mean"], cell["std"] = (torch.tensor(x, dtype=torch.float32) for x in (mean, std))
+    comparison = compare(first, second)
+    drift, judged, noise = comparison.drift, comparison.drift_judged, comparison.noise
+    assert drift is not None
+    assert judged is not None
+    assert noise is not None
+    assert noise.paired
+    assert drift[:, 0].min() > 0.5  # of images that only the baseline was measured on
+    assert judged[:, 0].max() < 2 * noise.noise_band[:, 0].min()
+    assert not noise.beyond.any()

@@ -10,7 +10,9 @@ from analysis.read.compare.overlap import (
     count_turnover,
     rank_biased_overlap,
 )
+from analysis.vocabulary import Cell, Representation, TokenRole
 from tests.factories.image_groups import draw_groups, draw_paired
+from tests.factories.null_versions import Design, draw_versions
 
 CHANNELS = 300
 
@@ -122,6 +124,28 @@ def test_the_bounds_of_chance_hold_what_is_new_without_a_change(paired: bool) ->
         assert high is not None
         inside.append(low <= found.new <= high)
     assert 0.6 <= np.mean(inside) < 1  # of eight groups there are seven swaps only
+
+
+@pytest.mark.parametrize("distribution", ["normal", "rare large images"])
+@pytest.mark.parametrize("paired", [True, False])
+def test_thirty_two_groups_tell_chance_as_well_and_hold_nine_of_ten_cases(
+    paired: bool, distribution: str
+) -> None:
+    design = Design(distribution, 48, 1, paired)
+    found, by_chance, inside = [], [], []
+    for seed in range(40):
+        groups = draw_versions(np.random.default_rng(seed), design)
+        stored = [read(Cell(0, Representation.PRE, TokenRole.PATCH)) for read in groups]
+        a, b = (x.affine(np.linspace(1, 1.3, x.channels), np.zeros(1)) for x in stored if x)
+        overlap, turnover = compare_top(a, b, 10), count_turnover(a, b, 10)
+        found.append(overlap.found)
+        by_chance.append(overlap.by_chance)
+        low, high = turnover.by_chance
+        assert low is not None
+        assert high is not None
+        inside.append(low <= turnover.new <= high)
+    assert np.mean(found) == pytest.approx(np.mean(by_chance), abs=0.03)
+    assert np.mean(inside) >= 0.9
 
 
 def test_channels_that_a_change_brings_are_beyond_the_bounds_of_chance() -> None:
