@@ -40,17 +40,3 @@ def limit_data() -> None:
     total = psutil.virtual_memory().total
     resource.setrlimit(resource.RLIMIT_DATA, (total, total))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def limit_address_space(more: int) -> None:
-    """Let this process take so many bytes more than it has; leave no core file."""
-    most = psutil.Process().memory_info().vms + more
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def limit_processor_time(more: int) -> None:
-    """Let this process compute for so many seconds more; then the system ends it."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    most = int(used.ru_utime + used.ru_stime) + 1 + more
-    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))

@@ -19,6 +19,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from analysis.errors import ConfigError, PayloadError
+from analysis.files.isolated import isolated
 from analysis.files.own_state import read_small
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.roots import allowed_roots, is_below, resolve_below_roots
@@ -232,20 +233,17 @@ def _read_old(root: Path) -> tuple[Entries, str | None]:
         ConfigError: If it is too large, a link or a pipe, or the system refuses it.
     """
     path = root / OLD_FILE
-    try:
-        content = json.loads(read_small(path, MAX_OLD_BYTES))
-    except FileNotFoundError:
+    if not path.exists() and not path.is_symlink():
         return {}, None
-    except (ValueError, RecursionError):
-        content = None
-    except OSError as error:
+    found = _read_old_json(str(path))
+    if isinstance(found, str):
         raise ConfigError(
             _(
                 "{path}: names and notes cannot be read ({error}), and are not "
                 "changed. Repair the file or move it away."
-            ).format(path=path, error=error)
-        ) from error
-    content = content if isinstance(content, dict) else {}
+            ).format(path=path, error=found)
+        )
+    content = found
     entries, pinned = content.get("payloads"), content.get("baseline")
     if isinstance(entries, dict) and len(entries) > annotation_store.MAX_ROWS:
         raise ConfigError(
@@ -260,6 +258,18 @@ def _read_old(root: Path) -> tuple[Entries, str | None]:
         if len(key) <= MAX_KEY and isinstance(value, dict)
     }
     return found, pinned if isinstance(pinned, str) else None
+
+
+@isolated("names of earlier versions")
+def _read_old_json(path: str) -> dict[str, Any] | str:
+    """Return the content of a file; nothing of one that is no JSON, a text where it is refused."""
+    try:
+        content = json.loads(read_small(Path(path), MAX_OLD_BYTES))
+    except (ValueError, RecursionError):
+        content = None
+    except OSError as error:
+        return str(error)
+    return content if isinstance(content, dict) else {}
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ type, and none of it when it describes another file than the one beside it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter, deque
@@ -20,7 +21,7 @@ from pathlib import Path
 from analysis.errors import PayloadError, to_printable
 from analysis.files.roots import ROOTS_ENV, allowed_roots, is_below, resolve_below_roots
 from analysis.language import _
-from analysis.payload.sidecar import Sidecar, read_sidecar
+from analysis.payload.sidecar import Sidecar, read_sidecar, read_sidecars
 from analysis.vocabulary import FEATURE_STATS_DIR
 
 __all__ = [
@@ -124,7 +125,11 @@ def load_ref(path: Path) -> PayloadRef:
                 path=path, strerror=error.strerror or error
             )
         ) from error
-    facts = read_sidecar(path, state) or Sidecar()
+    return _build_ref(path, state, read_sidecar(path, state))
+
+
+def _build_ref(path: Path, state: os.stat_result, sidecar: Sidecar | None) -> PayloadRef:
+    facts = sidecar or Sidecar()
     version, train_all = facts.version, facts.train_all
     if not facts.known:
         version, train_all = _infer_version(path)
@@ -153,20 +158,23 @@ def discover_payloads(roots: Sequence[Path] | None = None) -> PayloadList:
     """
     roots = allowed_roots() if roots is None else [Path(root).resolve() for root in roots]
     notices: list[str] = []
-    refs: dict[Path, PayloadRef] = {}
+    states: dict[Path, os.stat_result] = {}
     for path in find_payload_files(roots, notices):
-        if len(refs) == MAX_PAYLOADS:
+        if len(states) == MAX_PAYLOADS:
             notices.append(
                 _("More than {max_payloads} payloads: only the first are listed.").format(
                     max_payloads=MAX_PAYLOADS
                 )
             )
             break
-        try:
-            ref = load_ref(path)
-        except PayloadError:  # gone since the folder was listed
-            continue
-        refs[ref.path] = ref
+        with contextlib.suppress(OSError):  # gone since the folder was listed
+            path = path.resolve()
+            states[path] = path.stat()
+    sidecars = read_sidecars(list(states.items()))
+    refs = {
+        path: _build_ref(path, state, facts)
+        for (path, state), facts in zip(states.items(), sidecars, strict=True)
+    }
     newest_first = sorted(refs.values(), key=lambda ref: (ref.created, str(ref.path)), reverse=True)
     return PayloadList(_tell_apart(newest_first, roots), notices)
 

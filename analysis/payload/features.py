@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from analysis.errors import ConfigError, PayloadError
 from analysis.files.atomic import is_regular, keep_backup, replace_file
 from analysis.files.writing import make_folder, remove_file
 from analysis.payload.reading import open_payload
+from analysis.payload.stored_tensors import StoredTensors, open_tensors
 from analysis.payload.table import StatsTable, build_table
 from analysis.vocabulary import LAYER_NORM_EPS, Cell, Representation, TokenRole
 
@@ -81,7 +81,7 @@ class Features:
     """Text columns of the CSV, ``[images]`` each; empty where an image has no value."""
     norm: Mapping[str, Floats]
     """Parameters of the model's output norm, ``[channels]`` each."""
-    _file: Any = field(repr=False)
+    _file: StoredTensors = field(repr=False)
 
     def standardized(self, layer: int, role: TokenRole, representation: Representation) -> Floats:
         """Return a stored deviation in units of the channel's std, float32 ``[images, channels]``.
@@ -91,7 +91,7 @@ class Features:
         """
         if (role, representation) not in STORED:
             raise KeyError(f"{role}.{representation} is derived; use `vectors`")
-        part = self._file.get_slice(f"{role}.{representation}")[self.table.position(layer)]
+        part = self._file.read(f"{role}.{representation}", self.table.position(layer))
         return part.astype(np.float32)
 
     def vectors(self, cell: Cell) -> Floats:
@@ -246,10 +246,10 @@ def read_features(path: Path | str, table: StatsTable | None = None) -> Features
     if path.stat().st_size > MAX_BYTES:
         raise _fault(path, f"at most {MAX_BYTES} bytes", f"{path.stat().st_size}")
     try:
-        file: Any = safe_open(str(path), framework="numpy")
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        file = open_tensors(path)
+    except (OSError, ValueError) as error:
         raise _fault(path, "a safetensors file", str(error)) from error
-    metadata = file.metadata() or {}
+    metadata = file.metadata
     if metadata.get("format") != "dinov3-image-features":
         raise _fault(path, "a features file of this tool", f"format {metadata.get('format')!r}")
     if metadata.get("schema_version") != SCHEMA_VERSION:
@@ -264,8 +264,10 @@ def read_features(path: Path | str, table: StatsTable | None = None) -> Features
     return _read(path, file, metadata, table)
 
 
-def _read(path: Path, file: Any, metadata: Mapping[str, str], table: StatsTable) -> Features:
-    names = set(file.keys())
+def _read(
+    path: Path, file: StoredTensors, metadata: Mapping[str, str], table: StatsTable
+) -> Features:
+    names = set(file.tensors)
     images = _load(path, file, names, "images", "I64", None)
     count, channels = len(images), table.channels
     if count and (images[0] < 0 or (np.diff(images) <= 0).any()):
@@ -307,21 +309,30 @@ def _read(path: Path, file: Any, metadata: Mapping[str, str], table: StatsTable)
 
 
 def _check(
-    path: Path, file: Any, names: set[str], name: str, dtype: str, shape: tuple[int, ...] | None
+    path: Path,
+    file: StoredTensors,
+    names: set[str],
+    name: str,
+    dtype: str,
+    shape: tuple[int, ...] | None,
 ) -> None:
     if name not in names:
         raise _fault(path, f"the tensor {name}", "none")
-    part = file.get_slice(name)
-    found = part.get_dtype(), tuple(part.get_shape())
+    found = file.tensors[name][:2]
     if found[0] != dtype or (found[1] != shape if shape is not None else len(found[1]) != 1):
         raise _fault(path, f"{name} as {dtype} {shape or '(images,)'}", f"{found[0]} {found[1]}")
 
 
 def _load(
-    path: Path, file: Any, names: set[str], name: str, dtype: str, shape: tuple[int, ...] | None
+    path: Path,
+    file: StoredTensors,
+    names: set[str],
+    name: str,
+    dtype: str,
+    shape: tuple[int, ...] | None,
 ) -> NDArray[Any]:
     _check(path, file, names, name, dtype, shape)
-    return file.get_tensor(name)
+    return file.read(name)
 
 
 def _texts(path: Path, metadata: Mapping[str, str], key: str, kind: type) -> Any:

@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.writing import make_folder
 from analysis.payload.features import fingerprint_statistics
+from analysis.payload.stored_tensors import open_tensors
 from analysis.payload.table import StatsTable
 
 FOLDER = "interventions"
@@ -138,11 +138,10 @@ def load_interventions(path: Path) -> InterventionResult:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PayloadError(f"{path}: larger than {MAX_BYTES // 2**20} MB. Run it again.")
-        with safe_open(str(path), framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["about"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _build(about, arrays)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        file = open_tensors(path)
+        about = json.loads(file.metadata["about"])
+        return _build(about, {name: file.read(name) for name in file.tensors})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PayloadError(
             f"{path}: is no result of `intervene` ({error}). Run the intervention again."
         ) from error

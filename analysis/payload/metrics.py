@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.files.isolated import isolated
 from analysis.files.own_state import read_small
 
 MAX_BYTES = 1_000_000
@@ -29,7 +30,12 @@ def read_metrics(payload: Path) -> dict[str, float]:
     Args:
         payload: Path of the `.pt`, in its folder `feature_stats`.
     """
-    folder = payload.parent.parent
+    return _read(str(payload))
+
+
+@isolated("metrics")
+def _read(payload: str) -> dict[str, float]:
+    folder = Path(payload).parent.parent
     folders = [folder, folder.parent] if folder.name == "train_all" else [folder]
     for path in (place / name for place in folders for name in NAMES):
         try:

@@ -12,7 +12,11 @@ from tests import ROOT
 
 def _run(code: str, hours: float = 1.0) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", f"from analysis.jobs.limits import *\n{code}"],
+        [
+            sys.executable,
+            "-c",
+            f"from analysis.files.confinement import *\nfrom analysis.jobs.limits import *\n{code}",
+        ],
         cwd=ROOT,
         env={**os.environ, "DASHBOARD_JOB_QUIET_HOURS": str(hours)},
         capture_output=True,

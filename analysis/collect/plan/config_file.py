@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from analysis.errors import ConfigError
+from analysis.files.isolated import identify, isolated
 from analysis.language import _
 
 # PyYAML looks tagged values such as `!!bool x` and `!!timestamp x` up without checking them.
@@ -54,6 +55,13 @@ def load_config_file(path: Path) -> ConfigFile:
         ConfigError: If the file cannot be read, is larger than `MAX_BYTES`, is not YAML (the
             message names the line), nests or expands without measure, or is not a mapping.
     """
+    values, written = _read(str(path), identify(path))
+    return ConfigFile(path, values, written)
+
+
+@isolated("config")
+def _read(path_text: str, _identity: object) -> tuple[dict[str, Any], dict[str, str]]:
+    path = Path(path_text)
     text = _read_text(path)
     try:
         loader = _BoundedLoader(text)
@@ -97,7 +105,7 @@ def load_config_file(path: Path) -> ConfigFile:
         for key, value in node.value
         if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
     }
-    return ConfigFile(path, _plain(values), written)
+    return _plain(values), written
 
 
 class _BoundedLoader(yaml.SafeLoader):

@@ -15,6 +15,7 @@ from pathlib import Path
 from analysis.collect.backbone.weights_folder import list_shards
 from analysis.collect.plan.pickle_shapes import walk_shapes
 from analysis.files.atomic import is_regular
+from analysis.files.isolated import isolated
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -36,7 +37,7 @@ def read_shapes(path: Path) -> Shapes | None:
         state = path.stat()
     except OSError:
         return None
-    return _read(str(path), state.st_size, state.st_mtime_ns) if is_regular(path) else None
+    return _keep(str(path), state.st_size, state.st_mtime_ns) if is_regular(path) else None
 
 
 def read_all_shapes(path: Path) -> Shapes:
@@ -56,8 +57,14 @@ def may_hold_tensors(path: Path) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _read(path: str, size: int, mtime_ns: int) -> Shapes | None:
+def _keep(path: str, size: int, mtime_ns: int) -> Shapes | None:
     del size, mtime_ns  # part of the key only
+    found = _read(path)
+    return None if found is None else {name: tuple(shape) for name, shape in found.items()}
+
+
+@isolated("tensor shapes")
+def _read(path: str) -> Shapes | None:
     try:
         with Path(path).open("rb") as file:
             start = file.read(9)

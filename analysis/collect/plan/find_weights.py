@@ -23,6 +23,9 @@ from analysis.collect.plan.head_versions import choose_version_folder, order_epo
 from analysis.collect.plan.run_checkpoints import choose_checkpoint
 from analysis.collect.plan.settings import NO_HEAD, Settings
 from analysis.errors import ConfigError
+from analysis.files.atomic import MAX_JSON
+from analysis.files.isolated import isolated
+from analysis.files.own_state import read_small
 from analysis.files.roots import is_below
 from analysis.language import _
 
@@ -303,8 +306,13 @@ def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    return _read_mapping(str(path))
+
+
+@isolated("list of heads")
+def _read_mapping(path: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_small(Path(path).resolve(), MAX_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             _("{path} cannot be read as JSON: {error}").format(path=path, error=error)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from analysis.collect.plan.image_csv import NO_VALUE, read_rows
 from analysis.errors import ConfigError
+from analysis.files.isolated import isolated
 from analysis.language import _
 
 MOST_CATEGORIES = 1000
@@ -47,15 +48,10 @@ def read_values(path: Path, images: Sequence[ImageKey], column: str) -> list[str
         ConfigError: If there is no such column, or an image has no value or several.
         ImageError: If the CSV cannot be read.
     """
-    texts: dict[ImageKey, set[str]] = {}
-    for key, row in read_rows(path):
-        if column not in row:
-            raise ConfigError(
-                _(
-                    "analysis.group_by: {path} has no column {column!r}; its columns are: {list}"
-                ).format(path=path, column=column, list=", ".join(list(row)[:20]))
-            )
-        texts.setdefault(key, set()).add(row[column].strip())
+    texts = {
+        (image_id, relative): set(values)
+        for image_id, relative, values in _read_column(str(path), column)
+    }
     for key in images:
         values = texts.get(key, set())
         if len(values) != 1 or next(iter(values)).lower() in NO_VALUE:
@@ -73,6 +69,21 @@ def read_values(path: Path, images: Sequence[ImageKey], column: str) -> list[str
     return [next(iter(texts[key])) for key in images]
 
 
+@isolated("column of a CSV")
+def _read_column(path: str, column: str) -> list[tuple[str, str, list[str]]]:
+    """Return the id, the path and the different values of every image."""
+    texts: dict[ImageKey, set[str]] = {}
+    for key, row in read_rows(Path(path)):
+        if column not in row:
+            raise ConfigError(
+                _(
+                    "analysis.group_by: {path} has no column {column!r}; its columns are: {list}"
+                ).format(path=path, column=column, list=", ".join(list(row)[:20]))
+            )
+        texts.setdefault(key, set()).add(row[column].strip())
+    return [(image_id, relative, sorted(values)) for (image_id, relative), values in texts.items()]
+
+
 def read_labels(
     path: Path, images: Sequence[ImageKey], columns: Sequence[str], root: Path | None = None
 ) -> list[list[str]] | None:
@@ -83,8 +94,21 @@ def read_labels(
     Raises:
         ImageError: If the CSV cannot be read.
     """
+    firsts = _read_firsts(str(path), list(columns), None if root is None else str(root))
+    if firsts is None:
+        return None
+    missing = ["nan"] * len(columns)
+    rows = [firsts.get(image_id, missing) for image_id, _unused in images]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+@isolated("labels of a CSV")
+def _read_firsts(
+    path: str, columns: Sequence[str], root: str | None
+) -> dict[str, list[str]] | None:
+    """Return the columns' first value of every image by its id; None without such a column."""
     firsts: dict[str, list[str]] = {}
-    for (image_id, _unused), row in read_rows(path, root):
+    for (image_id, _unused), row in read_rows(Path(path), None if root is None else Path(root)):
         if any(column not in row for column in columns):
             return None
         labels = firsts.setdefault(image_id, ["nan"] * len(columns))
@@ -92,9 +116,7 @@ def read_labels(
             text = row[column].strip()
             if labels[place] == "nan" and text.lower() not in NO_VALUE:
                 labels[place] = text
-    missing = ["nan"] * len(columns)
-    rows = [firsts.get(image_id, missing) for image_id, _unused in images]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return firsts
 
 
 def read_columns(path: Path, images: Sequence[ImageKey]) -> ImageColumns:

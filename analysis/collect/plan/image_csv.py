@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import ImageError
+from analysis.files.isolated import isolated
 from analysis.files.roots import is_below
 from analysis.language import _
 
@@ -41,8 +42,18 @@ def read_image_csv(
         ImageError: If the file cannot be read, has no column `image_path`, a row without a path
             or with a wrong number of fields, or no image is left.
     """
-    table = _Table()
-    for key, row in read_rows(path, root):
+    images, left_out = _read_images(
+        str(path), list(target_order), None if root is None else str(root)
+    )
+    return [(image_id, relative) for image_id, relative in images], left_out
+
+
+@isolated("images of a CSV")
+def _read_images(
+    path_text: str, target_order: Sequence[str], root: str | None
+) -> tuple[Sequence[Sequence[str]], int]:
+    path, table = Path(path_text), _Table()
+    for key, row in read_rows(path, None if root is None else Path(root)):
         names = table.targets.setdefault(key, set())
         if "target_name" in row:
             table.has_targets = True

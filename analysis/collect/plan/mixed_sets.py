@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from analysis.collect.plan.config_values import (
 )
 from analysis.collect.plan.image_folder import walk_images
 from analysis.errors import ImageError
+from analysis.files.isolated import isolated
 from analysis.language import _
 
 AIGC = "data.aigc_aug"
@@ -29,6 +30,7 @@ _CSV_SETS = ("irish_glass_clover", "biomass_data")
 _NEEDS_CSV = "irish_glass_clover"
 _NAME_COLUMNS = ("image_path", "image_name", "image_file_name", "file_name", "filename", "image")
 _DELIMITERS = (",", ";", "\t")
+_DECISIVE = ("status", "image_id", "aug_name")
 _SUCCESS = ("success", "succeeded", "ok", "done")
 
 
@@ -63,7 +65,7 @@ class MixedSet:
 
     def _select(self, image_ids: set[str]) -> Iterator[str]:
         augmented = self.section == AIGC
-        for name, row in self._read():
+        for name, row in _read(str(self.csv)):
             if augmented and row.get("status", _SUCCESS[0]).lower() not in _SUCCESS:
                 continue
             if augmented and row.get("image_id", "") and row["image_id"] not in image_ids:
@@ -76,22 +78,29 @@ class MixedSet:
         first, second = self.image_dir / name, self.root / name
         return second if second.is_file() and not first.is_file() else first
 
-    def _read(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        try:
-            with self.csv.open(newline="", encoding="utf-8-sig") as file:
-                first = file.readline()
-                file.seek(0)
-                delimiter, column = _find_column(first, self.csv)
-                for row in csv.DictReader(file, delimiter=delimiter):
-                    fields = {
-                        str(key).strip(): str(value or "").strip() for key, value in row.items()
-                    }
-                    if fields.get(column):
-                        yield fields[column], fields
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ImageError(
-                _("{csv} cannot be read ({error})").format(csv=self.csv, error=error)
-            ) from error
+
+@isolated("further images of a CSV")
+def _read(path_text: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the image name of every row that has one, and what decides whether it is taken."""
+    path = Path(path_text)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter, column = _find_column(first, path)
+            rows = [
+                {str(key).strip(): str(value or "").strip() for key, value in row.items()}
+                for row in csv.DictReader(file, delimiter=delimiter)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImageError(
+            _("{csv} cannot be read ({error})").format(csv=path, error=error)
+        ) from error
+    return [
+        (row[column], {key: row[key] for key in _DECISIVE if key in row})
+        for row in rows
+        if row.get(column)
+    ]
 
 
 def _find_column(header: str, path: Path) -> tuple[str, str]:

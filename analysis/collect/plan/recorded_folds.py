@@ -9,6 +9,7 @@ from analysis.collect.plan.image_columns import ImageKey
 from analysis.collect.plan.image_csv import read_rows
 from analysis.errors import ImageError
 from analysis.files.atomic import is_regular
+from analysis.files.isolated import isolated
 from analysis.language import _
 
 PARTS = ("train", "val")
@@ -34,7 +35,7 @@ def read_recorded_fold(
         return None, []
     path = place / f"{split}.csv"
     try:
-        recorded = {key for key, _unused in read_rows(path, root)}
+        recorded = {(key[0], key[1]) for key in _read_keys(str(path), str(root))}
     except ImageError as error:
         return None, [
             _("The recorded fold is not used, and drawn anew instead: {error}").format(error=error)
@@ -52,3 +53,9 @@ def read_recorded_fold(
             count=len(recorded) - len(found), count_2=len(recorded)
         )
     return found, [notice]
+
+
+@isolated("fold of a CSV")
+def _read_keys(path: str, root: str) -> list[ImageKey]:
+    """Return the id and path of every image, each once."""
+    return list(dict.fromkeys(key for key, _row in read_rows(Path(path), Path(root))))

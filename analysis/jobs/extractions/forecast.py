@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.collect.plan.header_check import check_files
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
 from analysis.errors import ConfigError
-from analysis.files.atomic import is_regular, read_json
+from analysis.files.atomic import is_regular
 from analysis.files.paths import expand_path
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.estimates import Estimate, estimate_seconds
@@ -18,7 +18,7 @@ from analysis.jobs.extractions.image_cache import remember_images
 from analysis.jobs.extractions.job import Job
 from analysis.language import _
 from analysis.payload.discovery import resolve_below_roots
-from analysis.payload.sidecar import read_sidecar
+from analysis.payload.sidecar import read_sidecars, read_speeds
 
 
 class IfExists(StrEnum):
@@ -103,7 +103,7 @@ def forecast_extraction(
         estimate=estimate_seconds(
             plan,
             resolve_device(plan.request.device, list_devices(wait=False)),
-            [read_json(path.with_suffix(".json")) or {} for path in payloads],
+            read_speeds(payloads),
         ),
     )
 
@@ -174,8 +174,8 @@ def _find_free(output: Path, live: Sequence[Job]) -> Path:
 def _find_identical(folder: Path, fingerprint: str) -> tuple[Path | None, int | None]:
     """Return the payload that counted most among those of the same request, and its images."""
     candidates: list[tuple[int, Path, int | None]] = []
-    for payload in filter(is_regular, sorted(folder.glob("*.pt"))):
-        facts = read_sidecar(payload, payload.stat())
+    there = [(path, path.stat()) for path in sorted(folder.glob("*.pt")) if is_regular(path)]
+    for (payload, _state), facts in zip(there, read_sidecars(there), strict=True):
         if facts is not None and facts.request_fingerprint == fingerprint:
             candidates.append((facts.num_images or 0, payload, facts.num_images))
     if not candidates:

@@ -1,4 +1,4 @@
-"""Read payloads and photographs through the reader where there is one, else in this process.
+"""Read files of strangers through the readers where there are some, else in this process.
 
 Only a server has one (`start_reader`): scripts, tests of pages and the command line read for
 themselves, at the risk of whoever started them on a file.
@@ -6,36 +6,57 @@ themselves, at the risk of whoever started them on a file.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import ImageError, PayloadError
-from analysis.jobs.reader.process import Reader
+from analysis.files.isolated import read_elsewhere
+from analysis.jobs.reader.process import SMALL_WORKER, Reader
 from analysis.payload import reading
 from analysis.payload.reading import Reading
 from analysis.read.places import photographs
 
+SMALL_CPU_S = 30
+SMALL_MEMORY = 2**30
+"""Of a CSV, a config, a header."""
+
 _reader: Reader | None = None
+_small_reader: Reader | None = None
 _guard = threading.Lock()
 
 
 def start_reader() -> None:
-    """Let a process of its own read from now on, and start it; where that fails, at the first call.
+    """Let two processes read from now on, and start them; where that fails, at the first call.
 
-    The process begins with importing torch, while the first page is drawn.
+    The one for payloads begins with importing torch, while the first page is drawn.
     """
-    global _reader
+    global _reader, _small_reader
     with _guard:
-        if _reader is None:
+        if _reader is None or _small_reader is None:
+            _small_reader = Reader(
+                cpu_s=SMALL_CPU_S, memory_bytes=SMALL_MEMORY, worker=SMALL_WORKER
+            )
             _reader = Reader()
-    try:
+            read_elsewhere(partial(_read_small, _small_reader))
+    with contextlib.suppress(OSError):
+        _small_reader.start()
         _reader.start()
-    except OSError:
-        return
+
+
+def _read_small(reader: Reader, kind: str, module: str, arguments: Sequence[Any]) -> Any:
+    """Have what `analysis.files.isolated` registers carried out by a reader."""
+    first = arguments[0] if arguments else ""
+    what = first if isinstance(first, str) else kind
+    asked = {"kind": kind, "module": module, "arguments": arguments, "path": what}
+    answer, _content = reader.call("read", what, asked)
+    return answer.get("value")
 
 
 def open_payload(path: str) -> Reading:

@@ -19,8 +19,9 @@ from typing import Any
 from analysis import errors
 from analysis.errors import InputError, PayloadError
 from analysis.files.cache_folder import CACHE_ENV, cache_folder
+from analysis.files.frames import FrameError, receive, send
 from analysis.files.processes import PACKAGE_ROOT
-from analysis.jobs.reader.frames import FrameError, receive, send
+from analysis.language import current
 
 WALL_S = 180.0
 """Of one reading. The largest backbone's payload takes some seconds; network disks are slow."""
@@ -31,7 +32,11 @@ CPU_S = 60
 MEMORY_BYTES = 3 * 2**30
 """Address space beyond what the reader takes before it reads; a payload unpacks to 512 MB."""
 
-WORKER = ("-m", "analysis.jobs.reader.worker")
+_CONFINED = ("-m", "analysis.files.confinement")
+WORKER = (*_CONFINED, "analysis.jobs.reader.worker")
+"""Reads payloads and pictures; imports torch."""
+SMALL_WORKER = (*_CONFINED, "analysis.files.isolated_worker")
+"""Reads what `analysis.files.isolated` registers: nobody waits for it behind a large payload."""
 
 
 class Reader:
@@ -100,7 +105,7 @@ class Reader:
             began = time.monotonic()
             timer.start()
             try:
-                send(process.stdin, {"call": name, **arguments}, content)
+                send(process.stdin, {"call": name, "language": current(), **arguments}, content)
                 answer, found = receive(process.stdout)
             except (FrameError, OSError) as error:
                 _end(process)

@@ -51,7 +51,10 @@ MISCHIEF = textwrap.dedent(
         return {"ok": how}, content
 
     worker.CALLS["payload"] = misbehave
-    worker.serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    worker.serve(
+        lambda asked, content: worker.read(asked, content, Path(sys.argv[3])),
+        int(sys.argv[1]), int(sys.argv[2]),
+    )
     """
 )
 

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Mapping
 from typing import IO, Any
 
-MAX_JSON = 2**16
+MAX_JSON = 2**26
+"""Of the values; the list of 100,000 images takes 8 MB."""
 MAX_BYTES = 2**28
 """Of what follows the JSON: a picture, as a file or decoded."""
 
