@@ -18,6 +18,7 @@ from analysis.errors import InputError
 from analysis.files.confinement import limit_address_space, limit_processor_time
 from analysis.files.frames import FrameError, receive, send
 from analysis.files.isolated import carry_out
+from analysis.language import use
 
 Answer = tuple[dict[str, Any], bytes]
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from analysis.jobs.limits import QUIET_MARK
+from analysis.jobs.limits import MEMORY_MARK, QUIET_MARK
 from tests import ROOT
 
 
@@ -47,3 +47,18 @@ def test_processor_time_ends_and_can_be_given_anew() -> None:
     assert _run("limit_processor_time(1)\nwhile True: pass").returncode == -24  # SIGXCPU
     spin = "import time\nend = time.process_time() + 1.5\nwhile time.process_time() < end: pass\n"
     assert _run(f"limit_processor_time(3)\n{spin}limit_processor_time(3)\n{spin}").returncode == 0
+
+
+def test_what_holds_too_much_memory_is_killed_and_its_log_says_so() -> None:
+    code = "import os\nos.environ[MEMORY_ENV] = '0.3'\nwatch_memory()\nimport time\n"
+    done = _run(f"{code}held = bytearray(b'x' * 600_000_000)\ntime.sleep(600)")
+    assert done.returncode == -9
+    assert f"{MEMORY_MARK}0.3 GB" in done.stderr
+    assert _run(f"{code}time.sleep(2)\nprint('ended')").stdout == "ended\n"
+
+
+def test_address_space_that_is_only_reserved_does_not_count() -> None:
+    # As the driver of a GPU reserves hundreds of gigabytes that it never touches.
+    code = "import os\nos.environ[MEMORY_ENV] = '0.3'\nwatch_memory()\nimport mmap, time\n"
+    reserve = "held = mmap.mmap(-1, 2**33, flags=mmap.MAP_PRIVATE | 0x4000)\ntime.sleep(2)\n"
+    assert _run(f"{code}{reserve}print('ended')").stdout == "ended\n"

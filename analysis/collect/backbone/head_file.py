@@ -78,6 +78,10 @@ class Head:
     """What it learned about the layers that it reads (`describe_fusion`); empty without any."""
 
 
+MAX_NAME = 1_000
+"""Letters of a tensor's name: matching patterns takes a time that grows with its square."""
+
+
 def read_head(path: Path) -> Head:
     """Read a head file or a peft adapter folder without executing anything in it.
 
@@ -131,7 +135,7 @@ def _read_other_file(path: Path, loaded: Any) -> Head:
     Raises:
         AdapterError: If there are none.
     """
-    tensors = dict(_walk(loaded))
+    tensors = {name: tensor for name, tensor in _walk(loaded) if len(name) <= MAX_NAME}
     own = {name: tensor for name, tensor in tensors.items() if is_adapter_name(name)}
     if any(".lora_" in name for name in own):
         notice = (
@@ -246,6 +250,9 @@ def _build_head(path: Path, meta: dict[str, Any], config: Any, state: Any) -> He
     ]
     if wrong:
         return Head(path, meta, fault=f"not floating-point tensors: {name_some(wrong)}")
+    longest = max(map(len, state))
+    if longest > MAX_NAME:
+        return Head(path, meta, fault=f"a tensor's name of {longest} letters")
     related = relate_to_backbone(state)
     config = config | {
         key: _rename_modules(config[key], max(related.paths, key=len))

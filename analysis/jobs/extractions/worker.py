@@ -30,7 +30,7 @@ from analysis.collect.run.progress import Progress
 from analysis.errors import ConfigError, InputError, PayloadError
 from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock, is_locked
-from analysis.files.processes import identify
+from analysis.files.processes import PACKAGE_ROOT, identify
 from analysis.files.roots import ROOTS_ENV
 from analysis.jobs.extractions.forecast import confine
 from analysis.jobs.extractions.job import (
@@ -48,7 +48,14 @@ from analysis.jobs.extractions.job import (
     read_log,
 )
 from analysis.jobs.extractions.standby import EXIT_UNKNOWN, Standby
-from analysis.jobs.limits import GRACE_S, QUIET_S
+from analysis.jobs.limits import (
+    GRACE_S,
+    MEMORY_ENV,
+    QUIET_S,
+    WATCH_S,
+    max_private_memory,
+    measure_private_memory,
+)
 from analysis.payload.discovery import load_ref
 
 POLL_INTERVAL_S = 0.2
@@ -57,6 +64,21 @@ EXIT_CANCELLED = 130
 EXIT_QUIET = 1000
 """No exit code of a process."""
 QUIET_ERROR = f"It counted no image for {QUIET_S / 3600:g} h and was ended. Look at its log."
+
+
+EXIT_LARGE = 1002
+"""No exit code of a process."""
+
+
+def _describe_memory() -> str:
+    return (
+        f"It held more than {max_private_memory() / 1e9:.1f} GB of memory and was ended. Use a "
+        f"smaller batch or fewer workers, or start the server with a larger {MEMORY_ENV}."
+    )
+
+
+_ENDED = {EXIT_QUIET: lambda: QUIET_ERROR, EXIT_LARGE: _describe_memory}
+"""Why this process ended the command, by the code that stands for it."""
 
 
 class _StopRequest:
@@ -116,7 +138,7 @@ def run_job(
             return _end(folder, JobState.DONE, began=began)
         if stop.is_set or code == EXIT_CANCELLED:
             return _end(folder, JobState.CANCELLED, began=began)
-        error = QUIET_ERROR if code == EXIT_QUIET else _explain(folder, code)
+        error = _ENDED[code]() if code in _ENDED else _explain(folder, code)
         return _end(folder, JobState.FAILED, error, began=began)
     finally:
         ticket.unlink(missing_ok=True)
@@ -190,7 +212,7 @@ def _start_command(
             child = Standby(standby_descriptor, folder.name, arguments, locks)
     if child is None:
         whole = [*command, *arguments]
-        child = subprocess.Popen(whole, stdin=subprocess.DEVNULL, pass_fds=locks)
+        child = subprocess.Popen(whole, cwd=PACKAGE_ROOT, stdin=subprocess.DEVNULL, pass_fds=locks)
     _note(folder / COMMAND_FILE, identify(child.pid))
     return child
 
@@ -201,6 +223,7 @@ def _watch_command(
     """Wait for the end of the command, end it where it must be ended, and return its exit code."""
     deadline: float | None = None
     last_state, last_moment = 0, time.monotonic()
+    most, next_look = max_private_memory(), last_moment
     while (code := child.poll()) is None:
         state = _last_written(folder / PROGRESS_FILE)
         if state != last_state:
@@ -209,6 +232,12 @@ def _watch_command(
             child.kill()
             child.wait()
             return EXIT_QUIET
+        if time.monotonic() > next_look:
+            next_look = time.monotonic() + WATCH_S
+            if measure_private_memory(child.pid) > most:
+                child.kill()
+                child.wait()
+                return EXIT_LARGE
         if stop.is_set and deadline is None:
             child.terminate()
             deadline = time.monotonic() + GRACE_S
@@ -281,4 +310,6 @@ def _explain(folder: Path, code: int) -> str:
 
 if __name__ == "__main__":
     os.environ[ROOTS_ENV] = sys.argv[4]
+    # The current folder is a root: the server's first one, not that of the program.
+    os.chdir(sys.argv[4].split(os.pathsep)[0])
     run_job(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[5]), sys.argv[6:])

@@ -31,7 +31,7 @@ from analysis.jobs.interventions.folder import (
     STOP_FILE,
     run_folder,
 )
-from analysis.jobs.limits import GRACE_S, QUIET_MARK, QUIET_S
+from analysis.jobs.limits import GRACE_S, MEMORY_ENV, MEMORY_MARK, QUIET_MARK, QUIET_S
 from analysis.language import _
 
 MAX_LOG = 2**20
@@ -161,6 +161,11 @@ def _explain_end(folder: Path) -> str:
             return _("It did not move on for {quiet_s:g} h and was ended. Run it again.").format(
                 quiet_s=QUIET_S / 3600
             )
+        if MEMORY_MARK in log:
+            return _(
+                "It held more than {most} of memory and was ended. Run it on fewer images, or "
+                "start the server with a larger {variable}."
+            ).format(most=log.rpartition(MEMORY_MARK)[2].splitlines()[0], variable=MEMORY_ENV)
     return _("Its process was killed. Run it again.")
 
 

@@ -17,7 +17,7 @@ from analysis.collect.interventions.request import InterventionRequest
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import InputError
 from analysis.jobs.interventions.folder import PROGRESS_FILE, REQUEST_FILE
-from analysis.jobs.limits import end_when_quiet
+from analysis.jobs.limits import end_when_quiet, watch_memory
 
 
 class WatchedReporter(ProgressReporter):
@@ -65,4 +65,5 @@ def _interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    watch_memory()
     run(Path(sys.argv[1]))

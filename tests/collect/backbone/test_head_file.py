@@ -45,6 +45,15 @@ def test_head_holds_what_the_training_run_saved(path: Path) -> None:
     }
 
 
+def test_a_tensor_with_an_endless_name_is_refused_at_once(path: Path) -> None:
+    model = train_adapter(target_modules=["qkv"])
+    content = head_content(model)
+    name = "base_model.model." + "blocks.0." * 1_000_000 + "lora_A.weight"
+    content["peft"]["state_dict"][name] = torch.ones(1)
+    torch.save(content, path)
+    assert "letters" in str(read_head(path).fault)
+
+
 def test_reading_a_head_does_not_import_peft(path: Path) -> None:
     """peft takes seconds to import, and what is broken there must not hide what is in the head."""
     save_head(path, train_adapter())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from analysis.jobs import Job, JobState
 from analysis.jobs.background import start_background
 from analysis.jobs.extractions.job import read_job
 from analysis.jobs.extractions.queue import WORKER
+from tests import ROOT
 from tests.jobs.conftest import Start, stand_in, wait_for
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
@@ -55,6 +57,7 @@ def test_no_command_is_taken_from_the_folder_of_a_job(
     "arguments",
     [
         pytest.param(["--config=/etc/hostname"], id="outside the roots"),
+        pytest.param([f"--config={ROOT}/configs/train.yaml"], id="in the program's own folder"),
         pytest.param(["compare", "a", "b"], id="another command"),
         pytest.param(5, id="no list"),
     ],
@@ -79,3 +82,14 @@ def test_a_job_that_counts_nothing_is_ended(
     again = _run_again(job, tmp_path / "queue" / "cpu", stand_in(project, "deaf"))
     assert again.state is JobState.FAILED
     assert "counted no image" in str(again.error)
+
+
+def test_a_job_that_takes_too_much_memory_is_ended_and_says_so(
+    start: Start, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = wait_for(start("finish"), *ENDED)
+    monkeypatch.setenv("DASHBOARD_JOB_MEMORY_GB", "0.3")
+    script = "held = bytearray(b'x' * 600_000_000)\nimport time\ntime.sleep(600)"
+    again = _run_again(job, tmp_path / "queue" / "cpu", [sys.executable, "-c", script])
+    assert again.state is JobState.FAILED
+    assert "held more than 0.3 GB" in str(again.error)
