@@ -12,7 +12,7 @@ from analysis.language import N_
 from analysis.read.scores import rank
 from analysis.vocabulary import Statistic
 
-ROWS = ("mean", "|mean|", "std", N_("max |x|"))
+ROWS = (N_("mean"), N_("|mean|"), N_("std"), N_("max |x|"))
 
 
 def summarize_spread(statistics: NDArray[np.floating], channel: int) -> pd.DataFrame:

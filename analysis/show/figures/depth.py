@@ -154,7 +154,7 @@ def draw_cells(
     representations: Sequence[Representation] = REPRESENTATIONS,
     roles: Sequence[TokenRole] = ROLES,
     noise: NDArray[np.floating] | None = None,
-    noise_name: str = "noise",
+    noise_name: str | None = None,
     filled: NDArray[np.bool_] | None = None,
     coloured: NDArray[np.bool_] | None = None,
     hover: str = "%{y:.4g}",
@@ -172,7 +172,7 @@ def draw_cells(
         representations: Which to draw.
         roles: Which to draw.
         noise: ``[layers, 3, 2]``: drawn where it is known.
-        noise_name: What the thin lines are.
+        noise_name: What the thin lines are; the noise where None.
         filled: ``[layers, 3, 2]``: which marks are filled; all where None.
         coloured: ``[layers, 3, 2]``: which marks have the colour of their line, all others being
             grey; all where None.
@@ -202,7 +202,7 @@ def draw_cells(
                     mark_color=mark_color,
                     hover=hover,
                     reference=None if noise is None else noise[:, i, j],
-                    reference_name=noise_name,
+                    reference_name=noise_name or _("noise"),
                 )
             )
     return draw_over_depth(

@@ -42,7 +42,7 @@ def build_top_curves(
         mode: Light or dark.
     """
     color = theme.representation_color(Representation.PRE, mode)
-    names = ("largest", _("second largest"), _("third largest"))
+    names = (_("largest"), _("second largest"), _("third largest"))
     lines = [
         DepthLine(layers, top[:, index], name, color, _SHADES[index])
         for index, name in enumerate(names)

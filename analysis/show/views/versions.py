@@ -202,7 +202,7 @@ def effects(
             (noise.log_ratio, noise.log_ratio_flagged, labels[1]),
         )
     )
-    caption = noise.note or (
+    caption = (_(noise.note) if noise.note else "") or (
         _(
             "{flagged_sum} of {count} channels differ in mean or spread by "
             "more than noise (filled marks); of those on average at most 1 % are there by "

@@ -38,7 +38,7 @@ def show_spread(frame: pd.DataFrame, channel: int) -> None:
     """Show how each statistic is spread over channels, and where one channel stands."""
     number = st.column_config.NumberColumn
     st.dataframe(
-        frame,
+        frame.assign(statistic=frame["statistic"].map(_)),
         hide_index=True,
         key="spread",
         column_order=[

@@ -55,7 +55,7 @@ def show(
         )
     tokens = {role_label(role): table.count(layer, role) for role in TokenRole}
     if len(statistics) > len(TokenRole):
-        tokens["each register"] = table.count(layer, TokenRole.CLS)  # one per image too
+        tokens[_("each register")] = table.count(layer, TokenRole.CLS)  # one per image too
     fairness.warn_of_roles(tokens)
     channel_links.follow(tables.show_role_overlap(overlap))
     downloads.show_csv(overlap.frame, "role overlap", version.name)

@@ -23,7 +23,8 @@ from pages.components.shared.version import Version
 
 def show(version: Version, baseline: Version | None, checks: Sequence[Check]) -> None:
     """Show what was measured, whether it holds, and where the version moved most."""
-    st.markdown(f"{plain(_describe(version.table))}. {_count(checks)}")
+    facts_line = plain(_describe(version.table))
+    st.markdown(_("{facts}. {checks}").format(facts=facts_line, checks=_count(checks)))
     if baseline is None:
         return
     try:
