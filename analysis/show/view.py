@@ -109,3 +109,9 @@ def describe_pair(baseline: str, version: str) -> dict[str, Any]:
         "about": _("{version} against {baseline}").format(version=version, baseline=baseline),
         "columns": columns,
     }
+
+
+def describe_versions(names: tuple[str, str]) -> dict[str, Any]:
+    """Return the keys of a view of a version and its baseline, or of one version against itself."""
+    version, baseline = names
+    return describe_one(version) if version == baseline else describe_pair(baseline, version)

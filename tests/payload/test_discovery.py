@@ -12,7 +12,7 @@ import pytest
 
 from analysis.errors import PayloadError
 from analysis.files import roots
-from analysis.payload import discovery
+from analysis.payload import discovery, payload_files
 from analysis.payload.discovery import PayloadRef, discover_payloads, load_ref, short_names
 from analysis.payload.file import save_payload
 from tests import ROOT
@@ -186,14 +186,14 @@ def test_the_search_stops_at_its_limits_and_says_so(
     found = discover_payloads([tmp_path])
     assert len(found) == 2
     assert "More than 2 payloads" in found.notices[0]
-    monkeypatch.setattr(discovery, "MAX_FOLDERS", 3)
+    monkeypatch.setattr(payload_files, "MAX_FOLDERS", 3)
     found = discover_payloads([tmp_path])
     assert found == []
     assert "after 3 folders" in found.notices[0]
 
 
 def test_folders_too_deep_are_not_entered(tmp_path: Path) -> None:
-    deep = Path("root", *(f"d{i}" for i in range(discovery.MAX_DEPTH - 1)))
+    deep = Path("root", *(f"d{i}" for i in range(payload_files.MAX_DEPTH - 1)))
     _touch(tmp_path / deep / "feature_stats" / "a.pt")
     assert len(discover_payloads([tmp_path / "root"])) == 1
     assert discover_payloads([tmp_path]) == []

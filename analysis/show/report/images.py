@@ -14,6 +14,7 @@ from analysis.read.worth.probe import probe
 from analysis.read.worth.similarity import similarity
 from analysis.show.report import page as html_page
 from analysis.show.views import similarity as similarity_views
+from analysis.show.views import single_images
 from analysis.show.views import targets as target_views
 from analysis.vocabulary import Cell, Representation, TokenRole
 
@@ -84,7 +85,7 @@ def draw_similarity(
                 "moved",
                 _("that moved"),
             )
-        frame = similarity_views.tabulate_images(features, ranked, column).head(_LISTED)
+        frame = single_images.tabulate_images(features, ranked, column).head(_LISTED)
         blocks.append(
             html_page.table(
                 _("Images {title} most, layer {layer}").format(title=title, layer=cell.layer), frame

@@ -12,6 +12,7 @@ from analysis.language import _
 from analysis.payload.features import Features
 from analysis.read.worth.layers import Ranked
 from analysis.show.views import similarity as views
+from analysis.show.views import single_images
 from analysis.vocabulary import Cell, Representation, TokenRole
 from pages.components.shared import downloads, selection
 from pages.components.shared.text import plain
@@ -46,7 +47,7 @@ def show_images(version: Version, features: Features, other: Version, cell: Cell
         sources = version.ref, version.reading, other.ref, other.reading
         try:
             ranked, pairs = kept.moved(*sources, cell), kept.pairs(*sources, cell)
-            st.markdown(plain(views.pairs_sentence(pairs, (version.name, other.name))))
+            st.markdown(plain(single_images.pairs_sentence(pairs, (version.name, other.name))))
             problems.append(_show_ranked(version, features, cell, ranked, other.name))
         except InputError as error:
             st.info(plain(str(error)), icon=":material/info:")
@@ -66,7 +67,9 @@ def show_map(version: Version, features: Features, cell: Cell) -> None:
     target = None if color == NO_COLOR else color
     with left:
         planes = kept.planes(version.ref, version.reading, cell[1:])
-        view = views.map_of_images(features, version.name, cell, planes, target, downloads.mode())
+        view = single_images.map_of_images(
+            features, version.name, cell, planes, target, downloads.mode()
+        )
         clicked = downloads.show(view)
     with right:
         if clicked is None:
@@ -75,7 +78,7 @@ def show_map(version: Version, features: Features, cell: Cell) -> None:
             _offer_folder([_show_clicked(version, features, clicked, view.name)])
     if target is not None and target in features.categories:
         frame = kept.categories(version.ref, version.reading, cell, target)
-        view = views.categories(version.name, cell, target, frame)
+        view = single_images.categories(version.name, cell, target, frame)
         downloads.show(view)
         st.dataframe(view.tabulate(), hide_index=True, key="categories")
 
@@ -92,10 +95,10 @@ def _show_ranked(
     version: Version, features: Features, cell: Cell, ranked: Ranked, baseline: str | None
 ) -> str | None:
     mode = downloads.mode()
-    view = views.ranked_images(features, version.name, cell, ranked, baseline, mode)
+    view = single_images.ranked_images(features, version.name, cell, ranked, baseline, mode)
     clicked = downloads.show(view)
-    first = ranked.images[ranked.order[: views.STRIP]]
-    values = ranked.values[ranked.order[: views.STRIP]]
+    first = ranked.images[ranked.order[: single_images.STRIP]]
+    values = ranked.values[ranked.order[: single_images.STRIP]]
     lines = [
         f"**{value:.2f}**  \n{_describe(features, place)}"
         for place, value in zip(first.tolist(), values.tolist(), strict=True)
