@@ -27,7 +27,9 @@ from analysis.jobs.summaries import find_summaries, is_running, start_missing
 from analysis.jobs.summaries.store import pair_key, payload_key, save_entries
 from analysis.payload.discovery import discover_payloads
 from analysis.payload.fingerprint import Fingerprint
-from analysis.read.summary import to_json
+from analysis.payload.index import index_path, save_index
+from analysis.payload.reading import open_payload
+from analysis.read.summary import summarize, to_json
 from tests.factories.payloads import make_payload, write_payload
 
 DIFFERENT = 4
@@ -40,19 +42,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--payloads", type=int, default=300)
     parser.add_argument("--read", type=int, default=40, help="read on a first visit")
+    parser.add_argument("--no-index", action="store_true", help="as runs before wrote payloads")
     parser.add_argument("--reruns", type=int, default=9)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ[CACHE_ENV] = f"{folder}/cache"
         os.environ["DASHBOARD_QUEUE"] = f"{folder}/queue"
         project = Path(folder, "project")
-        size = write_payloads(project, options.payloads)
+        size = write_payloads(project, options.payloads, indexed=not options.no_index)
         os.chdir(project)
         print(json.dumps(measure(options) | {"file_bytes": size}, indent=1))
 
 
-def write_payloads(project: Path, number: int) -> int:
-    """Write a few payloads and link them to many paths; return the bytes of one."""
+def write_payloads(project: Path, number: int, *, indexed: bool = True) -> int:
+    """Write a few payloads and link them to many paths; return the bytes of one.
+
+    Args:
+        project: Where.
+        number: How many paths.
+        indexed: Whether the index of a finished run stands beside each.
+    """
     written: list[Path] = []
     for place in range(number):
         path = project / f"outputs/v{place:03d}/feature_stats/dinov3_feature_stats.pt"
@@ -69,11 +78,16 @@ def write_payloads(project: Path, number: int) -> int:
                 seed=place,
             )
             written.append(write_payload(path, payload))
+            reading = open_payload(path, keep=False)
+            if indexed:
+                save_index(path, reading, to_json(summarize(reading)))
             continue
         original = written[place % DIFFERENT]
         path.parent.mkdir(parents=True)
         os.link(original, path)
         about = json.loads(original.with_suffix(".json").read_text())
+        if indexed:
+            os.link(index_path(original), index_path(path))
         path.with_suffix(".json").write_text(json.dumps(about | {"version": f"v{place:03d}"}))
     return written[0].stat().st_size
 
@@ -90,6 +104,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     while is_running():
         time.sleep(0.05)
     read = time.perf_counter() - start
+    of_workers = os.times()
+    used = of_workers.children_user + of_workers.children_system
     assert not find_summaries(some, baseline).list_missing(some, baseline)
     hand_on(files, baseline)
     PagesManager.uses_pages_directory = False
@@ -109,6 +125,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "find_s": round(found, 3),
         "read": options.read,
         "read_s": round(read, 1),
+        "read_processor_s": round(used, 1),
+        "indexed": not options.no_index,
         "warm_first_run_s": round(first, 2),
         "rerun_median_s": round(statistics.median(reruns), 3),
         "processors": os.cpu_count(),

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import TextIOWrapper
 from pathlib import Path
@@ -160,6 +160,7 @@ def _run(
             # whoever sees the payload finds its features
             features = beside.submit(save_features, vectors, payload, plan.output, backup=backup)
             save_payload(payload, plan.output, backup=backup, wait=features.result)
+        _save_index(payload, plan.output)
         remove_checkpoints(plan.output)
     finally:
         leave_ranks()
@@ -174,6 +175,19 @@ def _run(
         plan.output,
     )
     return 0
+
+
+def _save_index(payload: Mapping[str, Any], output: Path) -> None:
+    """Write what lists of versions ask of the payload beside it; without it they open the file."""
+    from analysis.payload.index import save_index
+    from analysis.payload.reading import build_reading
+    from analysis.read.summary import summarize, to_json
+
+    try:
+        reading = build_reading(payload)
+        save_index(output, reading, to_json(summarize(reading)))
+    except (InputError, OSError, ValueError, KeyError) as error:
+        log.warning("The index of the payload is not written: %s", error)
 
 
 class _PlainFormatter(logging.Formatter):

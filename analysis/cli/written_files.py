@@ -15,6 +15,8 @@ from analysis.collect.plan.request import ExtractionPlan
 from analysis.errors import ConfigError, InputError
 from analysis.files.atomic import is_regular, read_json
 from analysis.payload.features import SUFFIX as FEATURES_SUFFIX
+from analysis.payload.index import SUFFIX as INDEX_SUFFIX
+from analysis.payload.index import is_index
 from analysis.payload.intervention_file import load_interventions
 
 _LOG_LINE = re.compile(rb"\d{4}-\d\d-\d\d [\d:,]+ INFO \d+ images, payload ")
@@ -60,6 +62,8 @@ def check_written_files(plan: ExtractionPlan, *, backup: bool) -> None:
             refuse_foreign(RunFile(flag, path), _is_payload, "a payload")
             sidecar = RunFile(f"{flag} (its .json)", path.with_suffix(".json"))
             refuse_foreign(sidecar, _is_sidecar, "the .json of a payload")
+    index = RunFile(f"--output (its {INDEX_SUFFIX})", plan.output.with_suffix(INDEX_SUFFIX))
+    refuse_foreign(index, is_index, "the index of a payload")
     log_file = RunFile("--output (its .log)", plan.output.with_suffix(".log"))
     if log_file.path.is_symlink():
         raise ConfigError(
@@ -131,6 +135,7 @@ def _written_files(plan: ExtractionPlan, *, backup: bool) -> Iterator[RunFile]:
     output = plan.output
     yield RunFile("--output (its .log)", output.with_suffix(".log"))
     yield RunFile(f"--output (its {FEATURES_SUFFIX})", output.with_suffix(FEATURES_SUFFIX))
+    yield RunFile(f"--output (its {INDEX_SUFFIX})", output.with_suffix(INDEX_SUFFIX))
     if backup:
         for path in (output, output.with_suffix(".json")):
             yield RunFile(f"--backup of {path.name}", path.with_name(f"{path.name}.bak"))

@@ -160,7 +160,7 @@ def delete_payload(path: Path, *, being_written: Collection[Path]) -> None:
             _("{path}: an extraction is about to write it. Cancel that first.").format(path=path)
         )
     try:
-        for suffix in (path.suffix, ".json", ".log", ".features.safetensors"):
+        for suffix in (path.suffix, ".json", ".log", ".index", ".features.safetensors"):
             remove_file(path.with_suffix(suffix))
     except OSError as error:
         raise ConfigError(

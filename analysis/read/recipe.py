@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.read.compare.config_diff import flatten_config
+from analysis.read.flat_config import flatten_config
 
 FOLD = re.compile(r"(?i)(?<![a-z])(?:fold|seed)[-_ =.]?\d+(?![a-z0-9])")
 """A fold or seed in a text: `fold3`, `seed=7`."""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from analysis.payload.groups import GroupStats, read_groups
 from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
-from analysis.read.compare.comparison import Comparison
-from analysis.read.compare.compatibility import Severity
-from analysis.read.compare.noise_table import compare_noise
 from analysis.read.consistency import check_reading
 from analysis.read.recipe import hash_recipe
 from analysis.read.scores import Score, find_outliers
 from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
+
+if TYPE_CHECKING:
+    from analysis.read.compare.comparison import Comparison
 
 FORMAT = 2
 """Part of the key of every stored summary; to be raised when what is computed here changes."""
@@ -53,6 +53,16 @@ class Summary:
     recipe: str | None = None
     """What versions of other folds and seeds share, see `recipe.hash_recipe`; None where the
     config names neither."""
+
+
+_KINDS = {
+    "outlier_channels": int,
+    "largest": int | float | None,
+    "skipped": int,
+    "left_out": int,
+    "adapter_effect": int | float | None,
+    "recipe": str | None,
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,10 @@ def compare_summary(comparison: Comparison) -> DriftSummary:
     Raises:
         PayloadError: If the groups of a payload contradict each other.
     """
+    # imported here: a run that ends summarises its payload, and has no use for scipy and pandas
+    from analysis.read.compare.compatibility import Severity
+    from analysis.read.compare.noise_table import compare_noise
+
     drift = comparison.drift
     if comparison.severity is Severity.RED or drift is None:
         return DriftSummary(refused=comparison.reasons[0].sentence)
@@ -122,6 +136,7 @@ def compare_summary(comparison: Comparison) -> DriftSummary:
         _block_outputs(comparison.version),
         comparison.layers,
         same_images=comparison.same_images,
+        tested=False,
     )
     return DriftSummary(
         None,
@@ -174,7 +189,10 @@ def parse_summary(text: str) -> Summary:
         ValueError, TypeError, KeyError: If it is no such text.
     """
     fields = json.loads(text)
-    return Summary(**{**fields, "broken_laws": tuple(fields["broken_laws"])})
+    summary = Summary(**{**fields, "broken_laws": tuple(fields["broken_laws"])})
+    if not all(isinstance(getattr(summary, name), kinds) for name, kinds in _KINDS.items()):
+        raise TypeError("a field of another type")
+    return Summary(**{**asdict(summary), "broken_laws": tuple(map(str, summary.broken_laws))})
 
 
 def parse_drift(text: str) -> DriftSummary:

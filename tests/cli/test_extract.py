@@ -69,12 +69,13 @@ def test_request_survives_the_way_through_the_command_line() -> None:
     assert ExtractionRequest(**flags) == request
 
 
-def test_extraction_writes_payload_sidecar_and_log_only(tmp_path: Path) -> None:
+def test_extraction_writes_payload_sidecar_index_and_log_only(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     assert main([f"--project-dir={project}", "--quiet", "--device=cpu"]) == 0
     folder = output_of(project).parent
     assert sorted(file.name for file in folder.iterdir()) == [
         "dinov3_feature_stats.features.safetensors",
+        "dinov3_feature_stats.index",
         "dinov3_feature_stats.json",
         "dinov3_feature_stats.log",
         "dinov3_feature_stats.pt",

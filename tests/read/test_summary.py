@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pytest
 
 from analysis.payload.reading import Reading, build_reading
 from analysis.read.compare.comparison import compare
@@ -42,6 +45,13 @@ def test_without_image_groups_the_noise_floor_is_absent_and_not_zero() -> None:
     table = make_table()
     floors = compare_summary(compare(table, table)).noise_floor
     assert {floor for row in floors for floor in row} == {None}
+
+
+@pytest.mark.parametrize("name", ["outlier_channels", "largest", "skipped", "recipe"])
+def test_a_summary_of_other_types_is_refused(name: str) -> None:
+    fields = json.loads(to_json(summarize(Reading(make_table()))))
+    with pytest.raises(TypeError):
+        parse_summary(json.dumps(fields | {name: ["much"]}))
 
 
 def test_payloads_that_may_not_be_compared_have_a_reason_and_no_number() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 
 from analysis.errors import InputError, PayloadError
 from analysis.jobs.summaries.store import pair_key, payload_key, probe_key, save_entries
 from analysis.payload.features import read_features
 from analysis.payload.fingerprint import Fingerprint, fingerprint_file
+from analysis.payload.index import Index, open_index
 from analysis.payload.reading import Reading
 from analysis.read.compare.comparison import compare
-from analysis.read.summary import compare_summary, summarize, to_json
+from analysis.read.compare.drift import have_same_images
+from analysis.read.summary import Summary, compare_summary, parse_summary, summarize, to_json
 from analysis.read.worth import best_probe
 
 NAMES = ("the baseline", "this version")
@@ -25,18 +28,20 @@ Read = Callable[[Fingerprint], Reading]
 def make_entries(file: Fingerprint, baseline: Fingerprint | None, read: Read) -> None:
     """Compute and store what a list shows of a payload; what is wrong with it is stored too.
 
-    Nothing is stored of a file that is replaced meanwhile.
+    By the indices beside the two where these suffice, by the payloads else. Nothing is stored of a
+    file that is replaced meanwhile.
 
     Args:
         file: Fingerprint of the payload.
         baseline: Fingerprint of what it is compared with; None for nothing.
         read: Reads the payload of a fingerprint.
     """
+    read = cache(read)
+    index = open_index(file)
     try:
-        reading = read(file)
-        entries: Entries = {payload_key(file): (to_json(summarize(reading)), None)}
+        entries: Entries = {payload_key(file): (to_json(_summarize(file, index, read)), None)}
         if baseline is not None and baseline != file:
-            entries |= _compare(file, baseline, reading, read)
+            entries |= _compare(file, index, baseline, read)
     except (InputError, OSError) as error:
         entries = _problem(file, baseline, str(error))
     with contextlib.suppress(PayloadError):  # gone meanwhile
@@ -66,13 +71,30 @@ def save_problem(file: Fingerprint, baseline: Fingerprint | None, problem: str) 
     save_entries(_problem(file, baseline, problem))
 
 
-def _compare(file: Fingerprint, baseline: Fingerprint, reading: Reading, read: Read) -> Entries:
+def _summarize(file: Fingerprint, index: Index | None, read: Read) -> Summary:
+    if index is not None:
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # of another format, or damaged
+            return parse_summary(index.summary)
+    return summarize(read(file))
+
+
+def _compare(file: Fingerprint, index: Index | None, baseline: Fingerprint, read: Read) -> Entries:
+    """Compare by the indices where the images are the same: else the lists of images are asked."""
+    first = _open_baseline(baseline) if index else None
     try:
-        comparison = compare(read(baseline), reading, names=NAMES)
-        found = to_json(compare_summary(comparison)), None
+        if index and first and have_same_images(first.reading.table, index.reading.table):
+            readings = first.reading, index.reading
+        else:
+            readings = read(baseline), read(file)
+        found = to_json(compare_summary(compare(*readings, names=NAMES))), None
     except (InputError, OSError) as error:
         found = None, str(error)
     return {pair_key(file, baseline): found}
+
+
+@lru_cache(maxsize=1)
+def _open_baseline(file: Fingerprint) -> Index | None:
+    return open_index(file)
 
 
 def _problem(file: Fingerprint, baseline: Fingerprint | None, problem: str) -> Entries:

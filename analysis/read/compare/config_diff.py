@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.language import _
+from analysis.read.flat_config import flatten_config
 
 
 def read_settings(config: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,22 +40,6 @@ def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:
         if key not in flat_a or key not in flat_b or not _same(flat_a[key], flat_b[key])
     ]
     return pd.DataFrame(rows, columns=["key", "a", "b", "status"], dtype="str")
-
-
-def flatten_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings under dotted keys; lists are leaves.
-
-    >>> flatten_config({"model": {"name": "x", "taps": [3, 7]}, "empty": {}})
-    {'model.name': 'x', 'model.taps': [3, 7], 'empty': {}}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten_config(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
 
 
 def _importance(key: str) -> tuple[int, str]:

@@ -178,6 +178,7 @@ def compare_stacks(
     resolution: float = RESOLUTION,
     separate: Separate = ALL_SEPARATE,
     note: str = TOO_FEW_GROUPS,
+    tested: bool = True,
 ) -> CellNoise:
     """Compare two versions in several cells; nothing is flagged yet.
 
@@ -189,6 +190,7 @@ def compare_stacks(
         resolution: Likewise.
         separate: Likewise.
         note: Likewise.
+        tested: Whether to compute probabilities, which take most of the time; all NaN else.
     """
     pairs = find_pairs(a.count[0], b.count[0]) if same_images else None
     present_a, present_b = a.count[0] > 0, b.count[0] > 0
@@ -222,23 +224,29 @@ def compare_stacks(
     few_a, few_b = whole_a.merge(SPREAD_GROUPS), whole_b.merge(SPREAD_GROUPS)
     logs = few_a.log_std_values(), few_b.log_std_values()
     ratios = _samples(few_a, few_b, *logs, paired)
-    shifts = _samples(whole_a, whole_b, whole_a.mean / scale, whole_b.mean / scale, paired)
     few_shifts = _samples(few_a, few_b, few_a.mean / scale, few_b.mean / scale, paired)
     channels = np.maximum(usable.sum(axis=-1), 1)
     both = [
         Sample(np.concatenate([x.values, y.values], axis=-1) * _twice(usable)[:, None], x.weights)
         for x, y in zip(few_shifts, ratios, strict=True)
     ]
-    certainty = _count_certainty(ratios)
-    repeatable = resolution * np.sqrt((mean_a**2 + mean_b**2) / 2 + variance) / pooled
     total, upper = bound_length(both)
     alone = usable.any(axis=-1)
+    noise_floor, noise_band = (
+        np.where(alone, np.sqrt(square / channels), np.nan) for square in (total, upper)
+    )
+    if not tested:
+        effect = _untested(np.full(shape, np.nan))
+        return CellNoise(effect, effect, drift, noise_floor, noise_band, unknown, paired, left_out)
+    shifts = _samples(whole_a, whole_b, whole_a.mean / scale, whole_b.mean / scale, paired)
+    certainty = _count_certainty(ratios)
+    repeatable = resolution * np.sqrt((mean_a**2 + mean_b**2) / 2 + variance) / pooled
     return CellNoise(
         _test(shifts, repeatable, certainty),
         _test(ratios, repeatable),
         drift,
-        np.where(alone, np.sqrt(total / channels), np.nan),
-        np.where(alone, np.sqrt(upper / channels), np.nan),
+        noise_floor,
+        noise_band,
         np.where(alone, rotate_length(both, 2 * np.sum(repeatable**2 * usable, axis=-1)), np.nan),
         pairs is not None,
         left_out,

@@ -108,6 +108,7 @@ def compare_noise(
     *,
     same_images: bool,
     level: float = LEVEL,
+    tested: bool = True,
 ) -> NoiseTable:
     """Compare two payloads in every layer, representation and role.
 
@@ -117,6 +118,8 @@ def compare_noise(
         layers: Those that both hold.
         same_images: Whether both carry the same dataset fingerprint.
         level: Accepted share of false discoveries.
+        tested: Whether to compute probabilities, which take most of the time; nothing is `beyond`
+            else.
 
     Raises:
         PayloadError: If groups are not numbers, or those of the two have other channels.
@@ -134,10 +137,14 @@ def compare_noise(
         if first is None or second is None:
             notes[_(NO_GROUPS)] = None
             continue
-        noise = compare_stacks(first, second, same_images=same_images, separate=separate)
+        noise = compare_stacks(
+            first, second, same_images=same_images, separate=separate, tested=tested
+        )
         at = tuple(np.transpose(indices))
         drift[at], floor[at] = noise.drift, noise.noise_floor
         band[at], drift_p[at] = noise.noise_band, noise.drift_p
+        if not tested:
+            continue
         places.append(indices)
         probabilities.append(np.stack([noise.shift.p, noise.log_ratio.p], axis=1))
         paired &= noise.paired

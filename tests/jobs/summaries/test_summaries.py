@@ -15,9 +15,10 @@ from analysis.jobs.summaries import find_summaries, is_running, make_entries, st
 from analysis.jobs.summaries.folder import REQUEST_FILE, at_hand_path, work_folder
 from analysis.jobs.summaries.store import MAX_ENTRIES, save_entries, store_path
 from analysis.payload.fingerprint import Fingerprint, fingerprint_file
+from analysis.payload.index import save_index
 from analysis.payload.reading import Reading, open_payload
 from analysis.read.compare.comparison import compare
-from analysis.read.summary import compare_summary, summarize
+from analysis.read.summary import compare_summary, summarize, to_json
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import write_payload
 from tests.factories.vectors import LAYER, write_with_vectors
@@ -113,6 +114,32 @@ def test_what_was_asked_for_in_vain_is_not_asked_again_at_once(
     start_missing(files, files[0])
     assert is_running()
     _wait()
+
+
+def test_by_the_indices_the_same_is_stored_without_opening_a_payload(
+    files: tuple[Fingerprint, Fingerprint],
+) -> None:
+    baseline, version = files
+    for file in files:
+        save_index(Path(file[0]), read(file), to_json(summarize(read(file))))
+
+    def refuse(file: Fingerprint) -> Reading:
+        raise AssertionError(f"{file} was opened")
+
+    make_entries(version, baseline, refuse)
+    found = find_summaries(files, baseline)
+    assert found.payloads[version].summary == summarize(read(version))
+    expected = compare_summary(compare(read(baseline), read(version)))
+    assert found.drifts[version].summary == expected
+
+
+@pytest.mark.parametrize("summary", ["", "{}", '{"outlier_channels": "many"}'])
+def test_a_summary_that_is_none_is_computed_from_the_payload(
+    summary: str, files: tuple[Fingerprint, Fingerprint]
+) -> None:
+    save_index(Path(files[1][0]), read(files[1]), summary)
+    make_entries(files[1], None, read)
+    assert find_summaries(files, None).payloads[files[1]].summary == summarize(read(files[1]))
 
 
 def test_vectors_are_probed_once_in_a_process_of_their_own(
