@@ -15,6 +15,12 @@ from analysis.show.figures import axes, theme
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
 
+END_LETTERS = 24
+END_ROOM = 175
+"""Pixels right of the lines, for so many letters."""
+END_APART = 0.07
+"""Of the height of all: two names at the ends of lines are at least so far apart."""
+
 MAX_MARKED = 24
 """Layers up to which each has a marker; more of them hide the dashes."""
 
@@ -106,6 +112,7 @@ def draw_over_depth(
     levels: Sequence[float] = (),
     tapped: Sequence[int] = (),
     symlog: bool = False,
+    names_at_ends: bool = False,
     layout: Mapping[str, Any] | None = None,
 ) -> go.Figure:
     """Draw lines over depth; the hover shows all values of the nearest layer.
@@ -121,6 +128,7 @@ def draw_over_depth(
         levels: Heights of dashed lines across.
         tapped: Layers to mark.
         symlog: Logarithmic on both sides of zero.
+        names_at_ends: Each of several lines is named where it ends too; on a linear axis only.
         layout: Keys that replace those of the figure.
     """
     traces = [*below, *(trace for line in lines for trace in line.draw()), *above]
@@ -138,10 +146,45 @@ def draw_over_depth(
         "uirevision": revision,
         **(layout or {}),
     }
+    if names_at_ends and len(lines) > 1:
+        keys |= {"annotations": _name_ends(lines), "margin": {"r": END_ROOM}}
     figure = theme.make_figure([*traces, *names], keys, mode)
     if symlog:
         axes.bend_to_symlog(figure)
     return figure
+
+
+def _name_ends(lines: Sequence[DepthLine]) -> list[dict[str, Any]]:
+    """Return the names right of the lines, from the lowest end up, none on another."""
+    known = [line for line in lines if np.isfinite(line.values).any()]
+    if not known:
+        return []
+    values = np.concatenate([line.values[np.isfinite(line.values)] for line in known])
+    apart = END_APART * float(max(values.max(), 0) - min(values.min(), 0))
+    notes: list[dict[str, Any]] = []
+    height = -np.inf
+    for end, line in sorted(((_find_end(line), line) for line in known), key=lambda pair: pair[0]):
+        height = max(end[0], height + apart)
+        cut = len(line.name) > END_LETTERS
+        notes.append(
+            {
+                # names that differ do so at their ends more often than where they begin
+                "text": theme.escape(f"…{line.name[-END_LETTERS:]}" if cut else line.name),
+                "font": {"color": line.color},
+                "showarrow": False,
+                "x": end[1],
+                "y": height,
+                "xanchor": "left",
+                "xshift": 10,
+            }
+        )
+    return notes
+
+
+def _find_end(line: DepthLine) -> tuple[float, int]:
+    """Return the last value of a line and its layer."""
+    last = int(np.flatnonzero(np.isfinite(line.values))[-1])
+    return float(line.values[last]), int(line.layers[last])
 
 
 def draw_cells(

@@ -94,6 +94,7 @@ def build_drift_timeline(
         lines,
         height={"title": {"text": title}, "rangemode": "tozero"},
         revision="drift-timeline",
+        names_at_ends=True,
         layout={"showlegend": True},
         mode=mode,
     )

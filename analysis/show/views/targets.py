@@ -68,6 +68,7 @@ def versions_over_depth(
             levels=[chance] if np.isfinite(chance) else [],
             tapped=table.tapped_layers,
             revision="probe",
+            names_at_ends=True,
             mode=mode,
         ),
         _tabulate(

@@ -239,10 +239,12 @@ def _show_picture(
             icon=":material/warning:",
         )
     left, right = st.columns([3, 1])
-    left.image(whole, caption=_("{path}, as the network saw it").format(path=path), width="stretch")
+    seen = _("{path}, as the network saw it").format(path=path)
+    left.image(whole, caption=seen, width="stretch", alt=seen)
     with left:
         downloads.offer_picture(whole, f"peak in {Path(path).stem}")
-    right.image(zoomed, caption=_("The patch and its neighbours, pixel by pixel"), width="stretch")
+    near = _("The patch and its neighbours, pixel by pixel")
+    right.image(zoomed, caption=near, width="stretch", alt=near)
     if folder:
         choose_folder()
 

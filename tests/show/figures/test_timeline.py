@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from analysis.show.figures import theme
 from analysis.show.figures.timeline import build_channel_timeline, build_drift_timeline
@@ -41,3 +42,15 @@ def test_nothing_to_draw_says_so() -> None:
     ):
         assert not traces(figure)
         assert len(notes(figure)) == 1
+
+
+def test_lines_are_named_where_they_end_and_no_name_lies_on_another() -> None:
+    drift = np.array([[0.0, 0.0], [0.5, 1.0], [0.4, 1.001], [0.1, 0.2]])
+    figure = build_drift_timeline(np.arange(2), drift, ["first", "a", "b", "<c>"])
+    ends = layout(figure).annotations
+    assert [note.text for note in ends] == ["&lt;c&gt;", "a", "b"]
+    heights = [note.y for note in ends]
+    assert heights[:2] == [0.2, 1.0]
+    assert heights[2] - heights[1] == pytest.approx(0.07 * 1.001)
+    colors = {trace.name: trace.line.color for trace in traces(figure)}
+    assert [note.font.color for note in ends] == [colors[name] for name in ("&lt;c&gt;", "a", "b")]
