@@ -9,17 +9,26 @@ from pathlib import Path
 
 _UNRESOLVED = re.compile(r"\$\{[^}]*\}?|(?:^|(?<=/))\$[A-Za-z_]\w*")
 
+_RESOLVER = re.compile(r"\$\{oc\.env:\s*(\w+)\s*(?:,([^{}]*))?\}")
+"""A variable as OmegaConf writes it, with or without a default."""
+
 
 def expand_text(text: str) -> str:
-    """Return a path with `~`, `$NAME` and `${NAME}` filled in.
+    """Return a path with `~`, `$NAME`, `${NAME}` and `${oc.env:NAME,default}` filled in.
 
     Raises:
         ValueError: If a variable is not set; the message names it.
     """
+    text = _RESOLVER.sub(_fill_in, text)
     expanded = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 (never raises)
     if found := _UNRESOLVED.search(expanded):
         raise ValueError(f"{found[0]} is not filled in: no environment variable of that name")
     return expanded
+
+
+def _fill_in(match: re.Match[str]) -> str:
+    default = (match[2] or "").strip().strip("'\"")
+    return os.environ.get(match[1]) or default or match[0]
 
 
 def expand_path(text: str | Path) -> Path:

@@ -269,7 +269,7 @@ class _Scanner:
     def _check_name(self, name: str) -> str:
         if name in self._called or name in NAMED or name in self._allowed:
             return name
-        raise RefusedNameError(name, self._data)
+        raise RefusedNameError(name, self._data, self._called | NAMED | self._allowed)
 
     def _call(self, function: _Value, arguments: _Value) -> _Value:
         name = function.kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pickle import UnpicklingError
 
 _MOST_NAMES = 5
@@ -31,19 +32,21 @@ class RefusedNameError(UnpicklingError):
     Args:
         name: As it stands in the file.
         pickled: The pickle, which is searched for more of the names that have an own advice.
+        allowed: Names that are no reason to refuse it.
     """
 
-    def __init__(self, name: str, pickled: bytes) -> None:
+    def __init__(self, name: str, pickled: bytes, allowed: Collection[str] = ()) -> None:
         super().__init__(f"{name} is not allowed")
         self.name = name.removeprefix(_BUILTIN)
         self.pickled = pickled
+        self.allowed = allowed
 
     def describe(self) -> str:
         """Return what the file does, that it is refused, and what to do."""
         names = {self.name: None}
         for module, own in _GLOBAL.findall(self.pickled):
             name = f"{module.decode(errors='replace')}.{own.decode(errors='replace')}"
-            if _advise(name := name.removeprefix(_BUILTIN)):
+            if name not in self.allowed and _advise(name := name.removeprefix(_BUILTIN)):
                 names[name] = None
         advice = list(dict.fromkeys(filter(None, map(_advise, names))))
         listed = ", ".join(list(names)[:_MOST_NAMES])

@@ -25,6 +25,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("~/x", "/people/ada/x"),
         ("$SCRATCH/x", "/scratch/x"),
         ("${SCRATCH}/x", "/scratch/x"),
+        ("${oc.env:SCRATCH}/x", "/scratch/x"),
+        ("${oc.env:MISSING,'~/y'}/x", "/people/ada/y/x"),
         ("a/~/b", "a/~/b"),
         ("data/price$tag.csv", "data/price$tag.csv"),
     ],
@@ -34,7 +36,8 @@ def test_home_and_variables_are_filled_in(written: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["$MISSING/x", "a/${MISSING}/x", "${data.root}/x", "x/$MISSING"]
+    "written",
+    ["$MISSING/x", "a/${MISSING}/x", "${data.root}/x", "x/$MISSING", "${oc.env:MISSING}/x"],
 )
 def test_what_nothing_fills_in_is_refused_by_name(written: str) -> None:
     with pytest.raises(ValueError, match=r"MISSING|data\.root"):

@@ -56,3 +56,12 @@ def test_all_that_has_to_go_is_named_at_once(tmp_path: Path) -> None:
         load(path)
     for advice in ("vars(args)", "x.item()", "str(path)", "torch.save(checkpoint['model']"):
         assert advice in str(caught.value)
+
+
+def test_a_name_that_is_allowed_is_no_reason(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    torch.save({"args": ARGS, "folder": Path("/a")}, path)
+    with pytest.raises(InputError) as caught:
+        load_torch_file(path, kind="file", error=InputError, allowed=[(str, "pathlib.PosixPath")])
+    assert "vars(args)" in str(caught.value)
+    assert "PosixPath" not in str(caught.value)

@@ -7,6 +7,7 @@ shapes and values are right is checked by `weights`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,10 @@ MAX_LEVELS = 8
 
 _TRAINING_ONLY = ("dino_head.", "ibot_head.", "dino_loss.", "ibot_patch_loss.", "n_averaged")
 """Starts of names beside an official backbone that nobody misses."""
+
+
+_NAMELESS = re.compile(r"((?:.*\.)?(?:shadow|ema|averaged?|swa)(?:_?params?|_?parameters)?)\.\d+$")
+"""An average that was saved as a list, as torch_ema and diffusers do."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ def open_checkpoint(
         (
             *notices,
             *_describe_adapter_tensors(path, n_adapter_tensors),
+            *_describe_nameless_average(path, chosen, frozen),
             *_describe_heads(path, chosen, candidates, frozen),
         ),
         by_key=key is not None and not _is_usual(path, chosen, candidates, variant),
@@ -197,6 +203,20 @@ def _describe_adapter_tensors(path: Path, count: int) -> tuple[str, ...]:
     return (
         f"{path}: {count} tensors of an adapter in the weights file "
         "were left aside: the frozen backbone comes from here, the adapter from the head.",
+    )
+
+
+def _describe_nameless_average(
+    path: Path, chosen: Candidate, tensors: Mapping[str, Tensor]
+) -> tuple[str, ...]:
+    """Say that an average is not measured which was saved as a list, without names."""
+    lists = sorted({match[1] for name in tensors if (match := _NAMELESS.match(name))})
+    if not lists or lists[0].startswith(chosen.prefix or "\0"):
+        return ()
+    return (
+        f"{path}: {name_some(lists)} is an average of the weights without their names, which "
+        f"cannot be used: {chosen.label} is measured. For the average, copy it into the model and "
+        "save the state dict of that.",
     )
 
 

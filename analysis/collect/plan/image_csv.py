@@ -1,7 +1,8 @@
 """Read the CSV of a training set into one (image id, path) per image.
 
 The CSIRO long format has one row per image and target, `sample_id` = `<image>__<target>`; any CSV
-with a column `image_path` works. Rows of one image merge; one file under two ids is two images.
+with a column `image_path` works, also with semicolons or tabs in place of commas. Rows of one
+image merge; one file under two ids is two images.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from analysis.language import _
 
 NO_VALUE = {"", "nan", "na", "n/a", "null", "none"}
 """Texts, in lower case, that stand for a missing value."""
+_LONGEST_HEADER = 100_000
+"""Characters."""
 
 
 @dataclass
@@ -93,7 +96,10 @@ def read_rows(
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _read_rows(path, csv.reader(file), _may_quote(path, root))
+            delimiter = _find_delimiter(file.readline(_LONGEST_HEADER))
+            file.seek(0)
+            rows = csv.reader(file, delimiter=delimiter)
+            yield from _read_rows(path, rows, _may_quote(path, root))
     except FileNotFoundError as error:
         raise ImageError(_describe_absent(path, root)) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -101,6 +107,14 @@ def read_rows(
         raise ImageError(
             _("data.train_csv {path} cannot be read: {error}").format(path=path, error=why)
         ) from error
+
+
+def _find_delimiter(header: str) -> str:
+    """Return what separates the columns: a comma, or what spreadsheets write in its place."""
+    for delimiter in (",", ";", "\t"):
+        if "image_path" in [text.strip().strip('"') for text in header.split(delimiter)]:
+            return delimiter
+    return ","
 
 
 def _describe_absent(path: Path, root: Path | None) -> str:

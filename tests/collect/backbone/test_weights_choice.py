@@ -89,6 +89,16 @@ def test_average_comes_before_the_raw_weights_beside_it(tmp_path: Path, name: st
     assert f"{name} is measured" in info.notices[0]
 
 
+@pytest.mark.parametrize("name", ["shadow_params", "ema", "ema_params"])
+def test_an_average_without_names_is_not_measured_and_said(tmp_path: Path, name: str) -> None:
+    raw, averaged = state_of(1), state_of(2)
+    content = {"state_dict": raw, "averages": {name: list(averaged.values()), "decay": 0.9}}
+    weight, info = load(tmp_path, content)
+    assert torch.equal(weight, raw["norm.weight"])
+    assert f"averages.{name} is an average" in " ".join(info.notices)
+    assert "state_dict is measured" in " ".join(info.notices)
+
+
 def test_name_that_only_contains_the_letters_is_no_average(tmp_path: Path) -> None:
     plain, student = state_of(1), state_of(2)
     weight, _ = load(tmp_path, {"schema": plain, "student": student})

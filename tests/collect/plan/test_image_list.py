@@ -275,6 +275,18 @@ def test_csv_that_cannot_be_used_is_an_error(text: str | bytes, said: str, tmp_p
         list_project(tmp_path, "all")
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_csv_of_a_spreadsheet_names_the_same_images(delimiter: str, tmp_path: Path) -> None:
+    write_long(tmp_path, ["ID1", "ID2"])
+    commas = [entry.image_id for entry in list_project(tmp_path, "all").entries]
+    path = tmp_path / "data" / "train.csv"
+    rows = path.read_text().splitlines()
+    empty = delimiter * rows[0].count(",")
+    text = "\r\n".join([*(row.replace(",", delimiter) for row in rows), empty, ""])
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert [entry.image_id for entry in list_project(tmp_path, "all").entries] == commas
+
+
 def test_missing_csv_and_root_are_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"data\.root .*data is not a folder"):
         list_project(tmp_path)
