@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.payload.discovery import load_ref
-from pages.components.shared.facts import _adapter_facts, describe_adapter
+from pages.components.shared.facts import _adapter_facts, _name_sets, describe_adapter
 from tests.factories.payloads import make_payload, make_table, write_payload
 from tests.pages.conftest import Open, payload_path
 
@@ -37,6 +37,13 @@ def test_adapter_is_named_by_method_and_rank(changes: dict[str, Any], expected: 
     table = make_table(layers=2, channels=4, adapter=ADAPTER | changes)
     table.backbone["used_lora"] = True
     assert describe_adapter(table) == expected
+
+
+def test_images_of_mixed_data_sets_are_counted_by_set() -> None:
+    sets = [{"section": "data.train_csv", "images": 357}, {"section": "biomass_data", "images": 9}]
+    assert _name_sets(sets) == "data.train_csv: 357, biomass_data: 9"
+    assert _name_sets(sets[:1]) is None
+    assert _name_sets(None) is None
 
 
 def test_adapter_is_a_row_for_every_fact_of_its_record() -> None:

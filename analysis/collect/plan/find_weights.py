@@ -270,7 +270,7 @@ def _read_ensemble(listing: Path, project_dir: Path) -> list[Path]:
     paths: list[Path] = []
     roots = [listing.parent.resolve(), project_dir.resolve()]
     for number, head in enumerate(heads):
-        text = head.get("path") if isinstance(head, dict) else None
+        text = head.get("path") if isinstance(head, dict) else head
         if not isinstance(text, str) or not text or "\0" in text:
             raise ConfigError(
                 _("{listing}: heads[{number}].path is {text!r}; expected a path").format(

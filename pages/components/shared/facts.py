@@ -116,6 +116,14 @@ def tabulate_contents(table: StatsTable, extras: ExtraTable) -> pd.DataFrame:
     return pd.DataFrame([*cells, *parts], columns=[_("Part"), _("Held")])
 
 
+def _name_sets(sets: object) -> str | None:
+    """Return the images of each data set of a list that mixes several; None of a single one."""
+    if not isinstance(sets, list) or len(sets) < 2:
+        return None
+    known = [each for each in sets if isinstance(each, dict)]
+    return ", ".join(f"{each.get('section')}: {each.get('images')}" for each in known)
+
+
 def _facts(version: Version) -> dict[str, str]:
     table, run = version.table, version.table.run
     counts = _mapping(table.meta, "counts")
@@ -130,6 +138,7 @@ def _facts(version: Version) -> dict[str, str]:
         _("CLS tokens per layer"): f"{table.count(last, TokenRole.CLS):,}",
         _("Patch tokens per layer"): f"{table.count(last, TokenRole.PATCH):,}",
         _("Images from"): _SPLITS.get(str(run.get("split"))),
+        _("Image sets"): _name_sets(run.get("image_sets")),
         _("Image size"): _size(run.get("image_size")),
         _("Adapter"): describe_adapter(table),
         **_adapter_facts(_mapping(table.run, "adapter")),

@@ -70,6 +70,13 @@ def test_the_head_of_another_version_is_a_warning(tmp_path: Path) -> None:
     assert [text for text in found.notices if "version vA" in text and "version vB" in text]
 
 
+def test_an_ensemble_may_list_plain_paths_as_an_editor_of_windows_saves_it(tmp_path: Path) -> None:
+    write_ensemble(tmp_path, "b.pt")
+    listing = tmp_path / "weights/head/ensemble.json"
+    listing.write_text(json.dumps({"heads": ["b.pt"]}), encoding="utf-8-sig")
+    assert head_of(plan(tmp_path, "a.pt", "b.pt")) == "b.pt"
+
+
 def test_an_ensemble_lists_no_head_outside_of_the_project(tmp_path: Path) -> None:
     (tmp_path / "elsewhere.pt").touch()
     write_ensemble(tmp_path / "p", str(tmp_path / "elsewhere.pt"))
