@@ -70,6 +70,8 @@ def statistic(
         statistic_labels="|mean|" if sized else theme.STATISTIC_LABELS[drawn],
         aggregate=AGGREGATE_LABELS[aggregate],
     )
+    if baseline is not None:
+        title = f"{title}, {_('× that of {baseline}').format(baseline=baseline)}"
     return View(
         title,
         "layers" if frame is not None else f"layers {drawn} {aggregate}",

@@ -6,9 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from analysis.read.frames import Aggregate
 from analysis.show.figures import theme
 from analysis.show.figures.axes import Scale
 from analysis.show.figures.layers import DepthCurve, build_depth_curves, divide_by_baseline
+from analysis.show.views import layers as views
 from analysis.vocabulary import Representation, Statistic, TokenRole
 from tests.show.figures.reading import assert_lean, layout, named, names, notes, title, traces
 
@@ -198,3 +200,11 @@ def test_curves_over_a_baseline_are_ratios_layer_by_layer() -> None:
     assert ratio.version == "moved"
     assert ratio.layers.tolist() == [1, 2]
     np.testing.assert_array_equal(ratio.values, [0.5, np.nan])
+
+
+def test_a_ratio_is_called_one_in_title_and_sentence() -> None:
+    curve = DepthCurve(np.array([0, 1]), np.array([1.0, 1.08]), Representation.PRE, "patch", "b")
+    view = views.statistic([curve], Statistic.MAX_ABS, Aggregate.MEDIAN, baseline="a")
+    assert view.title == "max |x|, median over channels, × that of a"
+    assert view.title in view.sentence
+    assert view.about == "b against a"
