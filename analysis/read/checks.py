@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.language import _
+from analysis.language import N_, _
 from analysis.payload.table import StatsTable
 from analysis.vocabulary import (
     LAYER_NORM_EPS,
@@ -291,7 +291,7 @@ def _check_tokens_finite(table: StatsTable) -> Check:
 
 
 def _check_adapter(table: StatsTable) -> Check:
-    name, expectation = "adapter", _("changes the output of some layer")
+    name, expectation = N_("adapter"), _("changes the output of some layer")
     backbone, proof = table.backbone, _read_numbers(table, "lora_proof")
     if backbone.get("lora_error"):
         sentence = _(

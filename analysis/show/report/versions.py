@@ -234,7 +234,7 @@ def _choose_layers(table: StatsTable) -> list[int]:
 def _tabulate_checks(reading: Reading) -> pd.DataFrame:
     marks = {True: _("holds"), False: _("BROKEN"), None: _("not checked")}
     rows = [
-        (check.name, marks[check.ok], check.number, check.expectation, check.sentence)
+        (_(check.name), marks[check.ok], check.number, check.expectation, check.sentence)
         for check in check_reading(reading)
     ]
     return pd.DataFrame(
