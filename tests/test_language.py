@@ -6,7 +6,7 @@ import ast
 import gettext
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,7 +67,9 @@ def test_the_compiled_catalogue_is_that_of_the_source(path: Path) -> None:
         if isinstance(message.id, str) and message.id:
             assert compiled.gettext(message.id) == message.string, "run `make messages`"
         elif message.id:
-            assert compiled.ngettext(*message.id, 2) == message.string[-1], "run `make messages`"
+            one, several = message.id
+            text = compiled.ngettext(one, several, 2)
+            assert text == _texts(message.string)[-1], "run `make messages`"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -79,7 +81,7 @@ def test_what_translates_takes_a_plain_text_and_is_nothing_else(path: Path) -> N
             assert not any(isinstance(each, ast.JoinedStr) for each in node.args), node.lineno
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     if any(each.name == "_" for node in imports for each in node.names):
-        assert not [n.lineno for n in ast.walk(tree) if _binds_underscore(n)]
+        assert not any(_binds_underscore(node) for node in ast.walk(tree))
 
 
 def test_a_text_is_translated_where_its_language_is_chosen() -> None:
@@ -119,8 +121,8 @@ def _note(heard: list[str]) -> Callable[[], None]:
     return lambda: heard.append(language.current())
 
 
-def _texts(value: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _texts(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _binds_underscore(node: ast.AST) -> bool:

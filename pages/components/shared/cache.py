@@ -50,14 +50,13 @@ KEYS: dict[str | type, Callable[[Any], object]] = {
 """What stands for an argument in the key of a cache."""
 
 
-@st.cache_resource(ttl=3, show_spinner=False)
 def find_payloads() -> PayloadList:
     """Return the payloads below the allowed roots; the disk is walked every three seconds.
 
-    All sessions share one list, which nobody changes: to copy hundreds for every caller takes
-    longer than to draw their table.
+    All sessions of a language share one list, which nobody changes: to copy hundreds for every
+    caller takes longer than to draw their table.
     """
-    return discover_payloads()
+    return _find_payloads(language.current())
 
 
 @st.cache_resource(ttl=3, show_spinner=False)
@@ -71,7 +70,7 @@ def read_annotations() -> Annotations:
 
 def forget_lists() -> None:
     """Look at the disk again: which payloads there are, and what is said of them."""
-    find_payloads.clear()
+    _find_payloads.clear()
     read_annotations.clear()
 
 
@@ -136,6 +135,12 @@ def read(ref: PayloadRef) -> Reading:
 def check_table(reading: Reading) -> list[Check]:
     """Return the sanity laws of the payload and whether each holds."""
     return check_reading(reading)
+
+
+@st.cache_resource(ttl=3, show_spinner=False)
+def _find_payloads(spoken: str) -> PayloadList:
+    del spoken  # part of the key only: labels and notices are in the language of the first reader
+    return discover_payloads()
 
 
 @st.cache_resource(show_spinner=False)
