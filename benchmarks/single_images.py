@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.payload.features import STORED, ImageVectors, features_path, write_features
+from analysis.payload.features import STORED, features_path
 from analysis.payload.features import read_features as read
+from analysis.payload.image_vectors import ImageVectors, write_features
 from analysis.payload.table import build_table
 from analysis.read.worth.grams import LEFT_OUT
 from analysis.read.worth.layers import (

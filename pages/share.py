@@ -7,7 +7,7 @@ from analysis.language import _
 from analysis.show.export import export_normalization
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from pages.components.frame import picker, shell
-from pages.components.share import offline_report
+from pages.components.share import offline_report, snippet
 from pages.components.shared import controls, derived
 from pages.components.shared.text import plain
 
@@ -83,10 +83,4 @@ st.download_button(
         representation=REPRESENTATION_LABELS[representation], role=ROLE_LABELS[role]
     ),
 )
-st.code(
-    'vector = load_file("normalization.safetensors")  # from safetensors.torch\n'
-    f'mean, std, keep = (vector[f"layer_{layer}.{{name}}"] for name in ("mean", "std", "keep"))\n'
-    "features = (tokens - mean) / std.clamp_min(1e-6) * keep",
-    language="python",
-    wrap_lines=True,
-)
+snippet.show(layer)

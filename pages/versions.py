@@ -77,12 +77,7 @@ with st.expander(_("Table"), on_change="rerun", key="top table") as table:
     if table.open:
         tables.show_top_comparison(top, names, score)
 if not same_counts:
-    st.caption(
-        _(
-            "The two were measured on different numbers of tokens, and max |x| "
-            "grows with them: compare ranks, not sizes."
-        )
-    )
+    tables.warn_of_other_counts()
 top_overlap.show(baseline, version, score, k)
 if len(versions) > 2:
     timeline.show(versions, layer, representation, role)

@@ -33,10 +33,10 @@ TESTED_TOGETHER = {
     "jobs/maps/test_runs.py": "folder request",
     "jobs/maps/test_token_maps.py": "plan store worker",
     "payload/test_reading.py": "array_cache fingerprint",
-    "payload/test_features.py": "stored_tensors",
+    "payload/test_features.py": "image_vectors stored_tensors",
     "payload/test_extras.py": "extras_arrays extras_schema",
     "payload/test_file.py": "schema",
-    "payload/test_annotations.py": "annotation_store",
+    "payload/test_annotations.py": "annotation annotation_store",
     "payload/test_discovery.py": "payload_files sidecar",
     "payload/test_table.py": "tapped",
     "payload/contract/test_form.py": "extras kinds payload run",
@@ -66,7 +66,7 @@ TESTED_ABOVE = {
     "pages/test_channels.py": "show/views/channels",
     "pages/test_layers.py": "show/views/layers",
     "pages/test_outliers.py": "show/views/outliers",
-    "pages/test_versions.py": "show/views/timeline",
+    "pages/test_versions.py": "show/views/timeline show/views/versions",
 }
 
 ACROSS = {
@@ -137,3 +137,13 @@ def test_every_module_is_found_among_the_tests() -> None:
             assert module in elsewhere, f"no test file is known for analysis/{module}.py"
     assert not [test for test in elsewhere.values() if not (TESTS / test).exists()]
     assert not set(elsewhere) - set(modules())
+
+
+def test_no_module_is_too_long_to_be_of_one_idea() -> None:
+    longest = {"pages/*.py": 90, "analysis/**/*.py": 350, "pages/**/*.py": 350}
+    for pattern, limit in longest.items():
+        for path in ROOT.glob(pattern):
+            lines = len(path.read_text(encoding="utf-8").splitlines())
+            assert lines <= limit, (
+                f"{path.relative_to(ROOT)} has {lines} lines, {limit} are the most"
+            )

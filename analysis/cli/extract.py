@@ -139,8 +139,8 @@ def _run(
         from analysis.collect.run.loop import collect
         from analysis.collect.run.ranks import join_ranks, leave_ranks
         from analysis.collect.run.resume import remove_checkpoints
-        from analysis.payload.features import save_features
         from analysis.payload.file import prepare_output, save_payload
+        from analysis.payload.image_vectors import save_features
 
     prepare_output(plan.output)
     ranks = join_ranks()

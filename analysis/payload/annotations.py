@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,32 +25,14 @@ from analysis.files.roots import allowed_roots, is_below, resolve_below_roots
 from analysis.files.writing import remove_file
 from analysis.language import _
 from analysis.payload import annotation_store
+from analysis.payload.annotation import Annotation, check_limits, clean, parse
 from analysis.vocabulary import FEATURE_STATS_DIR
 
 OLD_FILE = Path("outputs", ".dashboard.json")
-MAX_NAME = 60
-MAX_NOTE = 2_000
-MAX_TAG = 40
-MAX_TAGS = 20
 MAX_KEY = 1_000
 """Bytes of a payload's path below its root."""
 
 MAX_OLD_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What is said of one payload."""
-
-    name: str | None = None
-    """Shown instead of its version."""
-    note: str | None = None
-    hidden: bool = False
-    """Whether it is left out of the choice of payloads."""
-    tags: tuple[str, ...] = ()
-    """Words to find it by, each once."""
-    score: float | None = None
-    """How well the version does at its task, by whatever measure its makers use; finite."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +86,7 @@ def annotate(path: Path, annotation: Annotation) -> None:
             text is too long, there are too many tags, the score is no finite number, or the
             database cannot be written.
     """
-    _check_limits(annotation)
+    check_limits(annotation)
     root, path = _find_root(path)
     key = str(path.relative_to(root))
     if len(os.fsencode(key)) > MAX_KEY:
@@ -115,7 +96,7 @@ def annotate(path: Path, annotation: Annotation) -> None:
             )
         )
     with _changing(root) as database:
-        _put(database, key, _clean(annotation))
+        _put(database, key, clean(annotation))
         [(number,)] = database.execute("SELECT count(*) FROM payloads")
         if number > annotation_store.MAX_ROWS:
             raise ConfigError(_too_many(root))
@@ -214,7 +195,7 @@ def _read(root: Path) -> tuple[Entries, str | None]:
     for path, name, note, hidden, tags, score in rows:
         if isinstance(path, bytes) and len(path) <= MAX_KEY:
             known = {"name": name, "note": note, "hidden": hidden == 1, "score": score}
-            entries[os.fsdecode(path)] = _parse(known | {"tags": _split_tags(tags)})
+            entries[os.fsdecode(path)] = parse(known | {"tags": _split_tags(tags)})
     key = pinned[0] if pinned else None
     return entries, os.fsdecode(key) if isinstance(key, bytes) else None
 
@@ -253,7 +234,7 @@ def _read_old(root: Path) -> tuple[Entries, str | None]:
             ).format(path=path, count=len(entries), max_rows=annotation_store.MAX_ROWS)
         )
     found = {
-        key: _parse(value)
+        key: parse(value)
         for key, value in (entries.items() if isinstance(entries, dict) else ())
         if len(key) <= MAX_KEY and isinstance(value, dict)
     }
@@ -306,57 +287,7 @@ def _pin(database: Connection, key: str | None) -> None:
     )
 
 
-def _check_limits(annotation: Annotation) -> None:
-    texts = [(annotation.name, MAX_NAME, "name"), (annotation.note, MAX_NOTE, "note")]
-    for text, limit, what in [*texts, *((tag, MAX_TAG, "tag") for tag in annotation.tags)]:
-        if text is not None and len(text) > limit:
-            raise ConfigError(
-                _("A {what} may have {limit} letters; this one has {count}.").format(
-                    what=what, limit=limit, count=len(text)
-                )
-            )
-    if len(annotation.tags) > MAX_TAGS:
-        raise ConfigError(
-            _("A payload may have {max_tags} tags; these are {count}. Leave some out.").format(
-                max_tags=MAX_TAGS, count=len(annotation.tags)
-            )
-        )
-    if annotation.score is not None and not math.isfinite(annotation.score):
-        raise ConfigError(
-            _("A score must be a finite number, not {score}.").format(score=annotation.score)
-        )
-
-
 def _split_tags(text: Any) -> Any:
     with contextlib.suppress(ValueError, TypeError, RecursionError):
         return json.loads(text)
     return None
-
-
-def _parse(value: Mapping[str, Any]) -> Annotation:
-    name, note, score, tags = (value.get(key) for key in ("name", "note", "score", "tags"))
-    return _clean(
-        Annotation(
-            name=name[:MAX_NAME] if isinstance(name, str) else None,
-            note=note[:MAX_NOTE] if isinstance(note, str) else None,
-            hidden=value.get("hidden") is True,
-            tags=tuple(tag[:MAX_TAG] for tag in tags[:MAX_TAGS] if isinstance(tag, str))
-            if isinstance(tags, list)
-            else (),
-            score=score if isinstance(score, float) and math.isfinite(score) else None,
-        )
-    )
-
-
-def _clean(said: Annotation) -> Annotation:
-    """Return it with names and tags of one printable line, and None for what is empty."""
-    note = (said.note or "").encode(errors="replace").decode().strip()
-    tags = dict.fromkeys(line for tag in said.tags if (line := _one_line(tag)))
-    score = None if said.score is None else float(said.score)
-    return Annotation(
-        _one_line(said.name or "") or None, note or None, said.hidden, tuple(tags), score
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from analysis.payload.annotations import Annotation, annotate
+from analysis.payload.annotation import Annotation
+from analysis.payload.annotations import annotate
 from analysis.payload.discovery import load_ref
 from tests.browser.conftest import Dashboard
 from tests.browser.tab import Tab

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from analysis.payload.annotations import Annotation, load_annotations
+from analysis.payload.annotation import Annotation
+from analysis.payload.annotations import load_annotations
 from tests.browser.conftest import Dashboard
 from tests.browser.tab import TIMEOUT, Tab
 from tests.factories.payloads import make_payload, write_payload

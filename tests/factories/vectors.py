@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.payload.features import STORED, ImageVectors, features_path, write_features
+from analysis.payload.features import STORED, features_path
+from analysis.payload.image_vectors import ImageVectors, write_features
 from analysis.payload.table import build_table
 from analysis.vocabulary import Cell
 from tests.factories.payloads import make_payload, write_payload

@@ -21,7 +21,8 @@ from analysis.jobs import (
     list_weights,
     start_job,
 )
-from analysis.payload.annotations import Annotation, annotate, delete_payload
+from analysis.payload.annotation import Annotation
+from analysis.payload.annotations import annotate, delete_payload
 from analysis.payload.recorded_files import find_photograph
 from tests.factories.projects import make_project
 

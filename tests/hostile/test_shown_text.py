@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.payload.annotations import Annotation, annotate
+from analysis.payload.annotation import Annotation
+from analysis.payload.annotations import annotate
 from pages.components.frame.shell import _QUIET
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, Open, open_page, payload_path, project, texts

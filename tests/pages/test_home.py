@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.jobs import Job, JobState
 from analysis.jobs.summaries.make import make_probe
-from analysis.payload.annotations import Annotation, annotate, load_annotations, pin_baseline
+from analysis.payload.annotation import Annotation
+from analysis.payload.annotations import annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import discover_payloads
 from analysis.payload.fingerprint import fingerprint_file
 from analysis.payload.reading import open_payload
@@ -191,7 +192,7 @@ def test_an_extraction_that_runs_is_a_row_with_its_progress() -> None:
         False,
     )
     frame = build_frame([], [job], TokenRole.CLS, None)
-    assert frame.loc[0, ["Version", PROGRESS]].tolist() == ["new", 0.25]
+    assert [frame[name].tolist() for name in ("Version", PROGRESS)] == [["new"], [0.25]]
     assert order(("Version", "Health"), is_live=True) == ["Version", PROGRESS, "Health"]
 
 

@@ -15,8 +15,9 @@ from analysis.files.atomic import write_json
 from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, start_job
 from analysis.jobs.extractions import queue
 from analysis.jobs.extractions.job import read_job
+from analysis.payload.annotation import Annotation
 from analysis.payload.annotation_store import FILE
-from analysis.payload.annotations import Annotation, annotate, load_annotations, pin_baseline
+from analysis.payload.annotations import annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import load_ref
 from pages.components.frame import picker
 from tests.factories.payloads import make_payload, write_payload

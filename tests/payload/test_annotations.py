@@ -14,15 +14,11 @@ import pytest
 
 from analysis.errors import ConfigError, PayloadError
 from analysis.payload import annotation_store
+from analysis.payload.annotation import MAX_NAME, MAX_NOTE, MAX_TAG, MAX_TAGS, Annotation
 from analysis.payload.annotation_store import FILE
 from analysis.payload.annotations import (
-    MAX_NAME,
-    MAX_NOTE,
     MAX_OLD_BYTES,
-    MAX_TAG,
-    MAX_TAGS,
     OLD_FILE,
-    Annotation,
     annotate,
     delete_payload,
     load_annotations,

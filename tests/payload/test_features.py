@@ -15,11 +15,10 @@ from safetensors.numpy import load_file, save_file
 from analysis.errors import PayloadError
 from analysis.payload.features import (
     STORED,
-    ImageVectors,
     features_path,
     read_features,
-    write_features,
 )
+from analysis.payload.image_vectors import ImageVectors, write_features
 from analysis.payload.table import build_table
 from analysis.vocabulary import Cell, Representation, TokenRole
 from tests import ROOT

@@ -37,8 +37,8 @@ from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.collect.statistics.image_vectors import check_room, choose_images
 from analysis.errors import ConfigError, ImageError
 from analysis.files.processes import free_memory
-from analysis.payload.features import ImageVectors
 from analysis.payload.file import save_payload
+from analysis.payload.image_vectors import ImageVectors
 from analysis.vocabulary import SCHEMA_VERSION
 
 PROOF_IMAGES = 8

@@ -15,6 +15,7 @@ from analysis.read.scores import Score
 from analysis.show.report import page as html_page
 from analysis.show.report.page import Section
 from analysis.show.view import View
+from analysis.show.views import top_channels
 from analysis.show.views import versions as views
 
 
@@ -72,9 +73,11 @@ def list_views(
         views.drift(comparison, negligible=negligible),
         *([] if flagged is None else [flagged]),
         views.effects(comparison, cell, comparison.examine(cell), negligible=negligible),
-        views.top_changes(comparison, cell, top, slots, "light"),
-        views.every_channel(comparison, cell, top, slots, "light"),
-        views.overlap(comparison, comparison.overlap(score), k=TOP, ranked_by=SCORE_LABELS[score]),
+        top_channels.top_changes(comparison, cell, top, slots, "light"),
+        top_channels.every_channel(comparison, cell, top, slots, "light"),
+        top_channels.overlap(
+            comparison, comparison.overlap(score), k=TOP, ranked_by=SCORE_LABELS[score]
+        ),
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,14 +10,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.errors import PayloadError, to_printable
-from analysis.files.atomic import replace_bytes
+from analysis.errors import PayloadError
 from analysis.jobs import Job
 from analysis.jobs.extractions.job import JOBS_DIR, PREVIEW_FILE
 from analysis.language import _
 from analysis.payload.discovery import PayloadRef, load_ref, payload_key, short_names
-from analysis.vocabulary import FEATURE_STATS_DIR
-from pages.components.frame import link_content
+from pages.components.frame import link_content, uploads
 from pages.components.shared import cache, job_list, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -27,7 +24,6 @@ MAX_COMPARED = 9
 """With the version itself ten, as many as there are colours."""
 
 _PICKED = "picked"
-_UPLOADS = "uploads"
 _PREVIEWS = "previews shown"
 _DRAWN = "previews drawn at"
 _NOTICES = "notices of the picker"
@@ -48,7 +44,7 @@ def show() -> None:
     if not refs:
         st.session_state[_PICKED] = []
         st.caption(_("No payload found yet."))
-        _show_upload()
+        uploads.offer()
         return
     names = list(refs)
     baseline = next((key for key, ref in refs.items() if ref.path == remarks.baseline), None)
@@ -91,7 +87,7 @@ def show() -> None:
     st.session_state[_DRAWN] = time.monotonic()
     for ref in previews[:1]:
         selection.remember("job", ref.path.parent.name)  # its payload is shown in the end
-    _show_upload()
+    uploads.offer()
     for notice in cache.find_payloads().notices:
         st.caption(notice)
 
@@ -121,7 +117,7 @@ def read_versions() -> list[Version]:
         except (PayloadError, OSError) as error:
             st.error(
                 _("{name} cannot be shown. {explain}").format(
-                    name=name, explain=explain(error, ref)
+                    name=name, explain=uploads.explain(error, ref)
                 ),
                 icon=":material/error:",
             )
@@ -162,15 +158,10 @@ def choose_one(several: Sequence[Version]) -> Version:
     return versions[key]
 
 
-def explain(error: Exception, ref: PayloadRef) -> str:
-    """Return what is wrong with a payload; an upload is called as its owner called it."""
-    return str(error).replace(f"{ref.path.parent}/", "") if cache.is_upload(ref) else str(error)
-
-
 def explain_picked(error: Exception) -> str:
     """Return what is wrong with one of the payloads that are looked at."""
     for ref in st.session_state.get(_PICKED, []):
-        error = Exception(explain(error, ref))
+        error = Exception(uploads.explain(error, ref))
     return str(error)
 
 
@@ -178,7 +169,7 @@ def pick(path: Path) -> None:
     """Look at the payload at a path from the next run on; what was looked at stays beside it."""
     cache.forget_lists()
     key = load_ref(path).key
-    there = {ref.key for ref in [*cache.find_payloads(), *_uploaded()]}
+    there = {ref.key for ref in [*cache.find_payloads(), *uploads.list_all()]}
     before = [*_compared_keys(), selection.recall("version")]
     kept = [other for other in dict.fromkeys(before) if other in there and other != key]
     if len(kept) > MAX_COMPARED:
@@ -194,7 +185,7 @@ def pick(path: Path) -> None:
 
 def is_nothing_picked() -> bool:
     """Return whether no payload that is there is looked at."""
-    there = {ref.key for ref in [*cache.find_payloads(), *_uploaded(), *_previews()]}
+    there = {ref.key for ref in [*cache.find_payloads(), *uploads.list_all(), *_previews()]}
     return selection.recall("version") not in there
 
 
@@ -261,7 +252,7 @@ def _list_refs() -> dict[str, PayloadRef]:
 
 
 def _index_refs() -> dict[str, PayloadRef]:
-    return {ref.key: ref for ref in [*list_visible(), *_uploaded(), *_previews()]}
+    return {ref.key: ref for ref in [*list_visible(), *uploads.list_all(), *_previews()]}
 
 
 def _compared_keys() -> list[str]:
@@ -318,54 +309,3 @@ def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
-
-
-def _show_upload() -> None:
-    with st.popover(_("Upload a payload"), icon=":material/upload:", width="stretch"):
-        file = st.file_uploader(
-            _("A .pt file that the extraction made"),
-            type="pt",
-            key="upload",
-            help=_(
-                "Read without running anything in it. Kept while this server runs; "
-                "only people with the link see it."
-            ),
-        )
-    known: dict[str, str] = st.session_state.setdefault(_UPLOADS, {})
-    if file is None or file.file_id in known.values():
-        return
-    path = _store(file.name, file.getvalue())
-    ref = load_ref(path)
-    try:
-        cache.read(ref)
-    except (PayloadError, OSError) as error:  # what is looked at stays
-        sentence = _("{name} cannot be shown. {explain}").format(
-            name=ref.name, explain=explain(error, ref)
-        )
-        st.error(plain(sentence), icon=":material/error:")
-        return
-    known[str(path)] = file.file_id
-    selection.remember("version", ref.key)
-    st.rerun()
-
-
-def _store(name: str, content: bytes) -> Path:
-    """Keep an upload by its content, so that the same file is kept once."""
-    folder = cache.upload_folder() / hashlib.sha256(content).hexdigest() / FEATURE_STATS_DIR
-    path = folder / (Path(to_printable(name)).stem[:80] + ".pt")
-    if not path.exists():
-        replace_bytes(path, content)
-    return path
-
-
-def _uploaded() -> list[PayloadRef]:
-    """Return this session's uploads, and the one that the address asks for."""
-    paths = [Path(path) for path in st.session_state.get(_UPLOADS, {})]
-    linked = {selection.recall("version"), *(selection.recall("compare") or "").split(".")}
-    stored = cache.upload_folder().glob(f"*/{FEATURE_STATS_DIR}/*.pt")
-    refs = [load_ref(path) for path in stored]
-    return [
-        replace(ref, label=_("{name} · uploaded").format(name=ref.path.name))
-        for ref in refs
-        if ref.path in paths or ref.key in linked
-    ]

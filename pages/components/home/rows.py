@@ -19,7 +19,7 @@ from analysis.jobs.summaries import (
     start_missing,
 )
 from analysis.language import _
-from analysis.payload.annotations import Annotation
+from analysis.payload.annotation import Annotation
 from analysis.payload.discovery import PayloadRef, load_ref
 from analysis.payload.fingerprint import Fingerprint
 from analysis.payload.reading import Reading

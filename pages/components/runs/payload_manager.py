@@ -13,8 +13,8 @@ import streamlit as st
 from analysis.errors import InputError
 from analysis.jobs import is_read_only, list_outputs_being_written
 from analysis.language import _
+from analysis.payload.annotation import Annotation
 from analysis.payload.annotations import (
-    Annotation,
     Annotations,
     annotate,
     delete_payload,

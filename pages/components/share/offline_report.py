@@ -9,7 +9,7 @@ from analysis.errors import PayloadError
 from analysis.payload.intervention_file import list_results
 from analysis.read.outliers import Score
 from analysis.show.report.versions import ReportVersion, build_report
-from pages.components.frame import picker
+from pages.components.frame import uploads
 from pages.components.shared import cache, facts
 from pages.components.shared.vectors import find_features
 from pages.components.shared.version import Version
@@ -38,7 +38,7 @@ def _make(versions: Sequence[Version], score: Score, threshold: float, negligibl
         try:
             extras = version.extras
         except (PayloadError, OSError) as error:
-            problem = picker.explain(error, version.ref)
+            problem = uploads.explain(error, version.ref)
         note = remarks.of(version.ref.path).note
         features = find_features(version)
         results = list_results(version.ref.path, version.table)

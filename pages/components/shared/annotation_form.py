@@ -8,14 +8,8 @@ from typing import Any
 import streamlit as st
 
 from analysis.language import _
-from analysis.payload.annotations import (
-    MAX_NAME,
-    MAX_NOTE,
-    MAX_TAGS,
-    Annotation,
-    annotate,
-    load_annotations,
-)
+from analysis.payload.annotation import MAX_NAME, MAX_NOTE, MAX_TAGS, Annotation
+from analysis.payload.annotations import annotate, load_annotations
 from analysis.payload.discovery import PayloadRef
 
 

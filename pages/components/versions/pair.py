@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.errors import PayloadError
 from analysis.language import _
 from analysis.read.compare.twins import choose_counterpart
-from pages.components.frame import picker
+from pages.components.frame import picker, uploads
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -100,7 +100,7 @@ def _choose_alone(first: Version, place: DeltaGenerator) -> Version:
         st.error(
             plain(
                 _("{name} cannot be shown. {explain}").format(
-                    name=ref.name, explain=picker.explain(error, ref)
+                    name=ref.name, explain=uploads.explain(error, ref)
                 )
             ),
             icon=":material/error:",

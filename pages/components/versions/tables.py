@@ -112,3 +112,13 @@ def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
 
 GROWN = 1.5
 """From this ratio of max |x| on a channel counts as grown; ranked, never tested for noise."""
+
+
+def warn_of_other_counts() -> None:
+    """Say what different numbers of tokens do to the largest values."""
+    st.caption(
+        _(
+            "The two were measured on different numbers of tokens, and max |x| "
+            "grows with them: compare ranks, not sizes."
+        )
+    )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from analysis.language import N_, Texts, _
 from analysis.read.compare.comparison import Comparison
 from analysis.read.compare.top_channels import TopComparison
-from analysis.show.views import versions as views
+from analysis.show.views import top_channels as views
 from analysis.vocabulary import Cell
 from pages.components.shared import channel_links, colors, downloads, selection
 from pages.components.shared.version import Version

@@ -8,7 +8,7 @@ import streamlit as st
 from analysis.language import N_, _
 from analysis.read.compare.overlap import RankBy
 from analysis.read.outliers import SCORE_LABELS, Score
-from analysis.show.views import versions as views
+from analysis.show.views import top_channels as views
 from pages.components.shared import downloads, selection
 from pages.components.shared.version import Version
 from pages.components.versions import differences

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.payload.features import STORED, Features, ImageVectors, read_features, write_features
+from analysis.payload.features import STORED, Features, read_features
 from analysis.payload.features import features_path as beside
+from analysis.payload.image_vectors import ImageVectors, write_features
 from analysis.payload.table import build_table
 from analysis.read.worth.advice_probe import Verdict, hold_to_probe, summarise
 from analysis.vocabulary import Representation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.read.compare.comparison import Comparison, compare
 from analysis.read.scores import Score
-from analysis.show.views import versions as views
+from analysis.show.views import top_channels as views
 from analysis.vocabulary import Cell, Representation, TokenRole
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload
