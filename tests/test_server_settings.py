@@ -17,6 +17,7 @@ SETTINGS: dict[str, dict[str, Any]] = tomllib.loads((ROOT / ".streamlit/config.t
     ("section", "key", "value"),
     [
         pytest.param("server", "address", "localhost", id="listens on this machine only"),
+        pytest.param("server", "allowedHosts", ["localhost", "127.0.0.1"], id="by its own names"),
         pytest.param("server", "enableXsrfProtection", True, id="no post from other sites"),
         pytest.param("server", "enableCORS", True, id="no reading by other sites"),
         pytest.param("server", "maxUploadSize", 1024, id="bounded uploads, in MB"),
