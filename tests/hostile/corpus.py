@@ -26,6 +26,12 @@ from tests.factories.backbones import make_backbone
 from tests.factories.payloads import make_payload
 from tests.hostile.amplified import amplified_extras, heads_of_every_float
 from tests.hostile.archives import RECORDS, as_zip, lying_archives
+from tests.hostile.crafted import (
+    SPEEDS,
+    archives_of_two_minds,
+    crafted_headers,
+    heads_of_hostile_settings,
+)
 from tests.hostile.payloads import CHANNELS, LAYERS, odd_payloads, wrong_extras, wrong_payloads
 from tests.hostile.pickles import START, STOP, as_legacy, endless, executing, in_dict
 from tests.hostile.readers import CACHED, IDENTITY
@@ -52,7 +58,7 @@ def build_corpus(folder: Path, marker: Path) -> list[Case]:
         case
         for kind in (
             _pickles, _archives, _payloads, _damaged, _heads, _weights, _checkpoints, _texts,
-            _cache_entries, _places, _safetensors, build_amplified,
+            _cache_entries, _places, _safetensors, build_amplified, build_crafted,
         )
         for case in kind(folder / kind.__name__.strip("_"), marker)
     ]  # fmt: skip
@@ -320,6 +326,33 @@ def build_amplified(folder: Path, marker: Path) -> Iterator[Case]:
     packed = torch.zeros(1, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
     path = _write(folder / "weights.pt", _dump(full | {"cls_token": packed.expand(1, 1, 192)}))
     yield Case("weights of float4", "weights", path)
+
+
+def build_crafted(folder: Path, marker: Path) -> Iterator[Case]:
+    """Yield what a second round of attacks made."""
+    for number, (name, head) in enumerate(heads_of_hostile_settings().items()):
+        path = _write(folder / "heads" / _name(number), _dump(head))
+        yield Case(f"head: {name}", "head", path, ANY)
+        yield Case(f"attached head: {name}", "adapter", path, ANY)
+    for number, (name, content) in enumerate(archives_of_two_minds().items()):
+        path = _write(folder / "archives" / "feature_stats" / _name(number), content)
+        for reader in ("payload", "head", "weights"):
+            yield Case(f"{name} as {reader}", reader, path, ANY)
+    for number, (name, content) in enumerate(crafted_headers().items()):
+        path = _write(folder / "headers" / f"{number:02d}.safetensors", content)
+        yield Case(f"safetensors: {name}", "weights", path)
+        yield Case(f"header alone: {name}", "shapes", path, ANY)
+        yield Case(f"vectors: {name}", "vectors", path)
+    for number, (name, content) in enumerate(hostile_json().items()):
+        place = folder / "scores" / str(number)
+        (place / "feature_stats").mkdir(parents=True)
+        for kind in ("json", "csv"):
+            path = _write(place / f"metrics.{kind}", content)
+            yield Case(f"scores: {name} as {kind}", "scores", path, ANY)
+    for number, speed in enumerate(SPEEDS):
+        text = f'{{"images_per_second": {speed}}}'.encode()
+        path = _write(folder / "speeds" / f"{number}.json", text)
+        yield Case(f"speed {speed[:9]}", "speeds", path, ANY)
 
 
 def _checkpoint(folder: Path) -> bytes:

@@ -21,6 +21,7 @@ from analysis.collect.backbone.adapters import attach_adapter
 from analysis.collect.backbone.head_file import read_head
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.backbone.weights import load_backbone
+from analysis.collect.plan.file_headers import read_shapes
 from analysis.collect.plan.settings import load_settings
 from analysis.collect.run.ranks import Ranks
 from analysis.collect.run.resume import Checkpoint
@@ -30,8 +31,10 @@ from analysis.files.atomic import is_regular
 from analysis.files.cache_folder import CACHE_ENV
 from analysis.payload import array_cache as table_cache
 from analysis.payload.discovery import discover_payloads
+from analysis.payload.metrics import read_metrics
 from analysis.payload.reading import open_payload
-from analysis.payload.sidecar import read_sidecar
+from analysis.payload.sidecar import read_sidecar, read_speeds
+from analysis.payload.stored_tensors import open_tensors
 from analysis.vocabulary import Representation, TokenRole
 from tests.factories.backbones import make_backbone
 from tests.hostile.reference import allowed_seconds, measure_reference
@@ -127,6 +130,13 @@ def _discover(path: Path) -> object:
     return [str(ref.path) for ref in refs]
 
 
+def _read_vectors(path: Path) -> object:
+    try:
+        return sorted(open_tensors(path).tensors)
+    except ValueError as error:  # its callers make sentences of it
+        raise PayloadError(f"{path}: {' '.join(str(error).split())}") from error
+
+
 def _trust(path: Path) -> object:
     return pickle.loads(path.read_bytes())
 
@@ -180,6 +190,10 @@ READERS: dict[str, Reader] = {
     "config": Reader(lambda path: load_settings(path.parent, path), (ConfigError,)),
     "sidecar": Reader(_read_sidecar),
     "cache": Reader(_read_cache),
+    "vectors": Reader(_read_vectors, (PayloadError,)),
+    "shapes": Reader(read_shapes),
+    "scores": Reader(lambda path: read_metrics(path.parent / "feature_stats" / "x.pt")),
+    "speeds": Reader(lambda path: read_speeds([path.with_suffix(".pt")])),
     "discover": Reader(_discover),
     "planted: trusts": Reader(_trust, (PayloadError,)),
     "planted: waits for a pipe": Reader(_hang, (PayloadError,)),
