@@ -114,7 +114,7 @@ def test_a_read_only_server_shows_no_form(open_page: Open, monkeypatch: pytest.M
     app = open_page("overview")
     assert "Read-only server" in texts(app)
     # which only write into the link
-    assert [button.label for button in app.sidebar.button] == ["Save this view", "Present"]
+    assert [button.label for button in app.sidebar.button] == ["Save this view", "Present", "中文"]
 
 
 def test_an_extraction_ends_with_its_version_selected(open_page: Open) -> None:
