@@ -161,7 +161,7 @@ def show_dominant_channels(table: StatsTable) -> Step | None:
     *others, final = top["channel"].tolist()
     named = _("{str} and {final}").format(str=", ".join(map(str, others)), final=final)
     return Step(
-        _("Three channels dominate the residual stream"),
+        _("Three channels hold most of the length of patch tokens"),
         "outliers",
         {
             "representation": Representation.PRE.value,

@@ -144,7 +144,7 @@ def test_names_are_escaped_and_every_step_has_two_sentences() -> None:
     )
     assert titles(steps) == [
         "The shared LayerNorm distorts early layers",
-        "Three channels dominate the residual stream",
+        "Three channels hold most of the length of patch tokens",
         "What LoRA changed",
     ]
     assert r"\*x\*" in steps[2].help
