@@ -17,7 +17,9 @@ def test_an_audience_is_led_through_saved_views(
     light.open("layers", **dashboard.pair)
     page.get_by_text("Saved views").first.click()
     page.get_by_label("Name", exact=True).fill("How it grows")
-    light.click_and_settle(page.get_by_role("button", name="Save this view"))
+    save = page.get_by_role("button", name="Save this view")
+    save.focus()  # the hint below the field goes, and the button moves up
+    light.click_and_settle(save)
     light.go("outliers")
     light.click_and_settle(light.option("CLS"))
     light.click_and_settle(page.get_by_role("button", name="Save this view"))

@@ -179,7 +179,7 @@ def test_a_read_only_server_shows_jobs_and_payloads_without_their_buttons(
     app = open_page("runs")
     assert not app.exception
     # which only write into the link
-    assert [button.label for button in app.button] == ["Save this view", "Present"]
+    assert [button.label for button in app.button] == ["Save this view", "Present", "中文"]
     assert "look here" in texts(app)
     monkeypatch.delenv("DASHBOARD_READ_ONLY")
 

@@ -216,7 +216,7 @@ def test_of_two_versions_the_overview_checks_the_chosen_one(project: Path, open_
     assert "Not compared with v1: " in texts(app).replace("\\", "")
     differing = app.table[1].value
     assert differing.columns.tolist() == ["v1", "v2"]
-    assert differing.loc["Layers"].tolist() == ["2", "3"]
+    assert [differing[name]["Layers"] for name in ("v1", "v2")] == ["2", "3"]
     assert "Channels" not in differing.index
     app.session_state["all facts"] = True
     facts = app.run().dataframe[0].value

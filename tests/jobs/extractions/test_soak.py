@@ -74,7 +74,7 @@ def play(
         f"{last.output.stem}{suffix}{kept}"
         for suffix in (".pt", ".json", ".features.safetensors")
         for kept in ("", ".bak")
-    } | {f"{last.output.stem}.log"}
+    } | {f"{last.output.stem}.log", f"{last.output.stem}.index"}
     return {
         "rounds": rounds,
         "seed": seed,

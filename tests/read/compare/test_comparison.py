@@ -108,7 +108,8 @@ def test_versions_without_names_are_called_baseline_and_version() -> None:
 
 def test_a_drift_beside_its_noise_is_of_the_groups_that_both_have() -> None:
     first, second = make_grouped_pair(shifted=())
-    for payload, layer, role in product((first, second), first["layers"], ("cls", "patch")):
+    cells = [(layer, role) for layer in first["layers"] for role in ("cls", "patch")]
+    for payload, (layer, role) in product((first, second), cells):
         stored = payload["extras"]["layers"][layer]["groups"]
         for view in ("pre", "per_layer_ln", "global_ln"):
             cell = payload["layers"][layer][view][role]
