@@ -89,9 +89,11 @@ def save_index(payload: Path, reading: Reading, summary: str) -> None:
     """
     table = reading.table
     with zipfile.ZipFile(payload) as archive, payload.open("rb", buffering=0) as file:
-        tree = _read_tree(archive)
+        folder = archive.namelist()[0].split("/")[0]
+        tree = _read_tree(archive, folder)
         places, groups = _list_places(tree, table)
-        offsets = [_find_offset(file, archive, place.key) for place in places]
+        entries = (archive.getinfo(f"{folder}/data/{place.key}") for place in places)
+        offsets = [_find_offset(file, entry) for entry in entries]
         crc = _check_sum(file, offsets, _list_shapes(table.num_layers, table.channels, groups))
         end = archive.start_dir
         size = file.seek(0, os.SEEK_END)
@@ -245,9 +247,8 @@ def _list_places(tree: Any, table: StatsTable) -> tuple[list[_Place], int]:
     return places, groups
 
 
-def _find_offset(file: FileIO, archive: zipfile.ZipFile, key: str) -> int:
+def _find_offset(file: FileIO, entry: zipfile.ZipInfo) -> int:
     """Return the first byte of an entry's data."""
-    entry = archive.getinfo(f"{archive.namelist()[0].split('/')[0]}/data/{key}")
     if entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError("compressed")
     file.seek(entry.header_offset)
@@ -255,9 +256,8 @@ def _find_offset(file: FileIO, archive: zipfile.ZipFile, key: str) -> int:
     return entry.header_offset + _LOCAL_HEADER.size + sum(lengths)
 
 
-def _read_tree(archive: zipfile.ZipFile) -> Any:
+def _read_tree(archive: zipfile.ZipFile, folder: str) -> Any:
     """Return the payload with places instead of its tensors."""
-    folder = archive.namelist()[0].split("/")[0]
     return _Finder(BytesIO(archive.read(f"{folder}/data.pkl"))).load()
 
 
