@@ -14,7 +14,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.jobs import ExtractionRequest, IfExists, JobState, list_devices, list_jobs, start_job
+from analysis.jobs import (
+    ExtractionRequest,
+    IfExists,
+    JobState,
+    forecast_extraction,
+    list_devices,
+    list_jobs,
+    start_job,
+)
 from analysis.jobs.extractions import standby
 
 FAR = 600.0
@@ -23,8 +31,8 @@ Phases = tuple[tuple[str, float], ...]
 
 
 def _wait_until_ready() -> None:
-    standby.prepare_standby()
     while standby._waiting is None:
+        standby.prepare_standby()  # in vain as long as the process of the last job ends
         time.sleep(0.05)
     ready = Path(f"/proc/{standby._waiting[0].pid}/stat")
     used = -1
@@ -40,9 +48,10 @@ def measure_click(
     os.environ[standby.STANDBY_ENV] = "1" if is_ready else "0"
     if is_ready:
         _wait_until_ready()
-    began = time.perf_counter()
     request = ExtractionRequest(project_dir=project, config=config, max_images=images)
-    job = start_job(request, IfExists.REPLACE)
+    forecast = forecast_extraction(request)  # the form shows it before there is anything to click
+    began = time.perf_counter()
+    job = start_job(forecast, IfExists.REPLACE)
     while time.perf_counter() - began < FAR:
         now = next(other for other in list_jobs([project]) if other.id == job.id)
         if not now.is_live:

@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from analysis.cli.launch import check_launch
 from analysis.cli.written_files import (
@@ -29,6 +29,9 @@ from analysis.collect.run.early import EarlyStart, importing
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError, to_printable
 from analysis.files.writing import open_log
+
+if TYPE_CHECKING:
+    from analysis.payload.reading import Reading
 
 EXIT_INPUT_ERROR = 2
 EXIT_CANCELLED = 130
@@ -156,11 +159,12 @@ def _run(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         reporter.say("saving", "writing the payload")
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(2) as beside:
             # whoever sees the payload finds its features
             features = beside.submit(save_features, vectors, payload, plan.output, backup=backup)
+            summary = beside.submit(_summarize, payload)
             save_payload(payload, plan.output, backup=backup, wait=features.result)
-        _save_index(payload, plan.output)
+            _save_index(plan.output, summary)
         remove_checkpoints(plan.output)
     finally:
         leave_ranks()
@@ -177,15 +181,21 @@ def _run(
     return 0
 
 
-def _save_index(payload: Mapping[str, Any], output: Path) -> None:
-    """Write what lists of versions ask of the payload beside it; without it they open the file."""
-    from analysis.payload.index import save_index
+def _summarize(payload: Mapping[str, Any]) -> tuple[Reading, str]:
+    """Return the payload as it is read, and what lists of versions show of it."""
     from analysis.payload.reading import build_reading
     from analysis.read.summary import summarize, to_json
 
+    reading = build_reading(payload)
+    return reading, to_json(summarize(reading))
+
+
+def _save_index(output: Path, summary: Future[tuple[Reading, str]]) -> None:
+    """Write what lists of versions ask of the payload beside it; without it they open the file."""
+    from analysis.payload.index import save_index
+
     try:
-        reading = build_reading(payload)
-        save_index(output, reading, to_json(summarize(reading)))
+        save_index(output, *summary.result())
     except (InputError, OSError, ValueError, KeyError) as error:
         log.warning("The index of the payload is not written: %s", error)
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
-from analysis.collect.run.early import import_all
+from analysis.collect.run.early import import_all, start_driver
 from analysis.files.processes import name_process
 from analysis.files.roots import ROOTS_ENV
 
@@ -46,6 +46,8 @@ def stand_by(descriptor: int, extract: Extract) -> NoReturn:
     """
     with contextlib.suppress(ImportError):  # the extraction itself says what is missing
         import_all()
+        import analysis.read.summary  # noqa: F401
+    start_driver()
     connection = socket.socket(fileno=descriptor)
     if not select.select([connection], [], [], IDLE_S)[0]:
         os._exit(0)

@@ -55,13 +55,19 @@ def _start_pool(plan: ExtractionPlan) -> DecodePool | None:
 
 def _open_gpu(number: int) -> None:
     """Create the context that torch will use, which takes half a second; errors are torch's."""
+    driver = start_driver()
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    if driver is not None and driver.cuDeviceGet(ctypes.byref(device), number) == 0:
+        driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+
+
+def start_driver() -> ctypes.CDLL | None:
+    """Return NVIDIA's driver, ready for use, which takes no memory of a GPU; None without one."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return
-    device, context = ctypes.c_int(), ctypes.c_void_p()
-    if driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(device), number) == 0:
-        driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+        return None
+    return driver if driver.cuInit(0) == 0 else None
 
 
 def _digest_triton() -> None:
