@@ -5,15 +5,16 @@ small part of each. The index holds a summary of the payload, its `meta`, and th
 block outputs' statistics in the file, which are read from there as they are. It is a JSON, written
 when a run ends; a payload without one is opened as ever.
 
-It describes one content of one payload: it holds the size of the file and the SHA-256 of the end of
-the archive, where the checksums of all tensors stand. A copy keeps its index; that of an earlier
-payload at the same path is not read.
+It is checked as a payload is: `meta`, counts and numbers. It describes one content of one payload:
+it holds the size of the file and the SHA-256 of the end of the archive, where the checksums of all
+tensors stand. A copy keeps its index; that of an earlier payload at the same path is not read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import pickle
 import struct
@@ -30,20 +31,29 @@ from numpy.typing import NDArray
 
 from analysis.files.atomic import replace_file
 from analysis.files.own_state import open_regular, read_small
+from analysis.payload.contract.kinds import MAX_COUNT
 from analysis.payload.extras import build_extras
 from analysis.payload.fingerprint import Fingerprint
 from analysis.payload.reading import Reading
 from analysis.payload.run_schema import clear_run
+from analysis.payload.schema import check_meta
 from analysis.payload.table import StatsTable
-from analysis.vocabulary import REPRESENTATIONS, ROLES, STATISTICS, Representation
+from analysis.vocabulary import REPRESENTATIONS, ROLES, STATISTICS, Representation, Statistic
 
 SUFFIX = ".index"
 FORMAT = 1
-MAX_BYTES = 2**24
+MAX_BYTES = 2**22
 """Of an index; one of the largest backbone takes 100 KB besides the config."""
+
+MAX_END = 2**24
+"""Bytes of the archive's list of entries; a thousand entries take 100 KB."""
+
+MAX_READ = 2**29
+"""Bytes of statistics that an index leads to: as much as a payload may unpack to."""
 
 _PRE = Representation.PRE
 _GROUPS = {"count": "<i8", "mean": "<f4", "std": "<f4"}
+_MAGNITUDES = [Statistic.STD.position, Statistic.MAX_ABS.position]
 _DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 _LOCAL_HEADER = struct.Struct("<26x2H")
 
@@ -132,6 +142,9 @@ def open_index(file: Fingerprint) -> Index | None:
             is_same = (state.st_size, state.st_mtime_ns) == file[1:]
             if not is_same or _hash_end(payload, about["end"]) != about["sha256"]:
                 return None
+            json.dumps(
+                about, ensure_ascii=False
+            ).encode()  # half a surrogate pair: no page shows it
             return Index(str(about["summary"]), _read(payload, about))
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError):
         return None
@@ -152,14 +165,17 @@ def _read(payload: FileIO, about: dict[str, Any]) -> Reading:
     Raises:
         ValueError, KeyError, TypeError: If the index is not as `save_index` writes it.
     """
-    layers = np.array(about["layers"], dtype=np.int64)
+    number, channels = check_meta(about["meta"])
+    layers, groups = np.arange(number), int(about["groups"])
     counts = np.array(about["counts"], dtype=np.int64)
-    number, channels, groups = len(layers), int(about["channels"]), int(about["groups"])
+    if about["layers"] != layers.tolist() or about["channels"] != channels or groups < 0:
+        raise ValueError("other sizes than in meta.counts")
+    if counts.shape != (number, len(ROLES)) or counts.min() < 1 or counts.max() > MAX_COUNT:
+        raise ValueError("no counts of tokens")
     shapes = _list_shapes(number, channels, groups)
-    needed = sum(np.dtype(dtype).itemsize * int(np.prod(shape)) for dtype, shape in shapes)
-    fits = counts.shape == (number, len(ROLES)) and (np.diff(layers) > 0).all()
-    if not fits or min(number, channels) < 1 or groups < 0 or needed > about["size"]:
-        raise ValueError("sizes do not fit")
+    needed = sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in shapes)
+    if needed > min(about["size"], MAX_READ):
+        raise ValueError("more numbers than the payload holds")
     pieces = list(_read_pieces(payload, about["offsets"], shapes))
     crc = 0
     for piece in pieces:
@@ -170,7 +186,10 @@ def _read(payload: FileIO, about: dict[str, Any]) -> Reading:
         (number, len(REPRESENTATIONS), len(ROLES), len(STATISTICS), channels), np.nan, np.float32
     )
     measured = number * len(ROLES) * len(STATISTICS)
-    values[:, _PRE.position] = np.stack(pieces[:measured]).reshape(values[:, 0].shape)
+    measurements = np.stack(pieces[:measured]).reshape(values[:, 0].shape)
+    if not np.isfinite(measurements).all() or (measurements[:, :, _MAGNITUDES] < 0).any():
+        raise ValueError("no statistics")
+    values[:, _PRE.position] = measurements
     parts: dict[str, NDArray[Any]] = {}
     if groups:
         rest = iter(pieces[measured:])
@@ -181,7 +200,7 @@ def _read(payload: FileIO, about: dict[str, Any]) -> Reading:
                 parts[f"groups/{_PRE.value}/{role.value}/{key}"] = stacked
         if any((parts[name] < 0).any() for name in parts if name.endswith("/count")):
             raise ValueError("a negative count")
-    meta = dict(about["meta"])
+    meta = about["meta"]
     if "run" in meta:
         meta["run"] = clear_run(meta["run"], number)
     notes = {"layers": layers.tolist(), "roles": [], "paths": [], "grid": None}
@@ -218,10 +237,10 @@ def _check_sum(payload: FileIO, offsets: list[int], shapes: list[tuple[str, Shap
 
 
 def _hash_end(payload: FileIO, start: int) -> str:
-    """Return the SHA-256 of a file from a byte on, of at most `MAX_BYTES`."""
+    """Return the SHA-256 of a file from a byte on, of at most `MAX_END`."""
     payload.seek(start)
-    end = payload.read(MAX_BYTES + 1)
-    if not end or len(end) > MAX_BYTES:
+    end = payload.read(MAX_END + 1)
+    if not end or len(end) > MAX_END:
         raise ValueError("no end of an archive")
     return hashlib.sha256(end).hexdigest()
 

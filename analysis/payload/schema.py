@@ -32,23 +32,33 @@ def validate_payload(payload: Any, path: Path) -> None:
         ) from error
 
 
-def _check_payload(payload: Any) -> None:
-    check(payload, Form(dict), "the file", {})
-    for key in ("meta", "layers"):
-        if key not in payload:
-            raise FormError(key, "this key (dict)", f"only {shorten(payload)}")
-    meta, layers = PAYLOAD.fields["meta"], PAYLOAD.fields["layers"]
-    known = {key: meta.fields[key] for key in ("config", "backbone", "counts")}
-    check(payload["meta"], Form(dict, fields=known), "meta", {})
-    check(payload["layers"], Form(dict), "layers", {})
-    counts = payload["meta"]["counts"]
-    num_layers, channels = counts["num_layers"], counts["embedding_dim"]
+def check_meta(meta: Any) -> tuple[int, int]:
+    """Check what every `meta` must hold, and return its numbers of layers and of channels.
+
+    Raises:
+        FormError: As `validate_payload`, without the path.
+    """
+    form = PAYLOAD.fields["meta"]
+    known = {key: form.fields[key] for key in ("config", "backbone", "counts")}
+    check(meta, Form(dict, fields=known), "meta", {})
+    num_layers, channels = meta["counts"]["num_layers"], meta["counts"]["embedding_dim"]
     if num_layers > MAX_LAYERS or channels < 1 or num_layers * channels > MAX_TABLE:
         raise FormError(
             "meta.counts",
             f"at most {MAX_LAYERS} layers and {MAX_TABLE} channels of all layers, at least 1",
             f"{num_layers} layers of {channels} channels",
         )
+    return num_layers, channels
+
+
+def _check_payload(payload: Any) -> None:
+    check(payload, Form(dict), "the file", {})
+    for key in ("meta", "layers"):
+        if key not in payload:
+            raise FormError(key, "this key (dict)", f"only {shorten(payload)}")
+    layers = PAYLOAD.fields["layers"]
+    num_layers, channels = check_meta(payload["meta"])
+    check(payload["layers"], Form(dict), "layers", {})
     keys = list(payload["layers"])
     if (
         any(type(key) is not int for key in keys)

@@ -6,6 +6,7 @@ Every value is of a plain JSON type, so that a summary can be stored beside its 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.payload.contract.kinds import MAX_COUNT, MAX_TEXT
 from analysis.payload.groups import GroupStats, read_groups
 from analysis.payload.reading import Reading
 from analysis.payload.table import StatsTable
@@ -29,6 +31,8 @@ FORMAT = 2
 """Part of the key of every stored summary; to be raised when what is computed here changes."""
 
 Row = tuple[float | None, ...]
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 _KEPT = 4096
 """Comparisons whose numbers are kept as arrays: a table asks for the same ones again and again."""
@@ -55,14 +59,10 @@ class Summary:
     config names neither."""
 
 
-_KINDS = {
-    "outlier_channels": int,
-    "largest": int | float | None,
-    "skipped": int,
-    "left_out": int,
-    "adapter_effect": int | float | None,
-    "recipe": str | None,
-}
+_COUNTS = ("outlier_channels", "skipped", "left_out")
+_AMOUNTS = ("largest", "adapter_effect")
+_MAX_AMOUNT = 1e300
+_MAX_LAWS, _MAX_LAW, _MAX_RECIPE = 100, 200, 100
 
 
 @dataclass(frozen=True)
@@ -183,29 +183,76 @@ def to_json(summary: Summary | DriftSummary) -> str:
 
 
 def parse_summary(text: str) -> Summary:
-    """Return what `to_json` made a text of.
+    """Return what `to_json` made a text of; a stranger may have written it.
 
     Raises:
         ValueError, TypeError, KeyError: If it is no such text.
     """
-    fields = json.loads(text)
-    summary = Summary(**{**fields, "broken_laws": tuple(fields["broken_laws"])})
-    if not all(isinstance(getattr(summary, name), kinds) for name, kinds in _KINDS.items()):
-        raise TypeError("a field of another type")
-    return Summary(**{**asdict(summary), "broken_laws": tuple(map(str, summary.broken_laws))})
+    fields = _load(text)
+    laws, recipe = fields["broken_laws"], fields.get("recipe")
+    is_one = (
+        all(is_count(fields[name]) for name in _COUNTS)
+        and all(fields[name] is None or is_amount(fields[name]) for name in _AMOUNTS)
+        and (recipe is None or is_line(recipe, _MAX_RECIPE))
+        and isinstance(laws, list)
+        and len(laws) <= _MAX_LAWS
+        and all(is_line(law, _MAX_LAW) for law in laws)
+    )
+    if not is_one:
+        raise TypeError("a field of another type, or out of measure")
+    return Summary(**{**fields, "broken_laws": tuple(laws)})
 
 
 def parse_drift(text: str) -> DriftSummary:
-    """Return what `to_json` made a text of.
+    """Return what `to_json` made a text of; a stranger may have written parts of it.
 
     Raises:
         ValueError, TypeError, KeyError: If it is no such text.
     """
-    fields = json.loads(text)
-    rows = {
-        name: tuple(map(tuple, fields[name])) for name in ("drift", "noise_floor", "noise_band")
-    }
-    return DriftSummary(**{**fields, **rows, "layers": tuple(fields["layers"])})
+    fields = _load(text)
+    layers, refused = fields["layers"], fields["refused"]
+    tables = {name: fields[name] for name in ("drift", "noise_floor", "noise_band")}
+    is_one = (
+        all(is_count(layer) for layer in layers)
+        and (refused is None or is_line(refused, MAX_TEXT))
+        and all(_is_table(rows, 0 if refused else len(layers)) for rows in tables.values())
+    )
+    if not is_one:
+        raise TypeError("a field of another type, or out of measure")
+    rows = {name: tuple(map(tuple, table)) for name, table in tables.items()}
+    return DriftSummary(**{**fields, **rows, "layers": tuple(layers)})
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a stored value is a whole number that counts something."""
+    return type(value) is int and 0 <= value <= MAX_COUNT
+
+
+def is_amount(value: Any) -> bool:
+    """Tell whether a stored value is a finite number that is not negative."""
+    return type(value) in (int, float) and 0 <= value <= _MAX_AMOUNT
+
+
+def is_line(value: Any, most: int) -> bool:
+    """Tell whether a stored value is a text that a page can show, of at most so many letters."""
+    return isinstance(value, str) and len(value) <= most and not _HALF_PAIR.search(value)
+
+
+def _load(text: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested without end") from error
+    if not isinstance(fields, dict):
+        raise TypeError("no mapping")
+    return fields
+
+
+def _is_table(rows: Any, length: int) -> bool:
+    return len(rows) == length and all(
+        len(row) == len(TokenRole) and all(value is None or is_amount(value) for value in row)
+        for row in rows
+    )
 
 
 @lru_cache(maxsize=_KEPT)

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from analysis.payload.fingerprint import fingerprint_file
-from analysis.payload.index import Index, index_path, is_index, open_index, save_index
+from analysis.payload.index import (
+    Index,
+    _check_sum,
+    _list_shapes,
+    index_path,
+    is_index,
+    open_index,
+    save_index,
+)
 from analysis.payload.reading import Reading, open_payload
 from analysis.vocabulary import ROLES, Representation
 from tests.factories.grouped_payloads import make_grouped_pair
@@ -99,12 +107,28 @@ def test_numbers_that_changed_on_the_disk_are_not_read(path: Path) -> None:
         {"counts": "many"},
         {"end": -5},
         {"meta": 7},
+        {"meta": {}},
+        {"layers": [2**40, 2**40 + 1, 2**40 + 2, 2**40 + 3]},
+        {"counts": [[-1, 5]] * 4},
+        {"summary": "\ud800"},
+        {"note": "x" * 2**22},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:40],
 )
 def test_a_damaged_index_is_as_good_as_none(path: Path, change: dict[str, Any]) -> None:
     about = json.loads(index_path(path).read_text()) | change
     index_path(path).write_text(json.dumps(about))
+    assert index_of(path) is None
+
+
+def test_numbers_that_no_payload_may_have_are_not_read(path: Path) -> None:
+    about = json.loads(index_path(path).read_text())
+    shapes = _list_shapes(len(about["layers"]), about["channels"], about["groups"])
+    about["offsets"][1] = about["offsets"][0]  # means in the place of standard deviations
+    with path.open("rb", buffering=0) as file:
+        about["crc32"] = _check_sum(file, about["offsets"], shapes)
+    index_path(path).write_text(json.dumps(about))
+    assert (read(path).table.values[0, PRE.position, 0, 0] < 0).any()
     assert index_of(path) is None
 
 

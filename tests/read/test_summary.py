@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from analysis.read.summary import (
     summarize,
     to_json,
 )
+from analysis.read.worth.best_probe import parse_best_probe
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, make_table
 
@@ -52,6 +55,41 @@ def test_a_summary_of_other_types_is_refused(name: str) -> None:
     fields = json.loads(to_json(summarize(Reading(make_table()))))
     with pytest.raises(TypeError):
         parse_summary(json.dumps(fields | {name: ["much"]}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"outlier_channels": 10**400}, {"outlier_channels": True}, {"skipped": -1},
+        {"largest": 10**400}, {"largest": float("inf")}, {"largest": float("nan")},
+        {"broken_laws": ["x"] * 1000}, {"broken_laws": ["x" * 1000]}, {"broken_laws": ["\ud800"]},
+        {"recipe": "x" * 1000}, {"more": 1},
+    ],
+    ids=lambda change: str(change)[:40],
+)  # fmt: skip
+def test_a_summary_out_of_measure_is_refused(change: dict[str, Any]) -> None:
+    fields = json.loads(to_json(summarize(Reading(make_table()))))
+    with pytest.raises((TypeError, ValueError)):
+        parse_summary(json.dumps(fields | change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"drift": []}, {"drift": [[1]] * 4}, {"layers": [0] * 5}, {"layers": ["0"] * 4},
+     {"refused": "x"}, {"refused": ["x"]}, {"noise_band": [[1e999, 0]] * 4}],
+    ids=str,
+)  # fmt: skip
+def test_drifts_of_another_form_are_refused(change: dict[str, Any]) -> None:
+    fields = json.loads(to_json(compare_summary(compare(make_table(), make_table(seed=1)))))
+    assert parse_drift(json.dumps(fields)).layers == (0, 1, 2, 3)
+    with pytest.raises((TypeError, ValueError)):
+        parse_drift(json.dumps(fields | change))
+
+
+@pytest.mark.parametrize("parse", [parse_summary, parse_drift, parse_best_probe])
+def test_what_is_nested_without_end_is_refused(parse: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="nested"):
+        parse("[" * 100_000)
 
 
 def test_payloads_that_may_not_be_compared_have_a_reason_and_no_number() -> None:

@@ -9,9 +9,12 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.language import _
+from analysis.payload.contract.kinds import MAX_TEXT
 from analysis.payload.features import Features
+from analysis.read.summary import is_count, is_line
 from analysis.read.worth.probe import Probe, probe
-from analysis.vocabulary import ROLES, Cell, Representation
+from analysis.read.worth.problem import Measure
+from analysis.vocabulary import ROLES, Cell, Representation, TokenRole
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,22 @@ def parse_best_probe(text: str) -> BestProbe:
     Raises:
         ValueError, TypeError: If it is no such text.
     """
-    return BestProbe(**json.loads(text))
+    try:
+        found = BestProbe(**json.loads(text))
+    except RecursionError as error:
+        raise ValueError("nested without end") from error
+    numbers = (found.score, found.error)
+    is_one = (
+        is_line(found.target, MAX_TEXT)
+        and found.measure in list(Measure)
+        and is_count(found.layer)
+        and found.role in list(TokenRole)
+        and all(type(number) in (int, float) and np.isfinite(number) for number in numbers)
+        and type(found.predictable) is bool
+    )
+    if not is_one:
+        raise TypeError("a field of another type, or out of measure")
+    return found
 
 
 def _describe(found: Probe, target: str) -> BestProbe:
