@@ -7,28 +7,51 @@ import os
 import re
 from pathlib import Path
 
+_VARIABLE = re.compile(r"\$\{oc\.env:\s*(\w+)\s*(?:,([^{}]*))?\}|\$\{(\w+)\}|\$(\w+)", re.ASCII)
+"""As OmegaConf writes one, with or without a default, and as a shell does."""
+
 _UNRESOLVED = re.compile(r"\$\{[^}]*\}?|(?:^|(?<=/))\$[A-Za-z_]\w*")
 
-_RESOLVER = re.compile(r"\$\{oc\.env:\s*(\w+)\s*(?:,([^{}]*))?\}")
-"""A variable as OmegaConf writes it, with or without a default."""
+_SECRET = re.compile(
+    r"(?i)secret|passw|passphrase|pwd$|token|credential|private|cookie|webhook|dsn$"
+    r"|(?:^|_|api|access|auth)keys?(?:_|$)|_(?:pass|pw|auth|uri|url)$"
+)
+"""Names of variables that may hold what no page and no payload should show."""
 
 
 def expand_text(text: str) -> str:
     """Return a path with `~`, `$NAME`, `${NAME}` and `${oc.env:NAME,default}` filled in.
 
+    A text may come from a stranger's config and end in a message, so that variables which may hold
+    a secret, by their name or an address in them, are not filled in.
+
     Raises:
-        ValueError: If a variable is not set; the message names it.
+        ValueError: If a variable is not set or may hold a secret; the message names it.
     """
-    text = _RESOLVER.sub(_fill_in, text)
-    expanded = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 (never raises)
+    expanded = os.path.expanduser(_VARIABLE.sub(_fill_in, text))  # noqa: PTH111 (never raises)
     if found := _UNRESOLVED.search(expanded):
-        raise ValueError(f"{found[0]} is not filled in: no environment variable of that name")
+        raise ValueError(
+            f"{found[0]} is not filled in: no environment variable of that name that holds a path"
+        )
     return expanded
 
 
 def _fill_in(match: re.Match[str]) -> str:
-    default = (match[2] or "").strip().strip("'\"")
-    return os.environ.get(match[1]) or default or match[0]
+    name = match[1] or match[3] or match[4]
+    value = os.environ.get(name, "")
+    if _SECRET.search(name) or "://" in value:
+        return match[0]
+    if match[1]:
+        return value or (match[2] or "").strip().strip("'\"") or match[0]
+    return os.environ.get(name, match[0])
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a path means the same on a command line, where `expand_text` reads it."""
+    try:
+        return expand_text(text) == text
+    except ValueError:
+        return False
 
 
 def expand_path(text: str | Path) -> Path:

@@ -65,11 +65,12 @@ def find_photograph(
     else:
         project_dir = str(meta.get("project_dir", ""))
         data = meta.get("config", {}).get("data")
-        root = str(data.get("root", "")) if isinstance(data, dict) else ""
+        root = written = str(data.get("root", "")) if isinstance(data, dict) else ""
         with suppress(ValueError):
-            root = expand_text(root)
+            root = expand_text(written)
         found = find_recorded(str(PurePosixPath(root) / relative), project_dir, roots)
-        where = str(PurePosixPath(project_dir) / root)
+        # As it is written: whoever sent the payload is to see no variable of this machine.
+        where = str(PurePosixPath(project_dir) / written)
     if found is None or not found.is_file():
         raise ImageError(
             _(

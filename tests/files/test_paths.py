@@ -44,6 +44,29 @@ def test_what_nothing_fills_in_is_refused_by_name(written: str) -> None:
         expand_text(written)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "x"), ("HF_TOKEN", "x"), ("PGPASSWORD", "x"), ("API_KEY", "x"),
+        ("WANDB_API_KEY", "x"), ("DB_PASS", "x"), ("SENTRY_DSN", "x"), ("DATABASE_URL", "x"),
+        ("DATABASE", "postgres://ada:pw@host/x"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["${name}/x", "${{{name}}}/x", "${{oc.env:{name},y}}/x"])
+def test_a_secret_of_the_environment_is_not_filled_in(
+    name: str, value: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=name):
+        expand_text(form.format(name=name))
+
+
+@pytest.mark.parametrize("name", ["KEYBOARD_DATA", "MONKEYS", "DATA_ROOT", "SLURM_TMPDIR"])
+def test_names_of_folders_are_no_secrets(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "/there")
+    assert expand_text(f"${name}/x") == "/there/x"
+
+
 PARSERS = {
     "extract": (build_parser(), []),
     "compare": (build_compare_parser(), ["a.pt", "b.pt"]),

@@ -67,6 +67,15 @@ def test_a_config_without_a_data_root_is_no_crash(tmp_path: Path, config: dict) 
         find_photograph("a.png", {"config": config}, roots=[tmp_path])
 
 
+def test_no_variable_of_this_machine_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERE", "/private/place")
+    with pytest.raises(ImageError) as error:
+        find_photograph("a.png", {"config": {"data": {"root": "$WHERE/x"}}}, roots=[tmp_path])
+    assert "private" not in str(error.value)
+
+
 def test_a_recorded_file_that_is_where_it_was_is_taken_from_there(tmp_path: Path) -> None:
     there = _picture(tmp_path / "old" / "weights" / "w.pt.png")
     _picture(tmp_path / "new" / "weights" / "w.pt.png")

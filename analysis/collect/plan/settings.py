@@ -37,7 +37,6 @@ from analysis.collect.plan.folds import Folds, read_folds
 from analysis.collect.plan.mixed_sets import MixedSet, read_mixed_sets
 from analysis.errors import ConfigError
 from analysis.files.atomic import is_folder, is_regular
-from analysis.files.paths import expand_path
 from analysis.language import _
 from analysis.payload.tapped import choose_tapped
 from analysis.vocabulary import FEATURE_STATS_DIR, PAYLOAD_NAME
@@ -126,8 +125,8 @@ def load_settings(project_dir: Path, config: Path | None = None) -> Settings:
             value and what was expected.
     """
     try:
-        project_dir = expand_path(project_dir).resolve()
-        config = project_dir / DEFAULT_CONFIG if config is None else expand_path(config)
+        project_dir = project_dir.expanduser().resolve()
+        config = project_dir / DEFAULT_CONFIG if config is None else config.expanduser()
         config_path = config.resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(

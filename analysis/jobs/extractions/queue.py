@@ -20,6 +20,7 @@ from analysis.errors import ConfigError
 from analysis.files.atomic import write_json
 from analysis.files.locks import acquire_lock, locked
 from analysis.files.own_state import is_own_folder, make_own_folder
+from analysis.files.paths import is_plain
 from analysis.files.processes import identify
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.writing import link_file, make_folder
@@ -150,6 +151,7 @@ def _start_where(
         with locked(project_dir / JOBS_DIR / START_LOCK):
             live = [job for job in list_jobs([project_dir]) if job.is_live]
             chosen = replace(request, output=choose(live))
+            _refuse_variables(chosen)
             return _start(chosen, settings.version, len(images.entries), command, done)
     except OSError as error:
         raise ConfigError(
@@ -158,6 +160,23 @@ def _start_where(
                 "the folder writable."
             ).format(project_dir=project_dir / JOBS_DIR, strerror=error.strerror or error)
         ) from error
+
+
+def _refuse_variables(request: ExtractionRequest) -> None:
+    """Refuse a path that the command line of the job would take for another one.
+
+    Raises:
+        ConfigError: If a path holds what stands for a variable; names it.
+    """
+    values = (argument.partition("=")[2] for argument in request.to_arguments())
+    for text in values:
+        if is_plain(text):
+            continue
+        raise ConfigError(
+            _(
+                "{path}: a name with $ stands for a variable in a command. Rename the folder."
+            ).format(path=text)
+        )
 
 
 def _start(

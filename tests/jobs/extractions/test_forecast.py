@@ -136,3 +136,18 @@ def test_weights_and_heads_are_offered_by_name(project: Path) -> None:
     (project / "weights" / "head" / "infer_head.pt").touch()
     assert list_weights(project) == [Path("weights/dinov3_vitt16_demo.pt")]
     assert list_heads(project) == [Path("weights/head"), Path("weights/head/infer_head.pt")]
+
+
+@pytest.mark.parametrize("typed", ["$WHERE/x", "${WHERE}", "${oc.env:WHERE}"])
+def test_a_typed_path_shows_no_variable_of_the_server(
+    project: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    monkeypatch.setenv("WHERE", "private-place")
+    for request in (
+        ExtractionRequest(project_dir=project, config=Path(typed)),
+        ExtractionRequest(project_dir=project, head_weights=typed),
+        ExtractionRequest(project_dir=project, dino_weights_pt=Path(typed)),
+    ):
+        with pytest.raises(InputError) as error:
+            forecast_extraction(request)
+        assert "private-place" not in str(error.value)

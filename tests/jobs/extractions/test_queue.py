@@ -231,3 +231,16 @@ def test_the_real_extraction_ends_with_a_payload(
     assert (job.done, job.total) == (2, 2)
     assert job.output.exists()
     assert "images" in job.read_log()
+
+
+def test_a_link_to_a_folder_named_as_a_variable_does_not_lead_the_job_elsewhere(
+    project: Path,
+) -> None:
+    named = project / "${oc.env:NOWHERE,..}"
+    named.mkdir()
+    (project / "configs/train.yaml").rename(named / "train.yaml")
+    (project / "configs/train.yaml").symlink_to(named / "train.yaml")
+    request = ExtractionRequest(project_dir=project, config=Path("configs/train.yaml"))
+    with pytest.raises(ConfigError, match="stands for a variable"):
+        start_job(request, command=("true",))
+    assert not list_jobs([project])
