@@ -1,4 +1,4 @@
-"""Names that are HTML make no element in a real browser."""
+"""Names that are HTML or an address make no element in a real browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.factories.payloads import make_payload, write_payload
 if TYPE_CHECKING:
     from playwright.sync_api import Dialog
 
-HTML = "<img class=planted src=x onerror=alert(1)><b class=planted>bold</b>"
+HTML = "<img class=planted src=x onerror=alert(1)><b class=planted>bold</b> http://planted.test/x"
 
 
 def test_html_in_versions_notes_and_file_names_is_shown_as_text(
@@ -42,6 +42,7 @@ def test_html_in_versions_notes_and_file_names_is_shown_as_text(
         light.open(page, version=keys[0], compare=keys[1])
         light.page.get_by_text("class=planted").first.wait_for(state="attached")
         assert light.page.locator(".planted").count() == 0, page
+        assert light.page.locator("[href*=planted]").count() == 0, page  # of a bare address
     assert dialogs == []
     light.page.remove_listener("dialog", dismiss)
     shutil.rmtree(folder)

@@ -222,7 +222,7 @@ def _show_picture(
             raise ImageError(_("This payload does not say how its images were resized."))
         pixels = load_photograph(file, size, run.get("network_size"))
         if patch < 0:
-            st.image(pixels, caption=path, alt=path)
+            st.image(pixels, caption=plain(path), alt=path)
             st.caption(_("CLS and registers have no place in the picture."))
             return
         whole, zoomed = outline_patch(pixels, patch), crop_patch(pixels, patch)
@@ -240,7 +240,7 @@ def _show_picture(
         )
     left, right = st.columns([3, 1])
     seen = _("{path}, as the network saw it").format(path=path)
-    left.image(whole, caption=seen, width="stretch", alt=seen)
+    left.image(whole, caption=plain(seen), width="stretch", alt=seen)
     with left:
         downloads.offer_picture(whole, f"peak in {Path(path).stem}")
     near = _("The patch and its neighbours, pixel by pixel")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from analysis.language import _
 
 _MARKDOWN = frozenset(r"\`*_{}[]()<>#+-.!|~:$")
 
+_ADDRESS = re.compile(r"(?i)(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=[\w-])")
+"""Where an address must be cut: Markdown makes links of bare ones, backslashes or not."""
+_CUT = "\u200b"
+"""A space of no width."""
+
 
 def plain(text: str) -> str:
     """Return text from a file or a form so that Markdown shows it as it is, and nothing more."""
-    return "".join(f"\\{char}" if char in _MARKDOWN else char for char in text)
+    return "".join(f"\\{char}" if char in _MARKDOWN else char for char in _ADDRESS.sub(_CUT, text))
 
 
 def format_duration(seconds: float) -> str:
