@@ -26,6 +26,7 @@ from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 
 if TYPE_CHECKING:
     from analysis.read.compare.comparison import Comparison
+    from analysis.read.compare.noise_table import SharedBaseline
 
 FORMAT = 2
 """Part of the key of every stored summary; to be raised when what is computed here changes."""
@@ -117,8 +118,12 @@ def summarize(reading: Reading) -> Summary:
     )
 
 
-def compare_summary(comparison: Comparison) -> DriftSummary:
+def compare_summary(comparison: Comparison, shared: SharedBaseline | None = None) -> DriftSummary:
     """Return what a list of versions shows of a comparison.
+
+    Args:
+        comparison: A version and its baseline.
+        shared: What `share_baseline` made of the same baseline, for many versions.
 
     Raises:
         PayloadError: If the groups of a payload contradict each other.
@@ -132,7 +137,7 @@ def compare_summary(comparison: Comparison) -> DriftSummary:
         return DriftSummary(refused=comparison.reasons[0].sentence)
     # of the block outputs only: the other representations take twice as long again
     noise = compare_noise(
-        _block_outputs(comparison.baseline),
+        shared or _block_outputs(comparison.baseline),
         _block_outputs(comparison.version),
         comparison.layers,
         same_images=comparison.same_images,
@@ -143,6 +148,13 @@ def compare_summary(comparison: Comparison) -> DriftSummary:
         tuple(comparison.layers.tolist()),
         *map(_rows, (drift, noise.noise_floor, noise.noise_band)),
     )
+
+
+def share_baseline(baseline: Reading) -> SharedBaseline:
+    """Return a baseline for `compare_summary` with many versions; it holds all image groups."""
+    from analysis.read.compare.noise_table import SharedBaseline
+
+    return SharedBaseline.of(_block_outputs(baseline))
 
 
 def compute_ratio(summary: DriftSummary, role: TokenRole) -> NDArray[np.float64]:

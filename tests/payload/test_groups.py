@@ -42,12 +42,24 @@ def test_pooled_groups_are_all_tokens(offset: float) -> None:
     np.testing.assert_allclose(std, tokens.std(axis=0), rtol=1e-10)
 
 
+@pytest.mark.parametrize("number", [4, 3])
+def test_merged_groups_are_those_of_their_neighbours_tokens(number: int) -> None:
+    tokens = 5 + np.random.default_rng(0).standard_normal((8 * 3, 4))
+    merged = _measure(tokens, 8).merge(number)
+    joined = [np.flatnonzero(np.arange(8) * number // 8 == g) for g in range(number)]
+    for place, groups in enumerate(joined):
+        own = tokens[np.isin(np.repeat(np.arange(8), 3), groups)]
+        assert merged.count[place] == len(own)
+        np.testing.assert_allclose(merged.mean[place], own.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(merged.std[place], own.std(axis=0), rtol=1e-12)
+
+
 def test_log_std_values_are_jackknife_pseudo_values() -> None:
     images = 19
     tokens = 5 + np.random.default_rng(0).standard_normal((images * 3, 4))
     groups = _measure(tokens, images)
     group = np.repeat(np.arange(images) % 8, 3)
-    for g, found in enumerate(groups.log_std_values()):
+    for g, found in enumerate(groups.log_std_values):
         share = np.mean(group == g)
         all_of_them, without = (np.log(t.std(axis=0)) for t in (tokens, tokens[group != g]))
         np.testing.assert_allclose(found, all_of_them / share - (1 / share - 1) * without)
@@ -56,7 +68,7 @@ def test_log_std_values_are_jackknife_pseudo_values() -> None:
 def test_log_std_values_exist_where_a_group_is_one_token() -> None:
     groups = _measure(np.random.default_rng(0).standard_normal((8, 4)), 8)
     assert (groups.std == 0).all()
-    assert np.isfinite(groups.log_std_values()).all()
+    assert np.isfinite(groups.log_std_values).all()
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9])

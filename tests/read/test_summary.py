@@ -17,6 +17,7 @@ from analysis.read.summary import (
     compare_summary,
     parse_drift,
     parse_summary,
+    share_baseline,
     summarize,
     to_json,
 )
@@ -124,3 +125,13 @@ def test_a_stored_summary_is_the_same_when_it_is_read() -> None:
     summary, drift = summarize(build_reading(pair[0])), compare_summary(compare(*pair))
     assert parse_summary(to_json(summary)) == summary
     assert parse_drift(to_json(drift)) == drift
+
+
+def test_a_baseline_that_many_versions_share_gives_each_the_same_numbers() -> None:
+    baseline, *versions = (
+        build_reading(payload) for seed in range(2) for payload in make_grouped_pair(seed=seed)
+    )
+    shared = share_baseline(baseline)
+    for version in [*versions, baseline, versions[0]]:
+        comparison = compare(baseline, version)
+        assert compare_summary(comparison, shared) == compare_summary(comparison)

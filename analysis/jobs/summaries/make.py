@@ -15,7 +15,15 @@ from analysis.payload.index import Index, open_index
 from analysis.payload.reading import Reading
 from analysis.read.compare.comparison import compare
 from analysis.read.compare.drift import have_same_images
-from analysis.read.summary import Summary, compare_summary, parse_summary, summarize, to_json
+from analysis.read.compare.noise_table import SharedBaseline
+from analysis.read.summary import (
+    Summary,
+    compare_summary,
+    parse_summary,
+    share_baseline,
+    summarize,
+    to_json,
+)
 from analysis.read.worth import best_probe
 
 NAMES = ("the baseline", "this version")
@@ -25,7 +33,9 @@ Entries = dict[str, tuple[str | None, str | None]]
 Read = Callable[[Fingerprint], Reading]
 
 
-def make_entries(file: Fingerprint, baseline: Fingerprint | None, read: Read) -> None:
+def make_entries(
+    file: Fingerprint, baseline: Fingerprint | None, read: Read, *, many: bool = False
+) -> None:
     """Compute and store what a list shows of a payload; what is wrong with it is stored too.
 
     By the indices beside the two where these suffice, by the payloads else. Nothing is stored of a
@@ -35,13 +45,14 @@ def make_entries(file: Fingerprint, baseline: Fingerprint | None, read: Read) ->
         file: Fingerprint of the payload.
         baseline: Fingerprint of what it is compared with; None for nothing.
         read: Reads the payload of a fingerprint.
+        many: Whether others follow with the same baseline, whose image groups stay in memory.
     """
     read = cache(read)
     index = open_index(file)
     try:
         entries: Entries = {payload_key(file): (to_json(_summarize(file, index, read)), None)}
         if baseline is not None and baseline != file:
-            entries |= _compare(file, index, baseline, read)
+            entries |= _compare(file, index, baseline, read, many=many)
     except (InputError, OSError) as error:
         entries = _problem(file, baseline, str(error))
     with contextlib.suppress(PayloadError):  # gone meanwhile
@@ -78,15 +89,18 @@ def _summarize(file: Fingerprint, index: Index | None, read: Read) -> Summary:
     return summarize(read(file))
 
 
-def _compare(file: Fingerprint, index: Index | None, baseline: Fingerprint, read: Read) -> Entries:
+def _compare(
+    file: Fingerprint, index: Index | None, baseline: Fingerprint, read: Read, *, many: bool
+) -> Entries:
     """Compare by the indices where the images are the same: else the lists of images are asked."""
-    first = _open_baseline(baseline) if index else None
+    first, shared = _open_baseline(baseline) if index else None, None
     try:
         if index and first and have_same_images(first.reading.table, index.reading.table):
             readings = first.reading, index.reading
+            shared = _share_baseline(baseline) if many else None
         else:
             readings = read(baseline), read(file)
-        found = to_json(compare_summary(compare(*readings, names=NAMES))), None
+        found = to_json(compare_summary(compare(*readings, names=NAMES), shared)), None
     except (InputError, OSError) as error:
         found = None, str(error)
     return {pair_key(file, baseline): found}
@@ -95,6 +109,12 @@ def _compare(file: Fingerprint, index: Index | None, baseline: Fingerprint, read
 @lru_cache(maxsize=1)
 def _open_baseline(file: Fingerprint) -> Index | None:
     return open_index(file)
+
+
+@lru_cache(maxsize=1)
+def _share_baseline(file: Fingerprint) -> SharedBaseline | None:
+    index = _open_baseline(file)
+    return None if index is None else share_baseline(index.reading)
 
 
 def _problem(file: Fingerprint, baseline: Fingerprint | None, problem: str) -> Entries:

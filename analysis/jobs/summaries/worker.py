@@ -50,7 +50,7 @@ def run(folder: Path, place: int = 0, number: int = 1) -> None:
             continue
         replace_text(at_hand, json.dumps(file))
         try:
-            make_entries(file, baseline, read)
+            make_entries(file, baseline, read, many=True)
         except Exception as error:
             traceback.print_exc()
             save_problem(file, baseline, f"{type(error).__name__}: {error}")

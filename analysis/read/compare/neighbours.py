@@ -52,9 +52,12 @@ def count_separate(cells: Sequence[Weighted]) -> int:
 
 def _join(values: Floats, weights: NDArray[np.int64], number: int) -> Floats:
     """Return the joined groups, centred and of equal variance, ``[number, channels]``."""
-    starts = -(-np.arange(number) * len(values) // number)
-    total = np.add.reduceat(weights, starts)
-    mean = np.add.reduceat(weights[:, None] * values, starts) / total[:, None]
+    if number == len(values):
+        total, mean = weights, values
+    else:
+        starts = -(-np.arange(number) * len(values) // number)
+        total = np.add.reduceat(weights, starts)
+        mean = np.add.reduceat(weights[:, None] * values, starts) / total[:, None]
     rows = np.sqrt(total)[:, None] * (mean - total @ mean / total.sum())
     size = np.sqrt((rows**2).mean(axis=0))
     return np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)

@@ -222,7 +222,7 @@ def compare_stacks(
     whole_a, whole_b = whole_a.merge(separate[0]), whole_b.merge(separate[1])
     scale, paired = pooled[:, None], pairs is not None
     few_a, few_b = whole_a.merge(SPREAD_GROUPS), whole_b.merge(SPREAD_GROUPS)
-    logs = few_a.log_std_values(), few_b.log_std_values()
+    logs = few_a.log_std_values, few_b.log_std_values
     ratios = _samples(few_a, few_b, *logs, paired)
     few_shifts = _samples(few_a, few_b, few_a.mean / scale, few_b.mean / scale, paired)
     channels = np.maximum(usable.sum(axis=-1), 1)

@@ -7,7 +7,8 @@ looks for the largest of many cells must not find what chance puts into one of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, CellIndex, Represe
 Floats = NDArray[np.float64]
 Groups = Callable[[Cell], GroupStats | None]
 """The groups of a cell; None where they are not stored."""
+Stacks = dict[tuple[Cell, ...], GroupStats]
+_Waiting = list[tuple[CellIndex, Cell, GroupStats, GroupStats]]
 
 ALIKE = N_(
     "Neighbours in the image list are alike (bursts, sites), so noise "
@@ -45,8 +48,22 @@ ALIKE = N_(
 
 _JUDGED_LAYERS = 8
 """Layers, about, that tell whether neighbours are alike."""
-_BATCH = 1 << 22
-"""Numbers of one version that are worked on at a time."""
+_BATCH = 1 << 17
+"""Numbers of one version that are worked on at a time: few enough for a processor's cache."""
+
+
+@dataclass(frozen=True)
+class SharedBaseline:
+    """A baseline that many versions are compared with: its groups are read and stacked once."""
+
+    groups: Groups
+    """To be called in place of `groups` itself."""
+    stacks: Stacks = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, groups: Groups) -> SharedBaseline:
+        """Return the baseline whose groups these are."""
+        return cls(cache(groups))
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,7 @@ class NoiseTable:
 
 
 def compare_noise(
-    a: Groups,
+    a: Groups | SharedBaseline,
     b: Groups,
     layers: Sequence[int] | NDArray[np.int64],
     *,
@@ -113,7 +130,7 @@ def compare_noise(
     """Compare two payloads in every layer, representation and role.
 
     Args:
-        a: Gives the groups of the baseline.
+        a: Gives the groups of the baseline; shared where many versions are compared with it.
         b: Those of the version.
         layers: Those that both hold.
         same_images: Whether both carry the same dataset fingerprint.
@@ -130,10 +147,13 @@ def compare_noise(
     places: list[list[CellIndex]] = []
     probabilities: list[Floats] = []
     paired, notes = same_images, dict[str, None]()
+    stacks: Stacks | None = None
+    if isinstance(a, SharedBaseline):
+        a, stacks = a.groups, a.stacks
     separate = _count_separate(a, b, numbers, same_images)
     if min(separate) < MOST:
         notes[_(ALIKE).format(min(separate))] = None
-    for indices, first, second in _read_stacks(a, b, numbers):
+    for indices, first, second in _read_stacks(a, b, numbers, stacks):
         if first is None or second is None:
             notes[_(NO_GROUPS)] = None
             continue
@@ -199,10 +219,10 @@ def _count_separate(a: Groups, b: Groups, layers: NDArray[np.int64], same_images
 
 
 def _read_stacks(
-    a: Groups, b: Groups, layers: NDArray[np.int64]
+    a: Groups, b: Groups, layers: NDArray[np.int64], stacks: Stacks | None
 ) -> Iterator[tuple[list[CellIndex], GroupStats | None, GroupStats | None]]:
     """Yield cells that can be worked on together: the same groups hold images in all of them."""
-    waiting: dict[object, list[tuple[CellIndex, GroupStats, GroupStats]]] = {}
+    waiting: dict[object, _Waiting] = {}
     for index, cell in list_cells(layers):
         first, second = a(cell), b(cell)
         if first is None or second is None:
@@ -213,25 +233,30 @@ def _read_stacks(
         masks = (first.count > 0, second.count > 0, np.asarray(same))
         key = tuple(mask.tobytes() for mask in masks)
         cells = waiting.setdefault(key, [])
-        cells.append((index, first, second))
+        cells.append((index, cell, first, second))
         if len(cells) * max(first.mean.size, second.mean.size) >= _BATCH:
-            yield _stack(waiting.pop(key))
+            yield _stack_both(waiting.pop(key), stacks)
     for cells in waiting.values():
-        yield _stack(cells)
+        yield _stack_both(cells, stacks)
 
 
-def _stack(
-    cells: list[tuple[CellIndex, GroupStats, GroupStats]],
+def _stack_both(
+    waiting: _Waiting, stacks: Stacks | None
 ) -> tuple[list[CellIndex], GroupStats, GroupStats]:
-    first, second = (
-        GroupStats(
-            np.stack([groups.count for groups in version]),
-            np.stack([groups.mean for groups in version]),
-            np.stack([groups.std for groups in version]),
-        )
-        for version in ([cell[1] for cell in cells], [cell[2] for cell in cells])
+    indices, cells, firsts, seconds = zip(*waiting, strict=True)
+    if stacks is None:
+        return list(indices), _stack(firsts), _stack(seconds)
+    if cells not in stacks:
+        stacks[cells] = _stack(firsts)
+    return list(indices), stacks[cells], _stack(seconds)
+
+
+def _stack(cells: Sequence[GroupStats]) -> GroupStats:
+    return GroupStats(
+        np.stack([groups.count for groups in cells]),
+        np.stack([groups.mean for groups in cells]),
+        np.stack([groups.std for groups in cells]),
     )
-    return [cell[0] for cell in cells], first, second
 
 
 def _check(a: GroupStats, b: GroupStats, cell: Cell) -> None:

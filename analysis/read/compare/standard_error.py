@@ -21,7 +21,7 @@ def estimate_errors(groups: GroupStats) -> tuple[Floats, Floats]:
         unknown = np.full(groups.channels, np.nan)
         return unknown, unknown
     share = present.count / present.count.sum()
-    return _spread(present.mean, share), _spread(present.log_std_values(), share)
+    return _spread(present.mean, share), _spread(present.log_std_values, share)
 
 
 def tabulate_errors(groups: GroupStats, channels: np.ndarray) -> pd.DataFrame:
