@@ -15,7 +15,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parents[1]
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
 NO_HEADERS = ("POT-Creation-Date", "PO-Revision-Date", "Last-Translator", "Language-Team")
 NO_HEADERS += ("Report-Msgid-Bugs-To", "Generated-By")
 """Dates, names and versions, which would change with every run."""
@@ -26,9 +26,9 @@ def main() -> None:
     sources = [ROOT / "app.py", *sorted(ROOT.glob("pages/**/*.py"))]
     sources += sorted(ROOT.glob("analysis/**/*.py"))
     messages = [
-        message
+        (message, context)
         for path in sources
-        for _, message, _, _ in extract_from_file("python", path, KEYWORDS)
+        for _, message, _, context in extract_from_file("python", path, KEYWORDS)
         if message
     ]
     for path in ROOT.glob("analysis/locale/*/LC_MESSAGES/dashboard.po"):
@@ -36,10 +36,10 @@ def main() -> None:
         old = read_po(BytesIO(path.read_bytes()), locale=locale)
         new = Catalog(locale=locale, header_comment=old.header_comment, fuzzy=False)
         new.project, new.version = old.project, old.version
-        for message in messages:
-            known = old.get(message if isinstance(message, str) else message[0])
-            new.add(message, known.string if known else "")
-            new[message if isinstance(message, str) else message[0]].flags.clear()
+        for message, context in messages:
+            key = message if isinstance(message, str) else message[0]
+            known = old.get(key, context)
+            new.add(message, known.string if known else "", context=context).flags.clear()
         text = BytesIO()
         write_po(text, new, width=100)
         lines = text.getvalue().decode().splitlines(keepends=True)

@@ -83,6 +83,12 @@ def ngettext(singular: str, plural: str, count: int) -> str:
     return _catalogue(language).ngettext(singular, plural, count)
 
 
+def pgettext(context: str, message: str) -> str:
+    """Return a message whose words have more than one translation, by where it stands."""
+    language = current()
+    return message if language == SOURCE else _catalogue(language).pgettext(context, message)
+
+
 def N_(message: str) -> str:  # noqa: N802 - the name that gettext's tools know
     """Mark a message for the catalogue without translating it: for constants."""
     return message

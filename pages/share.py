@@ -25,7 +25,7 @@ spoken = language.current()  # of the visitor; the report is made in a thread of
 st.header(_("Report"))
 st.markdown(
     _("All main figures, the sanity of the numbers, settings and notes of ")
-    + ", ".join(f"**{plain(version.name)}**" for version in versions)
+    + _(", ").join(f"**{plain(version.name)}**" for version in versions)
     + _(
         " as one HTML file that opens without a network. Pick the versions "
         "in the sidebar; notes are written on the page **Runs**."
@@ -61,7 +61,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
 layer = int(version.table.layers[-1])
 left_out = derived.count_left_out(version.reading, representation, role, score, threshold)
 tapped = version.table.tapped_layers or [layer]
-counts = ", ".join(
+counts = _(", ").join(
     _("{left_out:,} in layer {number}").format(left_out=left_out[number], number=number)
     for number in tapped
 )

@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po
 from analysis import language
 from tests import ROOT
 
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
 SOURCES = [ROOT / "app.py", *ROOT.glob("pages/**/*.py"), *ROOT.glob("analysis/**/*.py")]
 CATALOGUES = sorted(language.LOCALE.glob("*/LC_MESSAGES/dashboard.po"))
 _FIELD = re.compile(r"%?\{[^{}]*\}")
@@ -28,11 +28,11 @@ def _read(path: Path) -> Catalog:
         return read_po(file, locale=path.parents[1].name)
 
 
-def _messages() -> set[str | tuple[str, ...]]:
+def _messages() -> set[tuple[str | tuple[str, ...], str | None]]:
     return {
-        message
+        (message, context)
         for path in SOURCES
-        for _line, message, _comments, _context in extract_from_file("python", path, KEYWORDS)
+        for _line, message, _comments, context in extract_from_file("python", path, KEYWORDS)
         if message
     }
 
@@ -43,7 +43,7 @@ def test_every_other_language_has_a_catalogue() -> None:
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parents[1].name)
 def test_no_message_lacks_a_translation_and_none_is_left_over(path: Path) -> None:
-    found = {message.id: message for message in _read(path) if message.id}
+    found = {(message.id, message.context): message for message in _read(path) if message.id}
     assert _messages() - set(found) == set()
     assert set(found) - _messages() == set()
     assert [m.id for m in found.values() if m.fuzzy or not all(_texts(m.string))] == []
@@ -64,7 +64,10 @@ def test_the_compiled_catalogue_is_that_of_the_source(path: Path) -> None:
     with path.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
     for message in _read(path):
-        if isinstance(message.id, str) and message.id:
+        if message.context:
+            text = compiled.pgettext(message.context, message.id)
+            assert text == message.string, "run `make messages`"
+        elif isinstance(message.id, str) and message.id:
             assert compiled.gettext(message.id) == message.string, "run `make messages`"
         elif message.id:
             one, several = message.id
@@ -91,6 +94,13 @@ def test_a_text_is_translated_where_its_language_is_chosen() -> None:
         assert language._("drift") == labels["drift"] == "漂移"
         assert language.ngettext("layer {numbers}", "layers {numbers}", 2) == "第 {numbers} 层"
     assert language._("drift") == "drift"
+
+
+def test_a_word_with_two_translations_has_that_of_its_place() -> None:
+    assert language.pgettext("count", "Layers") == "Layers"
+    with language.use("zh"):
+        assert language.pgettext("count", "Layers") == "层数"
+        assert language._("Layers") == "各层"
 
 
 def test_a_text_without_a_translation_stays_english() -> None:

@@ -141,7 +141,7 @@ def describe(result: InterventionResult) -> list[str]:
 
 def _describe_one(result: InterventionResult, role: TokenRole) -> str:
     arm, effect = result.arms[0], final_effect(result, role)
-    named = ", ".join(map(str, arm.channels[:8])) + (", ..." if len(arm.channels) > 8 else "")
+    named = _(", ").join(map(str, arm.channels[:8])) + (" ..." if len(arm.channels) > 8 else "")
     sentence = ngettext(
         "Setting channel {named} to {action} from layer {layer} on moves {role} that a head "
         "reads by {relative:.2%} (cosine {cosine:.4f}, {count} images)",
@@ -194,7 +194,7 @@ def _describe_sweep(result: InterventionResult, role: TokenRole) -> str:
             "{sentence}; no channel exceeds both random channels and {negligible:.0%}."
         ).format(sentence=sentence, negligible=NEGLIGIBLE)
     return _("{sentence}; beyond random channels and {negligible:.0%}: {beyond}.").format(
-        sentence=sentence, negligible=NEGLIGIBLE, beyond=", ".join(beyond)
+        sentence=sentence, negligible=NEGLIGIBLE, beyond=_(", ").join(beyond)
     )
 
 

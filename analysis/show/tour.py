@@ -159,7 +159,7 @@ def show_dominant_channels(table: StatsTable) -> Step | None:
     if not (share[at] >= DOMINANT_SHARE and least >= DOMINANT_TIMES):
         return None
     *others, final = top["channel"].tolist()
-    named = _("{str} and {final}").format(str=", ".join(map(str, others)), final=final)
+    named = _("{str} and {final}").format(str=_(", ").join(map(str, others)), final=final)
     return Step(
         _("Three channels hold most of the length of patch tokens"),
         "outliers",

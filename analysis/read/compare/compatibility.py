@@ -66,7 +66,7 @@ def _shorten(value: Any) -> str:
 
 def _normalization(value: Any) -> str:
     parts = value.items() if isinstance(value, dict) else []
-    return ", ".join(f"{name} {shown}" for name, shown in parts) or str(value)
+    return _(", ").join(f"{name} {shown}" for name, shown in parts) or str(value)
 
 
 def _size(value: Any) -> str:
@@ -235,7 +235,7 @@ def _judge(topic: _Topic, tables: Sequence[StatsTable], names: Sequence[str]) ->
     missing = [name for name, value in zip(names, values, strict=True) if value is None]
     if missing:
         sentence = _("{subject}: not recorded in {missing}, so nobody can tell.").format(
-            subject=subject, missing=", ".join(missing)
+            subject=subject, missing=_(", ").join(missing)
         )
         return Reason(topic.name, Severity.AMBER, sentence)
     if all(value == values[0] for value in values):
@@ -244,7 +244,7 @@ def _judge(topic: _Topic, tables: Sequence[StatsTable], names: Sequence[str]) ->
             Severity.GREEN,
             _("{subject}: the same ({show}).").format(subject=subject, show=show(values[0])),
         )
-    found = ", ".join(f"{n} {show(v)}" for n, v in zip(names, values, strict=True))
+    found = _(", ").join(f"{n} {show(v)}" for n, v in zip(names, values, strict=True))
     return Reason(
         topic.name,
         topic.severity,
@@ -274,7 +274,7 @@ def _judge_adapters(tables: Sequence[StatsTable], names: Sequence[str]) -> list[
         sentence = _(
             "Adapter: could not be loaded in {broken}, which therefore shows "
             "the frozen backbone and not the fine-tuned one."
-        ).format(broken=", ".join(broken))
+        ).format(broken=_(", ").join(broken))
         reasons.append(Reason("adapter", Severity.RED, sentence))
     adapters = [t.run.get("adapter_sha256") for t in tables if t.backbone.get("used_lora")]
     known = [adapter for adapter in adapters if adapter]

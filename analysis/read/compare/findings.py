@@ -230,7 +230,7 @@ def _describe_outliers(
     sentence = _(
         "Outlier channels of {names_2} against {names_1}: {clauses} (by "
         "max |x|, which is not tested for noise)."
-    ).format(names_2=names[1], names_1=names[0], clauses="; ".join(clauses))
+    ).format(names_2=names[1], names_1=names[0], clauses=_("; ").join(clauses))
     layers = tuple(noise.layers[changed.any(axis=1)].tolist())
     return [Finding(sentence, "outliers", representation, tuple(roles), layers)]
 
@@ -240,7 +240,7 @@ def _describe_changes(noise: NoiseTable, outliers: OutlierChange, role: TokenRol
     peak = outliers.peak(role)
     a, b = (mask[peak, role.position] for mask in (outliers.a, outliers.b))
     parts = [
-        f"{_count(mask)} {word}"
+        _("{count} ({named}) {word}").format(count=mask.sum(), named=_name(mask), word=word)
         for word, mask in ((_("new"), b & ~a), (_("gone"), a & ~b))
         if mask.any()
     ]
@@ -284,14 +284,14 @@ def name_layers(layers: Sequence[int] | NDArray[np.int64]) -> str:
             runs.append([number])
     words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
     return ngettext("layer {numbers}", "layers {numbers}", len(numbers)).format(
-        numbers=", ".join(words)
+        numbers=_(", ").join(words)
     )
 
 
-def _count(channels: NDArray[np.bool_]) -> str:
-    numbers = np.flatnonzero(channels)
-    named = ", ".join(map(str, numbers[:_NAMED_CHANNELS]))
-    return f"{len(numbers)} ({named}{', …' if len(numbers) > _NAMED_CHANNELS else ''})"
+def _name(channels: NDArray[np.bool_]) -> str:
+    numbers = [str(number) for number in np.flatnonzero(channels)]
+    more = ["…"] if len(numbers) > _NAMED_CHANNELS else []
+    return _(", ").join(numbers[:_NAMED_CHANNELS] + more)
 
 
 def _of_tested(tested: NDArray[np.bool_]) -> str:

@@ -284,7 +284,7 @@ def _explain(noise: CellNoise) -> Iterator[str]:
     if noise.note:
         yield _(noise.note)
     if noise.left_out:
-        groups = ", ".join(map(str, noise.left_out))
+        groups = _(", ").join(map(str, noise.left_out))
         yield (
             _(
                 "Image groups {groups} hold other tokens in the two versions (a "

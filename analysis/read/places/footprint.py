@@ -183,7 +183,7 @@ def summarise_footprints(frame: pd.DataFrame, *, single: bool = False) -> str:
         if kind.value in counts
     ]
     return _("Of the top {count} channels: {parts}.").format(
-        count=len(frame), parts=", ".join(parts)
+        count=len(frame), parts=_(", ").join(parts)
     )
 
 

@@ -126,10 +126,12 @@ def summarise(found: pd.DataFrame, target: str) -> str:
         "{negligible}"
     ).format(target=target, agrees=agrees, judged=judged, negligible=NEGLIGIBLE)
     if worse:
-        cells = ", ".join(
+        cells = _(", ").join(
             _("layer {layer} {role}").format(layer=row.layer, role=row.role)
             for row in found.itertuples()
             if row.verdict == Verdict.WORSE.value
         )
         sentence += _("; the advice may not be trusted at {cells}").format(cells=cells)
-    return sentence + (_("; {unknown} cannot be told.").format(unknown=unknown) if unknown else ".")
+    if not unknown:
+        return sentence + _(".")
+    return sentence + _("; {unknown} cannot be told.").format(unknown=unknown)

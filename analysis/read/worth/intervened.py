@@ -78,7 +78,7 @@ def probe_intervention(
             )
         )
     if target not in features.targets:
-        known = ", ".join(features.targets) or "none"
+        known = _(", ").join(features.targets) or _("none")
         raise InputError(
             _("{path}: has no numeric column {target!r}. It has: {known}.").format(
                 path=features.path, target=target, known=known
@@ -182,4 +182,4 @@ def describe_probes(probes: Sequence[ProbedIntervention]) -> str:
         ).format(images=images)
     return _(
         "R² changes beyond the folds' noise and random channels for {matter} ({images} images)."
-    ).format(matter=", ".join(matter), images=images)
+    ).format(matter=_(", ").join(matter), images=images)

@@ -92,7 +92,7 @@ def tabulate_categories(features: Features, cell: Cell, column: str) -> pd.DataF
         InputError: If there is no such category.
     """
     if column not in features.categories:
-        known = ", ".join(features.categories) or "none"
+        known = _(", ").join(features.categories) or _("none")
         raise InputError(
             _("{path}: has no category {column!r}. It has: {known}.").format(
                 path=features.path, column=column, known=known

@@ -216,7 +216,7 @@ def find_column(features: Features, name: str) -> NDArray[np.float64] | NDArray[
         return features.targets[name]
     if name in features.categories:
         return features.categories[name]
-    known = ", ".join([*features.targets, *features.categories]) or "none"
+    known = _(", ").join([*features.targets, *features.categories]) or _("none")
     raise InputError(
         _("{path}: has no column {name!r}. It has: {known}.").format(
             path=features.path, name=name, known=known

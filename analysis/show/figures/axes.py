@@ -149,7 +149,7 @@ def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, obj
         ticks = {
             "tickmode": "array",
             "tickvals": np.append(np.int32(INPUT), blocks),
-            "ticktext": np.array(["in", *map(str, blocks.tolist())]),
+            "ticktext": np.array([_("in"), *map(str, blocks.tolist())]),
         }
     return {
         "title": {"text": _("layer (block index)")},

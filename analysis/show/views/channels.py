@@ -220,7 +220,7 @@ def pair_plane(
 def _describe_correlations(correlations: Sequence[str]) -> str:
     return (
         _("Rank correlation over channels: {correlations}.").format(
-            correlations=", ".join(correlations)
+            correlations=_(", ").join(correlations)
         )
         if correlations
         else ""

@@ -89,9 +89,9 @@ def statistic(
         frame,
         sentence=_name_largest_curve(curves, title),
         caption="" if baseline is None else _(RELATIVE_CAPTION).format(baseline=baseline),
-        about=", ".join(names)
+        about=_(", ").join(names)
         if baseline is None
-        else describe_pair(baseline, ", ".join(names))["about"],
+        else describe_pair(baseline, _(", ").join(names))["about"],
     )
 
 

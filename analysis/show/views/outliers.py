@@ -165,7 +165,7 @@ def exceedance(
     """
     layer, role = where
     meets = np.flatnonzero(found.is_int8_outlier)
-    listed = ", ".join(map(str, meets[:20])) + (" ..." if len(meets) > 20 else "")
+    listed = _(", ").join(map(str, meets[:20])) + (" ..." if len(meets) > 20 else "")
     verdict = _("{count} of {channels:,} channels meet the rule of LLM.int8()").format(
         count=len(meets), channels=table.channels
     )

@@ -86,7 +86,7 @@ def name_channels(label: str, values: NDArray[np.number], channels: Sequence[int
     >>> name_channels("max |x|", np.array([1.0, 25, 3]), [1, 2])
     'The largest by max |x|: channel 1 (25), 2 (3).'
     """
-    named = ", ".join(f"{channel} ({values[channel]:.3g})" for channel in channels[:_NAMED])
+    named = _(", ").join(f"{channel} ({values[channel]:.3g})" for channel in channels[:_NAMED])
     return (
         _("The largest by {label}: channel {named}.").format(label=label, named=named)
         if named
@@ -104,5 +104,6 @@ def count_changes(top: TopComparison) -> str:
     ):
         found = [str(channel) for channel in status.get(key, [])]
         more = " ..." if len(found) > _NAMED else ""
-        told.append(f"{word}: {', '.join(found[:_NAMED])}{more}" if found else none)
-    return "; ".join(told) + "."
+        listed = _(", ").join(found[:_NAMED]) + more
+        told.append(_("{word}: {listed}").format(word=word, listed=listed) if found else none)
+    return _("; ").join(told) + _(".")

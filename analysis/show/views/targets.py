@@ -80,7 +80,7 @@ def versions_over_depth(
             "was trained on these targets has seen the images that the probe "
             "holds out."
         ),
-        about=", ".join(probes),
+        about=_(", ").join(probes),
     )
 
 

@@ -54,7 +54,7 @@ def drift_in_a_row(
         frame.reset_index(),
         sentence=sentences.name_largest(_("drift"), layers, list(zip(names, drawn, strict=True))),
         caption=_(NOISE_CAPTION) if noise is not None and not np.isnan(noise).all() else "",
-        about=", ".join(names),
+        about=_(", ").join(names),
         columns={"baseline": names[0]},
     )
 
@@ -85,5 +85,5 @@ def channels_in_a_row(
         "channels from version to version",
         figures.build_channel_timeline(drawn, channels, names, value_label=label, mode=mode),
         frame.reset_index(),
-        about=", ".join(names),
+        about=_(", ").join(names),
     )

@@ -185,7 +185,8 @@ def _describe_network(
     lines: dict[str, str] = {"weights": weights, "adapter": adapter}
     others = [what for what, digest in digests.items() if digest not in (None, lines[what])]
     if others:
-        what = _(" and ").join(others)
+        names = {"weights": _("weights"), "adapter": _("adapter")}
+        what = _(" and ").join(names[other] for other in others)
         st.warning(
             _("Not the network that was measured: other {what}.").format(what=what),
             icon=":material/warning:",
@@ -249,12 +250,12 @@ def _show_maps(
         _("{pictures}, as the network saw it. Colours span each layer's own values").format(
             pictures=pictures[picture]
         )
-        + (_(", on either side of their median.") if shown == "channel" else ".")
+        + (_(", on either side of their median.") if shown == "channel" else _("."))
     ]
     if shown == "components":
         shares = " · ".join(
             f"{ARM_LABELS[arm]}: "
-            + ", ".join(f"{share:.0%}" for share in each.shares(representation)[layer])
+            + _(", ").join(f"{share:.0%}" for share in each.shares(representation)[layer])
             for arm, each in maps.items()
         )
         words.append(

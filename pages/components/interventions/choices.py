@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.jobs.interventions import ALL_TOKENS, Action, InterventionRequest, TokenKind
-from analysis.language import N_, Texts, _
+from analysis.language import N_, Texts, _, pgettext
 from pages.components.shared import selection
 from pages.components.shared.version import Version
 
@@ -67,7 +67,7 @@ def choose(version: Version) -> tuple[InterventionRequest, str | None]:
             help=_("Otherwise only the output of the first layer is changed."),
         )
         images = selection.choose_integer(
-            "images", _("Images"), default=16 if sweep else 64, low=1, high=1_000
+            "images", pgettext("count", "Images"), default=16 if sweep else 64, low=1, high=1_000
         )
         folder = selection.type_text(
             "folder", _("Folder of the images"), help=_("Empty: where the payload says.")

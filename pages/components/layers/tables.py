@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from analysis.language import _
+from analysis.language import _, pgettext
 from analysis.read.frames import AGGREGATE_LABELS, Aggregate
 from analysis.show.figures.theme import role_label
 from pages.components.shared.tables import NUMBER
@@ -65,7 +65,7 @@ def show_advice(frame: pd.DataFrame, measured: pd.DataFrame | None = None) -> No
             _("Tokens"): frame["role"].map(role_label),
             _("Advice"): frame["advice"].map(_),
             _("Because"): frame["reason"],
-            _("Outliers"): frame["outlier_share"],
+            pgettext("share", "Outliers"): frame["outlier_share"],
             _("Suppression"): frame["suppression"],
             _("|mean| / std"): frame["mean_over_std"],
         }
@@ -77,7 +77,7 @@ def show_advice(frame: pd.DataFrame, measured: pd.DataFrame | None = None) -> No
     # a table, since unlike a dataframe it wraps the reasons; styled, so that numbers align
     styled = shown.set_index(_("Layer")).style.format(
         {
-            _("Outliers"): "{:.2%}",
+            pgettext("share", "Outliers"): "{:.2%}",
             _("Suppression"): "{:,.1f}×",
             _("|mean| / std"): "{:.2f}",
         },

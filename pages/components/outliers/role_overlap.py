@@ -31,8 +31,9 @@ def show(
         if values is not None:
             statistics[role] = values[table.position(layer)]
     overlap = compare_roles(statistics, score, threshold)
-    counts = ", ".join(
-        f"{int(mask.sum()):,} ({role_label(role)})" for role, mask in overlap.outliers.items()
+    counts = _(", ").join(
+        _("{number} ({role})").format(number=f"{int(mask.sum()):,}", role=role_label(role))
+        for role, mask in overlap.outliers.items()
     )
     st.markdown(_("Outliers: {counts}.").format(counts=counts))
     with absent.say(quietly=True):
@@ -42,7 +43,7 @@ def show(
         return
     with_patches = overlap.jaccard[TokenRole.PATCH.value].to_numpy()
     shares = [
-        f"{share:.2f} ({role_label(role)})"
+        _("{number} ({role})").format(number=f"{share:.2f}", role=role_label(role))
         for role, share in zip(overlap.outliers, with_patches, strict=True)
         if role != TokenRole.PATCH and np.isfinite(share)
     ]
@@ -51,7 +52,7 @@ def show(
             _(
                 "Overlap with the patches' outliers (Jaccard index: 1 the same "
                 "channels, 0 none common): {shares}."
-            ).format(shares=", ".join(shares))
+            ).format(shares=_(", ").join(shares))
         )
     tokens = {role_label(role): table.count(layer, role) for role in TokenRole}
     if len(statistics) > len(TokenRole):

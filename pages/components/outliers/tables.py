@@ -28,7 +28,7 @@ def show_ranking(
     channels = frame["channel"].to_numpy()
     course = table.over_depth(representation, role, Statistic.MAX_ABS)[:, channels].T
     flags = [
-        ", ".join(label for word, label in MARKS.items() if word in words.split(", "))
+        _(", ").join(label for word, label in MARKS.items() if word in words.split(", "))
         for words in frame["flags"]
     ]
     shown = frame.assign(course=list(course), flags=flags)
@@ -96,7 +96,7 @@ def show_role_overlap(overlap: RoleOverlap) -> int | None:
     channels = frame["channel"].to_numpy()
     marks = np.stack([overlap.outliers[role][channels] for role in roles], axis=1)
     labels = np.array([role_label(role) for role in roles])
-    where = [_("all") if row.all() else ", ".join(labels[row]) for row in marks]
+    where = [_("all") if row.all() else _(", ").join(labels[row]) for row in marks]
     event = st.dataframe(
         frame.assign(where=where),
         hide_index=True,

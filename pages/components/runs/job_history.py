@@ -13,7 +13,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import Job, JobState, can_resume, delete_job, is_read_only, restart_job
-from analysis.language import _
+from analysis.language import _, pgettext
 from pages.components.frame import job_endings, job_panel, picker
 from pages.components.runs import confirm
 from pages.components.shared import job_states
@@ -46,7 +46,7 @@ def choose(jobs: Sequence[Job]) -> Job:
         column_config={
             "state": st.column_config.TextColumn(_("State")),
             "title": st.column_config.TextColumn(_("Version")),
-            "images": st.column_config.TextColumn(_("Images")),
+            "images": st.column_config.TextColumn(pgettext("count", "Images")),
             "device": st.column_config.TextColumn(_("Device"), width="small"),
             "asked": st.column_config.DatetimeColumn(
                 _("Asked for (UTC)"), format="YYYY-MM-DD HH:mm"

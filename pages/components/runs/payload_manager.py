@@ -12,7 +12,7 @@ import streamlit as st
 
 from analysis.errors import InputError
 from analysis.jobs import is_read_only, list_outputs_being_written
-from analysis.language import _
+from analysis.language import _, pgettext
 from analysis.payload.annotation import Annotation
 from analysis.payload.annotations import (
     Annotations,
@@ -70,7 +70,7 @@ def _choose(refs: Sequence[PayloadRef], remarks: Annotations) -> PayloadRef:
         column_config={
             "name": st.column_config.TextColumn(_("Name")),
             "marks": st.column_config.TextColumn(_("Marks")),
-            "images": st.column_config.NumberColumn(_("Images"), width="small"),
+            "images": st.column_config.NumberColumn(pgettext("count", "Images"), width="small"),
             "size": st.column_config.TextColumn(_("Size"), width="small"),
             "measured": st.column_config.DatetimeColumn(
                 _("Measured (UTC)"), format="YYYY-MM-DD HH:mm"
@@ -89,7 +89,7 @@ def _mark(ref: PayloadRef, remarks: Annotations) -> str:
         "baseline": ref.path == remarks.baseline,
         "hidden": remarks.of(ref.path).hidden,
     }
-    return ", ".join(mark for mark, holds in marks.items() if holds)
+    return _(", ").join(mark for mark, holds in marks.items() if holds)
 
 
 def _show_actions(ref: PayloadRef, about: Annotation, is_baseline: bool) -> bool:

@@ -38,6 +38,7 @@ def show(ref: PayloadRef, about: Annotation, known_tags: list[str]) -> bool:
             list(about.tags),
             accept_new_options=True,
             max_selections=MAX_TAGS,
+            placeholder=_("Choose tags, or type new ones"),
         )
         score = st.number_input(
             _("Score"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.language import N_, Texts, _
+from analysis.language import N_, Texts, _, pgettext
 from analysis.payload.extras import PART_LABELS, ExtraTable
 from analysis.payload.table import StatsTable
 from analysis.read.script import LOADER, is_by_script
@@ -91,7 +91,7 @@ def list_skipped(table: StatsTable) -> tuple[pd.DataFrame, int]:
 
 def tabulate_contents(table: StatsTable, extras: ExtraTable) -> pd.DataFrame:
     """Return what a payload holds, one row per cell of a layer and per optional part."""
-    statistics = ", ".join(STATISTIC_LABELS[statistic] for statistic in STATISTICS)
+    statistics = _(", ").join(STATISTIC_LABELS[statistic] for statistic in STATISTICS)
     cells = [
         (
             _("{representation}, {role} tokens").format(
@@ -121,7 +121,7 @@ def _name_sets(sets: object) -> str | None:
     if not isinstance(sets, list) or len(sets) < 2:
         return None
     known = [each for each in sets if isinstance(each, dict)]
-    return ", ".join(f"{each.get('section')}: {each.get('images')}" for each in known)
+    return _(", ").join(f"{each.get('section')}: {each.get('images')}" for each in known)
 
 
 def _facts(version: Version) -> dict[str, str]:
@@ -131,10 +131,10 @@ def _facts(version: Version) -> dict[str, str]:
     facts = {
         _("Version"): version.ref.version,
         _("Backbone"): table.backbone.get("backbone_name"),
-        _("Layers"): table.num_layers,
-        _("Channels"): table.channels,
-        _("Registers"): counts.get("n_storage_tokens"),
-        _("Images"): f"{table.num_images:,}",
+        pgettext("count", "Layers"): table.num_layers,
+        pgettext("count", "Channels"): table.channels,
+        pgettext("count", "Registers"): counts.get("n_storage_tokens"),
+        pgettext("count", "Images"): f"{table.num_images:,}",
         _("CLS tokens per layer"): f"{table.count(last, TokenRole.CLS):,}",
         _("Patch tokens per layer"): f"{table.count(last, TokenRole.PATCH):,}",
         _("Images from"): _SPLITS.get(str(run.get("split"))),
@@ -194,7 +194,7 @@ def _join(values: Any) -> str:
     whole = values and all(type(value) is int for value in values)
     if whole and len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
         return _("{values_1} to {values}").format(values_1=values[0], values=values[-1])
-    return ", ".join(map(str, values))
+    return _(", ").join(map(str, values))
 
 
 def _size(value: Any) -> str | None:

@@ -20,7 +20,7 @@ def warn_of_roles(tokens: Mapping[str, int]) -> None:
         tokens: By what people call the role, how many are behind its numbers.
     """
     if len(set(tokens.values())) > 1:
-        counts = ", ".join(f"{role} {count:,}" for role, count in tokens.items())
+        counts = _(", ").join(f"{role} {count:,}" for role, count in tokens.items())
         st.caption(
             ":material/balance: "
             + _(
@@ -37,7 +37,7 @@ def warn_of_versions(versions: Sequence[Version]) -> None:
     """
     counts = {version.name: _count(version.table) for version in versions}
     if len(set(counts.values())) > 1:
-        shares = ", ".join(
+        shares = _(", ").join(
             _("{name} {count:,} of {value} images").format(
                 name=plain(name), count=count, value=plain(f"{version.table.num_images:,}")
             )
