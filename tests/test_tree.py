@@ -27,6 +27,8 @@ TESTED_TOGETHER = {
     "files/test_isolated.py": "frames isolated_worker",
     "files/test_roots.py": "read_only",
     "jobs/extractions/test_queue.py": "choices devices disk estimates",
+    "jobs/extractions/test_ready_worker.py": "worker_request",
+    "jobs/extractions/test_standby.py": "standby_command",
     "jobs/interventions/test_runs.py": "folder worker",
     "jobs/reader/test_reader.py": "calls process worker",
     "jobs/summaries/test_summaries.py": "folder make runs store worker",

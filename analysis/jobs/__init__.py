@@ -2,7 +2,8 @@
 
 `preview` says what a request comes to, `queue` starts and lists jobs, `control` ends and deletes
 them, `job` reads a job's folder, `worker` is the process of one job, `disk` weighs what they leave;
-`choices` and `devices` name what the form can offer; `standby` keeps a process ready for a job.
+`choices` and `devices` name what the form can offer; `standby` and `ready_worker` keep the
+processes of the next job ready.
 """
 
 from analysis.collect.plan.request import PRECISIONS, ExtractionRequest

@@ -9,7 +9,6 @@ float32 whatever the precision of the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,9 +42,6 @@ from analysis.vocabulary import LAYER_NORM_EPS
 
 _PACKED = (getattr(torch, "float4_e2m1fn_x2", None),)
 """Two numbers in a byte: a floating type to torch, which cannot convert it."""
-
-_SENT_AT_ONCE = 2**22
-"""Numbers; a few such parts stand in host memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -222,28 +218,11 @@ def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None
                     f"{contents.path}: {source} is {tensor.dtype}, expected floating-point "
                     "numbers. Quantised weights cannot be measured; use the originals."
                 )
-            on_gpu = part.device.type == "cuda"
-            part.copy_(_send(tensor, part.device, Tensor.pin_memory) if on_gpu else tensor)
+            # On a GPU in the precision of the file: half. Through pinned memory it takes three
+            # times as long, since pinning does (benchmarks/README.md).
+            part.copy_(tensor.to(part.device))
             filled.append((source, part))
     _require_finite(contents, filled)
-
-
-def _send(tensor: Tensor, device: torch.device, stage: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return a CPU tensor on the device, in the precision of the file: half of the bytes.
-
-    Part by part, so that the device takes its copy while the next part of the file is being read,
-    and holds up no kernel that another thread loads meanwhile.
-
-    Args:
-        tensor: As the file has it, perhaps not in memory yet.
-        device: A GPU.
-        stage: Copies a part to memory that the device reads by itself.
-    """
-    sent = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
-    parts = tensor.contiguous().flatten().split(_SENT_AT_ONCE)
-    for place, part in zip(sent.flatten().split(_SENT_AT_ONCE), parts, strict=True):
-        place.copy_(stage(part), non_blocking=True)
-    return sent
 
 
 def _require_finite(contents: CheckpointContents, filled: list[tuple[str, Tensor]]) -> None:

@@ -24,7 +24,6 @@ from analysis.files.paths import is_plain
 from analysis.files.processes import identify
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.writing import link_file, make_folder
-from analysis.jobs.background import start_background
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.disk import can_resume
 from analysis.jobs.extractions.forecast import (
@@ -46,6 +45,7 @@ from analysis.jobs.extractions.job import (
     describe_file,
     read_job,
 )
+from analysis.jobs.extractions.ready_worker import start_worker
 from analysis.jobs.extractions.standby import COMMAND, take_standby
 from analysis.language import _
 from analysis.payload.discovery import allowed_roots, resolve_below_roots
@@ -55,7 +55,6 @@ QUEUE_ENV = "DASHBOARD_QUEUE"
 PREVIEW_EVERY_S = 10.0
 """How often a job saves what it has counted, for resuming and for looking at."""
 
-WORKER = "analysis.jobs.extractions.worker"
 START_LOCK = "start.lock"
 """Held while the jobs of a project dir become more or fewer."""
 
@@ -196,7 +195,6 @@ def _start(
     alive = acquire_lock(folder / ALIVE_FILE, wait=True)
     assert alive is not None
     standby = take_standby(command)
-    descriptor = -1 if standby is None else standby.fileno()
     try:
         write_json(
             folder / JOB_FILE,
@@ -220,13 +218,12 @@ def _start(
         write_json(folder / PROGRESS_FILE, asdict(Progress(state="waiting", total=total)))
         link_file(queue / folder.name, folder)
         roots = os.pathsep.join(map(str, allowed_roots()))
-        child = start_background(
-            WORKER,
+        child = start_worker(
             folder,
             alive,
             folder / LOG_FILE,
-            [str(queue), roots, str(descriptor), *command],
-            [descriptor] if standby is not None else [],
+            [str(queue), roots, *command],
+            None if standby is None else standby.fileno(),
         )
     except OSError:
         (queue / folder.name).unlink(missing_ok=True)

@@ -3,7 +3,8 @@
 ``python -m analysis.jobs.extractions.worker FOLDER ALIVE_FD QUEUE ROOTS STANDBY_FD COMMAND...`` is
 started at once for every job. What decides which program runs, and where it may write, is in these
 arguments; the request is read from the job's folder and checked as if a stranger had written it.
-`STANDBY_FD` is a socket to a process that is ready to carry out the command, or -1.
+`STANDBY_FD` is a socket to a process that is ready to carry out the command, or -1. A worker that
+is started before its job is given the same later (`ready_worker`).
 
 There is no scheduler: each worker waits until no earlier job for its device lives, in the order of
 the job ids, and then holds the device's lock. The descriptor `ALIVE_FD` holds the lock on the
@@ -47,7 +48,8 @@ from analysis.jobs.extractions.job import (
     read_job,
     read_log,
 )
-from analysis.jobs.extractions.standby import EXIT_UNKNOWN, Standby
+from analysis.jobs.extractions.standby_command import EXIT_UNKNOWN, StandbyCommand
+from analysis.jobs.extractions.worker_request import READY, wait_for_job
 from analysis.jobs.limits import (
     GRACE_S,
     MEMORY_ENV,
@@ -205,11 +207,11 @@ def _start_command(
     folder: Path,
     standby_descriptor: int,
     locks: Sequence[int],
-) -> subprocess.Popen[bytes] | Standby:
-    child: subprocess.Popen[bytes] | Standby | None = None
+) -> subprocess.Popen[bytes] | StandbyCommand:
+    child: subprocess.Popen[bytes] | StandbyCommand | None = None
     if standby_descriptor >= 0:
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            child = Standby(standby_descriptor, folder.name, arguments, locks)
+            child = StandbyCommand(standby_descriptor, folder.name, arguments, locks)
     if child is None:
         whole = [*command, *arguments]
         child = subprocess.Popen(whole, cwd=PACKAGE_ROOT, stdin=subprocess.DEVNULL, pass_fds=locks)
@@ -218,7 +220,7 @@ def _start_command(
 
 
 def _watch_command(
-    child: subprocess.Popen[bytes] | Standby, stop: _StopRequest, folder: Path
+    child: subprocess.Popen[bytes] | StandbyCommand, stop: _StopRequest, folder: Path
 ) -> int:
     """Wait for the end of the command, end it where it must be ended, and return its exit code."""
     deadline: float | None = None
@@ -309,7 +311,8 @@ def _explain(folder: Path, code: int) -> str:
 
 
 if __name__ == "__main__":
-    os.environ[ROOTS_ENV] = sys.argv[4]
+    given = wait_for_job(int(sys.argv[2])) if sys.argv[1] == READY else sys.argv[1:]
+    os.environ[ROOTS_ENV] = given[3]
     # The current folder is a root: the server's first one, not that of the program.
-    os.chdir(sys.argv[4].split(os.pathsep)[0])
-    run_job(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[5]), sys.argv[6:])
+    os.chdir(given[3].split(os.pathsep)[0])
+    run_job(Path(given[0]), int(given[1]), Path(given[2]), int(given[4]), given[5:])

@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
-from analysis.collect.backbone import weights
 from analysis.collect.backbone.variants import VARIANTS, Variant
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.backbone.weights import load_backbone
@@ -529,17 +528,3 @@ def test_truncated_weights_are_refused(tmp_path: Path, suffix: str, part: float)
 
 def test_missing_weights_are_refused(path: Path) -> None:
     assert "no such file" in refusal("tiny_mlp", path)
-
-
-@pytest.mark.parametrize(
-    "tensor",
-    [torch.randn(5, 7, dtype=torch.float16), torch.randn(7, 5).T, torch.tensor(3.0)],
-    ids=["more than a part", "transposed", "a number"],
-)
-def test_parts_that_are_sent_one_by_one_make_the_whole(
-    tensor: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(weights, "_SENT_AT_ONCE", 8)
-    sent = weights._send(tensor, torch.device("cpu"), Tensor.clone)
-    assert sent.dtype == tensor.dtype
-    assert torch.equal(sent, tensor)

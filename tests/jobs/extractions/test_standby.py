@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from analysis.jobs import ExtractionRequest, IfExists, Job, JobState, finish_job, start_job
-from analysis.jobs.extractions import devices, standby
+from analysis.jobs.extractions import devices, ready_worker, standby
 from analysis.payload.discovery import load_ref
 from analysis.payload.file import load_payload
 from tests.factories.projects import make_project
@@ -37,13 +37,15 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Pr
     monkeypatch.setattr(devices, "_found", (devices.Device("cpu", "CPU"),))
     for name in ("_waiting", "_working", "_starter"):
         monkeypatch.setattr(standby, name, None)
+    monkeypatch.setattr(ready_worker, "_waiting", None)
     standby.prepare_standby()
     _until(lambda: standby._waiting is not None)
     process, connection = standby._waiting or pytest.fail("no process")
     yield psutil.Process(process.pid)
-    connection.close()
-    process.kill()
-    process.wait()
+    for kept, its_end in filter(None, ((process, connection), ready_worker._waiting)):
+        its_end.close()
+        kept.kill()
+        kept.wait()
 
 
 def _start(project: Path, **fields: object) -> Job:

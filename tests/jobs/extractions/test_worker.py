@@ -13,7 +13,7 @@ from analysis.files.locks import acquire_lock
 from analysis.jobs import Job, JobState
 from analysis.jobs.background import start_background
 from analysis.jobs.extractions.job import read_job
-from analysis.jobs.extractions.queue import WORKER
+from analysis.jobs.extractions.ready_worker import WORKER
 from tests import ROOT
 from tests.jobs.conftest import Start, stand_in, wait_for
 
