@@ -6,9 +6,11 @@ import ast
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from analysis.payload.annotations import pin_baseline
 from analysis.payload.discovery import discover_payloads
+from pages.components.frame import uploads
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, ROOT, Open, figures, payload_path, texts, version_shown
 
@@ -170,7 +172,26 @@ def test_an_upload_is_seen_by_others_only_through_its_link(project: Path, open_p
     app.file_uploader[0].upload("mine.pt", (project / "elsewhere.pt").read_bytes()).run()
     key = str(app.query_params["version"])
     assert "There is nothing to show yet" in texts(open_page("layers"))
+    st.cache_resource.clear()  # as any browser may ask of Streamlit
     assert figures(open_page("layers", version=key))
+
+
+def test_no_more_is_uploaded_than_there_is_room_for(
+    project: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = write_payload(project / "a.pt", make_payload(seed=5)).read_bytes()
+    monkeypatch.setattr(uploads, "MAX_KEPT", len(content) - 1)
+    app = open_page("overview")
+    app.file_uploader[0].upload("a.pt", content).run()
+    assert "no room for more uploads" in app.error[0].value
+    assert not app.exception
+
+
+def test_a_read_only_server_takes_no_upload(
+    project: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHBOARD_READ_ONLY", "1")
+    assert not open_page("overview").file_uploader
 
 
 def test_a_failed_adapter_is_an_error_on_the_overview(project: Path, open_page: Open) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -143,10 +143,15 @@ def _find_payloads(spoken: str) -> PayloadList:
     return discover_payloads()
 
 
-@st.cache_resource(show_spinner=False)
+@cache
+def _make_upload_folder() -> tempfile.TemporaryDirectory[str]:
+    # None of Streamlit's caches, which every browser may clear for everybody.
+    return tempfile.TemporaryDirectory(prefix="dinov3-uploads-")
+
+
 def upload_folder() -> Path:
     """Return the folder that keeps uploaded payloads while the server lives."""
-    return Path(tempfile.mkdtemp(prefix="dinov3-uploads-"))
+    return Path(_make_upload_folder().name)
 
 
 def is_upload(ref: PayloadRef) -> bool:
