@@ -298,6 +298,7 @@ def _place(
     storage: tuple[str, str], offset: int, shape: Shape, stride: Shape, *_: object
 ) -> _Place:
     key, kind = storage
-    whole = np.cumprod((1, *shape[:0:-1]))[::-1].tolist() if shape else []
-    is_plain = offset == 0 and list(stride) == whole
+    step, is_plain = 1, offset == 0 and len(stride) == len(shape)
+    for size, given in zip(reversed(shape), reversed(stride), strict=False):
+        is_plain, step = is_plain and given == step, step * size
     return _Place(key, _DTYPES.get(kind) if is_plain else None, tuple(shape))
