@@ -14,16 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.jobs import (
+from analysis.jobs.extractions import (
     ExtractionRequest,
     IfExists,
     JobState,
     forecast_extraction,
     list_devices,
     list_jobs,
+    standby,
     start_job,
 )
-from analysis.jobs.extractions import standby
 
 FAR = 600.0
 

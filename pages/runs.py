@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from analysis.jobs import is_read_only, measure_disk
+from analysis.jobs.extractions import is_read_only, measure_disk
 from analysis.language import _
 from pages.components.frame import job_panel, shell
 from pages.components.runs import job_history, payload_manager

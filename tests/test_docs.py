@@ -17,7 +17,7 @@ from analysis.cli.extract import main
 from analysis.files.cache_folder import CACHE_ENV
 from analysis.files.read_only import READ_ONLY_ENV
 from analysis.files.roots import ROOTS_ENV
-from analysis.jobs.extractions.queue import QUEUE_ENV
+from analysis.jobs.background import QUEUE_ENV
 from analysis.payload.file import MAX_BYTES, load_payload
 from tests import ROOT, payload_tables
 from tests.factories.backbones import make_backbone

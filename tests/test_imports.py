@@ -282,9 +282,9 @@ def test_the_page_of_the_architecture_has_a_line_for_every_rule() -> None:
     assert set(folders) == set(RULES)
 
 
-def _loaded_by(code: str) -> bool:
-    """Whether running `code` in a new interpreter imports torch."""
-    probe = f"{code}\nimport sys\nprint('torch' in sys.modules)"
+def _loaded_by(code: str, library: str = "torch") -> bool:
+    """Whether running `code` in a new interpreter imports a library."""
+    probe = f"{code}\nimport sys\nprint({library!r} in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -302,6 +302,15 @@ def test_what_pages_import_does_not_import_torch() -> None:
     }
     assert len(lines) > 50
     assert not _loaded_by("\n".join(sorted(lines)))
+
+
+def test_the_first_page_does_not_wait_for_scipy() -> None:
+    frame = "\n".join(f"import {name}" for name in SOURCES if name.startswith("pages.components."))
+    assert not _loaded_by(frame, "scipy")
+
+
+def test_a_reader_starts_without_what_extractions_import() -> None:
+    assert not _loaded_by("import analysis.jobs.reader.worker", "analysis.jobs.extractions")
 
 
 def test_the_torch_probe_can_fail() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,20 @@ from analysis.collect.plan.launcher import RENDEZVOUS
 from analysis.files.processes import PACKAGE_ROOT
 from analysis.files.writing import open_log
 
+QUEUE_ENV = "DASHBOARD_QUEUE"
+"""The folder of the device queues, instead of one in the temporary folder."""
+
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
 """Of a process whose output is no terminal: a line of the progress bar a minute is enough."""
 
 _LAUNCHER = (*RENDEZVOUS, "TORCHELASTIC_RUN_ID")
 """Names that a server in a pod of a training job inherits; its jobs are no rank of that."""
+
+
+def queues_folder() -> Path:
+    """Return the folder of this machine's device queues; it need not exist."""
+    chosen = os.environ.get(QUEUE_ENV)
+    return Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"dinov3-jobs-{os.getuid()}"
 
 
 def background_environment() -> dict[str, str]:

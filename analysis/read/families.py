@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analysis.language import _
 from analysis.read.compare.group_samples import BAND
@@ -60,6 +59,8 @@ def merge_drifts(members: Sequence[DriftSummary]) -> Family:
     )
     unknown = np.full(drift.shape[1:], np.nan)
     spread = drift.std(axis=0, ddof=1) if len(members) > 1 else unknown
+    from scipy.special import stdtrit  # a fifth of a second, which the first page does not need
+
     # One drift lies above 95 % of those that the members' spread would give by chance.
     reach = stdtrit(max(len(members) - 1, 1), BAND) * spread
     parts = (

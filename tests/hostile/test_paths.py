@@ -11,7 +11,7 @@ import yaml
 
 from analysis.errors import InputError
 from analysis.files.roots import resolve_below_roots
-from analysis.jobs import (
+from analysis.jobs.extractions import (
     ExtractionRequest,
     Forecast,
     forecast_extraction,

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from analysis.files.atomic import read_json
-from analysis.jobs import (
+from analysis.jobs.extractions import (
     ExtractionRequest,
     IfExists,
     Job,
     JobState,
     cancel_job,
+    devices,
     list_jobs,
     start_job,
 )
-from analysis.jobs.extractions import devices
 from tests.factories.projects import make_project
 
 STAND_IN = textwrap.dedent(

@@ -9,8 +9,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from analysis.jobs import ExtractionRequest, IfExists, list_jobs, restart_job, start_job
-from analysis.jobs.extractions import devices
+from analysis.jobs.extractions import (
+    ExtractionRequest,
+    IfExists,
+    devices,
+    list_jobs,
+    restart_job,
+    start_job,
+)
 
 
 def main(project: Path, verb: str, *command: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from analysis.jobs import JobState, cancel_job, list_jobs
+from analysis.jobs.extractions import JobState, cancel_job, list_jobs
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project
 from tests.pages.conftest import ROOT, Open, payload_path, texts, version_shown

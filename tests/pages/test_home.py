@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.jobs import Job, JobState
+from analysis.jobs.extractions import Job, JobState
 from analysis.jobs.summaries.make import make_probe
 from analysis.payload.annotation import Annotation
 from analysis.payload.annotations import annotate, load_annotations, pin_baseline

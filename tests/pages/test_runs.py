@@ -12,8 +12,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.files.atomic import write_json
-from analysis.jobs import ExtractionRequest, Job, JobState, cancel_job, list_jobs, start_job
-from analysis.jobs.extractions import queue
+from analysis.jobs.extractions import (
+    ExtractionRequest,
+    Job,
+    JobState,
+    cancel_job,
+    list_jobs,
+    queue,
+    start_job,
+)
 from analysis.jobs.extractions.job import read_job
 from analysis.payload.annotation import Annotation
 from analysis.payload.annotation_store import FILE

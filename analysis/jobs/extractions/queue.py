@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +23,7 @@ from analysis.files.paths import is_plain
 from analysis.files.processes import identify
 from analysis.files.read_only import refuse_if_read_only
 from analysis.files.writing import link_file, make_folder
+from analysis.jobs.background import queues_folder
 from analysis.jobs.extractions.devices import list_devices, resolve_device
 from analysis.jobs.extractions.disk import can_resume
 from analysis.jobs.extractions.forecast import (
@@ -49,8 +49,6 @@ from analysis.jobs.extractions.ready_worker import start_worker
 from analysis.jobs.extractions.standby import COMMAND, take_standby
 from analysis.language import _
 from analysis.payload.discovery import allowed_roots, resolve_below_roots
-
-QUEUE_ENV = "DASHBOARD_QUEUE"
 
 PREVIEW_EVERY_S = 10.0
 """How often a job saves what it has counted, for resuming and for looking at."""
@@ -288,12 +286,6 @@ def _new_id(folders: Iterable[Path]) -> str:
     latest = max(filter(re.compile(r"\d{8}-\d{6}-\d{9}").fullmatch, names), default="")
     after = f"{latest[:-9]}{int(latest[-9:] or 0) + 1:09d}"
     return max(f"{stamp}-{now % 10**9:09d}", after)
-
-
-def queues_folder() -> Path:
-    """Return the folder of this machine's device queues; it need not exist."""
-    chosen = os.environ.get(QUEUE_ENV)
-    return Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"dinov3-jobs-{os.getuid()}"
 
 
 def _queue_dir(device: str) -> Path:

@@ -32,10 +32,12 @@ _small_reader: Reader | None = None
 _guard = threading.Lock()
 
 
-def start_reader() -> None:
+def start_reader(*, early: bool = True) -> None:
     """Let two processes read from now on, and start them; where that fails, at the first call.
 
-    The one for payloads begins with importing torch, while the first page is drawn.
+    Args:
+        early: Whether the one for payloads starts too, which imports torch; else at its first call
+            or when this function is called again.
     """
     global _reader, _small_reader
     with _guard:
@@ -47,7 +49,8 @@ def start_reader() -> None:
             read_elsewhere(partial(_read_small, _small_reader))
     with contextlib.suppress(OSError):
         _small_reader.start()
-        _reader.start()
+        if early:
+            _reader.start()
 
 
 def _read_small(reader: Reader, kind: str, module: str, arguments: Sequence[Any]) -> Any:

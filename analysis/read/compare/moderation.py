@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from analysis.read.compare.distributions import inverse_trigamma
 
@@ -59,6 +58,8 @@ def fit_prior(
             limma's own estimate has 0.
         among: ``[cells, channels]``: which of them count, two or more in a cell; all where None.
     """
+    from scipy import special  # a fifth of a second, which the first page does not need
+
     among = np.ones(variances.shape, dtype=bool) if among is None else among
     number = np.maximum(among.sum(axis=-1, keepdims=True), 2)
     logs = np.log(variances, out=np.zeros_like(variances), where=among)

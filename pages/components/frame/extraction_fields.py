@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import streamlit as st
 
 from analysis.errors import ConfigError, InputError
-from analysis.jobs import (
+from analysis.jobs.extractions import (
     PRECISIONS,
     ExtractionRequest,
     list_backbones,

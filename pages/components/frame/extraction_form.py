@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.errors import ConfigError, InputError
-from analysis.jobs import (
+from analysis.jobs.extractions import (
     ExtractionRequest,
     Forecast,
     IfExists,

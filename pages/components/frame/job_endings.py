@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from analysis.jobs import Job, JobState, can_resume
+from analysis.jobs.extractions import Job, JobState, can_resume
 from analysis.language import _
 from pages.components.frame import picker
 from pages.components.shared import job_states, selection

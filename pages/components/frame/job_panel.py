@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import Job, JobState, cancel_job, finish_job, is_read_only
+from analysis.jobs.extractions import Job, JobState, cancel_job, finish_job, is_read_only
 from analysis.language import _
 from pages.components.frame import job_endings, picker
 from pages.components.shared import job_list, job_states, selection

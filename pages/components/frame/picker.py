@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.errors import PayloadError
-from analysis.jobs import Job
+from analysis.jobs.extractions import Job
 from analysis.jobs.extractions.job import JOBS_DIR, PREVIEW_FILE
 from analysis.language import _
 from analysis.payload.discovery import PayloadRef, load_ref, payload_key, short_names

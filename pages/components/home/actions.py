@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import is_read_only
+from analysis.jobs.extractions import is_read_only
 from analysis.language import _
 from analysis.payload.annotations import annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import PayloadRef

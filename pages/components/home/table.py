@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from analysis.jobs import Job
+from analysis.jobs.extractions import Job
 from analysis.language import N_, _
 from analysis.read.summary import Peak, Summary, compute_ratio, find_peak
 from analysis.vocabulary import TokenRole

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from analysis.jobs import Job
+from analysis.jobs.extractions import Job
 from analysis.jobs.summaries import is_running
 from analysis.language import _
 from analysis.payload.fingerprint import Fingerprint

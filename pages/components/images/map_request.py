@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from analysis.errors import ImageError, InputError
 from analysis.files.atomic import replace_bytes
 from analysis.files.read_only import is_read_only
-from analysis.jobs import list_heads, list_weights
+from analysis.jobs.extractions import list_heads, list_weights
 from analysis.jobs.maps import MapRequest, Picture, uploads_folder
 from analysis.jobs.maps.plan import FROZEN, MAX_IMAGES, find_head, find_weights, plan_maps
 from analysis.jobs.maps.store import forget_oldest

@@ -12,7 +12,14 @@ import pandas as pd
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import Job, JobState, can_resume, delete_job, is_read_only, restart_job
+from analysis.jobs.extractions import (
+    Job,
+    JobState,
+    can_resume,
+    delete_job,
+    is_read_only,
+    restart_job,
+)
 from analysis.language import _, pgettext
 from pages.components.frame import job_endings, job_panel, picker
 from pages.components.runs import confirm

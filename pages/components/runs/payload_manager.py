@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.errors import InputError
-from analysis.jobs import is_read_only, list_outputs_being_written
+from analysis.jobs.extractions import is_read_only, list_outputs_being_written
 from analysis.language import _, pgettext
 from analysis.payload.annotation import Annotation
 from analysis.payload.annotations import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.jobs import Job, list_jobs
+from analysis.jobs.extractions import Job, list_jobs
 
 _JOBS = "jobs of this rerun"
 

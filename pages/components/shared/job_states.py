@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.jobs import Job, JobState
+from analysis.jobs.extractions import Job, JobState
 from analysis.language import N_, _
 
 _LABELS = {

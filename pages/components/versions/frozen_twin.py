@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.jobs import is_read_only
+from analysis.jobs.extractions import is_read_only
 from analysis.language import _
 from analysis.read.compare.twins import find_frozen_twin
 from pages.components.frame import extraction_form, picker

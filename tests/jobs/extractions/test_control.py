@@ -10,7 +10,7 @@ import pytest
 
 from analysis.collect.plan.flags import parse_arguments
 from analysis.errors import ConfigError
-from analysis.jobs import (
+from analysis.jobs.extractions import (
     ExtractionRequest,
     IfExists,
     Job,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ConfigError, InputError
-from analysis.jobs import ExtractionRequest, list_configs, list_heads, list_weights
+from analysis.jobs.extractions import ExtractionRequest, list_configs, list_heads, list_weights
 from analysis.jobs.extractions.forecast import forecast_extraction
 
 

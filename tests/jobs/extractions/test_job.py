@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.errors import ConfigError
-from analysis.jobs import ExtractionRequest, list_jobs, measure_disk, start_job
+from analysis.jobs.extractions import ExtractionRequest, list_jobs, measure_disk, start_job
 from analysis.jobs.extractions.job import JOBS_DIR, Job
 
 Content = str | Callable[[Path], object]

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ConfigError
-from analysis.jobs import ExtractionRequest, IfExists, JobState, cancel_job, list_jobs, start_job
+from analysis.jobs.extractions import (
+    ExtractionRequest,
+    IfExists,
+    JobState,
+    cancel_job,
+    list_jobs,
+    start_job,
+)
 from tests import ROOT
 from tests.jobs.conftest import Start, process_id, wait_for
 
@@ -134,7 +141,7 @@ def test_a_job_outlives_the_server_and_any_other_server_sees_it(project: Path) -
 
     script.write_text(STAND_IN)
     code = (
-        "import sys; from pathlib import Path; from analysis.jobs import *;"
+        "import sys; from pathlib import Path; from analysis.jobs.extractions import *;"
         "from analysis.jobs.extractions import devices;"
         "devices._found = (devices.Device('cpu', 'CPU'),);"
         f"start_job(ExtractionRequest(project_dir=Path({str(project)!r})),"

@@ -9,8 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analysis.jobs import ExtractionRequest, IfExists, JobState, start_job
-from analysis.jobs.extractions import devices, ready_worker, standby
+from analysis.jobs.extractions import (
+    ExtractionRequest,
+    IfExists,
+    JobState,
+    devices,
+    ready_worker,
+    standby,
+    start_job,
+)
 from tests.factories.projects import make_project
 from tests.jobs.conftest import process_id, wait_for
 

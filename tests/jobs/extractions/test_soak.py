@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from analysis.files.atomic import read_json
-from analysis.jobs import Job, JobState, can_resume, cancel_job, list_jobs
+from analysis.jobs.extractions import Job, JobState, can_resume, cancel_job, list_jobs
 from analysis.payload.file import load_payload
 from tests import ROOT
 from tests.agreement import largest_difference

@@ -10,8 +10,17 @@ import psutil
 import pytest
 import torch
 
-from analysis.jobs import ExtractionRequest, IfExists, Job, JobState, finish_job, start_job
-from analysis.jobs.extractions import devices, ready_worker, standby
+from analysis.jobs.extractions import (
+    ExtractionRequest,
+    IfExists,
+    Job,
+    JobState,
+    devices,
+    finish_job,
+    ready_worker,
+    standby,
+    start_job,
+)
 from analysis.payload.discovery import load_ref
 from analysis.payload.file import load_payload
 from tests.factories.projects import make_project

@@ -23,7 +23,7 @@ import pytest
 from analysis.errors import InputError
 from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock
-from analysis.jobs import (
+from analysis.jobs.extractions import (
     ExtractionRequest,
     IfExists,
     Job,

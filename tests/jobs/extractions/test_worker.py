@@ -10,8 +10,8 @@ import pytest
 
 from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock
-from analysis.jobs import Job, JobState
 from analysis.jobs.background import start_background
+from analysis.jobs.extractions import Job, JobState
 from analysis.jobs.extractions.job import read_job
 from analysis.jobs.extractions.ready_worker import WORKER
 from tests import ROOT
