@@ -179,9 +179,16 @@ def discover_payloads(roots: Sequence[Path] | None = None) -> PayloadList:
     return PayloadList(_tell_apart(newest_first, roots), notices)
 
 
-def short_names(refs: Sequence[PayloadRef]) -> list[str]:
-    """Return a legend name for each ref, unique among them: the version, then date, then path."""
-    names = [ref.name for ref in refs]
+def short_names(refs: Sequence[PayloadRef], among: Sequence[PayloadRef] | None = None) -> list[str]:
+    """Return a legend name for each ref, unique among them: the version, then date, then path.
+
+    Args:
+        refs: The payloads to name.
+        among: All payloads that a reader may know; where every one was made with ``train_all``,
+            no name says so.
+    """
+    is_shared = among is not None and len(among) > 1 and all(ref.train_all for ref in among)
+    names = [ref.version if is_shared and ref.version else ref.name for ref in refs]
     for more in (
         lambda ref: f"{ref.created:%Y-%m-%d %H:%M}",
         lambda ref: to_printable(str(ref.path)),

@@ -284,6 +284,17 @@ def test_short_names_are_the_versions_and_unique(tmp_path: Path) -> None:
     assert len(set(names)) == 4
 
 
+def test_names_do_not_say_train_all_where_every_version_would(tmp_path: Path) -> None:
+    first, second, part = (
+        load_ref(write_payload(tmp_path / f"{version}.pt", payload))
+        for version, train_all in (("v1", True), ("v2", True), ("v3", False))
+        for payload in [make_payload(version=version, train_all=train_all)]
+    )
+    assert short_names([first, part], [first, second, part]) == ["v1 (train_all)", "v3"]
+    assert short_names([first], [first, second]) == ["v1"]
+    assert short_names([first], [first]) == ["v1 (train_all)"]
+
+
 def test_finding_payloads_needs_no_torch(tmp_path: Path) -> None:
     write_payload(tmp_path / PATH, make_payload())
     code = (

@@ -95,15 +95,14 @@ def build_version_map(
 def tell_apart(names: Sequence[str]) -> list[str]:
     """Return names without the start and the end that all share, up to separators.
 
-    What is long all the same is cut in its middle.
+    What is long all the same is cut in its middle, unless it would be like another.
     """
     start = _measure_start(names)
     rest = [name[start:] for name in names]
     end = _measure_start([name[::-1] for name in rest])
-    return [
-        _cut(f"{'…' if start else ''}{name[: len(name) - end]}{'…' if end else ''}")
-        for name in rest
-    ]
+    kept = [f"{'…' if start else ''}{name[: len(name) - end]}{'…' if end else ''}" for name in rest]
+    short = [_cut(name) for name in kept]
+    return [name if short.count(cut) > 1 else cut for name, cut in zip(kept, short, strict=True)]
 
 
 def _measure_start(names: Sequence[str]) -> int:

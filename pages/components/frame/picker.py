@@ -301,7 +301,7 @@ def name_refs(refs: Sequence[PayloadRef]) -> list[str]:
     remarks = cache.read_annotations()
     names: list[str] = []
     taken: set[str] = set()
-    for ref, name in zip(refs, short_names(refs), strict=True):
+    for ref, name in zip(refs, short_names(refs, cache.find_payloads()), strict=True):
         name = remarks.of(ref.path).name or name
         name = _("{name}, partial").format(name=name) if _is_preview(ref) else name
         if name in taken:

@@ -123,7 +123,7 @@ def _find_twin(ref: PayloadRef) -> PayloadRef | None:
 
 
 def _plan(version: Version, twin: PayloadRef | None) -> tuple[Step, ...]:
-    twin_name = "" if twin is None else short_names([version.ref, twin])[1]
+    twin_name = "" if twin is None else short_names([version.ref, twin], cache.find_payloads())[1]
     return _plan_of_files(version, twin, twin_name)
 
 

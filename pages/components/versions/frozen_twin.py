@@ -23,7 +23,9 @@ def show(version: Version, compared: Version | None) -> None:
     if twin is not None:
         if compared is None or twin.key != compared.ref.key:
             st.button(
-                _("Compare with the frozen backbone ({name})").format(name=plain(twin.name)),
+                _("Compare with the frozen backbone ({name})").format(
+                    name=plain(picker.name_refs([twin])[0])
+                ),
                 icon=":material/ac_unit:",
                 key="frozen twin",
                 on_click=_select,

@@ -111,6 +111,11 @@ def test_identical_payloads_and_a_floor_of_zero_are_drawn() -> None:
         (["the-only-version-2026"], ["the-only-version-2026"]),
         (["a" * 40], [f"{'a' * 15}…{'a' * 15}"]),
         (["winter-fold", "winter-fold"], ["winter-fold", "winter-fold"]),
+        (
+            [f"{'a' * 20}-{middle}-{'b' * 20}" for middle in ("one", "two")] + ["c" * 40],
+            [f"{'a' * 20}-{middle}-{'b' * 20}" for middle in ("one", "two")]
+            + [f"{'c' * 15}…{'c' * 15}"],
+        ),
     ],
 )
 def test_long_names_are_told_apart_by_what_they_do_not_share(
