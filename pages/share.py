@@ -68,7 +68,7 @@ counts = _(", ").join(
 st.markdown(
     _(
         "It rests on {num_images:,} images; with 8, a std of CLS may be "
-        "off sixfold. Of {channels:,} channels are left out: {counts}."
+        "off sixfold. Left out of {channels:,} channels: {counts}."
     ).format(num_images=version.table.num_images, channels=version.table.channels, counts=counts)
 )
 st.download_button(

@@ -32,7 +32,7 @@ def test_it_offers_the_report_of_all_versions_on_the_screen(
 
 def test_it_says_how_many_channels_the_vector_leaves_out(keys: list[str], open_page: Open) -> None:
     app = open_page("share", version=keys[0])
-    assert "Of 48 channels are left out: " in texts(app)
+    assert "Left out of 48 channels: " in texts(app)
     assert "in layer 1, " in texts(app)  # the layers that the config taps
     assert "in layer 3." in texts(app)
 

@@ -136,7 +136,7 @@ def test_a_second_payload_is_chosen_where_nobody_did(project: Path, open_page: O
     mine = _write(project, "mine", make_payload(version="mine", created=date(20)))
     app = open_page("versions", version=mine)
     assert not app.exception
-    against = next(box for box in app.main.selectbox if box.label == "Compare mine with")
+    against = next(box for box in app.main.selectbox if box.label == "Baseline")
     assert against.value == load_ref(payload_path(project, "like")).key
     assert app.query_params["against"] == against.value  # a link that shows the same tomorrow
     assert figures(app)
@@ -295,3 +295,12 @@ def test_the_report_draws_the_figures_of_the_page(project: Path, open_page: Open
             if view.name in [*names, "overlap"]:
                 assert view.figure is not None
                 assert json.loads(str(view.figure.to_json()))["data"] in shown, view.name
+
+
+def test_the_only_payload_offers_its_frozen_backbone_to_compare_with(
+    project: Path, open_page: Open
+) -> None:
+    _write(project, "mine", make_payload(version="mine"))
+    app = open_page("versions")
+    assert "There is only one payload" in app.info[0].value
+    assert "extract frozen twin" in [button.key for button in app.main.button]

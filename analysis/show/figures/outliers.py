@@ -227,7 +227,8 @@ def build_exceedance_scatter(
     layout = {
         "shapes": [axes.level(100 * MIN_TOKENS, line) | {"layer": "below"}],
         "xaxis": {"title": {"text": _("channel")}, "tickformat": "d"},
-        "yaxis": axes.log_axis(_("share of tokens (%)"), 100 * share),
+        "yaxis": axes.log_axis(_("share of tokens (%)"), 100 * share)
+        | {"autorangeoptions": {"maxallowed": np.log10(130)}},  # no tick above all of them
         "uirevision": "exceedance",
     }
     return theme.make_figure(traces, layout, mode)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.errors import PayloadError
 from analysis.language import _
-from analysis.payload.features import Features, read_features
+from analysis.payload.features import Features, features_path, read_features
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 
@@ -28,6 +28,14 @@ def keep_with_vectors(versions: Sequence[Version]) -> list[Version]:
     """
     kept, sentences = [], []
     for version in versions:
+        if not features_path(version.ref.path).exists():
+            sentences.append(
+                _(
+                    "{name} is not shown: it was extracted, or uploaded, without vectors of single "
+                    "images. Extract it anew, without --image-features 0."
+                ).format(name=version.name)
+            )
+            continue
         try:
             read_features(version.ref.path, version.table)
             kept.append(version)

@@ -14,8 +14,9 @@ from pages.components.frame import picker, uploads
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
+from pages.components.versions import frozen_twin
 
-MENU = 270
+MENU = 360
 """Pixels: beside it the verdict has room in one line."""
 
 
@@ -39,7 +40,7 @@ def read(place: DeltaGenerator) -> tuple[Version, Version, list[Version]]:
     with place:
         key = selection.choose(
             "against",
-            _("Compare {name} with").format(name=plain(first.name)),
+            _("Baseline"),
             list(by_key),
             default=next(iter(by_key)),
             format_func=lambda key: by_key[key].name,
@@ -75,12 +76,13 @@ def _choose_alone(first: Version, place: DeltaGenerator) -> Version:
             _("There is only one payload. Extract or upload a second one to see what differs."),
             icon=":material/info:",
         )
+        frozen_twin.show(first, None)
         st.stop()
     names = dict(zip(refs, picker.name_refs(list(refs.values())), strict=True))
     with place:
         key = selection.choose(
             "against",
-            _("Compare {name} with").format(name=plain(first.name)),
+            _("Baseline"),
             list(refs),
             default=likest.key,
             format_func=names.__getitem__,
