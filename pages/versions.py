@@ -57,9 +57,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
     k = controls.choose_k(version.table.channels)
     negligible = controls.choose_negligible()
 if noise is not None:
-    findings.show(
-        differences.describe(baseline, version, representation, negligible), noise, above=answer
-    )
+    findings.show(differences.describe(baseline, version, representation, negligible), above=answer)
 with answer:
     told = differences.describe(baseline, version, Representation.PRE, negligible)
     layer_drift.show_drift(comparison, told, negligible)

@@ -71,6 +71,8 @@ class Finding:
     roles: tuple[TokenRole, ...]
     layers: tuple[int, ...]
     """The layers spoken of; empty where it is all."""
+    peak: int | None = None
+    """The layer that the sentence says changed most; None where it names none."""
 
 
 def describe_comparison(
@@ -157,9 +159,9 @@ def _describe_role(
     beyond = noise.beyond[cell] & np.isfinite(drift)
     peak = int(np.argmax(np.where(beyond, excess, -1.0)))
     flagged = int(noise.flagged_channels[cell][peak])
-    channels = ngettext("{flagged} channel flagged", "{flagged} channels flagged", flagged).format(
-        flagged=flagged
-    )
+    channels = ngettext(
+        "{flagged:,} channel flagged", "{flagged:,} channels flagged", flagged
+    ).format(flagged=flagged)
     if not flagged:
         channels = _("as a whole, no single channel stands out")
     concentration = _find_concentration(drift, floor, beyond)
@@ -172,7 +174,9 @@ def _describe_role(
         named = noise.layers[beyond]
         everywhere = _("every layer") if beyond.all() else name_layers(named)
         where, end = _("more than noise in {everywhere}").format(everywhere=everywhere), ""
-    most = _(", most in layer {layers}").format(layers=noise.layers[peak]) if len(named) > 1 else ""
+    most = ""
+    if len(named) > 1:
+        most = _(", largest in layer {layers}").format(layers=noise.layers[peak])
     sentence = _(
         "{start}: drift {excess:.2g} of a standard deviation, {size}; "
         "{where}{most} ({drift:.2g} with its noise of {floor:.2g}, {channels}{end})."
@@ -187,7 +191,9 @@ def _describe_role(
         channels=channels,
         end=end,
     )
-    return Finding(sentence, "drift", representation, (role,), tuple(named.tolist()))
+    return Finding(
+        sentence, "drift", representation, (role,), tuple(named.tolist()), int(noise.layers[peak])
+    )
 
 
 def _find_concentration(
@@ -232,7 +238,8 @@ def _describe_outliers(
         "max |x|, which is not tested for noise)."
     ).format(names_2=names[1], names_1=names[0], clauses=_("; ").join(clauses))
     layers = tuple(noise.layers[changed.any(axis=1)].tolist())
-    return [Finding(sentence, "outliers", representation, tuple(roles), layers)]
+    peak = int(noise.layers[outliers.peak(roles[0])])
+    return [Finding(sentence, "outliers", representation, tuple(roles), layers, peak)]
 
 
 def _describe_changes(noise: NoiseTable, outliers: OutlierChange, role: TokenRole) -> str:
@@ -245,11 +252,11 @@ def _describe_changes(noise: NoiseTable, outliers: OutlierChange, role: TokenRol
         if mask.any()
     ]
     number = int(changed.sum())
-    others = _("others in {number} of {count} layers for {role}, most in ").format(
+    others = _("different in {number} of {count} layers for {role}, most in ").format(
         number=number, count=len(changed), role=_SUBJECTS[role]
     )
     if number == 1:
-        others = _("others for {role} only in ").format(role=_SUBJECTS[role])
+        others = _("different for {role} only in ").format(role=_SUBJECTS[role])
     clause = _("{others}layer {layers}: {parts}").format(
         others=others, layers=noise.layers[peak], parts=_(" and ").join(parts)
     )
@@ -260,11 +267,11 @@ def _describe_changes(noise: NoiseTable, outliers: OutlierChange, role: TokenRol
     chance = (
         ""
         if low is None
-        else _(", chance {low}").format(low=low)
+        else _(" (by chance {low})").format(low=low)
         if low == high
-        else _(", chance {low} to {high}").format(low=low, high=high)
+        else _(" (by chance {low} to {high})").format(low=low, high=high)
     )
-    return _("{clause}; of its {k} largest by root mean square, new {new}{chance}").format(
+    return _("{clause}; of its {k} largest by root mean square, new: {new}{chance}").format(
         clause=clause, k=turnover.k, new=turnover.new, chance=chance
     )
 

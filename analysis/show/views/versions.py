@@ -201,7 +201,7 @@ def effects(
     )
     caption = (_(noise.note) if noise.note else "") or (
         _(
-            "{flagged_sum} of {count} channels differ in mean or spread by "
+            "{flagged_sum:,} of {count:,} channels differ in mean or spread by "
             "more than noise (filled marks); of those on average at most 1 % are there by "
             "chance. {grey} max |x| is ranked below, never tested."
         ).format(

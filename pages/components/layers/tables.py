@@ -78,7 +78,7 @@ def show_advice(frame: pd.DataFrame, measured: pd.DataFrame | None = None) -> No
     styled = shown.set_index(_("Layer")).style.format(
         {
             pgettext("share", "Outliers"): "{:.2%}",
-            _("Suppression"): "{:,.1f}×",
+            _("Suppression"): "{:,.4g}×",
             _("|mean| / std"): "{:.2f}",
         },
         na_rep="–",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis.language import N_, _
 from analysis.read.compare.findings import Finding
-from analysis.read.compare.noise_table import NoiseTable
 from analysis.show.figures.theme import ROLE_LABELS
 from pages.components.shared import selection
 from pages.components.shared.text import plain
@@ -22,12 +20,11 @@ _FIGURES = {
 """What the page calls a figure, and the anchor of its title by how it is drawn."""
 
 
-def show(findings: Sequence[Finding], noise: NoiseTable, *, above: DeltaGenerator) -> None:
+def show(findings: Sequence[Finding], *, above: DeltaGenerator) -> None:
     """Show one line per finding, each with the figure that backs it and a way to its layer.
 
     Args:
         findings: As `analysis.read.compare.findings.describe_comparison` returns them.
-        noise: What they were made of.
         above: Where those of the drift stand, above its figure.
     """
     for number, finding in enumerate(findings):
@@ -39,27 +36,16 @@ def show(findings: Sequence[Finding], noise: NoiseTable, *, above: DeltaGenerato
         if place is above:
             line = "- {sentence}"
         text.markdown(line.format(sentence=plain(finding.sentence), name=_(name), anchor=anchor))
-        if finding.layers:
-            layer = _find_layer(finding, noise)
+        if finding.peak is not None:
             action.button(
-                _("Layer {layer}{role}").format(layer=layer, role=_name_role(finding)),
+                _("Layer {layer}{role}").format(layer=finding.peak, role=_name_role(finding)),
                 key=f"finding {number}",
                 type="tertiary",
                 icon=":material/arrow_downward:",
                 help=_("Show the channels of this layer below."),
                 on_click=_choose_layer,
-                args=(layer, finding),
+                args=(finding,),
             )
-
-
-def _find_layer(finding: Finding, noise: NoiseTable) -> int:
-    """Return the layer spoken of that drifts most."""
-    drift = noise.drift[np.isin(noise.layers, finding.layers), finding.representation.position][
-        :, [role.position for role in finding.roles]
-    ]
-    if np.isnan(drift).all():
-        return finding.layers[-1]
-    return finding.layers[int(np.nanargmax(drift.max(axis=1)))]
 
 
 def _name_role(finding: Finding) -> str:
@@ -69,8 +55,8 @@ def _name_role(finding: Finding) -> str:
     )
 
 
-def _choose_layer(layer: int, finding: Finding) -> None:
-    selection.remember("layer", str(layer))
+def _choose_layer(finding: Finding) -> None:
+    selection.remember("layer", str(finding.peak))
     selection.remember("representation", str(finding.representation))
     if len(finding.roles) == 1:
         selection.remember("role", str(finding.roles[0]))

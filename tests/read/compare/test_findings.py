@@ -48,11 +48,12 @@ def test_drift_in_a_few_layers_concentrates_there() -> None:
     findings = describe_comparison(_noise(planted))
     assert _sentences(findings) == [
         "Patch tokens: drift 0.41 of a standard deviation, small; concentrates in layers 8-11, "
-        "most in layer 11 (0.41 with its noise of 0.01, 9 channels flagged; 99 % of the squared "
+        "largest in layer 11 (0.41 with its noise of 0.01, 9 channels flagged; 99 % of the squared "
         "drift or more).",
         "The CLS token is within noise.",
     ]
     assert findings[0].layers == (8, 9, 10, 11)
+    assert findings[0].peak == 11
     assert findings[0].roles == (TokenRole.PATCH,)
 
 
@@ -79,7 +80,7 @@ def test_a_small_drift_amid_noise_does_not_concentrate() -> None:
 
 def test_drift_on_both_sides_of_a_quiet_layer_does_not_concentrate_there() -> None:
     findings = describe_comparison(_noise({(8, PATCH): 0.5, (10, PATCH): 0.5}))
-    assert "more than noise in layers 8, 10, most" in findings[0].sentence
+    assert "more than noise in layers 8, 10, largest" in findings[0].sentence
 
 
 def test_a_drift_without_a_flagged_channel_is_not_pinned_on_channels() -> None:
@@ -142,13 +143,14 @@ def test_outliers_new_and_gone_are_counted_with_their_layers() -> None:
         _noise({}), outliers=OutlierChange(before, after, turnover), names=("v1", "v2")
     )
     assert findings[-1].sentence == (
-        "Outlier channels of v2 against v1: others in 2 of 12 layers for patch tokens, most in "
-        "layer 8: 2 (1, 4) new; of its 20 largest by root mean square, new 4, chance 3 to 5; "
-        "others for the CLS token only in layer 5: 1 (2) gone (by max |x|, which is not tested for "
-        "noise)."
+        "Outlier channels of v2 against v1: different in 2 of 12 layers for patch tokens, most in "
+        "layer 8: 2 (1, 4) new; of its 20 largest by root mean square, new: 4 (by chance 3 to 5); "
+        "different for the CLS token only in layer 5: 1 (2) gone (by max |x|, which is not "
+        "tested for noise)."
     )
     assert findings[-1].figure == "outliers"
     assert findings[-1].layers == (4, 5, 8)
+    assert findings[-1].peak == 8  # where the page leads, and what the sentence names
 
 
 def test_the_same_outliers_in_every_layer_are_called_the_same() -> None:
@@ -161,7 +163,7 @@ def test_the_same_outliers_in_every_layer_are_called_the_same() -> None:
 def test_the_same_outliers_at_another_depth_are_not_called_the_same() -> None:
     change = OutlierChange(_outliers((3, PATCH, 7)), _outliers((4, PATCH, 7)))
     sentence = describe_comparison(_noise({}), outliers=change)[-1].sentence
-    assert "others in 2 of 12 layers" in sentence
+    assert "different in 2 of 12 layers" in sentence
 
 
 def test_a_measurable_drift_may_be_called_negligible_and_the_scale_can_be_moved() -> None:
