@@ -37,6 +37,13 @@ def _messages() -> set[tuple[str | tuple[str, ...], str | None]]:
     }
 
 
+_KNOWN = {
+    text
+    for message, _context in _messages()
+    for text in ([message] if isinstance(message, str) else message)
+}
+
+
 def test_every_other_language_has_a_catalogue() -> None:
     assert len(CATALOGUES) == len(language.LANGUAGES) - 1
 
@@ -83,6 +90,8 @@ def test_what_translates_takes_a_plain_text_and_is_nothing_else(path: Path) -> N
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in KEYWORDS:
             assert not any(isinstance(each, ast.JoinedStr) for each in node.args), node.lineno
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            assert set(texts[-1:]) <= _KNOWN, "an f-string around it hides it from the catalogue"
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     if any(each.name == "_" for node in imports for each in node.names):
         assert not any(_binds_underscore(node) for node in ast.walk(tree))

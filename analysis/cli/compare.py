@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from analysis.cli.written_files import RunFile, is_report, refuse_foreign
 from analysis.errors import ConfigError, InputError
 from analysis.files.atomic import replace_file
 from analysis.files.paths import path_flag
+from analysis.language import LANGUAGES, SOURCE, use
 from analysis.read.compare.comparison import Comparison, compare
 from analysis.read.compare.compatibility import Severity
 from analysis.read.compare.findings import NEGLIGIBLE, OTHER_IMAGES, make_scale
@@ -41,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--html", type=path_flag, metavar="FILE", help="write a report that opens without a network"
     )
+    add("--lang", choices=list(LANGUAGES), default=SOURCE, help="the language of the report")
     add("--json", action="store_true", help="print the comparison as JSON")
     add(
         "--max-drift",
@@ -80,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         comparison = compare(flags.baseline, flags.version)
         _ = comparison.noise  # groups that contradict each other are refused here
         if flags.html:
-            _write_report(comparison, flags.html, flags.negligible)
+            _write_report(comparison, flags.html, flags.negligible, flags.lang)
     except InputError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return EXIT_CANNOT_COMPARE
@@ -110,11 +113,13 @@ def _exceeds(
     return drifts or bool((np.abs(log_ratio[..., where]) > limit).any())
 
 
-def _write_report(comparison: Comparison, path: Path, negligible: float) -> None:
+def _write_report(comparison: Comparison, path: Path, negligible: float, language: str) -> None:
     from analysis.show.report.comparison import build_report
 
     try:
-        with replace_file(path) as file:
+        with use(language), replace_file(path) as file:
+            if language != SOURCE:  # the sentences of a comparison keep the language of its making
+                comparison = replace(comparison)
             file.write(build_report(comparison, negligible).encode())
     except OSError as error:
         raise ConfigError(

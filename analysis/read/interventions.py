@@ -199,8 +199,8 @@ def _describe_sweep(result: InterventionResult, role: TokenRole) -> str:
 
 
 def _name_action(action: str) -> str:
-    names = {"mean": _("their mean over the data set"), "zero": "zero"}
-    return names.get(action, "their mean over each image")
+    names = {"mean": _("their mean over the data set"), "zero": _("zero")}
+    return names.get(action, _("their mean over each image"))
 
 
 def _mean(values: NDArray[np.float32]) -> float | None:

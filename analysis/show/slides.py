@@ -88,7 +88,8 @@ def _draw(slide: Slide, place: int, count: int, mode: theme.Mode) -> str:
     view = slide.view
     parts = [f'<p class="about">{escape(slide.name)}</p>']
     if view is None or view.figure is None:
-        parts.append(f"<h2>{_('This page has no figure.')}</h2>")
+        missing = _("This page has no figure.")
+        parts.append(f"<h2>{missing}</h2>")
     else:
         title = f"{view.about}: {view.title}" if view.about else view.title
         parts.append(f"<h2>{escape(title)}</h2>")

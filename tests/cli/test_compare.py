@@ -89,6 +89,19 @@ def test_the_size_below_which_a_drift_is_negligible_can_be_moved(
     assert "--negligible -1.0: must be 0 or more" in capsys.readouterr().err
 
 
+def test_the_report_is_in_the_language_that_is_asked_for(
+    pair: tuple[str, str], tmp_path: Path, capsys: Capture
+) -> None:
+    report = tmp_path / "zh.html"
+    main(["compare", *pair, "--html", str(report), "--lang", "zh"])
+    text = report.read_text()
+    assert '<html lang="zh' in text
+    assert "集中在第 2 层" in text
+    assert "骨干：相同" in text
+    assert "concentrates in layer 2" in capsys.readouterr().out
+    assert "concentrates in layer 2" not in text
+
+
 def test_the_top_lists_are_those_of_the_two_files(pair: tuple[str, str], capsys: Capture) -> None:
     first, second = make_grouped_pair()
     row = _compare_json(capsys, *pair)["outliers"][-1]

@@ -117,9 +117,14 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
     base = default if named is None else Path(str(named)).expanduser().absolute()
     if base.is_file():
         return HeadChoice(base, (base,))
+    wanted = bool((settings.config.get("peft") or {}).get("enabled"))
     if not base.is_dir():
         if named is None:
-            return HeadChoice(None, ())
+            notice = _(
+                "peft.enabled is true, but {base} does not exist: the frozen backbone is measured; "
+                "name the adapter with --head-weights"
+            ).format(base=base)
+            return HeadChoice(None, (), (notice,) if wanted else ())
         raise ConfigError(
             _(
                 "Head weights {base} do not exist; correct --head-weights, or give "
@@ -133,7 +138,6 @@ def find_heads(settings: Settings, explicit: str | Path | None = None) -> HeadCh
         notices += more
     if not paths:
         holding = [path for path in _entries(base) if path.is_dir() and _heads_in(path, base)[0]]
-        wanted = bool((settings.config.get("peft") or {}).get("enabled"))
         folder, folder_notices = choose_version_folder(
             base, settings.version, holding, wanted=wanted or named is not None
         )

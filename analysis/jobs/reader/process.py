@@ -21,7 +21,7 @@ from analysis.errors import InputError, PayloadError
 from analysis.files.cache_folder import CACHE_ENV, cache_folder
 from analysis.files.frames import FrameError, receive, send
 from analysis.files.processes import PACKAGE_ROOT
-from analysis.language import current
+from analysis.language import _, current
 
 WALL_S = 180.0
 """Of one reading. The largest backbone's payload takes some seconds; network disks are slow."""
@@ -137,12 +137,16 @@ class Reader:
 
     def _explain(self, process: subprocess.Popen[bytes], took: float) -> str:
         if took >= self._wall_s:
-            return f"reading it took more than {self._wall_s:g} s and was ended."
+            return _("reading it took more than {seconds:g} s and was ended.").format(
+                seconds=self._wall_s
+            )
         code = process.returncode
         if code == -signal.SIGXCPU:
-            return "reading it took too much processor time and was ended."
-        ended = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return f"the process that read it ended {ended}."
+            return _("reading it took too much processor time and was ended.")
+        if code < 0:
+            name = signal.Signals(-code).name
+            return _("the process that read it ended by {name}.").format(name=name)
+        return _("the process that read it ended with exit code {code}.").format(code=code)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -42,6 +42,13 @@ def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["key", "a", "b", "status"], dtype="str")
 
 
+def name_sides(diff: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
+    """Return the list with the names of the versions in the place of A and B in its status."""
+    sides = zip((_("only in A"), _("only in B")), names, strict=True)
+    only = {side: _("only in {name}").format(name=name) for side, name in sides}
+    return diff.replace({"status": only})
+
+
 def _importance(key: str) -> tuple[int, str]:
     first = next((i for i, start in enumerate(_FIRST_KEYS) if key.startswith(start)), None)
     return len(_FIRST_KEYS) if first is None else first, key

@@ -110,7 +110,7 @@ def _bend_axis(figure: go.Figure, axis: str, traces: Sequence[Any]) -> None:
 
 def label_with_unit(quantity: str, *units: str) -> str:
     """Return an axis title: the quantity, and below it its unit or units, each once."""
-    return f"{quantity}<br><sup>{', '.join(dict.fromkeys(units))}</sup>"
+    return f"{quantity}<br><sup>{_(', ').join(dict.fromkeys(units))}</sup>"
 
 
 def magnitude_bar(logs: NDArray[np.floating], title: str) -> dict[str, object]:

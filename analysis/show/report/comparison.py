@@ -8,7 +8,7 @@ from analysis.errors import PayloadError
 from analysis.language import _
 from analysis.read.compare.comparison import TOP, Comparison
 from analysis.read.compare.compatibility import SEVERITY_LABELS
-from analysis.read.compare.config_diff import config_diff, read_settings
+from analysis.read.compare.config_diff import config_diff, name_sides, read_settings
 from analysis.read.compare.findings import NEGLIGIBLE, make_scale
 from analysis.read.outliers import SCORE_LABELS
 from analysis.read.scores import Score
@@ -22,11 +22,8 @@ from analysis.show.views import versions as views
 def build_report(comparison: Comparison, negligible: float = NEGLIGIBLE) -> str:
     """Return one comparison as HTML; every text that comes from the payloads is escaped."""
     baseline, version = comparison.names
-    severity = comparison.severity
-    verdict = (
-        f'<p><span class="badge {severity}">{SEVERITY_LABELS[severity]}</span> '
-        f"{_('comparability')}</p>"
-    )
+    severity, word = comparison.severity, _("comparability")
+    verdict = f'<p><span class="badge {severity}">{SEVERITY_LABELS[severity]}</span> {word}</p>'
     sections = [
         Section(_("What differs"), [verdict, *draw_comparison(comparison, negligible=negligible)]),
         Section(_("Whether they may be compared"), [list_reasons(comparison)]),
@@ -41,8 +38,10 @@ def draw_comparison(
 ) -> list[str]:
     """Return findings, figures and settings that differ; what cannot be told says why."""
     changed = config_diff(*(read_settings(table.config, table.run) for table in comparison.tables))
-    names = dict(zip(("a", "b"), comparison.names, strict=True))
-    settings = html_page.table(_("Settings that differ"), changed.rename(columns=names))
+    heads = {"key": _("Setting"), "status": _("What")}
+    heads |= dict(zip(("a", "b"), comparison.names, strict=True))
+    changed = name_sides(changed, comparison.names)
+    settings = html_page.table(_("Settings that differ"), changed.rename(columns=heads))
     if changed.empty:
         settings = f"<p>{_('The two training configs are the same.')}</p>"
     if comparison.drift is None:

@@ -71,7 +71,8 @@ def name_largest(
         return ""
     known = np.where(np.isfinite(known), known, np.inf if smallest else -np.inf)
     line, place = divmod(int((np.argmin if smallest else np.argmax)(known)), known.shape[1])
-    where = f" ({courses[line][0]}{end})" if courses[line][0] else ""
+    named = courses[line][0]
+    where = _(" ({place})").format(place=named + end) if named else ""
     template = (
         _("The smallest {label} is {known:.3g}, in layer {layers}{where}.")
         if smallest

@@ -161,7 +161,7 @@ def flagged(
         ),
         lambda: tabulate_cells(comparison.layers, share, "share"),
         sentence=sentences.name_largest_cell(
-            f"number of such channels, of {channels:,},",
+            _("number of such channels, of {channels:,},").format(channels=channels),
             comparison.layers,
             share * channels,
             [(each, role) for each in drawn for role in roles],

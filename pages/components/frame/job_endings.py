@@ -72,7 +72,7 @@ def show_log(job: Job) -> None:
     """Show the end of a job's log, folded in."""
     expander = st.expander(_("Log"), on_change="rerun", key=f"log {job.id}")
     if expander.open:
-        expander.code(job.read_log() or "Nothing yet.", language=None, wrap_lines=True)
+        expander.code(job.read_log() or _("Nothing yet."), language=None, wrap_lines=True)
 
 
 def _show_ending(job: Job) -> None:

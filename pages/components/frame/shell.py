@@ -44,7 +44,7 @@ SIDEBAR = 320
 _QUIET = """<style>
 [data-testid=stMainBlockContainer] { padding: 3.5rem 3rem 3rem; }
 [data-testid=stMain] [data-testid=stVerticalBlock] { row-gap: .7rem; }
-[data-testid=stMain] h1 { padding: .1rem 0 .9rem; }
+[data-testid=stMain] h1 { padding: .35rem 0 .65rem; }
 [data-testid=stMain] h2 { padding: .4rem 0 .8rem; }
 [class*="st-key-head-of-"] { flex-wrap: nowrap; }
 .st-key-place { padding-top: 1rem; }

@@ -96,7 +96,7 @@ def show(job: Job) -> None:
         st.caption(_("The same from a terminal"))
         st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)
         st.caption(_("End of the log"))
-        st.code(job.read_log(40) or "Nothing yet.", language=None, wrap_lines=True)
+        st.code(job.read_log(40) or _("Nothing yet."), language=None, wrap_lines=True)
 
 
 def _show_actions(job: Job) -> None:

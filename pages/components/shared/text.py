@@ -23,7 +23,7 @@ def plain(text: str) -> str:
 def format_duration(seconds: float) -> str:
     """Return a duration as people say it: 40 s, 3 min, 1 h 20 min."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
+        return _("{seconds} s").format(seconds=max(1, round(seconds)))
     minutes = round(seconds / 60)
     return (
         _("{minutes} min").format(minutes=minutes)

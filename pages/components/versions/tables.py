@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.language import N_, Texts, _
+from analysis.read.compare.config_diff import name_sides
 from analysis.read.compare.top_channels import TopComparison
 from analysis.read.outliers import SCORE_LABELS, Score
 from pages.components.shared.tables import NUMBER
@@ -93,12 +94,8 @@ def show_top_counts(
 def show_config_diff(frame: pd.DataFrame, names: tuple[str, str]) -> None:
     """Show the settings in which two configs differ."""
     text = st.column_config.TextColumn
-    only = {
-        _("only in {letter}").format(letter=letter): _("only in {name}").format(name=name)
-        for letter, name in zip("AB", names, strict=True)
-    }
     st.dataframe(
-        frame.replace({"status": only}),
+        name_sides(frame, names),
         hide_index=True,
         key="config diff",
         column_config={

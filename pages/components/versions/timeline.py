@@ -107,7 +107,10 @@ def _show_drift(
     ]
     if careful:
         st.caption(
-            f":material/warning: To be compared with care: {', '.join(careful)}; why stands above."
+            ":material/warning: "
+            + _("To be compared with care: {names}; why stands above.").format(
+                names=_(", ").join(careful)
+            )
         )
 
 
