@@ -25,5 +25,7 @@ if not refs:
         )
     st.stop()
 versions.show(choices.choose(refs))
+if len(refs) == 1:
+    st.caption(_("There is only one payload. Extract or upload a second one to see what differs."))
 for notice in cache.find_payloads().notices:
     st.caption(notice)

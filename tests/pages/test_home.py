@@ -50,6 +50,15 @@ def test_each_version_stands_beside_the_frozen_backbone(
     assert (shown["Drift"] > shown["Noise floor"]).to_list().count(True) == 1
 
 
+def test_who_has_one_payload_reads_what_a_second_one_would_show(
+    project: Path, open_page: Open
+) -> None:
+    alone = "There is only one payload."
+    for name in ("first", "second"):
+        write_payload(payload_path(project, name), make_payload(version=name))
+        assert (alone in texts(open_page("home"))) == (name == "first")
+
+
 def test_what_may_not_be_compared_says_why_and_shows_no_number(
     keys: dict[str, str], open_page: Open
 ) -> None:
