@@ -132,7 +132,12 @@ def build_spectrum(
         )
     layout = {
         "hovermode": "x unified",
-        "xaxis": {"type": "log", "title": {"text": _("principal component")}, "dtick": "D2"},
+        "xaxis": {
+            "type": "log",
+            "title": {"text": _("principal component")},
+            "dtick": "D2",
+            "tickformat": "d",  # else 20 is written as a small 2
+        },
         "yaxis": axes.log_axis(_("share of the variance between images"), *drawn)
         | {"tickformat": "~%"},
         "uirevision": "spectrum",
