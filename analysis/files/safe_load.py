@@ -33,7 +33,7 @@ SafeGlobal = type | Callable[..., Any] | tuple[Callable[..., Any], str]
 MAX_JSON_BYTES = 4_000_000
 """Of adapter settings, and of the list of shards of the largest model many times over."""
 
-MAX_SAFETENSORS_HEADER = 16_000_000
+MAX_SAFETENSORS_HEADER = 4_000_000
 """Bytes; 100 for each tensor are usual."""
 
 _LEGACY_PICKLES = 5

@@ -42,6 +42,8 @@ def start_background(
     log: Path,
     arguments: Sequence[str] = (),
     descriptors: Sequence[int] = (),
+    *,
+    confined: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Run ``python -m <module> <folder> <lock> <arguments>`` in a session of its own.
 
@@ -54,13 +56,15 @@ def start_background(
         log: File that gets all that the process prints.
         arguments: What the process must not take from a file in `folder`.
         descriptors: Further ones that the process inherits; the caller closes its own copies.
+        confined: Whether the process gives the network up before it begins.
 
     Raises:
         OSError: If the log cannot be written or the process cannot be started.
     """
+    confinement = ["analysis.files.confinement"] if confined else []
     with open_log(log) as file:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(folder), str(lock), *arguments],
+            [sys.executable, "-m", *confinement, module, str(folder), str(lock), *arguments],
             cwd=PACKAGE_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -94,6 +94,9 @@ def crafted_headers() -> dict[str, bytes]:
     headers: dict[str, bytes | dict[str, Any]] = {
         "two of one name": b'{"a":' + text + b',"a":' + text + b"}",
         "blanks": b"{" + b" " * 15_999_990 + b"}",
+        "200,000 empty tensors": {
+            str(n): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(200_000)
+        },
         "16 MB of metadata": {"__metadata__": {"x": "y" * 15_900_000}},
         "overlap by one": {"a": one, "b": one | {"data_offsets": [3, 7]}},
         "end before start": {"a": one | {"data_offsets": [4, 0]}},

@@ -114,7 +114,8 @@ def _start(folder: Path, place: int, number: int) -> None:
     try:
         module = "analysis.jobs.summaries.worker"
         log = folder / f"log-{place}.txt"
-        child = start_background(module, folder, lock, log, [str(place), str(number)])
+        shares = [str(place), str(number)]
+        child = start_background(module, folder, lock, log, shares, confined=True)
         _children.append(child)
     finally:
         os.close(lock)

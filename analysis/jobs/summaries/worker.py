@@ -1,5 +1,8 @@
 """One process that summarises payloads.
 
+It has no network, and a file that takes it too long ends it; the server notes that, and starts
+another (`runs.start_missing`).
+
 Started as ``python -m analysis.jobs.summaries.worker FOLDER LOCK PLACE NUMBER``. LOCK is the
 descriptor of the lock that says that the process lives; it ends with the process. Each of NUMBER
 processes begins at another place of the list and leaves out what another has stored meanwhile.
@@ -16,6 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from analysis.files.atomic import replace_text
+from analysis.files.confinement import limit_processor_time
+from analysis.jobs.limits import limit_data
 from analysis.jobs.summaries.folder import REQUEST_FILE, at_hand_path, to_fingerprint
 from analysis.jobs.summaries.make import (
     make_entries,
@@ -26,6 +31,9 @@ from analysis.jobs.summaries.make import (
 from analysis.jobs.summaries.store import find_summaries
 from analysis.payload.fingerprint import Fingerprint
 from analysis.payload.reading import Reading, open_payload
+
+SUMMARY_CPU_S, PROBE_CPU_S = 300, 3600
+"""Processor time for one payload; the largest take seconds, and probes of many vectors minutes."""
 
 
 def run(folder: Path, place: int = 0, number: int = 1) -> None:
@@ -49,6 +57,7 @@ def run(folder: Path, place: int = 0, number: int = 1) -> None:
         if not find_summaries([file], baseline).list_missing([file], baseline):
             continue
         replace_text(at_hand, json.dumps(file))
+        limit_processor_time(SUMMARY_CPU_S)
         try:
             make_entries(file, baseline, read, many=True)
         except Exception as error:
@@ -60,6 +69,7 @@ def run(folder: Path, place: int = 0, number: int = 1) -> None:
         if file in find_summaries([file], None).probes:
             continue
         replace_text(at_hand, json.dumps({"probe": file}))
+        limit_processor_time(PROBE_CPU_S)
         try:
             make_probe(file, read)
         except Exception as error:
@@ -71,5 +81,6 @@ def run(folder: Path, place: int = 0, number: int = 1) -> None:
 
 if __name__ == "__main__":
     os.nice(10)
+    limit_data()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run(Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.jobs import summaries
-from analysis.jobs.summaries import find_summaries, is_running, make_entries, start_missing
+from analysis.jobs.summaries import find_summaries, is_running, make_entries, runs, start_missing
 from analysis.jobs.summaries.folder import REQUEST_FILE, at_hand_path, work_folder
 from analysis.jobs.summaries.store import MAX_ENTRIES, save_entries, store_path
 from analysis.payload.fingerprint import Fingerprint, fingerprint_file
@@ -97,6 +97,8 @@ def test_a_process_of_its_own_summarises_what_is_missing(
     files: tuple[Fingerprint, Fingerprint],
 ) -> None:
     start_missing(files, files[0])
+    [process] = runs._children
+    assert "analysis.files.confinement" in str(process.args)  # which takes the network from it
     _wait()
     assert find_summaries(files, files[0]).list_missing(files, files[0]) == []
     assert not list((work_folder().parent).glob("*.npz"))  # what people look at stays cached
