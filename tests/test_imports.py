@@ -85,7 +85,7 @@ RULES = {
         (),
         (
             *("analysis.payload", "analysis.read", "analysis.files", *BASE),
-            "analysis.jobs.background",
+            *("analysis.jobs.background", "analysis.jobs.limits"),
         ),
         NOTHING_OF_TORCH,
     ),

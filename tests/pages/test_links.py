@@ -21,6 +21,15 @@ def keys(project: Path) -> dict[str, str]:
     return {str(ref.version): ref.key for ref in discover_payloads()}
 
 
+@pytest.mark.parametrize("page", ["overview", "images"])
+def test_a_number_of_thousands_of_digits_is_no_number(
+    keys: dict[str, str], open_page: Open, page: str
+) -> None:
+    digits = "9" * 5000
+    app = open_page(page, version=keys["v1"], at=digits, channel=digits, pictures=digits)
+    assert not app.exception
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_link_opens_its_version(keys: dict[str, str], open_page: Open, version: str) -> None:
     app = open_page("overview", version=keys[version])

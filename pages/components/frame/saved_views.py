@@ -188,5 +188,5 @@ def _raise(number: int) -> None:
 
 
 def _position(count: int) -> int | None:
-    at = selection.recall(view_list.AT) or ""
-    return int(at) if at.isdecimal() and int(at) < count else None
+    at = selection.to_whole(selection.recall(view_list.AT))
+    return at if at is not None and at < count else None

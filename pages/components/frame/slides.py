@@ -58,8 +58,7 @@ def show(views: Sequence[SavedView], page: str) -> None:
             width="stretch",
             help=_("Opens each view once; the file is offered then."),
         ):
-            place = selection.recall(view_list.AT) or ""
-            at = int(place) if place.isdecimal() else None
+            at = selection.to_whole(selection.recall(view_list.AT))
             walk = _Walk(list(views), page, view_list.list_choices(), at)
             st.session_state[_WALK] = walk
             _open_next(walk)

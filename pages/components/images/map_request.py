@@ -66,8 +66,8 @@ def _choose_pictures(
     """Return the chosen pictures and their names; where the channel peaks if none is chosen."""
     paths = extras.image_paths
     argmax = extras.argmax(TokenRole.PATCH) if extras.has(Part.ARGMAX) else None
-    linked = [int(n) for n in (selection.recall("pictures") or "").split(".") if n.isdecimal()]
-    further = sorted({n for n in linked if OFFERED <= n < len(paths)})
+    linked = map(selection.to_whole, (selection.recall("pictures") or "").split("."))
+    further = sorted({n for n in linked if n is not None and OFFERED <= n < len(paths)})
     chosen = selection.choose_many(
         "pictures",
         _("Images"),

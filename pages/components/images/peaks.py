@@ -174,9 +174,9 @@ def read_cell(table: StatsTable, extras: ExtraTable, layer: int, role: str) -> C
 def choose_channel(cell: Cell, layer: int) -> int:
     """Show the choice of a channel, the largest of a layer first."""
     order = cell.order[:OFFERED].tolist()
-    wanted = selection.recall("channel") or ""
-    if wanted.isdecimal() and int(wanted) < len(cell.max_abs) and int(wanted) not in order:
-        order.append(int(wanted))
+    wanted = selection.to_whole(selection.recall("channel"))
+    if wanted is not None and wanted < len(cell.max_abs) and wanted not in order:
+        order.append(wanted)
     return selection.choose(
         "channel",
         _("Channel"),

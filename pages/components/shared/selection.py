@@ -20,6 +20,9 @@ from analysis.language import _
 
 T = TypeVar("T")
 
+MAX_DIGITS = 9
+"""Of a whole number in the address; Python refuses to read thousands."""
+
 _STATE = "selection"
 _SEPARATOR = "."
 _WRITTEN = "address written"
@@ -29,6 +32,11 @@ _PAGE = "address written on"
 def recall(name: str) -> str | None:
     """Return what is chosen under a name, as it stands in the address; None if nothing is."""
     return _choices().get(name)
+
+
+def to_whole(text: str | None) -> int | None:
+    """Return a number as an address holds it; None of what is none, or has too many digits."""
+    return int(text) if text and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
 def all_choices() -> dict[str, str]:
