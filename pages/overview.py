@@ -32,8 +32,7 @@ if nonfinite:
         icon=":material/error:",
     )
 
-checks = cache.check_table(version.reading)
-answer.show(version, baseline.find(version, versions), checks)
+first = st.container()  # filled last: its laws and its noise take seconds at the first look
 proof = views.lora_proof(table, version.name, downloads.mode())
 if proof is not None:
     downloads.show(proof)
@@ -43,6 +42,9 @@ tour.offer(version)
 for warning in facts.list_warnings(table):
     st.warning(plain(warning), icon=":material/warning:")
 
+checks = cache.check_table(version.reading)
+with first:
+    answer.show(version, baseline.find(version, versions), checks)
 st.header(_("Sanity of the numbers"))
 broken = any(check.ok is False for check in checks)
 with st.expander(_("The {count} checks").format(count=len(checks)), expanded=broken):

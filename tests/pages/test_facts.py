@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from analysis.errors import PayloadError
 from analysis.payload.discovery import load_ref
+from analysis.payload.reading import Reading
+from pages.components.shared import cache
 from pages.components.shared.facts import _adapter_facts, _name_sets, describe_adapter
 from tests.factories.payloads import make_payload, make_table, write_payload
-from tests.pages.conftest import Open, payload_path
+from tests.pages.conftest import Open, figures, payload_path
 
 ADAPTER = {
     "method": "DoRA",
@@ -64,3 +67,17 @@ def test_overview_warns_of_the_loader_behind_a_payload_of_the_script(
     assert not app.exception
     (said,) = (warning.value for warning in app.warning if "augmentation" in warning.value)
     assert "loader" in said
+
+
+def test_the_first_figure_of_overview_waits_for_no_law(
+    project: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = make_payload(layers=2, channels=8, extras=True)
+    write_payload(payload_path(project, "one"), payload)
+    assert len(figures(open_page("overview"))) == 1
+
+    def wait(_reading: Reading) -> NoReturn:
+        raise PayloadError("still measuring")
+
+    monkeypatch.setattr(cache, "check_table", wait)
+    assert len(figures(open_page("overview"))) == 1
