@@ -58,7 +58,6 @@ SUITES = ("browser", "hostile", "demo", "benchmarks")
 TESTED_ABOVE = {
     "test_imports.py": "errors vocabulary",
     "collect/statistics/test_kernels.py": "collect/run/fused_kernels",
-    "jobs/extractions/test_worker.py": "jobs/background",
     "jobs/extractions/test_standby.py": "cli/standby",
     "collect/run/test_ranks.py": "collect/plan/launcher",
     "show/views/test_interventions.py": "show/figures/interventions",

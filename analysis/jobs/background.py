@@ -1,4 +1,4 @@
-"""Start a module of this package as a process that outlives the server."""
+"""Start a module of this package as a process that outlives the server, and read its log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.collect.plan.launcher import RENDEZVOUS
+from analysis.errors import to_printable
+from analysis.files.own_state import open_regular
 from analysis.files.processes import PACKAGE_ROOT
 from analysis.files.writing import open_log
 
@@ -18,6 +20,9 @@ QUEUE_ENV = "DASHBOARD_QUEUE"
 
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "60"}
 """Of a process whose output is no terminal: a line of the progress bar a minute is enough."""
+
+LOG_END = 2**16
+"""Bytes of a log that are looked at."""
 
 _LAUNCHER = (*RENDEZVOUS, "TORCHELASTIC_RUN_ID")
 """Names that a server in a pod of a training job inherits; its jobs are no rank of that."""
@@ -73,3 +78,21 @@ def start_background(
             pass_fds=[lock, *descriptors],
             env=background_environment(),
         )
+
+
+def read_last_lines(log: Path, lines: int) -> str:
+    """Return the last lines of a log (of at most its last 64 KiB); empty without one.
+
+    Control characters are escaped: a process and its libraries print what files hold.
+    """
+    try:
+        with os.fdopen(open_regular(log), "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - LOG_END))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    # a terminal's progress bar rewrites its line with carriage returns
+    rows = [row.rsplit("\r", 1)[-1].rstrip() for row in text.replace("\r\n", "\n").split("\n")]
+    shown = (to_printable(row.expandtabs()) for row in rows if row)
+    return "\n".join([*shown][-lines:])

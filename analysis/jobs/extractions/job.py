@@ -18,7 +18,6 @@ viewer and stays true after the server, the worker or the whole machine went dow
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,8 +27,9 @@ from typing import Any
 from analysis.errors import ConfigError
 from analysis.files.atomic import read_json
 from analysis.files.locks import is_locked
-from analysis.files.own_state import is_own_folder, open_regular
+from analysis.files.own_state import is_own_folder
 from analysis.files.roots import resolve_below_roots
+from analysis.jobs.background import read_last_lines
 from analysis.language import _
 from analysis.vocabulary import FEATURE_STATS_DIR
 
@@ -131,17 +131,8 @@ class Job:
 
 
 def read_log(folder: Path, lines: int) -> str:
-    """Return the last lines of a job's log (of at most its last 64 KiB); empty without one."""
-    try:
-        with os.fdopen(open_regular(folder / LOG_FILE), "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - 65536))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    # a terminal's progress bar rewrites its line with carriage returns
-    rows = [row.rsplit("\r", 1)[-1].rstrip() for row in text.replace("\r\n", "\n").split("\n")]
-    return "\n".join([row for row in rows if row][-lines:])
+    """Return the last lines of a job's log, see `read_last_lines`."""
+    return read_last_lines(folder / LOG_FILE, lines)
 
 
 def read_job(folder: Path) -> Job | None:

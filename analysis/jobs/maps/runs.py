@@ -22,7 +22,7 @@ from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.processes import identify, send_signal
 from analysis.files.read_only import is_read_only, refuse_if_read_only
 from analysis.files.writing import make_folder, touch_file
-from analysis.jobs.background import start_background
+from analysis.jobs.background import read_last_lines, start_background
 from analysis.jobs.limits import GRACE_S, QUIET_MARK, QUIET_S
 from analysis.jobs.maps.folder import (
     ADAPTER_FILE,
@@ -209,10 +209,7 @@ def _describe_queue(folder: Path, key: str) -> str:
 
 
 def _last_line(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace")[-4000:].strip().splitlines()
-    except OSError:
-        lines = []
+    lines = read_last_lines(log, 100).splitlines()
     if any(line.startswith(QUIET_MARK) for line in lines):
         return _("It did not move on for {quiet_s:g} h and was ended. Ask again.").format(
             quiet_s=QUIET_S / 3600
