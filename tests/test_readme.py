@@ -91,7 +91,7 @@ def test_the_numbers_on_performance_are_those_that_were_measured() -> None:
         f"{job['ours, 357, no kernels']['seconds']:.1f} s the first time",
         f"{job['ours, 357, no bytecode, no kernels']['seconds']:.1f} s where Python keeps no",
         f"From the click in the form it takes {click['median']['ready']:.1f} s",
-        f"1600 images take {cruise['ours, 1600, warm']['seconds']:.1f} s",
+        f"1600 images take {cruise['ours, 1600, warm'][0]['seconds']:.1f} s",
         f"{large['fused, extras']:.1f} images/s with all statistics",
         f"{large['fused, extras / limit']:.2f} of what the matrix products",
         f"({small['fused, extras']:.1f} and {small['fused, extras / limit']:.2f} at 256x256)",
