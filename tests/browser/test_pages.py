@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Dashboard
-from tests.browser.tab import TIMEOUT, Tab
+from tests.browser.tab import PLOT, TIMEOUT, Tab
 from tests.pages.conftest import PAGES
 
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}
@@ -28,6 +28,24 @@ def test_every_page_is_drawn(
         app = tab.page.locator("[data-testid=stApp]")
         expect(app).to_have_css("background-color", BACKGROUND[scheme])
         assert tab.complaints == [], page
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1440, 900)])
+def test_the_first_figure_of_a_page_is_whole_on_the_first_screen(
+    dashboard: Dashboard, light: Tab, width: int, height: int
+) -> None:
+    before = light.page.viewport_size
+    assert before is not None
+    light.page.set_viewport_size({"width": width, "height": height})
+    ends: dict[str, float] = {}
+    for name in ("home", "overview", "layers", "outliers", "channels", "versions"):
+        light.open("" if name == "home" else name, **dashboard.pair)  # Home's own leads to Overview
+        light.go(name)
+        box = light.page.locator(PLOT).first.bounding_box()
+        assert box is not None, name
+        ends[name] = box["y"] + box["height"]
+    light.page.set_viewport_size(before)
+    assert {name: end for name, end in ends.items() if end > height} == {}
 
 
 @pytest.mark.parametrize(

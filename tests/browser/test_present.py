@@ -47,6 +47,27 @@ def test_an_audience_is_led_through_saved_views(
     expect(_button(dark.page, "Next")).to_have_count(0)
 
 
+def test_a_talk_walks_from_home_to_single_images(dashboard: Dashboard, light: Tab) -> None:
+    page, walk = light.page, ("home", "versions", "layers", "images")
+    light.open("", **dashboard.pair)  # leads to Overview
+    light.go("home")
+    page.get_by_text("Saved views").first.click()
+    for place, name in enumerate(walk):
+        if place:
+            light.go(name)
+        light.click_and_settle(page.get_by_role("button", name="Save this view"))
+    light.click_and_settle(page.locator(".st-key-present button:visible"))
+    for place in range(len(walk) - 1, 0, -1):
+        page.keyboard.press("PageUp")
+        expect(page.locator(".st-key-steps")).to_contain_text(f"{place} of", timeout=TIMEOUT)
+    for place, name in enumerate(walk[:-1], 1):
+        _expect_step(light, "" if name == "home" else name, f"{place} of {len(walk)}")
+        page.keyboard.press("PageDown")
+    expect(page).to_have_url(re.compile("/images[?]"), timeout=TIMEOUT)
+    expect(page.locator(".st-key-steps")).to_contain_text(f"{len(walk)} of", timeout=TIMEOUT)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Images", timeout=TIMEOUT)
+
+
 def _button(page: Page, name: str) -> Locator:
     return page.locator(".st-key-steps").get_by_role("button", name=name)
 

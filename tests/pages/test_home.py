@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from analysis.payload.annotation import Annotation
 from analysis.payload.annotations import annotate, load_annotations, pin_baseline
 from analysis.payload.discovery import discover_payloads
 from analysis.payload.fingerprint import fingerprint_file
+from analysis.payload.index import save_index
 from analysis.payload.reading import open_payload
+from analysis.read.summary import summarize, to_json
 from analysis.vocabulary import TokenRole
 from pages.components.home.table import PROGRESS, build_frame, order
 from tests import ROOT
@@ -50,13 +53,25 @@ def test_each_version_stands_beside_the_frozen_backbone(
     assert (shown["Drift"] > shown["Noise floor"]).to_list().count(True) == 1
 
 
-def test_who_has_one_payload_reads_what_a_second_one_would_show(
-    project: Path, open_page: Open
+def test_a_false_index_beside_a_payload_is_not_opened_by_the_server(
+    keys: dict[str, str], project: Path, open_page: Open
 ) -> None:
-    alone = "There is only one payload."
-    for name in ("first", "second"):
+    path = payload_path(project, "moved")
+    reading = open_payload(path)
+    false = replace(summarize(reading), outlier_channels=7, largest=1e6)
+    save_index(path, reading, to_json(false))
+    shown = table(open_page("home"))
+    assert shown["Largest |x|"]["moved"] < 1e6
+    assert shown["Outlier channels"]["moved"] != 7
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_who_has_one_payload_reads_what_a_second_one_would_show(
+    project: Path, open_page: Open, number: int
+) -> None:
+    for name in ("first", "second")[:number]:
         write_payload(payload_path(project, name), make_payload(version=name))
-        assert (alone in texts(open_page("home"))) == (name == "first")
+    assert ("There is only one payload." in texts(open_page("home"))) == (number == 1)
 
 
 def test_what_may_not_be_compared_says_why_and_shows_no_number(

@@ -11,6 +11,9 @@ from analysis.show.figures.overview import build_lora_proof
 from analysis.show.figures.theme import Mode
 from analysis.show.view import View, describe_one
 
+PROOF_HEIGHT = 380
+"""Pixels: the answer above and the whole figure stand on a screen of 720."""
+
 
 def lora_proof(table: StatsTable, name: str, mode: Mode = "light") -> View | None:
     """Return how much the adapter changes each layer; None without an adapter.
@@ -32,5 +35,6 @@ def lora_proof(table: StatsTable, name: str, mode: Mode = "light") -> View | Non
         caption=_(
             "Relative change of each layer's output on up to eight images, adapter on and off."
         ),
+        least_height=PROOF_HEIGHT,
         **describe_one(name),
     )

@@ -48,6 +48,9 @@ _QUIET = """<style>
 [data-testid=stMain] h2 { padding: .4rem 0 .8rem; }
 [class*="st-key-head-of-"] { flex-wrap: nowrap; }
 .st-key-place { padding-top: 1rem; }
+[data-testid=stSidebar] [data-baseweb=tag] { max-width: 100%; height: auto; }
+[data-testid=stSidebar] [data-baseweb=tag] span { max-width: none; white-space: normal;
+  overflow-wrap: anywhere; }
 [data-testid=stHeader] a:focus-visible { outline: 2px solid currentcolor; outline-offset: -2px; }
 .stApp:has(.st-key-presented) [data-testid=stHeader],
 .stApp:has(.st-key-presented) [data-testid=stSidebar],
@@ -64,7 +67,8 @@ _QUIET = """<style>
 .st-key-presented [data-testid=stCaptionContainer] p { font-size: 22px; }
 </style>"""
 """Without it 150 pixels of nothing stand above every title, a link of the navigation does not show
-that it has the focus, and an audience sees all of a page."""
+that it has the focus, picked versions with the same first twenty letters look alike, and an
+audience sees all of a page."""
 
 _FRAMED = "framed"
 _VISITED = "visited"

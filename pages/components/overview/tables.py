@@ -37,7 +37,8 @@ def show_differing(frame: pd.DataFrame) -> None:
     if frame.empty:
         st.caption(_("The versions differ in none of the facts that are recorded."))
     else:
-        st.table(frame.set_index("Fact").rename_axis(_("Fact")).map(plain))
+        named = frame.set_index("Fact").rename_axis(_("Fact")).rename(columns=plain)
+        st.table(named.map(plain))
 
 
 def show_contents(frame: pd.DataFrame) -> None:
