@@ -48,6 +48,8 @@ def read_all_shapes(path: Path) -> Shapes:
 
 def may_hold_tensors(path: Path) -> bool:
     """Tell by its first bytes whether a file can be one of tensors; True if it is unreadable."""
+    if not is_regular(path):
+        return True
     try:
         with path.open("rb") as file:
             start = file.read(9)

@@ -5,6 +5,7 @@ No pandas either: the process that computes maps starts faster without.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from analysis.files.atomic import is_regular
 from analysis.files.cache_folder import cache_folder
 
 FORMAT = 2
@@ -39,8 +41,10 @@ class Picture:
         """Return a picture by its file's content.
 
         Raises:
-            OSError: If the file cannot be read.
+            OSError: If the file cannot be read, or is a pipe or a device.
         """
+        if not is_regular(path):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
         with path.open("rb") as file:
             return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
 

@@ -34,7 +34,12 @@ Read = Callable[[Fingerprint], Reading]
 
 
 def make_entries(
-    file: Fingerprint, baseline: Fingerprint | None, read: Read, *, many: bool = False
+    file: Fingerprint,
+    baseline: Fingerprint | None,
+    read: Read,
+    *,
+    many: bool = False,
+    by_index: bool = True,
 ) -> None:
     """Compute and store what a list shows of a payload; what is wrong with it is stored too.
 
@@ -46,9 +51,11 @@ def make_entries(
         baseline: Fingerprint of what it is compared with; None for nothing.
         read: Reads the payload of a fingerprint.
         many: Whether others follow with the same baseline, whose image groups stay in memory.
+        by_index: Whether the indices may be opened: not by a server, which opens no file of a
+            stranger but through `read`.
     """
     read = cache(read)
-    index = open_index(file)
+    index = open_index(file) if by_index else None
     try:
         entries: Entries = {payload_key(file): (to_json(_summarize(file, index, read)), None)}
         if baseline is not None and baseline != file:

@@ -78,7 +78,7 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
     if 0 < len(missing) <= FEW and not is_running():
         with st.spinner(_("Reading the payloads …")):
             for file in missing:
-                make_entries(file, baseline.fingerprint, _read)
+                make_entries(file, baseline.fingerprint, _read, by_index=False)
         found = _find(files, hash(tuple(files)), baseline.fingerprint, read_stamp())
         missing = found.list_missing(files, baseline.fingerprint)
     has_vectors = probes.find_vectors(refs)
