@@ -4,8 +4,8 @@ Each look is a process of its own. Before the clock runs it has imported torch a
 file with it, which takes about two seconds that do not depend on the payload. Both commits read the
 same files in turn, so that the load of the machine meets both.
 
-    git archive 5e40304 --prefix=before/ | tar -x -C /tmp
-    python -m benchmarks.cold_look --before /tmp/before --json benchmarks/results/cold-look.json
+    git archive 5e40304 --prefix=before/ | tar -x -C ..
+    python -m benchmarks.cold_look --before ../before --json benchmarks/results/cold-look.json
 """
 
 from __future__ import annotations

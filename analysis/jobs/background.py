@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,29 @@ def start_background(
             pass_fds=[lock, *descriptors],
             env=background_environment(),
         )
+
+
+def start_waiting(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a process that waits for a request at a socket, and return it with the other end.
+
+    It sees that this process has ended, or has closed its end.
+
+    Args:
+        command: Of the process; the descriptor of its socket follows as the last argument.
+    """
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [*command, str(theirs.fileno())],
+            cwd=PACKAGE_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=[theirs.fileno()],
+            env=background_environment(),
+        )
+    return process, mine
 
 
 def read_last_lines(log: Path, lines: int) -> str:

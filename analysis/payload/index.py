@@ -142,9 +142,7 @@ def open_index(file: Fingerprint) -> Index | None:
             is_same = (state.st_size, state.st_mtime_ns) == file[1:]
             if not is_same or _hash_end(payload, about["end"]) != about["sha256"]:
                 return None
-            json.dumps(
-                about, ensure_ascii=False
-            ).encode()  # half a surrogate pair: no page shows it
+            json.dumps(about, ensure_ascii=False).encode()  # fails on half a surrogate pair
             return Index(str(about["summary"]), _read(payload, about))
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError):
         return None
@@ -298,7 +296,10 @@ def _place(
     storage: tuple[str, str], offset: int, shape: Shape, stride: Shape, *_: object
 ) -> _Place:
     key, kind = storage
-    step, is_plain = 1, offset == 0 and len(stride) == len(shape)
-    for size, given in zip(reversed(shape), reversed(stride), strict=False):
-        is_plain, step = is_plain and given == step, step * size
+    whole: list[int] = []
+    step = 1
+    for size in reversed(shape):
+        whole.insert(0, step)
+        step *= size
+    is_plain = offset == 0 and list(stride) == whole
     return _Place(key, _DTYPES.get(kind) if is_plain else None, tuple(shape))

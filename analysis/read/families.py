@@ -42,6 +42,8 @@ def merge_drifts(members: Sequence[DriftSummary]) -> Family:
 
     A family of which a member may not be compared with the baseline is refused as a whole.
     """
+    from scipy.special import stdtrit  # a fifth of a second, which the first page does not need
+
     refused = next((each.refused for each in members if each.refused is not None), None)
     layers = sorted(set[int].intersection(*(set(each.layers) for each in members)))
     if refused is not None or not layers:
@@ -59,8 +61,6 @@ def merge_drifts(members: Sequence[DriftSummary]) -> Family:
     )
     unknown = np.full(drift.shape[1:], np.nan)
     spread = drift.std(axis=0, ddof=1) if len(members) > 1 else unknown
-    from scipy.special import stdtrit  # a fifth of a second, which the first page does not need
-
     # One drift lies above 95 % of those that the members' spread would give by chance.
     reach = stdtrit(max(len(members) - 1, 1), BAND) * spread
     parts = (

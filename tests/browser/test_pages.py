@@ -48,6 +48,15 @@ def test_the_first_figure_of_a_page_is_whole_on_the_first_screen(
     assert {name: end for name, end in ends.items() if end > height} == {}
 
 
+def test_names_of_picked_versions_are_whole(dashboard: Dashboard, light: Tab) -> None:
+    light.open("layers", **dashboard.pair)
+    names = light.page.locator("[data-testid=stSidebar] [data-tag] > span:visible").all()
+    assert names
+    for name in names:
+        whole, shown = name.evaluate("it => [it.scrollWidth, it.clientWidth]")
+        assert whole <= shown
+
+
 @pytest.mark.parametrize(
     ("page", "label"),
     [

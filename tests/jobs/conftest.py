@@ -137,3 +137,11 @@ def wait_for(job: Job, *states: JobState, done: int = 0, seconds: float = 120) -
         if time.monotonic() > deadline:
             raise AssertionError(f"{now.state} {now.error}, not {states}: {now.read_log()}")
         time.sleep(0.05)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    """Return as soon as something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -218,8 +218,8 @@ def _fill(backbone: DinoVisionTransformer, contents: CheckpointContents) -> None
                     f"{contents.path}: {source} is {tensor.dtype}, expected floating-point "
                     "numbers. Quantised weights cannot be measured; use the originals."
                 )
-            # On a GPU in the precision of the file: half. Through pinned memory it takes three
-            # times as long, since pinning does (benchmarks/README.md).
+            # On a GPU in the precision of the file: half. Not through pinned memory, since pinning
+            # costs more than it saves (benchmarks/README.md).
             part.copy_(tensor.to(part.device))
             filled.append((source, part))
     _require_finite(contents, filled)

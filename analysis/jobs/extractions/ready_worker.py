@@ -15,12 +15,14 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.files.processes import PACKAGE_ROOT
 from analysis.files.writing import open_log
-from analysis.jobs.background import background_environment, start_background
+from analysis.jobs.background import start_background, start_waiting
 from analysis.jobs.extractions.worker_request import READY, TAKEN
 
 WORKER = "analysis.jobs.extractions.worker"
+
+ANSWER_S = 20.0
+"""How long a request may wait for a worker that is still importing."""
 
 _guard = threading.Lock()
 _waiting: tuple[subprocess.Popen[bytes], socket.socket] | None = None
@@ -32,19 +34,9 @@ def prepare_worker() -> None:
     with _guard:
         if _waiting is not None and _waiting[0].poll() is None:
             return
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", WORKER, READY, str(theirs.fileno())],
-                cwd=PACKAGE_ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                pass_fds=[theirs.fileno()],
-                env=background_environment(),
-            )
-        _waiting = process, mine
+        if _waiting is not None:  # nobody needed it for long
+            _waiting[1].close()
+        _waiting = start_waiting([sys.executable, "-m", WORKER, READY])
 
 
 def start_worker(
@@ -67,7 +59,9 @@ def start_worker(
     if ready is not None:
         process, connection = ready
         request = json.dumps([str(folder), *arguments]).encode()
-        with connection, contextlib.suppress(OSError), open_log(log) as file:  # it has ended
+        # OSError: it has ended, or does not answer; one that takes the request later ends itself
+        with connection, contextlib.suppress(OSError), open_log(log) as file:
+            connection.settimeout(ANSWER_S)
             socket.send_fds(connection, [request], [file.fileno(), lock, *passed])
             if connection.recv(len(TAKEN)):
                 return process

@@ -1,9 +1,10 @@
 """Keep a process that has imported what an extraction imports, for the next job.
 
 Importing torch and the collector takes seconds of every extraction. The server starts one standby
-process (`analysis.cli.standby`) when its form is shown, and hands it to the worker of the next job:
-a pair of sockets joins the two (`standby_command`). The process carries out one extraction and ends
-with it. It also ends when the server does, or after half an hour without a job. It opens no GPU.
+process (`analysis.cli.standby`) half a minute after its first page, and again when its form is
+shown, and hands it to the worker of the next job: a pair of sockets joins the two
+(`standby_command`). The process carries out one extraction and ends with it. It also ends when the
+server does, or after half an hour without a job. It takes no memory of a GPU.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from analysis.files.processes import PACKAGE_ROOT
-from analysis.jobs.background import background_environment
+from analysis.jobs.background import start_waiting
 from analysis.jobs.extractions.devices import list_devices
 from analysis.jobs.extractions.ready_worker import prepare_worker
 
@@ -54,20 +54,9 @@ def _start() -> None:
         if _working is not None and _working.poll() is None:
             return
     prepare_worker()
-    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        process = subprocess.Popen(
-            [*COMMAND, "standby", str(theirs.fileno())],
-            cwd=PACKAGE_ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            pass_fds=[theirs.fileno()],
-            env=background_environment(),
-        )
+    waiting = start_waiting([*COMMAND, "standby"])
     with _guard:
-        _waiting = process, mine
+        _waiting = waiting
 
 
 def take_standby(command: Sequence[str]) -> socket.socket | None:

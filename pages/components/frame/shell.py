@@ -48,8 +48,8 @@ _QUIET = """<style>
 [data-testid=stMain] h2 { padding: .4rem 0 .8rem; }
 [class*="st-key-head-of-"] { flex-wrap: nowrap; }
 .st-key-place { padding-top: 1rem; }
-[data-testid=stSidebar] [data-baseweb=tag] { max-width: 100%; height: auto; }
-[data-testid=stSidebar] [data-baseweb=tag] span { max-width: none; white-space: normal;
+[data-testid=stSidebar] [data-tag] { max-width: 100%; height: auto; }
+[data-testid=stSidebar] [data-tag] span { max-width: none; white-space: normal;
   overflow-wrap: anywhere; }
 [data-testid=stHeader] a:focus-visible { outline: 2px solid currentcolor; outline-offset: -2px; }
 .stApp:has(.st-key-presented) [data-testid=stHeader],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,16 +18,9 @@ from analysis.jobs.extractions import (
     start_job,
 )
 from tests.factories.projects import make_project
-from tests.jobs.conftest import process_id, wait_for
+from tests.jobs.conftest import process_id, wait_for, wait_until
 
 pytestmark = pytest.mark.skipif(not standby.CAN_STAND_BY, reason="no name of a process here")
-
-
-def _until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -64,5 +56,5 @@ def test_a_job_has_the_worker_that_is_ready_or_a_new_one(
 def test_a_worker_without_a_job_ends_with_the_server(ready: psutil.Process) -> None:
     process, connection = ready_worker._waiting or pytest.fail("no worker")
     connection.close()
-    _until(lambda: process.poll() is not None)
+    wait_until(lambda: process.poll() is not None)
     assert process.returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -24,18 +24,11 @@ from analysis.jobs.extractions import (
 from analysis.payload.discovery import load_ref
 from analysis.payload.file import load_payload
 from tests.factories.projects import make_project
-from tests.jobs.conftest import process_id, wait_for
+from tests.jobs.conftest import process_id, wait_for, wait_until
 
 pytestmark = pytest.mark.skipif(not standby.CAN_STAND_BY, reason="no name of a process here")
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-
-
-def _until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -48,7 +41,7 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Pr
         monkeypatch.setattr(standby, name, None)
     monkeypatch.setattr(ready_worker, "_waiting", None)
     standby.prepare_standby()
-    _until(lambda: standby._waiting is not None)
+    wait_until(lambda: standby._waiting is not None)
     process, connection = standby._waiting or pytest.fail("no process")
     yield psutil.Process(process.pid)
     for kept, its_end in filter(None, ((process, connection), ready_worker._waiting)):
@@ -68,13 +61,13 @@ def test_a_job_is_carried_out_by_the_process_that_is_ready(
     project = make_project(tmp_path / "real", images=3)
     monkeypatch.chdir(project)
     job = _start(project)
-    _until(lambda: (job.folder / "command.json").exists())
+    wait_until(lambda: (job.folder / "command.json").exists())
     assert process_id(job, "command") == ready.pid
     first = wait_for(job, *ENDED, seconds=240)
     assert first.state is JobState.DONE, first.read_log()
     assert first.phases[0][1] <= time.time() - job.created, "its wait is no part of the job"
     second = _start(project)
-    _until(lambda: (second.folder / "command.json").exists())
+    wait_until(lambda: (second.folder / "command.json").exists())
     assert process_id(second, "command") != ready.pid, "it carries out one job"
     other = wait_for(second, *ENDED, seconds=240)
     mine, theirs = (load_payload(job.output)["layers"] for job in (first, other))
@@ -124,7 +117,7 @@ def test_a_ready_process_ends_with_the_server(ready: psutil.Process) -> None:
     waiting = standby._waiting
     assert waiting is not None
     waiting[1].close()  # as the end of the server does
-    _until(lambda: waiting[0].poll() is not None)
+    wait_until(lambda: waiting[0].poll() is not None)
     assert waiting[0].returncode == 0
 
 
