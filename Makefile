@@ -5,7 +5,7 @@ PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO := $(foreach version,demo-lora demo-winter demo-frozen,outputs/$(version)/train_all/feature_stats/dinov3_feature_stats.pt)
+DEMO := $(foreach version,demo-autumn demo-winter demo-frozen,outputs/$(version)/train_all/feature_stats/dinov3_feature_stats.pt)
 
 .PHONY: help run payloads test lint format types messages soak audit check clean
 .DEFAULT_GOAL := help
@@ -18,7 +18,7 @@ run: payloads ## install, extract what is missing, serve the dashboard on port 8
 
 payloads: $(DEMO) ## extract the payloads of the embedded default where missing
 
-outputs/demo-lora/%: CONFIG := configs/train.yaml
+outputs/demo-autumn/%: CONFIG := configs/train.yaml
 outputs/demo-winter/%: CONFIG := configs/train_winter.yaml
 outputs/demo-frozen/%: CONFIG := configs/train_frozen.yaml
 

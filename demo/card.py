@@ -14,7 +14,7 @@ _CARD = """\
 | file | what it is |
 |---|---|
 | `dinov3_vitt16_demo_pretrain_quadrats.pth` | backbone `dinov3_vitt16_demo`, fp16, official names |
-| `head/infer_head.pt` | head and LoRA adapter (r 8 on `qkv`), fp16, for autumn: `demo-lora` |
+| `head/infer_head.pt` | head and LoRA adapter (r 8 on `qkv`), fp16, for autumn: `demo-autumn` |
 | `head_winter/infer_head.pt` | the same for winter: `demo-winter` |
 | `metrics.json` | what the training run measured |
 

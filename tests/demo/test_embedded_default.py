@@ -96,7 +96,7 @@ def test_the_configs_differ_in_version_and_head_only() -> None:
     names = ("train.yaml", "train_frozen.yaml", "train_winter.yaml")
     adapted, frozen, winter = (load_settings(ROOT, ROOT / "configs" / name) for name in names)
     versions = [settings.version for settings in (adapted, frozen, winter)]
-    assert versions == ["demo-lora", "demo-frozen", "demo-winter"]
+    assert versions == ["demo-autumn", "demo-frozen", "demo-winter"]
     assert "head_weights" not in adapted.analysis
     assert frozen.analysis["head_weights"] == "none"
     assert Path(str(winter.analysis["head_weights"])) == ROOT / "weights" / "head_winter"
