@@ -15,26 +15,23 @@ import hashlib
 import json
 import logging
 import os
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.cache_folder import cache_folder
 from analysis.files.writing import make_folder
+from analysis.language import _
+from analysis.payload.array_file import DAMAGED, ArrayFile
 from analysis.payload.fingerprint import Fingerprint
 from analysis.vocabulary import Representation, Statistic, TokenRole
 
-FORMAT = 4
+FORMAT = 5
 """Part of every cached file; to be raised when the arrays' meaning changes."""
 
 MAX_FILES = 64
@@ -44,52 +41,81 @@ MAX_BYTES = 4 * 2**30
 """Of all cached payloads together; one of the largest backbone takes 150 MB, of ViT-L 40 MB."""
 
 _logger = logging.getLogger(__name__)
-DAMAGED = (
-    OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, NotImplementedError,
-    RecursionError, MemoryError, BadZipFile, zlib.error,
-    tokenize.TokenError, OverflowError,
-)  # fmt: skip
 
 
 class StoredArrays(Mapping[str, NDArray[Any]]):
-    """The members of a cache file by name, each read when it is asked for."""
+    """The arrays of a cache file by name, each read when it is asked for.
 
-    def __init__(self, stored: NpzFile, path: Path, known: dict[str, NDArray[Any]]) -> None:
-        self._stored = stored
+    A file that turns out to be damaged is removed and made again from the payload.
+    """
+
+    def __init__(
+        self,
+        file: ArrayFile,
+        path: Path,
+        known: Mapping[str, NDArray[Any]],
+        make_again: Callable[[], Mapping[str, NDArray[Any]]] | None,
+    ) -> None:
+        """Take an open file.
+
+        Args:
+            file: The open file.
+            path: Where it lies.
+            known: Arrays that were read already.
+            make_again: Reads the payload and returns its arrays; None to do that but once.
+        """
+        self._file = file
         self._path = path
         self._known = known
-        """What was read already."""
+        self._make_again = make_again
+        self._remade: Mapping[str, NDArray[Any]] | None = None
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return one array, read-only.
 
         Raises:
             KeyError: If there is none of this name.
-            PayloadError: If the file was damaged since it was opened; it is removed.
+            PayloadError: If the file is damaged and the payload cannot be read again.
         """
-        if name not in self._stored.files:
+        if name not in self._file.names:
             raise KeyError(name)
-        try:
-            array = self._known[name] if name in self._known else self._stored[name]
-        except DAMAGED as error:
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
-            raise PayloadError(
-                f"{self._path}: this file of the cache is damaged and was removed. Load the page "
-                "again to read the payload itself."
-            ) from error
-        array.setflags(write=False)
-        return array
+        if self._remade is None:
+            try:
+                array = self._known[name] if name in self._known else self._file.read(name)
+            except DAMAGED as error:
+                self._remade = self._replace(error)
+            else:
+                array.setflags(write=False)
+                return array
+        return self._remade[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._stored.files)
+        return iter(self._file.names)
 
     def __len__(self) -> int:
-        return len(self._stored.files)
+        return len(self._file.names)
+
+    def _replace(self, error: Exception) -> Mapping[str, NDArray[Any]]:
+        _logger.warning(
+            "%s: damaged file of the cache (%s: %s), made again from the payload",
+            self._path, type(error).__name__, error,
+        )  # fmt: skip
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        if self._make_again is None:
+            raise PayloadError(
+                _(
+                    "{path}: this file of the cache is damaged and cannot be replaced. Delete it "
+                    "and load the page again."
+                ).format(path=self._path)
+            ) from error
+        return self._make_again()
 
 
 def open_arrays(
-    fingerprint: Fingerprint, folder: Path | None = None
+    fingerprint: Fingerprint,
+    folder: Path | None = None,
+    make_again: Callable[[], Mapping[str, NDArray[Any]]] | None = None,
 ) -> tuple[StoredArrays, dict[str, Any]] | None:
     """Return the arrays of a payload and its `meta`; None where they are not cached.
 
@@ -98,39 +124,28 @@ def open_arrays(
     Args:
         fingerprint: Of the payload.
         folder: In place of the folder of the cache.
+        make_again: Reads the payload where an array proves damaged later, and returns its arrays.
     """
     path = cache_path(fingerprint, folder)
     try:
-        stored = open_stored(path)
-        about = json.loads(stored["about"].tobytes())
-        if about["format"] == FORMAT and about["fingerprint"] == list(fingerprint):
-            table = {name: stored[name] for name in ("values", "counts", "layers")}
-            if _fit(**table) and isinstance(about["meta"], dict):
-                return StoredArrays(stored, path, table), about["meta"]
-        stored.close()
+        file = ArrayFile(path)
     except FileNotFoundError:
-        pass
+        return None
     except DAMAGED as error:
         _logger.warning("Ignoring a damaged cache file of %s: %s", fingerprint[0], error)
+        return None
+    try:
+        about = json.loads(file.read("about").tobytes())
+        # A name that changed in the directory must not look like a part that was never measured.
+        is_current = about["format"] == FORMAT and about["fingerprint"] == list(fingerprint)
+        if is_current and set(about["names"]) == file.names - {"about"}:
+            table = {name: file.read(name) for name in ("values", "counts", "layers")}
+            if _fit(**table) and isinstance(about["meta"], dict):
+                return StoredArrays(file, path, table, make_again), about["meta"]
+    except DAMAGED as error:
+        _logger.warning("Ignoring a damaged cache file of %s: %s", fingerprint[0], error)
+    file.close()
     return None
-
-
-def open_stored(path: Path) -> NpzFile:
-    """Open a cache file without reading its arrays.
-
-    Raises:
-        OSError, ValueError: If it is no archive of uncompressed arrays, which alone is written
-            here: what is compressed can unpack to any size.
-    """
-    if not path.is_file() and path.exists():
-        raise ValueError("not a regular file")
-    stored = np.load(path, allow_pickle=False)
-    if not isinstance(stored, NpzFile):
-        raise ValueError("not an archive")
-    with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type for entry in archive.infolist()):
-            raise ValueError("compressed")
-    return stored
 
 
 def save_arrays(
@@ -138,7 +153,8 @@ def save_arrays(
 ) -> None:
     """Keep the arrays of a payload, in place of those of earlier files at its path."""
     path = cache_path(fingerprint)
-    about = json.dumps({"format": FORMAT, "fingerprint": fingerprint, "meta": meta}).encode()
+    facts = {"format": FORMAT, "fingerprint": fingerprint, "meta": meta, "names": sorted(arrays)}
+    about = json.dumps(facts).encode()
     try:
         make_folder(path.parent, 0o700)
         with replace_file(path) as file:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PartAbsentError, PayloadError
+from analysis.language import _
 from analysis.payload.array_cache import open_arrays, save_arrays
 from analysis.payload.extras import ExtraTable, Part, build_extras
 from analysis.payload.extras_arrays import build_parts
@@ -99,17 +100,22 @@ def open_payload(path: Path | str, *, keep: bool = True) -> Reading:
     )
 
 
-def open_cached(path: Path | str, folder: Path | None = None) -> Reading | None:
+def open_cached(
+    path: Path | str,
+    folder: Path | None = None,
+    read_again: Callable[[str], object] | None = None,
+) -> Reading | None:
     """Return a payload that stands in the cache; None where it was not read before, or changed.
 
     Args:
         path: The payload; only its size and time are looked at.
         folder: In place of the folder of the cache.
+        read_again: Puts the payload at a path into the cache, should that prove damaged.
 
     Raises:
         PayloadError: If there is no such file.
     """
-    return _open_cached(fingerprint_file(path), folder)
+    return _open_cached(fingerprint_file(path), folder, read_again)
 
 
 def build_reading(payload: Mapping[str, Any]) -> Reading:
@@ -125,8 +131,23 @@ def build_reading(payload: Mapping[str, Any]) -> Reading:
     return Reading(table, lambda: _wrap_extras(arrays, notes))
 
 
-def _open_cached(fingerprint: Fingerprint, folder: Path | None = None) -> Reading | None:
-    cached = open_arrays(fingerprint, folder)
+def _open_cached(
+    fingerprint: Fingerprint,
+    folder: Path | None = None,
+    read_again: Callable[[str], object] | None = None,
+) -> Reading | None:
+    def make_again() -> Mapping[str, NDArray[Any]]:
+        (read_again or open_payload)(fingerprint[0])
+        again = open_arrays(fingerprint, folder)
+        if again is None:
+            raise PayloadError(
+                _("{path}: the file was replaced while it was shown. Load the page again.").format(
+                    path=fingerprint[0]
+                )
+            )
+        return again[0]
+
+    cached = open_arrays(fingerprint, folder, make_again)
     if cached is None:
         return None
     arrays, meta = cached

@@ -398,8 +398,16 @@ def _texts(folder: Path, marker: Path) -> Iterator[Case]:
         yield Case(f"sidecar: {name}", "sidecar", path, ANY)
 
 
+ABOUT = {
+    "format": FORMAT,
+    "fingerprint": ["/x.pt", 1, 1],
+    "meta": {},
+    "names": ["values", "counts", "layers"],
+}
+
+
 def _cached(**changes: Any) -> bytes:
-    about = changes.pop("about", {"format": FORMAT, "fingerprint": ["/x.pt", 1, 1], "meta": {}})
+    about = changes.pop("about", ABOUT)
     table: dict[str, Any] = {
         "values": np.ones((1, 3, 2, 3, 4), np.float32),
         "counts": np.ones((1, 2), np.int64),
@@ -412,7 +420,7 @@ def _cached(**changes: Any) -> bytes:
 
 
 def _cache_entries(folder: Path, marker: Path) -> Iterator[Case]:
-    about = {"format": FORMAT, "fingerprint": ["/x.pt", 1, 1], "meta": {}}
+    about = ABOUT
     huge = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         huge, {"descr": "<f4", "fortran_order": False, "shape": (10**6, 3, 2, 3, 10**6)}

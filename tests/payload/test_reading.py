@@ -13,6 +13,7 @@ from analysis.payload import array_cache, file, reading
 from analysis.payload.extras import Part
 from analysis.payload.fingerprint import fingerprint_file
 from analysis.payload.reading import Reading, build_reading, open_payload
+from analysis.vocabulary import Representation
 from tests.factories.payloads import make_payload, make_table, write_payload
 
 
@@ -95,8 +96,8 @@ def test_samples_of_earlier_versions_are_passed_over(tmp_path: Path) -> None:
     assert found.extras.has(Part.EXCEED)
 
 
-def test_bytes_that_turned_in_the_cache_are_named_and_gone_at_the_next_look(
-    tmp_path: Path, cache: Path
+def test_bytes_that_turned_in_the_cache_are_read_from_the_payload_in_the_same_visit(
+    tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write_payload(tmp_path / "a.pt", make_payload(extras=True))
     first = open_payload(path)
@@ -105,11 +106,45 @@ def test_bytes_that_turned_in_the_cache_are_named_and_gone_at_the_next_look(
     content = cached.read_bytes()
     at = content.index(top.tobytes())
     cached.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-    damaged = open_payload(path)
-    with pytest.raises(PayloadError, match="damaged and was removed"):
-        damaged.extras.top()
-    again = open_payload(path).extras.top()
-    np.testing.assert_array_equal(again, top)
+    extras = open_payload(path).extras
+    np.testing.assert_array_equal(extras.top(), top)
+    np.testing.assert_array_equal(extras.argmax("cls"), first.extras.argmax("cls"))
+    assert "damaged file of the cache" in caplog.text
+    assert cached.read_bytes() == content
+
+
+def test_a_header_that_asks_for_less_in_the_cache_is_damage(tmp_path: Path, cache: Path) -> None:
+    path = write_payload(tmp_path / "a.pt", make_payload(extras=True))
+    whole = open_payload(path).extras.norm_hist(Representation.PRE, "cls")
+    (cached,) = cache.iterdir()
+    content = cached.read_bytes()
+    assert b"(4, 66)" in content
+    cached.write_bytes(content.replace(b"(4, 66)", b"(4, 64)"))
+    again = open_payload(path).extras.norm_hist(Representation.PRE, "cls")
+    np.testing.assert_array_equal(again, whole)
+
+
+def test_a_name_that_turned_in_the_cache_is_not_a_part_that_was_never_measured(
+    tmp_path: Path, cache: Path
+) -> None:
+    path = write_payload(tmp_path / "a.pt", make_payload(extras=True))
+    assert open_payload(path).extras.has(Part.TOP)
+    (cached,) = cache.iterdir()
+    cached.write_bytes(cached.read_bytes().replace(b"top.npy", b"tnp.npy"))
+    assert open_payload(path).extras.has(Part.TOP)
+
+
+def test_a_damaged_cache_of_a_payload_that_was_replaced_gives_no_numbers_of_another(
+    tmp_path: Path, cache: Path
+) -> None:
+    path = write_payload(tmp_path / "a.pt", make_payload(extras=True))
+    open_payload(path)
+    (cached,) = cache.iterdir()
+    cached.write_bytes(cached.read_bytes().replace(b"(4, 66)", b"(4, 64)"))
+    extras = open_payload(path).extras
+    write_payload(path, make_payload(extras=True, seed=1))
+    with pytest.raises(PayloadError, match="was replaced while it was shown"):
+        extras.norm_hist(Representation.PRE, "cls")
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_cached(

@@ -17,7 +17,7 @@ from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.writing import make_folder
 from analysis.language import _
-from analysis.payload.array_cache import DAMAGED, open_stored
+from analysis.payload.array_file import DAMAGED, ArrayFile
 from analysis.vocabulary import Representation
 
 MAX_KEPT_BYTES = 2 * 2**30
@@ -121,8 +121,8 @@ def load_maps(path: Path) -> TokenMaps:
         PayloadError: If it is not there or damaged.
     """
     try:
-        with open_stored(path) as stored:
-            return TokenMaps(**{field.name: stored[field.name] for field in fields(TokenMaps)})
+        with ArrayFile(path) as stored:
+            return TokenMaps(**{field.name: stored.read(field.name) for field in fields(TokenMaps)})
     except DAMAGED as error:
         with contextlib.suppress(OSError):
             path.unlink()  # to be computed anew

@@ -71,16 +71,22 @@ def open_payload(path: str) -> Reading:
     if _reader is None:
         return reading.open_payload(path)
     for _ in range(2):  # the file may be replaced while it is read
-        if (cached := reading.open_cached(path)) is not None:
+        if (cached := reading.open_cached(path, None, _put_into_cache)) is not None:
             return cached
-        answer, _content = _reader.call("payload", path, {"path": str(Path(path).absolute())})
-        folder = None if answer.get("kept") is True else Path(_reader.scratch.name)
-        if (found := reading.open_cached(path, folder)) is not None:
+        folder = _put_into_cache(path)
+        if (found := reading.open_cached(path, folder, _put_into_cache)) is not None:
             return found
     raise PayloadError(
         f"{path}: what was read of it is not there. Load the page again if the file is just being "
         "written; else make room in the cache folder (DASHBOARD_CACHE)."
     )
+
+
+def _put_into_cache(path: str) -> Path | None:
+    """Have the reader put a payload into the cache; return its folder if it is not the user's."""
+    assert _reader is not None
+    answer, _content = _reader.call("payload", path, {"path": str(Path(path).absolute())})
+    return None if answer.get("kept") is True else Path(_reader.scratch.name)
 
 
 def load_photograph(
