@@ -13,8 +13,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_ENTRIES = 20_000
-"""Files in an archive, one for each tensor."""
+MAX_ENTRIES = 10_000
+"""Files in an archive, one for each tensor: a payload with extras has 110 for each layer."""
 
 MAX_PICKLE_BYTES = 64_000_000
 """What describes the tensors; a backbone's is below one megabyte."""

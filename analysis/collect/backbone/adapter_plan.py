@@ -57,6 +57,7 @@ def plan_adapter(head: Head, backbone: DinoVisionTransformer) -> AdapterPlan:
     ranks = _read_values(head, settings, modules, "r", "rank_pattern", _check_rank)
     alphas = _read_values(head, settings, modules, "lora_alpha", "alpha_pattern", _check_alpha)
     _compare_with_settings(head, settings, backbone, state, ranks)
+    _refuse_non_finite(state)  # reads every tensor, so after their shapes
     foreign = [module for module in modules if is_foreign(module, gated=gated)]
     saved = settings.get("modules_to_save")
     settings["modules_to_save"] = _keep_own(saved, state) if saved else None
@@ -131,6 +132,12 @@ def _compare_with_settings(
     targets = settings.get("target_modules")
     named = f" (its target_modules: {targets!r:.300})" if "without a place" in faults else ""
     raise AdapterError(f"{faults}{named}")
+
+
+def _refuse_non_finite(state: Mapping[str, Tensor]) -> None:
+    bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if bad:
+        raise AdapterError(f"NaN or infinite values in {name_some(bad)}")
 
 
 def _name_candidates(backbone: DinoVisionTransformer, state: Mapping[str, Tensor]) -> list[str]:

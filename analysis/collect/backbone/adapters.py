@@ -99,7 +99,7 @@ def attach_adapter(
         used_lora=error is None,
         lora_error=error,
         head_path=head_path,
-        sha256=head.sha256,
+        sha256=None if error else head.sha256,
         summary={} if error else describe_adapter(head, backbone),
         head_fusion=head.fusion,
         warnings=warnings,
@@ -114,7 +114,6 @@ def _inject(backbone: DinoVisionTransformer, head: Head) -> list[str]:
     """Attach and fill the adapter in place; return warnings. After an error, drop the backbone."""
     if head.fault or head.peft_config is None or head.peft_state is None:
         raise AdapterError(head.fault or "it is incomplete")
-    _refuse_non_finite(head)
     peft = _import_peft()
     check_kind(head.peft_config)
     plan = plan_adapter(head, backbone)
@@ -152,13 +151,6 @@ def _import_peft() -> ModuleType:
             "requirements.txt, or remove a torchvision that does not match torch"
         ) from failure
     return peft
-
-
-def _refuse_non_finite(head: Head) -> None:
-    state = head.peft_state or {}
-    bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
-    if bad:
-        raise AdapterError(f"NaN or infinite values in {name_some(bad)}")
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,6 @@ class Head:
     """`LoraConfig` as a dict, enums as strings; None without an adapter."""
     peft_state: dict[str, Tensor] | None = None
     """The adapter's tensors, named relative to the backbone, without peft's prefix."""
-    sha256: str | None = None
-    """Of the adapter's content (`digest_adapter`), None without an adapter."""
     fault: str | None = None
     """Why the adapter in the file cannot be used, where that shows without trying."""
     paths: tuple[str, ...] = ("",)
@@ -76,6 +75,16 @@ class Head:
     """By their keys in the file, settings that are not those of peft, or several."""
     fusion: dict[str, Any] = field(default_factory=dict)
     """What it learned about the layers that it reads (`describe_fusion`); empty without any."""
+    digest: Callable[[], str] | None = field(default=None, repr=False)
+    """Computes `sha256`; None without an adapter."""
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """SHA-256 of the adapter's content (`digest_adapter`), None without an adapter.
+
+        Reads every tensor, so it is for an adapter whose shapes were judged before.
+        """
+        return None if self.digest is None else self.digest()
 
 
 MAX_NAME = 1_000
@@ -153,7 +162,7 @@ def _read_other_file(path: Path, loaded: Any) -> Head:
         return Head(
             path,
             peft_state=related.state,
-            sha256=digest_adapter({}, related.state),
+            digest=partial(digest_adapter, {}, related.state),
             paths=related.paths,
             notices=(f"{notice}.", *_describe_aside(path, related)),
             partial=dict(settings),
@@ -264,7 +273,7 @@ def _build_head(path: Path, meta: dict[str, Any], config: Any, state: Any) -> He
         meta,
         config,
         related.state,
-        digest_adapter(config, related.state),
+        digest=partial(digest_adapter, config, related.state),
         paths=related.paths,
         notices=_describe_aside(path, related),
     )
