@@ -32,7 +32,7 @@ from torch._dynamo.utils import counters
 from torch.profiler import ProfilerActivity, profile
 
 from analysis.collect.backbone.variants import get_variant
-from analysis.collect.run.loop import FOOTPRINT_CHANNELS
+from analysis.collect.run.network import FOOTPRINT_CHANNELS
 from analysis.collect.statistics import triton_engine as launch
 from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.collect.statistics.measured_norm import apply_layer_norm

@@ -16,8 +16,8 @@ from torch import Tensor
 from analysis.collect.backbone.variants import get_variant
 from analysis.collect.backbone.vit import DinoVisionTransformer
 from analysis.collect.run.fused_forward import run_fused
-from analysis.collect.run.loop import FOOTPRINT_CHANNELS
 from analysis.collect.run.measured_forward import run_measured
+from analysis.collect.run.network import FOOTPRINT_CHANNELS
 from analysis.collect.statistics.collector import StatisticsCollector
 
 MODES = ("forward", "no-extras", "extras")

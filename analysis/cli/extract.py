@@ -51,12 +51,18 @@ def run() -> NoReturn:
     os._exit(code)
 
 
-def main(arguments: Sequence[str] | None = None, *, began: float | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    began: float | None = None,
+    early: EarlyStart | None = None,
+) -> int:
     """Run one extraction, or the command named first, and return the exit code.
 
     Args:
         arguments: Default: those of the process.
         began: Unix seconds from which its phases count. Default: the start of this process.
+        early: What was begun for an extraction that was announced; closed here.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == "compare":
@@ -87,7 +93,7 @@ def main(arguments: Sequence[str] | None = None, *, began: float | None = None) 
         try:
             check_launch(os.environ)
             progress = progress_file if first_rank else None
-            return _extract(flags, reporter, progress, backup=backup)
+            return _extract(flags, reporter, progress, early, backup=backup)
         except InputError as error:
             reporter.end("failed", error=str(error))
             log.error("%s", error)
@@ -106,6 +112,8 @@ def main(arguments: Sequence[str] | None = None, *, began: float | None = None) 
             log.exception("stopped by a bug")
             raise
     finally:
+        if early is not None:
+            early.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for handler in log.handlers[:]:
@@ -114,7 +122,12 @@ def main(arguments: Sequence[str] | None = None, *, began: float | None = None) 
 
 
 def _extract(
-    flags: dict[str, Any], reporter: ProgressReporter, progress: Path | None, *, backup: bool
+    flags: dict[str, Any],
+    reporter: ProgressReporter,
+    progress: Path | None,
+    announced: EarlyStart | None,
+    *,
+    backup: bool,
 ) -> int:
     try:
         plan = plan_extraction(ExtractionRequest(**flags))
@@ -126,7 +139,11 @@ def _extract(
     reporter.progress.output = str(plan.output)
     reporter.write_to(progress)
     check_written_files(plan, backup=backup)
-    early = EarlyStart(plan)
+    if announced is not None and not announced.serves(plan):
+        announced.close()
+        announced = None
+    early = announced or EarlyStart(plan)
+    early.begin()
     try:
         return _run(plan, early, reporter, backup=backup)
     finally:

@@ -166,6 +166,7 @@ class PastureDataModule:
         if pool is None and self.num_workers and len(batches) > 1:
             paths = [self._paths[index] for index in everything]
             pool = DecodePool(paths, self.settings.image_size, self.num_workers)
+            pool.begin()
         folders: set[Path] = set()
         try:
             for indices in batches:

@@ -70,6 +70,8 @@ class WorkerDiedError(RuntimeError):
 class DecodePool:
     """Decode a list of images in worker processes, and hand them out in order.
 
+    No file is opened before `begin`.
+
     Args:
         paths: Image files.
         size: Width and height in pixels that they are resized to.
@@ -102,6 +104,9 @@ class DecodePool:
                 self._workers.append(worker)
         os.close(places)
         os.close(report)
+
+    def begin(self) -> None:
+        """Have the first images decoded."""
         for _ in range(self.slots):
             self._ask_next()
 
@@ -137,6 +142,7 @@ class DecodePool:
         for descriptor in (self._ask, self._reports):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+        self._ask = self._reports = -1  # of others by now
         for worker in self._workers:
             worker.kill()
         for worker in self._workers:

@@ -1,7 +1,8 @@
 """What a run can begin before torch is imported, which takes seconds; imports no torch.
 
 Worker processes decode the first images, a thread computes the digest of the weights file, and so
-brings it into memory, another one opens the GPU, and a third computes the digest of Triton.
+brings it into memory, another one opens the GPU, and a third computes the digest of Triton. All but
+the decoding can be begun before anybody starts the run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ctypes
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from analysis.collect.images.pool import CAN_FORK, DecodePool, choose_num_workers
@@ -23,12 +24,13 @@ class EarlyStart:
     """What has been begun for a run.
 
     Attributes:
-        pool: Decodes the images of the plan in order; None where it is not known yet which images
-            this process will read.
+        pool: Will decode the images of the plan in order; None where it is not known yet which
+            images this process will read.
     """
 
     def __init__(self, plan: ExtractionPlan) -> None:
-        self.pool = _start_pool(plan)  # forks, so it comes before the threads
+        self._asked = _describe(plan)
+        self.pool = _start_pool(plan)  # forks, so it comes before the threads and the GPU
         path = plan.weights.path
         for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
             begin_sha256(file)
@@ -37,10 +39,27 @@ class EarlyStart:
             threading.Thread(target=_open_gpu, args=(int(number or 0),), daemon=True).start()
             threading.Thread(target=_digest_triton, daemon=True).start()
 
-    def close(self) -> None:
-        """End the worker processes."""
+    def serves(self, plan: ExtractionPlan) -> bool:
+        """Return whether this is what `plan` needs."""
+        return self._asked == _describe(plan)
+
+    def begin(self) -> None:
+        """Have the first images decoded."""
         if self.pool is not None:
-            self.pool.close()
+            self.pool.begin()
+
+    def close(self) -> None:
+        """End the worker processes, once."""
+        pool, self.pool = self.pool, None
+        if pool is not None:
+            pool.close()
+
+
+def _describe(plan: ExtractionPlan) -> tuple[Hashable, ...]:
+    request = plan.request
+    paths = tuple(entry.path for entry in plan.images.entries)
+    asked = request.num_workers, bool(request.resume), request.device
+    return plan.weights.path, plan.settings.image_size, paths, *asked
 
 
 def _start_pool(plan: ExtractionPlan) -> DecodePool | None:

@@ -12,22 +12,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from analysis.collect.backbone.variants import get_variant
 from analysis.collect.images.batches import PastureDataModule
 from analysis.collect.images.pool import DecodePool
 from analysis.collect.plan.image_columns import ImageColumns, read_columns
 from analysis.collect.plan.request import ExtractionPlan
-from analysis.collect.run.devices import choose_batch_size, choose_device
+from analysis.collect.run.devices import choose_device
 from analysis.collect.run.fold import BatchFolder, is_out_of_memory, too_little_memory
-from analysis.collect.run.network import Network, load_network
-from analysis.collect.run.prepare import prepare_kernels, will_fuse
+from analysis.collect.run.network import FOOTPRINT_CHANNELS, load_network
+from analysis.collect.run.prepare import begin_preparation, plan_batch_size, will_fuse
 from analysis.collect.run.progress import ProgressReporter
 from analysis.collect.run.ranks import Ranks
 from analysis.collect.run.record import build_payload, describe_outcome
@@ -45,8 +43,6 @@ PROOF_IMAGES = 8
 """Images on which the adapter's effect is measured."""
 FOOTPRINT_IMAGES = 4
 """Images that choose the channels whose footprint is kept."""
-FOOTPRINT_CHANNELS = 8
-"""Channels per layer whose footprint is kept."""
 
 log = logging.getLogger("analysis")
 
@@ -105,9 +101,11 @@ class _Extraction:
         self.plan, self.reporter, self.ranks = plan, reporter, ranks
         reporter.say("preparing", "loading the backbone")
         device = choose_device(plan.request.device or "auto", ranks.local_rank)
-        batch_size = self._choose_batch_size(device)
-        self.network = self._load_network(device, batch_size)
-        self.data = self._open_images(batch_size, pool)
+        preparation = begin_preparation(plan, device) if will_fuse(plan, device) else None
+        self.network = load_network(plan, device)
+        if preparation is not None:
+            preparation.network.result()
+        self.data = self._open_images(plan_batch_size(plan, device), pool)
         self.proof = self._prove_adapter() if ranks.is_first else None
         self.watched: Tensor | None = ranks.share(self._choose_channels())
         self.keep = choose_images(
@@ -124,6 +122,8 @@ class _Extraction:
             free=free_memory(),
             share=ranks.world_size,
         )
+        if preparation is not None:
+            preparation.statistics.result()
         self.collector = self._new_collector()
         self.checkpoint = Checkpoint(
             plan.output, self._identify, ranks, plan.request.checkpoint_every
@@ -238,34 +238,6 @@ class _Extraction:
             save_payload(self._build(replace(tally, notices=[*tally.notices, sentence])), preview)
         except ConfigError as error:  # a full disk, say: no reason to lose the run
             log.warning("no preview: %s", error)
-
-    def _choose_batch_size(self, device: torch.device) -> int:
-        variant = get_variant(self.plan.settings.backbone_name)
-        width, height = self.plan.settings.image_size
-        patches = (width // variant.patch_size) * (height // variant.patch_size)
-        tokens = 1 + variant.n_storage_tokens + patches
-        trained_with = self.plan.settings.batch_size
-        return self.plan.request.batch_size or choose_batch_size(tokens, device, trained_with)
-
-    def _load_network(self, device: torch.device, batch_size: int) -> Network:
-        """Load the network, and make the GPU ready meanwhile."""
-        plan = self.plan
-        if not will_fuse(plan, device):
-            return load_network(plan, device)
-        with ThreadPoolExecutor(1) as executor:
-            network = executor.submit(torch.inference_mode()(load_network), plan, device)
-            try:
-                prepare_kernels(
-                    get_variant(plan.settings.backbone_name),
-                    plan.settings.image_size,
-                    min(batch_size, len(plan.images.entries)),
-                    device,
-                    extras=plan.request.extras,
-                    watched=FOOTPRINT_CHANNELS,
-                )
-            except RuntimeError as error:  # too full a device, say, which the run will meet too
-                log.debug("kernels were not prepared: %s", error)
-            return network.result()
 
     def _open_images(self, batch_size: int, pool: DecodePool | None) -> PastureDataModule:
         plan, backbone = self.plan, self.network.backbone

@@ -24,6 +24,9 @@ from analysis.collect.run.measured_forward import run_measured
 from analysis.collect.statistics.collector import NormParameters
 from analysis.collect.statistics.moments import RowMoments
 
+FOOTPRINT_CHANNELS = 8
+"""Channels per layer whose footprint is kept."""
+
 log = logging.getLogger("analysis")
 
 

@@ -4,11 +4,16 @@ Importing torch and the collector takes seconds of every extraction. The server 
 process (`analysis.cli.standby`) half a minute after its first page, and again when its form is
 shown, and hands it to the worker of the next job: a pair of sockets joins the two
 (`standby_command`). The process carries out one extraction and ends with it. It also ends when the
-server does, or after half an hour without a job. It takes no memory of a GPU.
+server does, or after half an hour without a job.
+
+It takes no memory of a GPU until the form shows a run that can be started. It then opens the GPU
+of that run, if half of its memory is free, and lets go of it two minutes after the last change.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -31,17 +36,28 @@ _guard = threading.Lock()
 _waiting: tuple[subprocess.Popen[bytes], socket.socket] | None = None
 _working: subprocess.Popen[bytes] | None = None
 _starter: threading.Thread | None = None
+_announced: list[str] = []
+"""Arguments that the waiting process knows of, or will be told of when it has been started."""
 
 
-def prepare_standby() -> None:
-    """Start a standby process, unless one waits or the last one still works. Returns at once."""
-    global _starter, _waiting
+def prepare_standby(arguments: Sequence[str] = ()) -> None:
+    """Start a standby process, unless one waits or the last one still works. Returns at once.
+
+    Args:
+        arguments: Of the command that may be started next, for which the process then gets ready;
+            none where nobody has chosen yet.
+    """
+    global _announced, _starter, _waiting
     if not CAN_STAND_BY or os.environ.get(STANDBY_ENV) == "0":
         return
     with _guard:
         if _waiting is not None and _waiting[0].poll() is not None:  # nobody needed it for long
             _waiting[1].close()
             _waiting = None
+        if arguments and [*arguments] != _announced:
+            _announced = [*arguments]
+            if _waiting is not None:
+                _announce(_waiting[1])
         if _waiting is None and (_starter is None or not _starter.is_alive()):
             _starter = threading.Thread(target=_start, name="standby", daemon=True)
             _starter.start()
@@ -57,6 +73,13 @@ def _start() -> None:
     waiting = start_waiting([*COMMAND, "standby"])
     with _guard:
         _waiting = waiting
+        if _announced:
+            _announce(waiting[1])
+
+
+def _announce(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended, or has not read many earlier ones yet
+        connection.send(json.dumps({"arguments": _announced}).encode(), socket.MSG_DONTWAIT)
 
 
 def take_standby(command: Sequence[str]) -> socket.socket | None:
@@ -65,12 +88,12 @@ def take_standby(command: Sequence[str]) -> socket.socket | None:
     Args:
         command: What the worker is to run; only `COMMAND` can be carried out by a standby process.
     """
-    global _waiting, _working
+    global _announced, _waiting, _working
     with _guard:
         if tuple(command) != COMMAND or _waiting is None:
             return None
         process, mine = _waiting
-        _waiting = None
+        _waiting, _announced = None, []
         if process.poll() is not None:
             mine.close()
             return None

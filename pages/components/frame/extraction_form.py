@@ -62,7 +62,7 @@ def _show_fields() -> None:
         st.error(plain(extraction_fields.name_fields(str(error))), icon=":material/error:")
         st.button(_("Start extraction"), type="primary", disabled=True, width="stretch")
         return
-    prepare_standby()
+    prepare_standby(first.pinned.to_arguments())
     if_exists = _show_forecast(first)
     for forecast in more:
         _show_headline(forecast)

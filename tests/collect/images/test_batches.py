@@ -227,12 +227,18 @@ def test_number_of_workers_changes_nothing(num_workers: int, tmp_path: Path) -> 
     assert all(equal(a, b) for a, b in zip(alone, spread, strict=True))
 
 
+def begin_pool(paths: list[str]) -> DecodePool:
+    running = DecodePool(paths, SIZE, 2)
+    running.begin()
+    return running
+
+
 def test_a_pool_that_runs_already_gives_the_same_batches(tmp_path: Path) -> None:
     project = make_images(tmp_path, 10)
     break_file(image_path(project, 1), "text")
     expected = list(open_module(project).train_batches())
     paths = [str(image_path(project, number)) for number in range(10)]
-    module = open_module(project, num_workers=2, pool=DecodePool(paths, SIZE, 2))
+    module = open_module(project, num_workers=2, pool=begin_pool(paths))
     first = module.first_images(2)
     assert first is not None
     assert torch.equal(first, expected[0].pixels[[0, 2]])
@@ -244,7 +250,7 @@ def test_a_pool_of_other_images_is_ended_and_not_used(tmp_path: Path) -> None:
     project = make_images(tmp_path, 10)
     paths = [str(image_path(project, number)) for number in range(10)]
     expected = list(open_module(project).train_batches(1))
-    module = open_module(project, num_workers=1, pool=DecodePool(paths, SIZE, 2))
+    module = open_module(project, num_workers=1, pool=begin_pool(paths))
     assert all(equal(a, b) for a, b in zip(module.train_batches(1), expected, strict=True))
     assert multiprocessing.active_children() == []
 
@@ -255,7 +261,7 @@ def test_a_pool_with_little_memory_decodes_all_images_in_order(
     monkeypatch.setattr(pool, "AHEAD_BYTES", 1)
     project = make_images(tmp_path, 9)
     paths = [str(image_path(project, number)) for number in range(9)]
-    decoding = DecodePool(paths, SIZE, 2)
+    decoding = begin_pool(paths)
     assert decoding.slots == 4
     for number in range(9):
         pixels, (reason, _) = decoding.look(number)
@@ -264,6 +270,18 @@ def test_a_pool_with_little_memory_decodes_all_images_in_order(
         decoding.give_back()
     decoding.close()
     assert multiprocessing.active_children() == []
+
+
+def test_a_pool_opens_no_file_before_it_is_to_begin(tmp_path: Path) -> None:
+    project = make_images(tmp_path, 2)
+    paths = [str(image_path(project, number)) for number in range(2)]
+    decoding = DecodePool(paths, SIZE, 2)
+    image_path(project, 0).replace(image_path(project, 1))  # a moment later it would be too late
+    decoding.begin()
+    missing, other = (decoding.look(number)[1].reason for number in range(2))
+    decoding.close()
+    assert missing is not None
+    assert other is None
 
 
 def test_start_batch_resumes_on_the_same_batches(tmp_path: Path) -> None:

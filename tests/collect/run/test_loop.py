@@ -18,8 +18,9 @@ from analysis.collect.backbone.head_file import ALLOWED
 from analysis.collect.backbone.weights import load_backbone
 from analysis.collect.images.batches import PastureDataModule, normalize_pixels
 from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, plan_extraction
-from analysis.collect.run.loop import FOOTPRINT_CHANNELS, FOOTPRINT_IMAGES, collect_payload
+from analysis.collect.run.loop import FOOTPRINT_IMAGES, collect_payload
 from analysis.collect.run.loop import collect as collect_both
+from analysis.collect.run.network import FOOTPRINT_CHANNELS
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import AdapterError
 from analysis.files.safe_load import load_torch_file

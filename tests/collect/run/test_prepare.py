@@ -12,7 +12,7 @@ from torch import Tensor
 from analysis.collect.backbone.low_precision import cast_linears
 from analysis.collect.run.devices import enter_precision
 from analysis.collect.run.fused_forward import run_fused
-from analysis.collect.run.prepare import prepare_kernels
+from analysis.collect.run.prepare import prepare_network, prepare_statistics
 from analysis.collect.statistics import launch as launching
 from analysis.collect.statistics.collector import StatisticsCollector
 from tests.factories.backbones import make_backbone, tiny_variant
@@ -40,6 +40,8 @@ def signature(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any]) 
 def launched(monkeypatch: pytest.MonkeyPatch) -> set[tuple[Any, ...]]:
     """Note what would be launched, and launch nothing: there is no GPU."""
     noted: set[tuple[Any, ...]] = set()
+    for prepare in (prepare_network, prepare_statistics):
+        prepare.cache_clear()  # a process prepares once
 
     def note(kernel: Any, _grid: Any, *arguments: Any, **options: Any) -> None:
         noted.add(signature(kernel, arguments, options))
@@ -81,14 +83,9 @@ def test_every_kernel_of_a_run_is_compiled_before_it(
         "analysis.collect.run.prepare.StatisticsCollector",
         lambda *given, **named: as_if_on_gpu(*given, engine="triton", **named),
     )
-    prepare_kernels(
-        tiny_variant(ffn="swiglu"),
-        SIZE,
-        IMAGES,
-        torch.device("cpu"),
-        extras=extras,
-        watched=WATCHED,
-    )
+    shape = tiny_variant(ffn="swiglu"), SIZE, IMAGES, torch.device("cpu")
+    prepare_network(*shape)
+    prepare_statistics(*shape, WATCHED if extras else 0)
     prepared = set(launched)
     launched.clear()
     run_for_real(depth=20, extras=extras)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import psutil
 import pytest
 import torch
 
+from analysis.jobs.background import start_waiting
 from analysis.jobs.extractions import (
     ExtractionRequest,
     IfExists,
@@ -17,6 +20,7 @@ from analysis.jobs.extractions import (
     JobState,
     devices,
     finish_job,
+    forecast_extraction,
     ready_worker,
     standby,
     start_job,
@@ -37,8 +41,13 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Pr
     monkeypatch.setenv("DASHBOARD_QUEUE", str(tmp_path / "queue"))
     monkeypatch.setenv(standby.STANDBY_ENV, "1")
     monkeypatch.setattr(devices, "_found", (devices.Device("cpu", "CPU"),))
-    for name in ("_waiting", "_working", "_starter"):
-        monkeypatch.setattr(standby, name, None)
+    for name, empty in {
+        "_waiting": None,
+        "_working": None,
+        "_starter": None,
+        "_announced": [],
+    }.items():
+        monkeypatch.setattr(standby, name, empty)
     monkeypatch.setattr(ready_worker, "_waiting", None)
     standby.prepare_standby()
     wait_until(lambda: standby._waiting is not None)
@@ -124,3 +133,58 @@ def test_a_ready_process_ends_with_the_server(ready: psutil.Process) -> None:
 def test_no_other_command_is_given_to_a_ready_process(ready: psutil.Process) -> None:
     assert standby.take_standby(("/bin/true",)) is None
     assert standby._waiting is not None
+
+
+def test_a_job_that_was_announced_finds_its_workers_and_measures_the_same(
+    ready: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path / "real", images=6)
+    monkeypatch.chdir(project)
+    request = ExtractionRequest(project_dir=project, num_workers=2)
+    standby.prepare_standby(forecast_extraction(request).pinned.to_arguments())
+    wait_until(lambda: len(ready.children()) == 2)
+    job = start_job(request, IfExists.BESIDE)
+    wait_until(lambda: (job.folder / "command.json").exists())
+    assert process_id(job, "command") == ready.pid
+    assert wait_for(job, *ENDED, seconds=240).state is JobState.DONE, job.read_log()
+    monkeypatch.setenv(standby.STANDBY_ENV, "0")
+    alone = wait_for(_start(project, num_workers=2), *ENDED, seconds=240)
+    mine, theirs = (load_payload(done.output)["layers"] for done in (job, alone))
+    for layer, role in ((layer, role) for layer in mine for role in ("cls", "patch")):
+        for key in ("mean", "std", "max_abs"):
+            assert torch.equal(mine[layer]["pre"][role][key], theirs[layer]["pre"][role][key])
+
+
+def test_a_job_of_other_images_than_announced_measures_its_own(
+    ready: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path / "real", images=6, lora=False)
+    monkeypatch.chdir(project)
+    announced = ExtractionRequest(project_dir=project, num_workers=2)
+    standby.prepare_standby(forecast_extraction(announced).pinned.to_arguments())
+    wait_until(lambda: len(ready.children()) == 2)
+    job = wait_for(_start(project, num_workers=2, max_images=4), *ENDED, seconds=240)
+    assert job.state is JobState.DONE, job.read_log()
+    assert load_ref(job.output).facts.num_images == 4
+
+
+def test_a_process_whose_announced_run_does_not_come_starts_itself_again(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "real", images=3, lora=False)
+    request = ExtractionRequest(project_dir=project, num_workers=1)
+    program = (
+        "import sys, analysis.cli.standby as standby, analysis.cli.extract as extract\n"
+        "standby.PREPARED_S = 1.0\n"
+        "standby.stand_by(int(sys.argv[1]), extract.main)"
+    )
+    process, connection = start_waiting([sys.executable, "-c", program])
+    try:
+        connection.send(json.dumps({"arguments": request.to_arguments()}).encode())
+        seen = psutil.Process(process.pid)
+        wait_until(lambda: bool(seen.children()))
+        wait_until(lambda: "-m" in seen.cmdline())
+        workers = [child for child in seen.children() if child.status() != psutil.STATUS_ZOMBIE]
+        assert workers == []
+    finally:
+        connection.close()
+        process.wait()
+    assert process.returncode == 0
