@@ -261,7 +261,8 @@ def _tell_apart(refs: Sequence[PayloadRef], roots: Sequence[Path]) -> list[Paylo
 def _leave_out_shared(refs: Sequence[PayloadRef]) -> list[str]:
     """Return the labels without what all of them say, which a narrow menu has no room for.
 
-    Of long versions that begin alike only the ends stay.
+    Of long versions that begin alike only the ends stay; the date stays where nothing else tells
+    two apart.
     """
     known = {ref.path: _list_parts(ref) for ref in refs if ref.facts.known}
     if len(known) < 2:
@@ -269,15 +270,22 @@ def _leave_out_shared(refs: Sequence[PayloadRef]) -> list[str]:
     columns = list(zip(*known.values(), strict=True))
     kept = [place for place, values in enumerate(columns) if not place or len(set(values)) > 1]
     start = _measure_shared_start([str(version) for version in columns[0]])
-    labels: list[str] = []
-    for ref in refs:
-        label = ref.label
-        if parts := known.get(ref.path):
-            if start:
-                parts[0] = f"…{str(parts[0])[start:]}"
-            label = " · ".join(parts[place] or "" for place in kept if parts[place])
-        labels.append(label)
-    return labels
+    if start:
+        for parts in known.values():
+            parts[0] = f"…{str(parts[0])[start:]}"
+    undated = [place for place in kept if place < len(columns) - 1]
+    short = {path: _join(parts, undated) for path, parts in known.items()}
+    shared = Counter(short.values())
+    return [
+        short.get(ref.path, ref.label)
+        if shared[short.get(ref.path, "")] < 2
+        else _join(known[ref.path], kept)
+        for ref in refs
+    ]
+
+
+def _join(parts: Sequence[str | None], places: Sequence[int]) -> str:
+    return " · ".join(parts[place] or "" for place in places if parts[place])
 
 
 def measure_common_start(names: Sequence[str]) -> int:

@@ -86,7 +86,7 @@ def test_the_map_names_the_version_that_moved_most_and_has_its_cells(
     keys: dict[str, str], open_page: Open
 ) -> None:
     app = open_page("home")
-    assert headings(app)[0].startswith("moved moved most: ")
+    assert headings(app)[0].startswith("moved is furthest beyond chance: ")
     assert headings(app)[0].endswith("in layer 2")
     cells, *marks = figures(app)[0]["data"]
     assert cells["type"] == "heatmap"

@@ -254,7 +254,7 @@ def test_the_overview_says_where_a_version_moved_most_from_the_pinned_one(
     keys = {ref.version: ref.key for ref in discover_payloads()}
     pin_baseline(payload_path(project, "still"))
     said = texts(open_page("overview", version=keys["moved"])).replace("\\", "")
-    assert "Moved most from still: patch tokens in layer" in said
+    assert "Furthest beyond chance, compared with still: patch tokens in layer" in said
     assert "× chance" in said
 
 

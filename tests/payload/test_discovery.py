@@ -113,6 +113,14 @@ def test_payloads_of_one_version_and_minute_are_told_apart_by_path(tmp_path: Pat
     )
 
 
+def test_only_versions_that_nothing_else_tells_apart_show_their_dates(tmp_path: Path) -> None:
+    for name, version, hour in (("a", "v1", 9), ("b", "v1", 10), ("c", "v2", 11)):
+        payload = make_payload(version=version, created=f"2026-11-20T{hour:02d}:03:00+00:00")
+        write_payload(tmp_path / "feature_stats" / f"{name}.pt", payload)
+    labels = [ref.label for ref in discover_payloads([tmp_path])]
+    assert labels == ["v2", "v1 · 2026-11-20 10:03 UTC", "v1 · 2026-11-20 09:03 UTC"]
+
+
 def test_equal_paths_below_two_roots_are_told_apart(tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,8 @@ def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:
     """List the settings that differ between two training configs.
 
     Returns:
-        One row per dotted key: key, a, b (as text, empty where absent), status (`changed`,
-        `only in A`, `only in B`). Keys of the model and its adapter first.
+        One row per dotted key: key, a, b (as a config spells them, empty where absent), status
+        (`changed`, `only in A`, `only in B`). Keys of the model and its adapter first.
     """
     flat_a, flat_b = flatten_config(a), flatten_config(b)
     keys = sorted(flat_a.keys() | flat_b.keys(), key=_importance)
@@ -59,7 +60,10 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _as_text(flat: Mapping[str, Any], key: str) -> str:
-    return str(flat[key]) if key in flat else ""
+    if key not in flat:
+        return ""
+    value = flat[key]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _status(key: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:

@@ -169,7 +169,7 @@ def _describe_role(
         run, share = concentration
         named = noise.layers[run]
         where = _("concentrates in {layers}").format(layers=name_layers(named))
-        end = _("; {share} % of the squared drift or more").format(share=int(100 * share))
+        end = _("; {share}% of the squared drift or more").format(share=int(100 * share))
     else:
         named = noise.layers[beyond]
         everywhere = _("every layer") if beyond.all() else name_layers(named)

@@ -105,7 +105,7 @@ def build_norm_map(
             keys=alone,
         )
         for index, (name, dash) in enumerate(
-            [(_("1 % below"), "dot"), (_("median"), "solid"), (_("99 % below"), "dot")]
+            [(_("1% below"), "dot"), (_("median"), "solid"), (_("99% below"), "dot")]
         )
     ]
     height = axes.log_axis(axes.label_with_unit(_("L2 norm of a token"), unit), middles)

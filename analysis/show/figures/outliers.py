@@ -208,7 +208,7 @@ def build_exceedance_scatter(
             _("No token has a channel beyond {first} in this layer.").format(first=first), mode
         )
     colors = [theme.version_color(0, mode), theme.version_color(2, mode), theme.accent_color(mode)]
-    hover = _("%{customdata[1]:.3g} % of the tokens<br>the rule holds in %{customdata[2]:d} layers")
+    hover = _("%{customdata[1]:.3g}% of the tokens<br>the rule holds in %{customdata[2]:d} layers")
     channels = np.arange(share.shape[1])
     traces = [
         draw_channels(

@@ -38,7 +38,7 @@ def build_lora_proof(
         "x": layers.astype(np.int32),
         "y": theme.as_float32(changes * 100.0),
         "marker": {"color": theme.representation_color(Representation.PRE, mode)},
-        "hovertemplate": _("layer %{x:d}: %{y:.3g} %<extra></extra>"),
+        "hovertemplate": _("layer %{x:d}: %{y:.3g}%<extra></extra>"),
         "showlegend": False,
     }
     return draw_over_depth(

@@ -20,6 +20,12 @@ MOST = 16
 
 LEAST_HEIGHT = 240
 
+TOLD = 3
+"""Versions whose course through depth is told in words."""
+
+GROWN = 1.25
+"""How many times larger the mean drift of a third of the layers must be to be called that."""
+
 OF_FAMILIES = N_(
     "Of folds or seeds taken as one, chance is the larger of that and of the spread between them."
 )
@@ -85,6 +91,7 @@ def version_map(
         "version map",
         build_version_map(np.array(layers), values, facts, kept, label=label, mode=mode),
         lambda: _tabulate({name: comparable[name] for name in kept}, role),
+        sentence=" ".join(tell_courses({name: comparable[name] for name in kept}, role)),
         caption=_explain(by_noise, role) + (f" {_(OF_FAMILIES)}" if has_families else ""),
         notes=_list_left_out(len(drifts), len(comparable), len(order), len(kept), by_noise),
         rows=len(kept),
@@ -109,12 +116,41 @@ def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
     peak = find_peak(summary, role)
     if peak is None or peak.drift == 0 or (peak.noise_floor is not None and not peak.beyond):
         return _("No version moved by more than chance alone gives")
-    much = _("drift {drift:.2g}").format(drift=peak.drift)
-    if peak.ratio is not None:
-        much = _("{ratio:.3g} × chance").format(ratio=peak.ratio)
-    return _("{name} moved most: {much}, in layer {layer}").format(
-        name=name, much=much, layer=peak.layer
+    if peak.ratio is None:
+        return _("{name} moved most: drift {drift:.2g}, in layer {layer}").format(
+            name=name, drift=peak.drift, layer=peak.layer
+        )
+    return _("{name} is furthest beyond chance: {ratio:.3g} ×, in layer {layer}").format(
+        name=name, ratio=peak.ratio, layer=peak.layer
     )
+
+
+def tell_courses(drifts: Mapping[str, DriftSummary], role: TokenRole) -> list[str]:
+    """Return one sentence on the course through depth of each of the first few versions.
+
+    Versions within chance, with too few layers for thirds, or with unknown drifts get none.
+    """
+    told = [_tell_course(name, each, role) for name, each in list(drifts.items())[:TOLD]]
+    return [sentence for sentence in told if sentence]
+
+
+def _tell_course(name: str, summary: DriftSummary, role: TokenRole) -> str:
+    peak, third = find_peak(summary, role), len(summary.layers) // 3
+    if peak is None or peak.ratio is None or not peak.beyond or third < 2:
+        return ""
+    drift = _values(summary, role, by_noise=False)
+    early, late = float(drift[:third].mean()), float(drift[-third:].mean())
+    if not np.isfinite(early + late):
+        return ""
+    course = _("is about the same at every depth")
+    if late > GROWN * early:
+        course = _("grows with depth")
+    elif early > GROWN * late:
+        course = _("shrinks with depth")
+    return _(
+        "{name}: furthest beyond chance in layer {layer}; its drift {course} ({early:.2g} in the "
+        "first third of the layers, {late:.2g} in the last)."
+    ).format(name=name, layer=peak.layer, course=course, early=early, late=late)
 
 
 def _explain(by_noise: bool, role: TokenRole) -> str:
@@ -125,7 +161,7 @@ def _explain(by_noise: bool, role: TokenRole) -> str:
         ).format(what=what)
     return _(
         "{what} Colour: drift as a multiple of what chance alone gives by "
-        "the image groups; empty cells are not above it in 95 % of cases. "
+        "the image groups; empty cells are not above it in 95% of cases. "
         "Click a cell to compare that version."
     ).format(what=what)
 

@@ -179,8 +179,8 @@ def exceedance(
         ),
         lambda: tabulate_exceedance(found, table.position(layer)),
         caption=_(
-            "{verdict}{listed}. The rule: |x| beyond 6 in at least 6 % of the "
-            "tokens of at least 25 % of the layers; such channels need more "
+            "{verdict}{listed}. The rule: |x| beyond 6 in at least 6% of the "
+            "tokens of at least 25% of the layers; such channels need more "
             "than 8 bits."
         ).format(verdict=verdict, listed=": " + listed if listed else ""),
         clickable=True,

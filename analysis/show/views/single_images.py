@@ -136,7 +136,7 @@ def pairs_sentence(found: PairTest, names: tuple[str, str]) -> str:
         "From {names_2} to {names_1} the means of the channels moved by "
         "{size:.3f} standard deviations (root mean square); by pairs of "
         "{images} images, {count} of {channels} channels moved by more "
-        "than noise, at a false discovery rate of 1 %."
+        "than noise, at a false discovery rate of 1%."
     ).format(
         names_2=names[1],
         names_1=names[0],

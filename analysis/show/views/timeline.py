@@ -18,7 +18,7 @@ from analysis.vocabulary import Cell, Representation, TokenRole
 
 Floats = NDArray[np.floating]
 
-NOISE_CAPTION = N_("Thin lines: what chance alone stays below in 95 % of cases, by image groups.")
+NOISE_CAPTION = N_("Thin lines: what chance alone stays below in 95% of cases, by image groups.")
 
 
 def drift_in_a_row(

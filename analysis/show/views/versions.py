@@ -127,7 +127,7 @@ def _explain_noise(noise: NoiseTable) -> str:
         )
     )
     return _(
-        "Thin lines: what chance alone stays below in 95 % of cases, by "
+        "Thin lines: what chance alone stays below in 95% of cases, by "
         "image groups ({how}). Hollow marks: not beyond chance, all cells "
         "taken together. {notes}"
     ).format(how=how, notes=notes)
@@ -202,7 +202,7 @@ def effects(
     caption = (_(noise.note) if noise.note else "") or (
         _(
             "{flagged_sum:,} of {count:,} channels differ in mean or spread by "
-            "more than noise (filled marks); of those on average at most 1 % are there by "
+            "more than noise (filled marks); of those on average at most 1% are there by "
             "chance. {grey} max |x| is ranked below, never tested."
         ).format(
             flagged_sum=int(noise.flagged.sum()),

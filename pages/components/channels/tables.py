@@ -50,7 +50,7 @@ def show_spread(frame: pd.DataFrame, channel: int) -> None:
             "smallest": number(_("smallest"), format=NUMBER),
             "median": number(_("median"), format=NUMBER),
             "average": number(_("average"), format=NUMBER),
-            "p99": number("p99", format=NUMBER, help=_("99 % of the channels are below it.")),
+            "p99": number("p99", format=NUMBER, help=_("99% of the channels are below it.")),
             "largest": number(_("largest"), format=NUMBER),
             "deviation": number(
                 _("spread"), format=NUMBER, help=_("Standard deviation over channels.")

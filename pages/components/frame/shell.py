@@ -51,6 +51,7 @@ _QUIET = """<style>
 [data-testid=stSidebar] [data-tag] { max-width: 100%; height: auto; }
 [data-testid=stSidebar] [data-tag] span { max-width: none; white-space: normal;
   overflow-wrap: anywhere; }
+.st-key-provenance td { overflow-wrap: anywhere; }
 [data-testid=stHeader] a:focus-visible { outline: 2px solid currentcolor; outline-offset: -2px; }
 .stApp:has(.st-key-presented) [data-testid=stHeader],
 .stApp:has(.st-key-presented) [data-testid=stSidebar],
@@ -67,8 +68,8 @@ _QUIET = """<style>
 .st-key-presented [data-testid=stCaptionContainer] p { font-size: 22px; }
 </style>"""
 """Without it 150 pixels of nothing stand above every title, a link of the navigation does not show
-that it has the focus, picked versions with the same first twenty letters look alike, and an
-audience sees all of a page."""
+that it has the focus, picked versions with the same first twenty letters look alike, a table with
+the paths of three versions is wider than the page, and an audience sees all of a page."""
 
 _FRAMED = "framed"
 _VISITED = "visited"

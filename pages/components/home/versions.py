@@ -71,6 +71,7 @@ def _show_map(rows: Sequence[Row], chosen: choices.Choices) -> None:
     )
     if found is None:
         return
+    st.markdown(plain(found.view.sentence))
     cell = downloads.show(found.view)
     if cell is not None:
         name, layer = found.find_cell(cell)

@@ -93,7 +93,7 @@ def _show_kind(row: pd.Series, single: bool) -> None:
             help=_("All of it: one token per image.")
             if single
             else _("Share of the variance that lies between the images' means")
-            + (_(": exact.") if exact else _(": 80 % bounds, from the means of the image groups.")),
+            + (_(": exact.") if exact else _(": 80% bounds, from the means of the image groups.")),
         )
         st.metric(
             _("Variance within images"),
@@ -174,7 +174,7 @@ def _show_table(frame: pd.DataFrame, single: bool) -> None:
         footprint=[label_kind(Footprint(kind), single=single) for kind in frame["footprint"]],
     )
     percent["bounds"] = [
-        "" if np.isnan(low) else _("{low:.0f} to {high:.0f} %").format(low=low, high=high)
+        "" if np.isnan(low) else _("{low:.0f} to {high:.0f}%").format(low=low, high=high)
         for low, high in zip(percent["between_low"], percent["between_high"], strict=True)
     ]
     st.dataframe(
@@ -208,7 +208,7 @@ def _show_table(frame: pd.DataFrame, single: bool) -> None:
                 ),
             ),
             "bounds": text(
-                _("80 % bounds"),
+                _("80% bounds"),
                 help=_("Few groups say little: the share may lie anywhere in here."),
             ),
         },

@@ -164,7 +164,7 @@ def show_advice(version: Version) -> None:
             "order: no outliers: raw; last layer with none left after the "
             "shared norm: global LN; an offset (|mean| / std of 3 or more): "
             "BatchNorm-like; at most half of the energy: per-layer LN; at most "
-            "1 % of the channels: drop them; else BatchNorm-like."
+            "1% of the channels: drop them; else BatchNorm-like."
         )
     )
 

@@ -85,6 +85,7 @@ def _tell(drift: DriftSummary, baseline: str) -> str:
                 role=ROLE_LABELS[role], layer=peak.layer, much=much
             )
         )
-    return _("Moved most from {baseline}: {parts}.").format(
-        baseline=baseline, parts=_(" and ").join(parts)
-    )
+    template = _("Moved most from {baseline}: {parts}.")
+    if any(peak is not None and peak.ratio is not None for peak in peaks.values()):
+        template = _("Furthest beyond chance, compared with {baseline}: {parts}.")
+    return template.format(baseline=baseline, parts=_(" and ").join(parts))

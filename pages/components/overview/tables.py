@@ -20,6 +20,9 @@ OUTCOMES: dict[bool | None, tuple[str, str, str]] = {
 }
 """Colour, icon and word of what became of a sanity law."""
 
+PROVENANCE = "provenance"
+"""Of a table whose paths are cut into lines by the style of the frame."""
+
 
 def show_facts(frame: pd.DataFrame) -> None:
     """Show what is known of the versions, one column each."""
@@ -38,7 +41,8 @@ def show_differing(frame: pd.DataFrame) -> None:
         st.caption(_("The versions differ in none of the facts that are recorded."))
     else:
         named = frame.set_index("Fact").rename_axis(_("Fact")).rename(columns=plain)
-        st.table(named.map(plain))
+        with st.container(key=PROVENANCE):
+            st.table(named.map(plain))
 
 
 def show_contents(frame: pd.DataFrame) -> None:
@@ -66,4 +70,7 @@ def show_checks(checks: Sequence[Check]) -> None:
 def _number(value: Any) -> str:
     if np.isnan(value):
         return "–"
-    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
+    # a minus sign, since a line may end after a hyphen
+    return (
+        f"{value:,.0f}" if value == round(value) else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    )

@@ -26,6 +26,8 @@ from pages.components.runs import confirm
 from pages.components.shared import annotation_form, cache
 from pages.components.shared.text import format_bytes, plain, shorten_path
 
+FORM_PIXELS = 640
+
 
 def show() -> None:
     """Show every payload below the allowed roots, also hidden ones, and what one can do with it."""
@@ -40,7 +42,8 @@ def show() -> None:
         st.caption(plain(about.note or "") or _("No note."))
         return
     try:
-        saved = annotation_form.show(ref, about, remarks.list_tags())
+        with st.container(width=FORM_PIXELS):
+            saved = annotation_form.show(ref, about, remarks.list_tags())
         if saved or _show_actions(ref, about, is_baseline):
             cache.forget_lists()
             st.rerun()
@@ -51,7 +54,7 @@ def show() -> None:
 def _choose(refs: Sequence[PayloadRef], remarks: Annotations) -> PayloadRef:
     frame = pd.DataFrame(
         {
-            "name": [remarks.of(ref.path).name or ref.name for ref in refs],
+            "name": picker.name_refs(refs),
             "marks": [_mark(ref, remarks) for ref in refs],
             "images": pd.array([ref.facts.num_images for ref in refs], dtype="Int64"),
             "size": [format_bytes(ref.size) for ref in refs],
@@ -85,9 +88,9 @@ def _choose(refs: Sequence[PayloadRef], remarks: Annotations) -> PayloadRef:
 
 def _mark(ref: PayloadRef, remarks: Annotations) -> str:
     marks = {
-        "adapter NOT loaded": bool(ref.facts.lora_error),
-        "baseline": ref.path == remarks.baseline,
-        "hidden": remarks.of(ref.path).hidden,
+        _("adapter NOT loaded"): bool(ref.facts.lora_error),
+        _("baseline"): ref.path == remarks.baseline,
+        _("hidden"): remarks.of(ref.path).hidden,
     }
     return _(", ").join(mark for mark, holds in marks.items() if holds)
 

@@ -14,11 +14,11 @@ def test_a_config_diff_lists_changed_added_and_removed_settings_only() -> None:
         "optim.wd": {"key": "optim.wd", "a": "0", "b": "", "status": "only in A"},
         "peft.targets": {
             "key": "peft.targets",
-            "a": "['a']",
-            "b": "['a', 'b']",
+            "a": '["a"]',
+            "b": '["a", "b"]',
             "status": "changed",
         },
-        "x": {"key": "x", "a": "", "b": "None", "status": "only in B"},
+        "x": {"key": "x", "a": "", "b": "null", "status": "only in B"},
     }
 
 

@@ -48,7 +48,7 @@ def test_drift_in_a_few_layers_concentrates_there() -> None:
     findings = describe_comparison(_noise(planted))
     assert _sentences(findings) == [
         "Patch tokens: drift 0.41 of a standard deviation, small; concentrates in layers 8-11, "
-        "largest in layer 11 (0.41 with its noise of 0.01, 9 channels flagged; 99 % of the squared "
+        "largest in layer 11 (0.41 with its noise of 0.01, 9 channels flagged; 99% of the squared "
         "drift or more).",
         "The CLS token is within noise.",
     ]

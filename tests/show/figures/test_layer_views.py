@@ -43,7 +43,7 @@ def test_the_norm_map_shows_the_share_of_tokens_and_leaves_empty_bins_empty() ->
     np.testing.assert_allclose(10 ** cells.z[2, 2], 0.5, rtol=1e-5)  # of all, overflow included
     np.testing.assert_array_equal(cells.customdata[:, 0], [5, 0, 1])
     np.testing.assert_allclose(cells.y, [3.162, 31.62, 316.2], rtol=1e-3)
-    np.testing.assert_array_equal(named(figure, "99 % below").y, [3.0] * 3)
+    np.testing.assert_array_equal(named(figure, "99% below").y, [3.0] * 3)
     assert title(layout(figure).yaxis) == "L2 norm of a token unit"
     assert_lean(figure)
 
