@@ -6,11 +6,17 @@ A digest takes a second for each two gigabytes, which nobody waits for if it is 
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+
+from analysis.errors import ImageError
+from analysis.files.isolated import isolated
+from analysis.files.own_state import open_regular
+from analysis.language import _
 
 _CHUNK = 8 * 2**20  # large, since Python's lock is asked for between two
 
@@ -21,6 +27,24 @@ def sha256_of(path: Path) -> str:
     """Compute the SHA-256 of a file's bytes, as 64 hexadecimal digits, or wait for a begun one."""
     begun = _begun.pop(path, None)
     return _digest(path) if begun is None else begun.result()
+
+
+@isolated("digest")
+def digest_picture(path: str) -> str:
+    """Compute the SHA-256 of a picture that a stranger may have left.
+
+    Raises:
+        ImageError: If it cannot be read, or is a pipe or a device.
+    """
+    try:
+        with os.fdopen(open_regular(Path(path).resolve()), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(
+            _("{path}: cannot be read ({strerror}).").format(
+                path=path, strerror=error.strerror or error
+            )
+        ) from error
 
 
 def begin_sha256(path: Path) -> None:

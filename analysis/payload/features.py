@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
 from analysis.files.atomic import is_regular
+from analysis.files.own_state import read_small
 from analysis.payload.reading import open_payload
 from analysis.payload.stored_tensors import StoredTensors, open_tensors
 from analysis.payload.table import StatsTable
@@ -91,6 +92,14 @@ class Features:
         centred = token - token.mean(axis=1, keepdims=True)
         variance = np.square(centred).mean(axis=1, keepdims=True)
         return (centred / np.sqrt(variance + LAYER_NORM_EPS)).astype(np.float32)
+
+    def content(self) -> bytes:
+        """Return the bytes of the file.
+
+        Raises:
+            OSError: If it is gone, or no regular file any more.
+        """
+        return read_small(self.path.resolve(), MAX_BYTES)
 
     def _restore(self, cell: Cell) -> Floats:
         mean, std, _ = self.table[cell]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from analysis.errors import CheckpointError
 from analysis.files.atomic import is_folder, is_regular
+from analysis.files.isolated import isolated
+from analysis.files.own_state import read_small
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -130,11 +132,20 @@ def _join(names: Iterable[str]) -> str:
     return ", ".join(list(names)[:5])
 
 
+@isolated("default branch")
+def _read_reference(path: str) -> str:
+    """Return the commit that a branch of a hub cache stands at; empty where it cannot be read."""
+    try:
+        return read_small(Path(path).resolve(), 200).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def _choose_snapshot(folder: Path, snapshots: Path) -> Path:
     folders = sorted(path for path in snapshots.iterdir() if is_folder(path))
     reference = folder / "refs" / "main"
-    if is_regular(reference) and reference.stat().st_size < 200:
-        current = reference.read_text(encoding="utf-8", errors="replace").strip()
+    if is_regular(reference):
+        current = _read_reference(str(reference))
         folders = [path for path in folders if path.name == current] or folders
     if len(folders) != 1:
         names = ", ".join(path.name for path in folders[:10]) or "none"

@@ -48,10 +48,13 @@ def read_all_shapes(path: Path) -> Shapes:
 
 def may_hold_tensors(path: Path) -> bool:
     """Tell by its first bytes whether a file can be one of tensors; True if it is unreadable."""
-    if not is_regular(path):
-        return True
+    return not is_regular(path) or _starts_as_tensors(str(path))
+
+
+@isolated("first bytes")
+def _starts_as_tensors(path: str) -> bool:
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             start = file.read(9)
     except OSError:
         return True

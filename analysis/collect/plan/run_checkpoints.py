@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 
 from analysis.files.atomic import is_folder, is_regular
+from analysis.files.isolated import isolated
 
 ORDER = "the best by trainer_state.json, a folder named best, the highest number"
 _NUMBERED = re.compile(r"checkpoint[-_](\d{1,12})")
@@ -62,10 +63,13 @@ def choose_checkpoint(
 
 def _read_best(state: Path) -> str | None:
     """Return the name of the checkpoint that a state calls the best."""
-    if not is_regular(state):
-        return None
+    return _find_best(str(state)) if is_regular(state) else None
+
+
+@isolated("best checkpoint")
+def _find_best(state: str) -> str | None:
     try:
-        with state.open("rb") as file:
+        with Path(state).open("rb") as file:
             text = file.read(_STATE_START).decode(errors="replace")
         found = _RECORDED.search(text)
         return PureWindowsPath(json.loads(found[1])).name if found else None

@@ -5,7 +5,6 @@ No pandas either: the process that computes maps starts faster without.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -13,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from analysis.files.atomic import is_regular
 from analysis.files.cache_folder import cache_folder
+from analysis.files.digest import digest_picture
 
 FORMAT = 2
 """Part of the name of every result; to be raised when the meaning of its arrays changes."""
@@ -41,12 +40,9 @@ class Picture:
         """Return a picture by its file's content.
 
         Raises:
-            OSError: If the file cannot be read, or is a pipe or a device.
+            ImageError: If the file cannot be read, or is a pipe or a device.
         """
-        if not is_regular(path):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
-        with path.open("rb") as file:
-            return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
+        return cls(path, digest_picture(str(path)))
 
 
 @dataclass(frozen=True)

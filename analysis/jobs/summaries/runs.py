@@ -84,7 +84,8 @@ def is_running() -> bool:
 def _is_recent(path: Path, text: str) -> bool:
     """Return whether the very same was asked for a moment ago: its processes ended in vain."""
     try:
-        return path.read_text() == text and time.time() - path.stat().st_mtime < RETRY_SECONDS
+        age = time.time() - path.stat().st_mtime
+        return age < RETRY_SECONDS and read_small(path, MAX_JSON).decode() == text
     except (OSError, ValueError):
         return False
 

@@ -127,7 +127,7 @@ def offer_vectors(version: Version, cell: Cell) -> None:
     if features.path.stat().st_size <= MOST_BYTES:
         st.download_button(
             _("All layers (safetensors)"),
-            data=features.path.read_bytes,
+            data=features.content,
             file_name=features.path.name,
             mime="application/octet-stream",
             key="features file",
