@@ -29,6 +29,7 @@ from analysis.collect.run.early import EarlyStart, importing
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError, to_printable
 from analysis.files.writing import open_log
+from analysis.language import N_
 
 if TYPE_CHECKING:
     from analysis.payload.reading import Reading
@@ -154,7 +155,7 @@ def _run(
     plan: ExtractionPlan, early: EarlyStart, reporter: ProgressReporter, *, backup: bool
 ) -> int:
     # torch is imported only now, so that a wrong config is reported at once
-    reporter.say("preparing", "importing torch")
+    reporter.say("preparing", N_("importing torch"))
     with importing():
         from analysis.collect.run.loop import collect
         from analysis.collect.run.ranks import join_ranks, leave_ranks
@@ -175,7 +176,7 @@ def _run(
         # From here on there is a payload: "cancelled" would no longer be true.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        reporter.say("saving", "writing the payload")
+        reporter.say("saving", N_("writing the payload"))
         with ThreadPoolExecutor(2) as beside:
             # whoever sees the payload finds its features
             features = beside.submit(save_features, vectors, payload, plan.output, backup=backup)

@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
 from analysis import language
+from pages.components.shared import job_states
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, Open, payload_path
 
@@ -72,6 +73,18 @@ def test_each_language_has_findings_of_its_own(open_page: Open) -> None:
     assert CHINESE.search(findings[0])
     assert findings[1]
     assert not CHINESE.search(findings[1])
+
+
+def test_what_the_process_of_a_job_writes_of_its_work_is_translated() -> None:
+    with language.use("zh"):
+        assert job_states.translate("loading the backbone") == "正在加载骨干网络"
+        waiting = [
+            f"Waiting for cuda:0, behind {jobs}" for jobs in ("an earlier job", "3 earlier jobs")
+        ]
+        assert [job_states.translate(each) for each in waiting] == [
+            f"等待 cuda:0，前面还有 {count} 个任务" for count in (1, 3)
+        ]
+    assert [job_states.translate(each) for each in waiting] == waiting
 
 
 def _is_english(text: str) -> bool:

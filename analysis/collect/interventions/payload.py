@@ -26,6 +26,7 @@ from analysis.collect.run.measured_network import load_measured
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import PayloadError
 from analysis.files.roots import allowed_roots
+from analysis.language import N_
 from analysis.payload.features import fingerprint_statistics
 from analysis.payload.intervention_file import (
     InterventionResult,
@@ -75,7 +76,7 @@ def intervene(
     """
     reporter = reporter or ProgressReporter(quiet=True)
     roots = allowed_roots() if roots is None else roots
-    reporter.say("preparing", "reading the payload")
+    reporter.say("preparing", N_("reading the payload"))
     reading = open_payload(payload)
     table, extras = reading.table, reading.extras
     check_request(request, table)
@@ -94,7 +95,7 @@ def intervene(
     ]
     files = [find_photograph(name, table.meta, images_dir, roots) for name in names]
     place = choose_device(device)
-    reporter.say("preparing", "loading the network")
+    reporter.say("preparing", N_("loading the network"))
     network = load_measured(
         str(table.backbone.get("backbone_name")),
         find_weights(table, roots),
@@ -130,7 +131,7 @@ def intervene(
         statistics=fingerprint_statistics(table),
         **measured.arrays,
     )
-    reporter.say("saving", "writing the result")
+    reporter.say("saving", N_("writing the result"))
     save_interventions(path, result)
     return path, result
 

@@ -35,6 +35,7 @@ from analysis.collect.statistics.collector import StatisticsCollector
 from analysis.collect.statistics.image_vectors import check_room, choose_images
 from analysis.errors import ConfigError, ImageError
 from analysis.files.processes import free_memory
+from analysis.language import N_
 from analysis.payload.file import save_payload
 from analysis.payload.image_vectors import ImageVectors
 from analysis.vocabulary import SCHEMA_VERSION
@@ -99,7 +100,7 @@ class _Extraction:
         for notice in plan.notices:
             log.warning("%s", notice)
         self.plan, self.reporter, self.ranks = plan, reporter, ranks
-        reporter.say("preparing", "loading the backbone")
+        reporter.say("preparing", N_("loading the backbone"))
         device = choose_device(plan.request.device or "auto", ranks.local_rank)
         preparation = begin_preparation(plan, device) if will_fuse(plan, device) else None
         self.network = load_network(plan, device)
@@ -168,7 +169,7 @@ class _Extraction:
 
     def finish(self) -> dict[str, Any] | None:
         """Merge all ranks into the payload; None on all but the first."""
-        self.reporter.say("saving", "finishing the statistics")
+        self.reporter.say("saving", N_("finishing the statistics"))
         gathered = self.ranks.gather((self.collector.state_dict(), self.tally))
         if gathered is None:
             return None
@@ -259,7 +260,7 @@ class _Extraction:
     def _prove_adapter(self) -> list[float] | None:
         if not self.network.adapter.used_lora:
             return None
-        self.reporter.say("preparing", "measuring what the adapter changes")
+        self.reporter.say("preparing", N_("measuring what the adapter changes"))
         pixels = self.data.first_images(PROOF_IMAGES)
         return None if pixels is None else self.network.prove_adapter(pixels)
 
@@ -267,7 +268,7 @@ class _Extraction:
         """Return the channels of each layer whose footprint is to be kept; the first rank does."""
         if not self.plan.request.extras or not self.ranks.is_first:
             return None
-        self.reporter.say("preparing", "looking for the largest channels")
+        self.reporter.say("preparing", N_("looking for the largest channels"))
         pixels = self.data.first_images(FOOTPRINT_IMAGES)
         if pixels is None:
             return None

@@ -18,6 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from analysis.files.atomic import replace_text
+from analysis.language import N_
 
 WRITE_INTERVAL_S = 0.5
 
@@ -84,7 +85,7 @@ class ProgressReporter:
         self._last_write = 0.0
         self._running_since = 0.0
         self._done_before = 0
-        self._phase = "starting Python"
+        self._phase = N_("starting Python")
         self._phase_began = time.time() - seconds_since_start() if began is None else began
 
     def write_to(self, path: Path | None) -> None:
@@ -120,13 +121,13 @@ class ProgressReporter:
             dynamic_ncols=True,
             smoothing=0.1,
         )
-        self.say("running", "first batch")
+        self.say("running", N_("first batch"))
 
     def advance(self, images: int) -> None:
         """Count `images` more."""
         if self._phase == "first batch":
             self.progress.message = ""
-            self._enter_phase("running")
+            self._enter_phase(N_("running"))
         self.progress.done += images
         if self._bar is not None:
             with contextlib.suppress(OSError):  # the log's disk is full

@@ -58,6 +58,7 @@ from analysis.jobs.limits import (
     max_private_memory,
     measure_private_memory,
 )
+from analysis.language import N_
 from analysis.payload.discovery import load_ref
 
 POLL_INTERVAL_S = 0.2
@@ -130,7 +131,7 @@ def run_job(
         if device_descriptor is None:
             return _end(folder, JobState.CANCELLED)
         began = time.monotonic()
-        _report(folder, JobState.PREPARING, "Starting")
+        _report(folder, JobState.PREPARING, N_("Starting"))
         descriptors = [alive_descriptor, device_descriptor]
         child = _start_command(command, arguments, folder, standby_descriptor, descriptors)
         code = _watch_command(child, stop, folder)

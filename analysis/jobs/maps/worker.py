@@ -35,6 +35,7 @@ from analysis.jobs.maps.folder import (
 from analysis.jobs.maps.request import Arm, MapRequest
 from analysis.jobs.maps.store import save_maps
 from analysis.jobs.maps.token_maps import compute_maps, one_thread
+from analysis.language import N_
 
 IDLE_S = 120.0
 """How long the process waits for another request."""
@@ -48,6 +49,11 @@ a busy one, where threads wait for each other in every layer."""
 
 MAX_KEPT_PARAMETERS = 500_000_000
 """Larger networks are loaded anew for each request: memory is for others too."""
+
+_LOADING = {
+    Arm.FROZEN: N_("loading the network without its adapter"),
+    Arm.ADAPTER: N_("loading the network"),
+}
 
 
 class StoppedError(Exception):
@@ -98,7 +104,7 @@ def compute_missing(
         if not pictures:
             continue
         check()
-        reporter.say("running", f"loading the network ({arm.value})")
+        reporter.say("running", _LOADING[arm])
         network = networks.get(request, arm)
         for picture in pictures:
             reporter.say("running", f"{picture.path.name} ({arm.value})")
@@ -189,7 +195,7 @@ def _serve(path: Path, networks: Networks) -> None:
     end_when_quiet()
     try:
         text = path.read_text()
-        reporter.say("running", "reading the request")
+        reporter.say("running", N_("reading the request"))
         compute_missing(MapRequest.from_json(text), reporter, networks, check=check)
     except FileNotFoundError:
         return  # stopped before it began

@@ -182,7 +182,7 @@ def exceedance(
             "{verdict}{listed}. The rule: |x| beyond 6 in at least 6% of the "
             "tokens of at least 25% of the layers; such channels need more "
             "than 8 bits."
-        ).format(verdict=verdict, listed=": " + listed if listed else ""),
+        ).format(verdict=verdict, listed=_(": {listed}").format(listed=listed) if listed else ""),
         clickable=True,
         **describe_one(name),
     )

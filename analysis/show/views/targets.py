@@ -54,7 +54,9 @@ def versions_over_depth(
             lines.append(DepthLine(_layers(other), other.scores, label, color, dash="dot"))
     chance = max(probe.chance for probe in probes.values())
     return View(
-        f"{first.problem.name}: {describe_cell(*first.cells[0][1:])}",
+        _("{subject}: {words}").format(
+            subject=first.problem.name, words=describe_cell(*first.cells[0][1:])
+        ),
         "probe of versions",
         draw_over_depth(
             lines,

@@ -27,6 +27,7 @@ from pages.components.shared.text import plain
 
 AUTOMATIC = "automatic"
 FROZEN = "none"
+_WORDS = Texts({AUTOMATIC: N_("automatic"), FROZEN: N_("none"), "auto": N_("auto")})
 
 CHOICE = "form"
 """In the address: every field that is not as at first."""
@@ -131,6 +132,7 @@ def read() -> list[ExtractionRequest]:
         precision = st.selectbox(
             _("Precision"),
             PRECISIONS,
+            format_func=_name_option,
             key="form precision",
             help=_("auto is bf16 on a GPU that has it, else fp32."),
         )
@@ -221,6 +223,7 @@ def _choose_file(
         options,
         index=0 if options else None,
         accept_new_options=True,
+        format_func=_name_option,
         key=f"form {name} {project_dir}",
         placeholder=_("no file found: type a path"),
         help=_("Type a path, relative to the project dir or absolute, to use another file."),
@@ -233,6 +236,11 @@ def _choose_file(
     return meant[0]
 
 
+def _name_option(option: str) -> str:
+    """Return what the menus call an option: a word of the form, or a path or key as it is."""
+    return _WORDS.get(option) or option
+
+
 def _choose_backbone(keys: Sequence[str], project_dir: Path) -> str | None:
     """Show a field where the weights file holds several backbones; None for the usual one."""
     if not keys:
@@ -243,6 +251,7 @@ def _choose_backbone(keys: Sequence[str], project_dir: Path) -> str | None:
     chosen = st.selectbox(
         _("Backbone of the file"),
         [AUTOMATIC, *keys],
+        format_func=_name_option,
         key=key,
         help=_(
             "This file holds several backbones. Automatic takes the first that fits, in the order "

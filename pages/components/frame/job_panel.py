@@ -53,7 +53,7 @@ def _show_job(job: Job) -> None:
     with st.container(border=True):
         st.markdown(f"**{job_states.describe(job)}** {plain(job.title)}")
         if job.state is JobState.WAITING:
-            st.caption(plain(job.message) or _("Waiting for its turn"))
+            st.caption(plain(job_states.translate(job.message)) or _("Waiting for its turn"))
         else:
             share = job.done / job.total if job.total else 0.0
             st.progress(
@@ -98,7 +98,9 @@ def _show_ends(job: Job) -> None:
 
 
 def _describe_pace(job: Job) -> str:
-    parts = [plain(job.message)] if job.message and not job.is_cancelling else []
+    parts = (
+        [plain(job_states.translate(job.message))] if job.message and not job.is_cancelling else []
+    )
     if job.began is not None:
         parts.append(
             _("since {duration}").format(

@@ -113,7 +113,7 @@ def _show_kind(row: pd.Series, single: bool) -> None:
     kind = Footprint(row["footprint"])
     sentences = SINGLE_SENTENCES if single else SENTENCES
     label = label_kind(kind, single=single).capitalize()
-    st.markdown(f"**{label}**: {sentences[kind]}")
+    st.markdown(_("{subject}: {words}").format(subject=f"**{label}**", words=sentences[kind]))
 
 
 def _subtract(row: pd.Series, exact: bool) -> str:
@@ -166,7 +166,9 @@ def _show_maps(version: Version, layer: int, channel: int, others: DeltaGenerato
 def _show_table(frame: pd.DataFrame, single: bool) -> None:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     meaning = [
-        f"**{label_kind(kind, single=single)}**: {words}"
+        _("{subject}: {words}").format(
+            subject=f"**{label_kind(kind, single=single)}**", words=words
+        )
         for kind, words in (SINGLE_SENTENCES if single else SENTENCES).items()
     ]
     percent = frame.assign(

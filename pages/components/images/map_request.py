@@ -190,4 +190,4 @@ def _name(find: Callable[[StatsTable], Path | None], table: StatsTable) -> str:
         path = find(table)
     except InputError:
         return "?"
-    return "none" if path is None else f"{path.parent.name}/{path.name}"
+    return _("none") if path is None else f"{path.parent.name}/{path.name}"

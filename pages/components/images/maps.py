@@ -148,7 +148,7 @@ def _poll(request: MapRequest, missing: int) -> None:
         st.progress(
             share,
             text=_("{done} of {total} maps: {message}").format(
-                done=run.done, total=run.total or "…", message=plain(run.message)
+                done=run.done, total=run.total or "…", message=plain(_(run.message))
             ),
         )
         if is_read_only():

@@ -61,7 +61,7 @@ def _poll(path: Path, request: InterventionRequest, images_dir: str | None) -> N
     text = (
         _("{done} of {total} images").format(done=run.done, total=run.total)
         if run.total
-        else plain(run.message)
+        else plain(_(run.message))
     )
     st.progress(min(share, 1.0), text=text)
     if not is_read_only() and st.button(_("Stop"), key="stop intervention"):

@@ -68,7 +68,11 @@ def choose(jobs: Sequence[Job]) -> Job:
 
 def show(job: Job) -> None:
     """Show one job: why it failed, its command, the end of its log."""
-    st.subheader(f"{plain(job.title)}: {job_states.describe(job).lower()}")
+    st.subheader(
+        _("{subject}: {words}").format(
+            subject=plain(job.title), words=job_states.describe(job).lower()
+        )
+    )
     if job.adapter_error:
         st.error(
             _(
@@ -91,7 +95,7 @@ def show(job: Job) -> None:
     unfolded = job.is_live or job.error is not None
     with st.expander(_("Command, times and log"), expanded=unfolded):
         if job.phases:
-            took = ", ".join(f"{plain(name)} {seconds:.1f} s" for name, seconds in job.phases)
+            took = _(", ").join(f"{plain(_(name))} {seconds:.1f} s" for name, seconds in job.phases)
             st.caption(_("Where the time went: {took}.").format(took=took))
         st.caption(_("The same from a terminal"))
         st.code(f"python -m analysis {shlex.join(job.arguments)}", language="bash", wrap_lines=True)

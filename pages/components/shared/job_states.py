@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from analysis.jobs.extractions import Job, JobState
-from analysis.language import N_, _
+from analysis.language import N_, _, ngettext
 
 _LABELS = {
     JobState.WAITING: ("◌", N_("Waiting")),
@@ -15,6 +17,9 @@ _LABELS = {
     JobState.DONE: ("✓", N_("Done")),
 }
 
+_WAITING = re.compile(r"Waiting for (?P<device>.+), behind (?P<count>an|\d+) earlier jobs?")
+"""What the process of a job that waits writes; processes write English."""
+
 
 def describe(job: Job) -> str:
     """Return the state of a job in a word or two."""
@@ -23,6 +28,19 @@ def describe(job: Job) -> str:
     if job.adapter_error:
         return _("Done, adapter NOT loaded")
     return _(_LABELS[job.state][1])
+
+
+def translate(message: str) -> str:
+    """Return what a job's process writes of its work, in the language of the page."""
+    waiting = _WAITING.fullmatch(message)
+    if waiting is None:
+        return _(message)
+    count = 1 if waiting["count"] == "an" else int(waiting["count"])
+    return ngettext(
+        "Waiting for {device}, behind an earlier job",
+        "Waiting for {device}, behind {count} earlier jobs",
+        count,
+    ).format(device=waiting["device"], count=count)
 
 
 def mark(job: Job) -> str:

@@ -62,7 +62,12 @@ def show_map(version: Version, features: Features, cell: Cell) -> None:
     columns = [NO_COLOR, *features.targets, *features.categories]
     with right:
         color = selection.choose(
-            "color", _("Colour"), columns, default=columns[min(1, len(columns) - 1)], menu_width=240
+            "color",
+            _("Colour"),
+            columns,
+            default=columns[min(1, len(columns) - 1)],
+            format_func=lambda name: _("none") if name == NO_COLOR else name,
+            menu_width=240,
         )
     target = None if color == NO_COLOR else color
     with left:
