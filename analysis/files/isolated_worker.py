@@ -18,7 +18,7 @@ from analysis.errors import InputError
 from analysis.files.confinement import limit_address_space, limit_processor_time
 from analysis.files.frames import FrameError, receive, send
 from analysis.files.isolated import carry_out
-from analysis.language import use
+from analysis.language import _, use
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -53,10 +53,14 @@ def _answer(
     except InputError as error:
         return {"refused": type(error).__name__, "message": str(error)}, b""
     except MemoryError:
-        reason = "reading it takes more memory than one file may have"
+        with use(str(asked.get("language"))):
+            reason = _("reading it takes more memory than one file may have")
     except Exception as error:
         traceback.print_exc()
-        reason = f"cannot be read ({type(error).__name__}: {str(error)[:500]})"
+        with use(str(asked.get("language"))):
+            reason = _("cannot be read ({error})").format(
+                error=f"{type(error).__name__}: {str(error)[:500]}"
+            )
     return {"refused": "PayloadError", "message": f"{asked.get('path')}: {reason}."}, b""
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection
 from pickle import UnpicklingError
 
+from analysis.language import _
+
 _MOST_NAMES = 5
 _GLOBAL = re.compile(rb"c([\w.]{1,100})\n([\w.]{1,100})\n")
 _BUILTIN = "__builtin__."
@@ -51,16 +53,18 @@ class RefusedNameError(UnpicklingError):
         advice = list(dict.fromkeys(filter(None, map(_advise, names))))
         listed = ", ".join(list(names)[:_MOST_NAMES])
         instead = (
-            f" with {'; '.join(advice)}. The tensors alone are enough too: "
-            "torch.save(checkpoint['model'], 'clean.pt'), with the key that holds them."
+            _(
+                " with {advice}. The tensors alone are enough too: "
+                "torch.save(checkpoint['model'], 'clean.pt'), with the key that holds them."
+            ).format(advice="; ".join(advice))
             if advice
-            else ", keeping tensors and plain types only."
+            else _(", keeping tensors and plain types only.")
         )
-        return (
-            f"asks to run {listed}, which is refused: only tensors and plain types (dict, list, "
+        return _(
+            "asks to run {names}, which is refused: only tensors and plain types (dict, list, "
             "str, numbers) are opened. If you trust it, load it where it was made and save it "
-            f"again by torch.save{instead}"
-        )
+            "again by torch.save{instead}"
+        ).format(names=listed, instead=instead)
 
 
 def _advise(name: str) -> str | None:

@@ -26,6 +26,7 @@ from analysis.files.atomic import is_regular
 from analysis.files.pickle_scan import scan_pickle
 from analysis.files.plain_values import check_values
 from analysis.files.refused_names import RefusedNameError
+from analysis.language import N_, Texts, _
 
 SafeGlobal = type | Callable[..., Any] | tuple[Callable[..., Any], str]
 """A class or function that a pickle may name; with a string, the full name it has in the file."""
@@ -39,11 +40,24 @@ MAX_SAFETENSORS_HEADER = 4_000_000
 _LEGACY_PICKLES = 5
 """Magic number, protocol, machine, content, storage keys: a file from before torch 1.6."""
 
+KINDS = Texts(
+    {
+        "payload": N_("payload file"),
+        "head": N_("head file"),
+        "backbone weights": N_("backbone weights file"),
+        "checkpoint": N_("checkpoint file"),
+    }
+)
+"""What a file should be, in messages."""
+
 _LOOKS_LIKE = (
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: run `git lfs pull`"),
-    (b"<", "is a web page or XML: the download did not deliver the file, fetch it again"),
-    (b"\x89HDF", "is an HDF5 file: convert it to a PyTorch state dict"),
-    (b"\x1f\x8b", "is compressed with gzip: unpack it first"),
+    (
+        b"version https://git-lfs",
+        N_("is a Git LFS pointer, not the file itself: run `git lfs pull`"),
+    ),
+    (b"<", N_("is a web page or XML: the download did not deliver the file, fetch it again")),
+    (b"\x89HDF", N_("is an HDF5 file: convert it to a PyTorch state dict")),
+    (b"\x1f\x8b", N_("is compressed with gzip: unpack it first")),
 )
 
 
@@ -64,7 +78,7 @@ def load_torch_file(
 
     Args:
         path: The file.
-        kind: What the file should be, for messages: "head", "payload", "backbone weights".
+        kind: What the file should be, for messages: a key of `KINDS`, if possible.
         error: The class raised for everything that is wrong with the file.
         allowed: Classes and functions that the file may name besides torch's own; exactly the
             ones needed. A pair ``(function, "module.name")`` calls the function in place of what
@@ -80,9 +94,8 @@ def load_torch_file(
     """
     start = _peek(path, kind, error)
     if is_safetensors(path):
-        raise error(
-            f"{path}: this is a safetensors file, expected a {kind} file written by torch.save."
-        )
+        sentence = _("{path}: this is a safetensors file, expected a {kind} written by torch.save.")
+        raise error(sentence.format(path=path, kind=_name(kind)))
     try:
         archive = inspect_archive(path, start, max_bytes, checksums=checksums)
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
@@ -114,10 +127,14 @@ def load_safetensors(path: Path, *, kind: str, error: type[InputError]) -> dict[
         return load_file(path)
     except Exception as failure:
         known = _looks_like(start)
+        reason = known or _("is damaged or not in the safetensors format ({error})").format(
+            error=_first_line(failure)
+        )
         raise error(
-            f"{path}: this {kind} file "
-            + (known or f"is damaged or not in the safetensors format ({_first_line(failure)})")
-            + ". Expected a complete .safetensors file; copy or download it again."
+            _(
+                "{path}: this {kind} {reason}. Expected a complete .safetensors file; copy or "
+                "download it again."
+            ).format(path=path, kind=_name(kind), reason=reason)
         ) from failure
 
 
@@ -145,12 +162,15 @@ def load_json_object(path: Path, *, kind: str, error: type[InputError]) -> dict[
         value = json.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as failure:
         raise error(
-            f"{path}: this {kind} file is not valid JSON ({_first_line(failure)}). "
-            "Copy or download it again."
+            _("{path}: this {kind} is not valid JSON ({error}). Copy or download it again.").format(
+                path=path, kind=_name(kind), error=_first_line(failure)
+            )
         ) from failure
     if not isinstance(value, dict):
         raise error(
-            f"{path}: this {kind} file holds a JSON {type(value).__name__}, expected an object."
+            _("{path}: this {kind} holds a JSON {type}, expected an object.").format(
+                path=path, kind=_name(kind), type=type(value).__name__
+            )
         )
     return value
 
@@ -168,25 +188,38 @@ def is_safetensors(path: Path) -> bool:
         return False
 
 
+def _name(kind: str) -> str:
+    return KINDS.get(kind) or f"{kind} file"
+
+
 def _peek(path: Path, kind: str, error: type[InputError]) -> bytes:
     """Return the first bytes of a regular, readable, non-empty file."""
     try:
         if path.is_dir():
-            raise error(f"{path}: this is a folder, expected a {kind} file. Name the file in it.")
+            sentence = _("{path}: this is a folder, expected a {kind}. Name the file in it.")
+            raise error(sentence.format(path=path, kind=_name(kind)))
         if not path.exists():
-            raise error(f"{path}: no such file, expected a {kind} file. Check the path.")
+            sentence = _("{path}: no such file, expected a {kind}. Check the path.")
+            raise error(sentence.format(path=path, kind=_name(kind)))
         if not path.is_file():
-            raise error(f"{path}: this is not a regular file, expected a {kind} file.")
+            sentence = _("{path}: this is not a regular file, expected a {kind}.")
+            raise error(sentence.format(path=path, kind=_name(kind)))
         with path.open("rb") as file:
             start = file.read(64)
     except (OSError, ValueError) as failure:  # ValueError: a NUL byte in the path
         reason = failure.strerror if isinstance(failure, OSError) else failure
         raise error(
-            f"{path}: the {kind} file cannot be read ({reason}). "
-            "Check that it exists and that you may read it."
+            _(
+                "{path}: the {kind} cannot be read ({reason}). Check that it exists and that you "
+                "may read it."
+            ).format(path=path, kind=_name(kind), reason=reason)
         ) from failure
     if not start:
-        raise error(f"{path}: the {kind} file is empty. Copy or download it again.")
+        raise error(
+            _("{path}: the {kind} is empty. Copy or download it again.").format(
+                path=path, kind=_name(kind)
+            )
+        )
     return start
 
 
@@ -206,7 +239,7 @@ def _scan(
     with path.open("rb") as file:
         data = file.read(MAX_PICKLE_BYTES)
     end = 0
-    for _ in range(_LEGACY_PICKLES):
+    for _pickle in range(_LEGACY_PICKLES):
         end = scan_pickle(data, names, end, beside_tensors=beside_tensors)
 
 
@@ -215,24 +248,33 @@ def _refuse(
 ) -> NoReturn:
     text = str(failure)
     if isinstance(failure, RefusedNameError):
-        raise error(f"{path}: this {kind} file {failure.describe()}") from failure
+        raise error(
+            _("{path}: this {kind} {reason}").format(
+                path=path, kind=_name(kind), reason=failure.describe()
+            )
+        ) from failure
     if "TorchScript" in text:
         raise error(
-            f"{path}: this {kind} file is a TorchScript archive, which contains code and is "
-            "refused. Save the module's state_dict() with torch.save instead."
+            _(
+                "{path}: this {kind} is a TorchScript archive, which contains code and is refused. "
+                "Save the module's state_dict() with torch.save instead."
+            ).format(path=path, kind=_name(kind))
         ) from failure
     known = _looks_like(start)
     if known:
-        raise error(f"{path}: this {kind} file {known}.") from failure
+        sentence = _("{path}: this {kind} {reason}.")
+        raise error(sentence.format(path=path, kind=_name(kind), reason=known)) from failure
     raise error(
-        f"{path}: this is not a {kind} file, or it is damaged or cut off "
-        f"({_first_line(failure)}). Expected a file written by torch.save; copy or download it "
-        "again."
+        _(
+            "{path}: this is not a {kind}, or it is damaged or cut off ({error}). Expected a file "
+            "written by torch.save; copy or download it again."
+        ).format(path=path, kind=_name(kind), error=_first_line(failure))
     ) from failure
 
 
 def _looks_like(start: bytes) -> str | None:
-    return next((text for magic, text in _LOOKS_LIKE if start.lstrip().startswith(magic)), None)
+    texts = (_(text) for magic, text in _LOOKS_LIKE if start.lstrip().startswith(magic))
+    return next(texts, None)
 
 
 def _first_line(failure: Exception) -> str:

@@ -23,6 +23,7 @@ from analysis.files.own_state import open_regular
 from analysis.files.read_only import is_read_only
 from analysis.files.roots import resolve_below_roots
 from analysis.files.writing import hold_folder, make_folder, open_any, open_folder
+from analysis.language import _, pgettext
 
 FILE = Path("outputs", ".dashboard.sqlite")
 MAX_BYTES = 16 * 2**20
@@ -198,20 +199,26 @@ def _check_tables(database: sqlite3.Connection) -> bool:
 @contextlib.contextmanager
 def _explaining(path: Path, what: str) -> Iterator[None]:
     """Raise the errors of the block as a sentence about the file."""
+    words = {"read": pgettext("names", "read"), "written": pgettext("names", "written")}
     try:
         yield
     except _UnusableError as error:
         raise ConfigError(
-            f"{path}: names and notes cannot be {what}: {error}. Move the file away, or put a copy "
-            "of an earlier day in its place."
+            _(
+                "{path}: names and notes cannot be {what}: {error}. Move the file away, or put a "
+                "copy of an earlier day in its place."
+            ).format(path=path, what=words[what], error=error)
         ) from error
     except (sqlite3.Error, OSError) as error:
         advice = {
-            sqlite3.SQLITE_BUSY: "Somebody else is writing: try again",
-            sqlite3.SQLITE_FULL: f"Make room, or shorten notes: together they may have {MAX_BYTES} "
-            "bytes",
-        }.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "Make file and folder writable")
+            sqlite3.SQLITE_BUSY: _("Somebody else is writing: try again."),
+            sqlite3.SQLITE_FULL: _(
+                "Make room, or shorten notes: together they may have {most} bytes."
+            ).format(most=MAX_BYTES),
+        }.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _("Make file and folder writable."))
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{path}: names and notes cannot be {what} ({reason}). {advice}."
+            _("{path}: names and notes cannot be {what} ({reason}). {advice}").format(
+                path=path, what=words[what], reason=reason, advice=advice
+            )
         ) from error

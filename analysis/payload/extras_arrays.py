@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.contract.extras import EXTRAS, LAYER_EXTRAS
 from analysis.payload.contract.form import Form
 from analysis.payload.extras_schema import check_extras
@@ -110,8 +111,16 @@ def _stack(
         arrays.append(np.asarray(value))
         if arrays[-1].shape != arrays[0].shape:
             raise PayloadError(
-                f"extras.layers.{layer}.{'.'.join(names)}: expected shape {arrays[0].shape} as in "
-                f"layer {layers[0]}, found {arrays[-1].shape}. Make the payload anew."
+                _(
+                    "extras.layers.{layer}.{names}: expected shape {shape} as in layer {first}, "
+                    "found {found}. Make the payload anew."
+                ).format(
+                    layer=layer,
+                    names=".".join(names),
+                    shape=arrays[0].shape,
+                    first=layers[0],
+                    found=arrays[-1].shape,
+                )
             )
     return np.stack(arrays)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.contract.extras import EXTRAS, LAYER_EXTRAS
 from analysis.payload.contract.form import Form, FormError, check
 from analysis.payload.image_paths import MAX_PACKED_BYTES, MAX_PACKED_PATHS
@@ -40,7 +41,9 @@ def check_extras(extras: Any, layers: Iterable[int], channels: int) -> None:
         _check_extras({} if extras is None else extras, list(layers), channels)
     except FormError as error:
         raise PayloadError(
-            f"{error}. Make the payload anew, with extras of this version or none."
+            _("{error}. Make the payload anew, with extras of this version or none.").format(
+                error=error
+            )
         ) from error
 
 

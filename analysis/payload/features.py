@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from analysis.errors import PayloadError
 from analysis.files.atomic import is_regular
 from analysis.files.own_state import read_small
+from analysis.language import _
 from analysis.payload.reading import open_payload
 from analysis.payload.stored_tensors import StoredTensors, open_tensors
 from analysis.payload.table import StatsTable
@@ -102,7 +103,7 @@ class Features:
         return read_small(self.path.resolve(), MAX_BYTES)
 
     def _restore(self, cell: Cell) -> Floats:
-        mean, std, _ = self.table[cell]
+        mean, std, _largest = self.table[cell]
         return mean + std * self.standardized(cell.layer, cell.role, cell.representation)
 
 
@@ -133,8 +134,10 @@ def read_features(path: Path | str, table: StatsTable | None = None) -> Features
         payload, path = path, features_path(path)
     if not is_regular(path):
         raise PayloadError(
-            f"{path}: there is no such file: the payload was made without vectors of single "
-            "images. Make it anew, without --image-features 0."
+            _(
+                "{path}: there is no such file: the payload was made without vectors of single "
+                "images. Make it anew, without --image-features 0."
+            ).format(path=path)
         )
     table = open_payload(payload).table if table is None else table
     if path.stat().st_size > MAX_BYTES:
@@ -151,9 +154,11 @@ def read_features(path: Path | str, table: StatsTable | None = None) -> Features
         raise _fault(path, f"schema version {SCHEMA_VERSION}", found)
     if metadata.get("payload") != fingerprint_statistics(table):
         raise PayloadError(
-            f"{path}: belongs to another payload than {payload}: the statistics that its vectors "
-            "are relative to are not the ones there. Copy the two files of one run together, or "
-            "make the payload anew."
+            _(
+                "{path}: belongs to another payload than {payload}: the statistics that its "
+                "vectors are relative to are not the ones there. Copy the two files of one run "
+                "together, or make the payload anew."
+            ).format(path=path, payload=payload)
         )
     return _read(path, file, metadata, table)
 
@@ -249,6 +254,8 @@ def _texts(path: Path, metadata: Mapping[str, str], key: str, kind: type) -> Any
 
 def _fault(path: Path, expected: str, found: str) -> PayloadError:
     return PayloadError(
-        f"{path}: not vectors of single images. Expected {expected}, found {found[:200]}. "
-        "Make the payload anew."
+        _(
+            "{path}: not vectors of single images. Expected {expected}, found {found}. "
+            "Make the payload anew."
+        ).format(path=path, expected=expected, found=found[:200])
     )

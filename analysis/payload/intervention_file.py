@@ -32,6 +32,7 @@ from safetensors.numpy import save
 from analysis.errors import PayloadError
 from analysis.files.atomic import replace_file
 from analysis.files.writing import make_folder
+from analysis.language import _
 from analysis.payload.features import fingerprint_statistics
 from analysis.payload.stored_tensors import open_tensors
 from analysis.payload.table import StatsTable
@@ -137,13 +138,19 @@ def load_interventions(path: Path) -> InterventionResult:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise PayloadError(f"{path}: larger than {MAX_BYTES // 2**20} MB. Run it again.")
+            raise PayloadError(
+                _("{path}: larger than {most} MB. Run it again.").format(
+                    path=path, most=MAX_BYTES // 2**20
+                )
+            )
         file = open_tensors(path)
         about = json.loads(file.metadata["about"])
         return _build(about, {name: file.read(name) for name in file.tensors})
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PayloadError(
-            f"{path}: is no result of `intervene` ({error}). Run the intervention again."
+            _("{path}: is no result of `intervene` ({error}). Run the intervention again.").format(
+                path=path, error=error
+            )
         ) from error
 
 

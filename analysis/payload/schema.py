@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import PayloadError
+from analysis.language import _
 from analysis.payload.contract.form import Form, FormError, check, shorten
 from analysis.payload.contract.payload import PAYLOAD
 from analysis.vocabulary import REPRESENTATIONS, ROLES
@@ -27,8 +28,10 @@ def validate_payload(payload: Any, path: Path) -> None:
         _check_payload(payload)
     except FormError as error:
         raise PayloadError(
-            f"{path}: not a feature-statistics payload. {error}. "
-            "Make it anew with analyze_dinov3_features.py."
+            _(
+                "{path}: not a feature-statistics payload. {error}. Make it anew with "
+                "analyze_dinov3_features.py."
+            ).format(path=path, error=error)
         ) from error
 
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from analysis.errors import PayloadError
 from analysis.files.isolated import identify, isolated
 from analysis.files.own_state import open_regular
+from analysis.language import _
 
 DTYPES: Mapping[str, str] = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}
 MAX_HEADER = 64 * 2**20
@@ -52,10 +53,16 @@ class StoredTensors:
                 values = np.fromfile(file, kind, count, offset=start)
         except OSError as error:
             raise PayloadError(
-                f"{self.path}: cannot be read ({error.strerror or error})."
+                _("{path}: cannot be read ({strerror}).").format(
+                    path=self.path, strerror=error.strerror or error
+                )
             ) from error
         if values.size < count:
-            raise PayloadError(f"{self.path}: was cut off while it was read. Load the page again.")
+            raise PayloadError(
+                _("{path}: was cut off while it was read. Load the page again.").format(
+                    path=self.path
+                )
+            )
         return values.reshape(shape)
 
 

@@ -15,15 +15,18 @@ from safetensors.numpy import save_file
 
 import analysis.collect.plan
 import analysis.payload
+from analysis.collect.backbone.weights_folder import find_model_folder
 from analysis.collect.plan.config_file import load_config_file
-from analysis.collect.plan.file_headers import _keep, read_shapes
+from analysis.collect.plan.file_headers import _keep, may_hold_tensors, read_shapes
 from analysis.collect.plan.find_weights import _read_json
 from analysis.collect.plan.image_columns import read_labels, read_values
 from analysis.collect.plan.image_csv import read_image_csv
 from analysis.collect.plan.mixed_sets import MixedSet
 from analysis.collect.plan.recorded_folds import read_recorded_fold
+from analysis.collect.plan.run_checkpoints import choose_checkpoint
 from analysis.errors import ConfigError, InputError, PayloadError
 from analysis.files import isolated
+from analysis.files.digest import digest_picture
 from analysis.files.isolated import pack, read_elsewhere, unpack
 from analysis.jobs.reader import calls
 from analysis.jobs.reader.process import SMALL_WORKER, Reader
@@ -60,7 +63,10 @@ def project(tmp_path: Path) -> Path:
     files = {"train.yaml": YAML, "train.csv": CSV, "more.csv": "image;status\nc.jpg;ok\nd.jpg;no\n",
              "outputs/v/metrics.json": '{"r2": 0.5}', "heads.json": '{"heads": [{"path": "x"}]}',
              "folds/fold_0/train.csv": CSV, "folds/fold_0/val.csv": CSV,
-             "outputs/.dashboard.json": '{"payloads": {"a.pt": {"name": "n"}}}'}  # fmt: skip
+             "outputs/.dashboard.json": '{"payloads": {"a.pt": {"name": "n"}}}',
+             "run/checkpoint-1/x": "", "run/checkpoint-2/x": "",
+             "run/trainer_state.json": '{"best_model_checkpoint": "run/checkpoint-1"}',
+             "hub/refs/main": "b", "hub/snapshots/a/x": "", "hub/snapshots/b/x": ""}  # fmt: skip
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -92,6 +98,8 @@ def read_everything(project: Path) -> list[object]:
         further.list_images(set()),
         (read_shapes(project / "x.safetensors"), _read_json(project / "heads.json")),
         (tensors, tensors.read("b").tolist(), tensors.read("b", 1).tolist()),
+        (choose_checkpoint(project / "run", Path.is_dir), find_model_folder(project / "hub")),
+        (digest_picture(str(csv)), may_hold_tensors(csv), may_hold_tensors(project / "absent")),
         _read_old(project),
     ]
 

@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
 from analysis import language
+from analysis.payload.discovery import load_ref
 from pages.components.shared import job_states
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import PAGES, Open, payload_path
@@ -48,6 +49,14 @@ def test_nothing_on_a_page_is_left_in_english(open_page: Open, page: str) -> Non
 def test_without_a_payload_the_page_says_in_chinese_what_to_do(open_page: Open) -> None:
     app = open_page("home", lang="zh")
     assert [text for text in _read(app) if _is_english(text)] == []
+
+
+@pytest.mark.usefixtures("two_payloads")
+def test_a_damaged_payload_is_explained_in_chinese(open_page: Open, project: Path) -> None:
+    path = payload_path(project, "v1")
+    path.write_bytes(path.read_bytes()[:-100])
+    shown = _read(open_page("overview", lang="zh", version=load_ref(path).key))
+    assert any("这不是统计文件，或者它已损坏或不完整" in text for text in shown)
 
 
 @pytest.mark.usefixtures("two_payloads")

@@ -30,6 +30,7 @@ from analysis.files.locks import is_locked
 from analysis.files.own_state import is_own_folder
 from analysis.files.roots import resolve_below_roots
 from analysis.jobs.background import read_last_lines
+from analysis.jobs.extractions.endings import tell
 from analysis.language import _
 from analysis.vocabulary import FEATURE_STATS_DIR
 
@@ -187,7 +188,9 @@ def _derive_state(
     alive: bool, progress: Mapping[str, Any], end: Mapping[str, Any] | None
 ) -> tuple[JobState, str | None]:
     if end is not None:
-        return _to_state(end.get("state"), JobState.FAILED), _text(end, "error") or None
+        return _to_state(end.get("state"), JobState.FAILED), tell(end) or _text(
+            end, "error"
+        ) or None
     reported = _to_state(progress.get("state"), JobState.WAITING)
     if alive:
         return (JobState.SAVING if reported.is_final else reported), None

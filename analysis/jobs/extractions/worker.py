@@ -33,6 +33,7 @@ from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import acquire_lock, is_locked
 from analysis.files.processes import PACKAGE_ROOT, identify
 from analysis.files.roots import ROOTS_ENV
+from analysis.jobs.extractions.endings import tell
 from analysis.jobs.extractions.forecast import confine
 from analysis.jobs.extractions.job import (
     ALIVE_FILE,
@@ -52,7 +53,6 @@ from analysis.jobs.extractions.standby_command import EXIT_UNKNOWN, StandbyComma
 from analysis.jobs.extractions.worker_request import READY, wait_for_job
 from analysis.jobs.limits import (
     GRACE_S,
-    MEMORY_ENV,
     QUIET_S,
     WATCH_S,
     max_private_memory,
@@ -66,22 +66,9 @@ EXIT_CANCELLED = 130
 
 EXIT_QUIET = 1000
 """No exit code of a process."""
-QUIET_ERROR = f"It counted no image for {QUIET_S / 3600:g} h and was ended. Look at its log."
-
 
 EXIT_LARGE = 1002
 """No exit code of a process."""
-
-
-def _describe_memory() -> str:
-    return (
-        f"It held more than {max_private_memory() / 1e9:.1f} GB of memory and was ended. Use a "
-        f"smaller batch or fewer workers, or start the server with a larger {MEMORY_ENV}."
-    )
-
-
-_ENDED = {EXIT_QUIET: lambda: QUIET_ERROR, EXIT_LARGE: _describe_memory}
-"""Why this process ended the command, by the code that stands for it."""
 
 
 class _StopRequest:
@@ -126,7 +113,7 @@ def run_job(
         try:
             arguments = _build_arguments(folder, asked)
         except InputError as error:
-            return _end(folder, JobState.FAILED, str(error))
+            return _end(folder, JobState.FAILED, {"error": str(error)})
         device_descriptor = _wait_for_device(folder, ticket, stop, str(asked.get("device_label")))
         if device_descriptor is None:
             return _end(folder, JobState.CANCELLED)
@@ -141,8 +128,7 @@ def run_job(
             return _end(folder, JobState.DONE, began=began)
         if stop.is_set or code == EXIT_CANCELLED:
             return _end(folder, JobState.CANCELLED, began=began)
-        error = _ENDED[code]() if code in _ENDED else _explain(folder, code)
-        return _end(folder, JobState.FAILED, error, began=began)
+        return _end(folder, JobState.FAILED, _explain(folder, code), began=began)
     finally:
         ticket.unlink(missing_ok=True)
 
@@ -265,11 +251,15 @@ def _report(folder: Path, state: JobState, message: str) -> None:
 
 
 def _end(
-    folder: Path, state: JobState, error: str | None = None, *, began: float | None = None
+    folder: Path,
+    state: JobState,
+    ending: Mapping[str, Any] | None = None,
+    *,
+    began: float | None = None,
 ) -> JobState:
     """Note how the job ended; `began` is the monotonic clock when its command was started."""
     asked, progress = (read_json(folder / name) or {} for name in (JOB_FILE, PROGRESS_FILE))
-    end: dict[str, Any] = {"state": state.value, "error": error}
+    end: dict[str, Any] = {"state": state.value, "error": None, **(ending or {})}
     if state is JobState.DONE:
         end["adapter_error"] = _adapter_error(Path(str(asked.get("output"))))
     if began is not None:
@@ -298,17 +288,27 @@ def _note(path: Path, value: Mapping[str, Any]) -> bool:
     return True
 
 
-def _explain(folder: Path, code: int) -> str:
+def _explain(folder: Path, code: int) -> dict[str, Any]:
+    """Return why a command failed: what it said itself, else an ending (`endings`)."""
+    if code == EXIT_QUIET:
+        return _ending("quiet", f"{QUIET_S / 3600:g}")
+    if code == EXIT_LARGE:
+        return _ending("large", f"{max_private_memory() / 1e9:.1f}")
     reported = (read_json(folder / PROGRESS_FILE) or {}).get("error")
     if reported:
-        return str(reported)
+        return {"error": str(reported)}
     if code == EXIT_UNKNOWN:
-        return "The extraction ended without saying why: out of memory, or killed by hand."
+        return _ending("unknown")
     if code < 0:
         name = signal.Signals(-code).name
-        hint = " (out of memory, or killed by hand)" if name == "SIGKILL" else ""
-        return f"The extraction was ended by {name}{hint}."
-    return read_log(folder, 1) or f"The extraction ended with exit code {code} and no message."
+        return _ending("killed" if name == "SIGKILL" else "signal", name)
+    last = read_log(folder, 1)
+    return {"error": last} if last else _ending("code", str(code))
+
+
+def _ending(reason: str, value: str = "") -> dict[str, Any]:
+    ending = {"reason": reason, "value": value}
+    return {**ending, "error": tell(ending)}  # also for whoever reads the file
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.errors import ImageError, PayloadError
 from analysis.files.isolated import read_elsewhere
 from analysis.jobs.reader.process import SMALL_WORKER, Reader
+from analysis.language import _
 from analysis.payload import reading
 from analysis.payload.reading import Reading
 from analysis.read.places import photographs
@@ -70,15 +71,17 @@ def open_payload(path: str) -> Reading:
     """
     if _reader is None:
         return reading.open_payload(path)
-    for _ in range(2):  # the file may be replaced while it is read
+    for _attempt in range(2):  # the file may be replaced while it is read
         if (cached := reading.open_cached(path, None, _put_into_cache)) is not None:
             return cached
         folder = _put_into_cache(path)
         if (found := reading.open_cached(path, folder, _put_into_cache)) is not None:
             return found
     raise PayloadError(
-        f"{path}: what was read of it is not there. Load the page again if the file is just being "
-        "written; else make room in the cache folder (DASHBOARD_CACHE)."
+        _(
+            "{path}: what was read of it is not there. Load the page again if the file is just "
+            "being written; else make room in the cache folder (DASHBOARD_CACHE)."
+        ).format(path=path)
     )
 
 
@@ -112,5 +115,5 @@ def load_photograph(
     except (PayloadError, ValueError, TypeError, KeyError) as error:
         raise ImageError(str(error)) from error
     if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ImageError(f"{name}: cannot be shown as a picture.")
+        raise ImageError(_("{name}: cannot be shown as a picture.").format(name=name))
     return pixels

@@ -96,7 +96,9 @@ class Reader:
                 process = self._ensure()
             except OSError as error:
                 raise PayloadError(
-                    f"{what}: the process that reads files cannot be started ({error})."
+                    _("{what}: the process that reads files cannot be started ({error}).").format(
+                        what=what, error=error
+                    )
                 ) from error
             assert process.stdin is not None
             assert process.stdout is not None
@@ -110,8 +112,10 @@ class Reader:
             except (FrameError, OSError) as error:
                 _end(process)
                 raise PayloadError(
-                    f"{what}: {self._explain(process, time.monotonic() - began)} It may be damaged,"
-                    " or made to do harm. Other files can be read as before."
+                    _(
+                        "{what}: {reason} It may be damaged, or made to do harm. Other files can "
+                        "be read as before."
+                    ).format(what=what, reason=self._explain(process, time.monotonic() - began))
                 ) from error
             finally:
                 timer.cancel()

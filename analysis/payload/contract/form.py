@@ -18,6 +18,8 @@ from typing import is_typeddict as is_typed_dict
 
 import numpy as np
 
+from analysis.language import _
+
 Sizes = Mapping[str, int]
 """Length of the axes by letter."""
 
@@ -118,7 +120,8 @@ class FormError(ValueError):
     """A value is not as its form asks."""
 
     def __init__(self, key: str, expected: str, found: str) -> None:
-        super().__init__(f"{key}: expected {expected}, found {found[:200]}")
+        sentence = _("{key}: expected {expected}, found {found}")
+        super().__init__(sentence.format(key=key, expected=expected, found=found[:200]))
         self.key = key
 
 
