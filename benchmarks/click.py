@@ -1,8 +1,8 @@
 """From the click to the payload: ``python -m benchmarks.click --out results.json``.
 
 Jobs of the dashboard on the project given (the demo's, by default), by turns with a process that
-has been kept ready and knows what the open form shows, with one that does not know it, and without
-one. Nothing but the start of the process differs.
+has been kept ready and knows what the open form shows, and without one. Nothing but the start of
+the process differs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from analysis.jobs.extractions import (
 )
 
 FAR = 600.0
-WAYS = ("form open", "ready", "started")
+WAYS = ("form open", "started")
 
 Phases = tuple[tuple[str, float], ...]
 

@@ -20,7 +20,7 @@ TESTED_TOGETHER = {
     "collect/plan/test_image_list.py": "image_columns image_csv image_folder",
     "collect/run/test_loop.py": "early network record tally",
     "collect/statistics/test_kernels.py": (
-        "fold_kernels launch measured_norm torch_engine triton_engine"
+        "commit_kernels fold_kernels launch measured_norm torch_engine triton_commit triton_engine"
     ),
     "collect/statistics/test_collector.py": "batch norm state summary view",
     "files/test_safe_load.py": "digest pickle_names pickle_scan plain_values",

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.jobs.extractions import JobState, cancel_job, list_jobs
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project
+from tests.jobs.conftest import wait_until
 from tests.pages.conftest import ROOT, Open, payload_path, texts, version_shown
 
 START = "Start extraction"
@@ -70,6 +71,7 @@ def test_the_backbones_of_a_file_are_offered_and_the_chosen_one_is_measured(
     (job,) = list_jobs()
     cancel_job(job)
     assert "--weights-key=student" in job.arguments
+    wait_until(lambda: not any(job.is_live for job in list_jobs()))  # the form stays open then
     torch.save(state, weights)
     others = [each.label for each in open_page("overview").sidebar.selectbox]
     assert "Backbone weights" in others

@@ -48,8 +48,13 @@ class Engine(Protocol):
         """Measure the output of a block, or, as layer -1, the tokens that enter block 0."""
         ...
 
-    def complete(self) -> None:
-        """Finish what is cheaper for many layers at once; the batch's last block was measured."""
+    def commit(self, totals: CollectorState, groups: Tensor) -> None:
+        """Fold the batch into the running statistics; its last block was measured.
+
+        Args:
+            totals: The running statistics.
+            groups: int64 ``(images,)`` on the CPU, group of each image.
+        """
         ...
 
 
@@ -168,12 +173,9 @@ class StatisticsCollector:
             groups = indices % GROUPS_OF_UNKNOWN_LISTS
         else:
             groups = self._image_groups[indices]
-        # On the CPU, so that the number of different groups is known without waiting.
-        different, group_of = groups.unique(return_inverse=True)
         with self._aside():
             self._batch.begin(indices, valid)
-            self._images = indices, valid
-            self._groups = self._batch.send(different), self._batch.send(group_of)
+        self._images, self._groups = (indices, valid), groups
         self._open = True
 
     @torch.no_grad()
@@ -220,9 +222,7 @@ class StatisticsCollector:
         if not self._open:
             raise RuntimeError("commit_batch was called outside of a batch")
         with self._aside():
-            self._engine.complete()
-            self._batch.settle()
-            self._state.add_batch(self._batch.state, *self._groups)
+            self._engine.commit(self._state, self._groups)
             if len(self._vectors.keep):
                 self._vectors.add(*self._images, self._batch.state)
         self._open = False

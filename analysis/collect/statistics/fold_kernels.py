@@ -34,7 +34,7 @@ _MANY = tl.constexpr(8)  # images that `fold_singles` takes at a time
 
 
 @triton.jit
-def _merge(count, mean, m2, n, part_mean, part_m2):
+def merge_two(count, mean, m2, n, part_mean, part_m2):
     """Merge two moments by the rule of Chan, Golub & LeVeque (1983)."""
     share = n / tl.maximum(count + n, 1.0)
     delta = part_mean - mean
@@ -225,7 +225,7 @@ def fold_singles(
         part_mean = tl.sum(tl.where(use, value, 0.0), 0) / tl.maximum(n, 1.0)
         deviation = tl.where(use, value - part_mean[None, :], 0.0)
         part_m2 = tl.sum(deviation * deviation, 0)
-        count, mean, m2 = _merge(count, mean, m2, n, part_mean, part_m2)
+        count, mean, m2 = merge_two(count, mean, m2, n, part_mean, part_m2)
         value_32 = value.to(tl.float32)
         low = tl.minimum(low, tl.min(tl.where(use, value_32, float("inf")), 0))
         high = tl.maximum(high, tl.max(tl.where(use, value_32, -float("inf")), 0))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from analysis.collect.statistics.batch import PLACE_MASK, Batch, sample_stride
 from analysis.collect.statistics.moments import Moments, RowMoments, pool_moments
+from analysis.collect.statistics.state import CollectorState
 from analysis.vocabulary import EXCEED_LEVELS, LAYER_NORM_EPS
 
 LARGEST_NORM = 1e15
@@ -88,7 +89,16 @@ class TorchEngine:
             self._singles = singles.new_zeros(slots, *singles.shape)
         self._singles[slot] = singles
 
-    def complete(self) -> None:
+    def commit(self, totals: CollectorState, groups: Tensor) -> None:
+        """Fold the batch into the running statistics, see `collector.Engine`."""
+        batch = self._batch
+        self._complete()
+        batch.settle()
+        # on the CPU, so that the number of different groups is known without waiting
+        different, group_of = groups.unique(return_inverse=True)
+        totals.add_batch(batch.state, batch.send(different), batch.send(group_of))
+
+    def _complete(self) -> None:
         """Measure the normalised CLS and storage tokens again, in float64.
 
         They hardly differ between images, so that the rounding of a float32 LayerNorm would show

@@ -32,6 +32,8 @@ from analysis.collect.statistics.kernels import (
 from analysis.collect.statistics.launch import launch
 from analysis.collect.statistics.measured_norm import measure
 from analysis.collect.statistics.moments import RowMoments
+from analysis.collect.statistics.state import CollectorState
+from analysis.collect.statistics.triton_commit import commit
 
 STRIPE = 128
 """Channels per program that measures; the dimensions of all released backbones are multiples."""
@@ -226,10 +228,11 @@ class TritonEngine:
                 num_warps=8,
             )
 
-    def complete(self) -> None:
-        """Merge what still waits."""
+    def commit(self, totals: CollectorState, groups: Tensor) -> None:
+        """Fold the batch into the running statistics, see `collector.Engine`."""
         self._fold_tiles()
         self._fold_singles()
+        commit(self._batch, totals, groups)
 
     def _allocate(self, images: int, n_tokens: int) -> _Parts:
         state, device = self._batch.state, self._batch.norms.device

@@ -46,7 +46,12 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> set[tuple[Any, ...]]:
     def note(kernel: Any, _grid: Any, *arguments: Any, **options: Any) -> None:
         noted.add(signature(kernel, arguments, options))
 
-    for name in ("statistics.measured_norm", "statistics.triton_engine", "run.fused_kernels"):
+    statistics = (
+        "statistics.measured_norm",
+        "statistics.triton_engine",
+        "statistics.triton_commit",
+    )
+    for name in (*statistics, "run.fused_kernels"):
         monkeypatch.setattr(f"analysis.collect.{name}.launch", note)
     return noted
 
@@ -91,7 +96,12 @@ def test_every_kernel_of_a_run_is_compiled_before_it(
     run_for_real(depth=20, extras=extras)
     missing = launched - prepared
     assert not missing, missing
-    assert {name for name, _, _ in launched} >= {"measure_rows", "measure_tile", "fold_tiles"}
+    assert {name for name, _, _ in launched} >= {
+        "measure_rows",
+        "measure_tile",
+        "fold_tiles",
+        "merge_cells",
+    }
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["compiled", "still compiling"])

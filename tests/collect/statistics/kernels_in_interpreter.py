@@ -75,9 +75,21 @@ def test_both_engines_agree_on_awkward_tokens(extras: bool, channels: int) -> No
     assert_engines_agree(outputs, [[0, 1, -1, 2], [3, 4]], extras=extras)
 
 
-def test_images_of_one_group_in_one_batch_are_merged() -> None:
-    outputs = make_small_outputs(10, 6)
-    assert_engines_agree(outputs, [[0, 8, 9, 1]])
+def test_images_of_one_group_are_merged_within_and_across_batches() -> None:
+    outputs = make_small_outputs(6, 6)
+    groups = torch.tensor([1, 0, 1, 3, 1, 0])
+    kernels, plain = (
+        collect(
+            outputs,
+            [[0, 1, 2], [5, -1, 4], [3]],
+            into=make_collector(outputs, extras=True, engine=engine, image_groups=groups),
+        )
+        for engine in ("triton", "torch")
+    )
+    theirs = plain.state_dict()
+    for name, found in kernels.state_dict().items():
+        torch.testing.assert_close(found, theirs[name], rtol=1e-5, atol=1e-5)
+    assert torch.equal(theirs["count"][1, :4], torch.tensor([2, 3, 0, 1]))
 
 
 def test_a_non_finite_pivot_is_harmless() -> None:
