@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -146,6 +148,38 @@ def test_a_picture_is_what_it_is_in_this_process(reader: Reader, tmp_path: Path)
         load_photograph(b"no picture", (32, 48))
     with pytest.raises(ImageError, match=r"missing\.png"):
         load_photograph(tmp_path / "missing.png", (32, 48))
+
+
+def _endless_scans() -> bytes:
+    """Return a progressive JPEG whose last scan, of a few bytes, is there 20,000 times."""
+    file = io.BytesIO()
+    Image.new("L", (4000, 4000), 128).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:-2] + content[last:-2] * 20_000 + content[-2:]
+
+
+def _huge_webp(side: int) -> bytes:
+    """Return 34 bytes that declare a square picture without loss."""
+    size = struct.pack("<I", side - 1 | side - 1 << 14)
+    return b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f" + size + bytes(9)
+
+
+def test_pictures_that_are_bombs_cost_one_sentence_each_and_the_next_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(cpu_s=2)
+    monkeypatch.setattr(calls, "_reader", reader)
+    for bomb, message in (
+        (_huge_webp(16384), "cannot be shown as a picture"),
+        (_huge_webp(8000), "cannot be shown as a picture"),
+        (_endless_scans(), "too much processor time"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            load_photograph(bomb, (32, 48))
+    (tmp_path / "a.png").write_bytes(photographs.to_png(np.zeros((40, 60, 3), np.uint8)))
+    assert load_photograph(tmp_path / "a.png", (32, 48)).shape == (48, 32, 3)
+    reader.stop()
 
 
 @pytest.mark.parametrize(
