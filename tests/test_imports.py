@@ -315,3 +315,9 @@ def test_a_reader_starts_without_what_extractions_import() -> None:
 
 def test_the_torch_probe_can_fail() -> None:
     assert _loaded_by("import analysis.payload.file")
+
+
+def test_sidecars_are_read_without_numpy() -> None:
+    assert not _loaded_by(
+        "import analysis.payload.sidecar, analysis.files.isolated_worker", "numpy"
+    )

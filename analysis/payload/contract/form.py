@@ -16,8 +16,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints
 from typing import is_typeddict as is_typed_dict
 
-import numpy as np
-
 from analysis.language import _
 
 Sizes = Mapping[str, int]
@@ -250,6 +248,8 @@ def _check_array(value: Any, array: Array, where: str, sizes: dict[str, int]) ->
     if getattr(value, "requires_grad", False) or lazy:
         raise FormError(where, "a plain tensor", "one that is a parameter or a lazy view")
     if array.least is not None:
+        import numpy as np  # not for JSON, which a reader answers sooner without
+
         numbers = np.asarray(value)
         wrong = np.isinf(numbers) if array.nan else ~np.isfinite(numbers)
         if wrong.any():
