@@ -64,9 +64,7 @@ def stand_by(descriptor: int, extract: Extract) -> NoReturn:
     early: EarlyStart | None = None
     while "job" not in asked:
         if not select.select([connection], [], [], 0)[0]:  # nothing newer
-            if early is not None:
-                early.close()
-            early = _prepare(asked["arguments"])
+            early = _prepare(asked["arguments"], early)
         asked, descriptors = _receive(connection, PREPARED_S) or _start_again(descriptor, early)
     output = descriptors[0]
     for standard in (1, 2):
@@ -98,15 +96,19 @@ def _receive(connection: socket.socket, seconds: float) -> tuple[dict[str, Any],
     return json.loads(request), descriptors
 
 
-def _prepare(arguments: Sequence[str]) -> EarlyStart | None:
+def _prepare(arguments: Sequence[str], before: EarlyStart | None) -> EarlyStart | None:
     """Get ready for a run; None where that cannot be: the run itself will say what is wrong."""
     from analysis.collect.run.prepare import prepare_ahead
 
     early: EarlyStart | None = None
     with contextlib.suppress(InputError, OSError):
         plan = plan_extraction(parse_arguments(arguments))
+        if before is not None and before.serves(plan):
+            return before
         early = EarlyStart(plan)
         prepare_ahead(plan)
+    if before is not None:
+        before.close()
     return early
 
 

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from analysis.jobs.background import start_waiting
@@ -27,6 +28,9 @@ from analysis.jobs.extractions.ready_worker import prepare_worker
 
 COMMAND = (sys.executable, "-m", "analysis")
 """The one command that a standby process can carry out."""
+
+AGAIN_S = 60.0
+"""After which a run that is still shown is announced again, before it is forgotten."""
 
 STANDBY_ENV = "DASHBOARD_STANDBY"
 CAN_STAND_BY = sys.platform == "linux"
@@ -38,6 +42,7 @@ _working: subprocess.Popen[bytes] | None = None
 _starter: threading.Thread | None = None
 _announced: list[str] = []
 """Arguments that the waiting process knows of, or will be told of when it has been started."""
+_announced_at = 0.0
 
 
 def prepare_standby(arguments: Sequence[str] = ()) -> None:
@@ -47,15 +52,16 @@ def prepare_standby(arguments: Sequence[str] = ()) -> None:
         arguments: Of the command that may be started next, for which the process then gets ready;
             none where nobody has chosen yet.
     """
-    global _announced, _starter, _waiting
+    global _announced, _announced_at, _starter, _waiting
     if not CAN_STAND_BY or os.environ.get(STANDBY_ENV) == "0":
         return
     with _guard:
         if _waiting is not None and _waiting[0].poll() is not None:  # nobody needed it for long
             _waiting[1].close()
             _waiting = None
-        if arguments and [*arguments] != _announced:
-            _announced = [*arguments]
+        is_old = time.monotonic() - _announced_at > AGAIN_S
+        if arguments and (is_old or [*arguments] != _announced):
+            _announced, _announced_at = [*arguments], time.monotonic()
             if _waiting is not None:
                 _announce(_waiting[1])
         if _waiting is None and (_starter is None or not _starter.is_alive()):

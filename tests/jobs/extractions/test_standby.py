@@ -141,11 +141,16 @@ def test_a_job_that_was_announced_finds_its_workers_and_measures_the_same(
     project = make_project(tmp_path / "real", images=6)
     monkeypatch.chdir(project)
     request = ExtractionRequest(project_dir=project, num_workers=2)
-    standby.prepare_standby(forecast_extraction(request).pinned.to_arguments())
+    monkeypatch.setattr(standby, "AGAIN_S", 0.0)
+    arguments = forecast_extraction(request).pinned.to_arguments()
+    standby.prepare_standby(arguments)
     wait_until(lambda: len(ready.children()) == 2)
+    workers = ready.children()
+    standby.prepare_standby(arguments)  # the form is still shown
     job = start_job(request, IfExists.BESIDE)
     wait_until(lambda: (job.folder / "command.json").exists())
     assert process_id(job, "command") == ready.pid
+    assert set(ready.children()) <= set(workers)
     assert wait_for(job, *ENDED, seconds=240).state is JobState.DONE, job.read_log()
     monkeypatch.setenv(standby.STANDBY_ENV, "0")
     alone = wait_for(_start(project, num_workers=2), *ENDED, seconds=240)
