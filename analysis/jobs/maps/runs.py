@@ -170,8 +170,10 @@ def _end_hanging(folder: Path) -> None:
         began = read_json(progress_file(folder, path.stem)) or {}
         with contextlib.suppress(OSError):
             asked = stop_file(folder, path.stem).stat().st_mtime
-            # Its own process, not the one that has taken its place.
-            if time.time() - asked > GRACE_S and began.get("pid") == process.get("pid"):
+            # Its own process, not the one that has taken its place and notes how it ended.
+            is_over = began.get("state") in ("done", "failed", "cancelled")
+            is_its_own = began.get("pid") == process.get("pid") and not is_over
+            if time.time() - asked > GRACE_S and is_its_own:
                 send_signal(process, signal.SIGKILL, named=str(folder))
     if begun and len(list_requests(folder)) > len(begun):
         with contextlib.suppress(OSError):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from analysis.errors import ConfigError
-from analysis.files.atomic import read_json
+from analysis.files.atomic import read_json, write_json
 from analysis.files.locks import is_locked
+from analysis.files.processes import identify
+from analysis.files.writing import make_folder
 from analysis.jobs.maps import (
     MapRequest,
     Picture,
@@ -24,7 +28,13 @@ from analysis.jobs.maps import (
     start_run,
     stop_run,
 )
-from analysis.jobs.maps.folder import ALIVE_FILE, progress_file, request_file, runs_folder
+from analysis.jobs.maps.folder import (
+    ALIVE_FILE,
+    PROCESS_FILE,
+    progress_file,
+    request_file,
+    runs_folder,
+)
 from tests.factories.red_square import SIZE, make_red_project
 
 
@@ -164,6 +174,26 @@ def test_a_request_that_hangs_is_ended_by_stop_and_the_next_one_served(
     assert _pid(waiting) != hung
     assert _wait(hanging).state is RunState.STOPPED
     os.kill(_pid(waiting), signal.SIGTERM)
+
+
+def test_a_process_that_notes_how_another_ended_is_not_taken_for_that(
+    request_of_two: MapRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = runs_folder()
+    make_folder(folder)
+    command = [sys.executable, "-c", "import time; time.sleep(60)", str(folder)]
+    with subprocess.Popen(command) as successor:
+        write_json(folder / PROCESS_FILE, identify(successor.pid))
+        write_json(_progress(request_of_two), {"state": "failed", "pid": successor.pid})
+        request_file(folder, request_of_two.key).write_text("{}")
+        stop_run(request_of_two)
+        monkeypatch.setattr(runs, "GRACE_S", -1.0)
+        find_run(request_of_two)
+        with pytest.raises(subprocess.TimeoutExpired):
+            successor.wait(0.3)
+        write_json(_progress(request_of_two), {"state": "running", "pid": successor.pid})
+        find_run(request_of_two)
+        assert successor.wait() == -signal.SIGKILL
 
 
 def test_how_requests_ended_is_forgotten_after_a_day(request_of_two: MapRequest) -> None:
