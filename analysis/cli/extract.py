@@ -28,6 +28,7 @@ from analysis.collect.plan.request import ExtractionPlan, ExtractionRequest, pla
 from analysis.collect.run.early import EarlyStart, importing
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import ConfigError, InputError, to_printable
+from analysis.files.plain_output import print_plainly
 from analysis.files.writing import open_log
 from analysis.language import N_
 
@@ -42,6 +43,7 @@ log = logging.getLogger("analysis")
 
 def run() -> NoReturn:
     """Run `main` as a program of its own, and end the process with its exit code."""
+    print_plainly()
     code = main()
     # Taking down the interpreter, with torch and a GPU in it, takes half a second. A thread of gloo
     # may still let go of its last tensor meanwhile, which aborts a process that has done all its

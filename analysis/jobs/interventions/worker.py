@@ -16,6 +16,7 @@ from analysis.collect.interventions.payload import intervene
 from analysis.collect.interventions.request import InterventionRequest
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import InputError
+from analysis.files.plain_output import print_plainly
 from analysis.jobs.interventions.folder import PROGRESS_FILE, REQUEST_FILE
 from analysis.jobs.limits import end_when_quiet, watch_memory
 
@@ -65,5 +66,6 @@ def _interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    print_plainly()
     watch_memory()
     run(Path(sys.argv[1]))

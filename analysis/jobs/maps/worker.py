@@ -24,6 +24,7 @@ from analysis.collect.run.measured_network import MeasuredNetwork, load_measured
 from analysis.collect.run.progress import ProgressReporter
 from analysis.errors import InputError
 from analysis.files.locks import acquire_lock
+from analysis.files.plain_output import print_plainly
 from analysis.jobs.limits import end_when_quiet, limit_data, wait_quietly
 from analysis.jobs.maps.folder import (
     ADAPTER_FILE,
@@ -230,5 +231,6 @@ def _end_orphans(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    print_plainly()
     limit_data()
     serve(Path(sys.argv[1]), int(sys.argv[2]))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from analysis.files.atomic import replace_text
 from analysis.files.confinement import limit_processor_time
+from analysis.files.plain_output import print_plainly
 from analysis.jobs.limits import limit_data
 from analysis.jobs.summaries.folder import REQUEST_FILE, at_hand_path, to_fingerprint
 from analysis.jobs.summaries.make import (
@@ -80,6 +81,7 @@ def run(folder: Path, place: int = 0, number: int = 1) -> None:
 
 
 if __name__ == "__main__":
+    print_plainly()
     os.nice(10)
     limit_data()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
