@@ -42,10 +42,12 @@ def with_headline(view: View) -> go.Figure:
     layout: Any = figure.layout
     text = theme.escape(view.headline)
     title = {"text": text, "x": 0, "xanchor": "left", "xref": "paper", "y": 1, "yanchor": "top"}
+    height = (layout.height or view.height) + HEADLINE
     return figure.update_layout(
         title={**title, "yref": "container", "pad": {"t": 10}, "font": {"size": 15}},
         margin={"t": (layout.margin.t or 40) + HEADLINE},
-        height=(layout.height or view.height) + HEADLINE,
+        height=height,
+        legend={"y": 1 - HEADLINE / height},
     )
 
 

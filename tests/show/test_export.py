@@ -9,8 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.show.export import figure_to_html, frame_to_csv, frame_to_parquet, name_file
+from analysis.show.export import (
+    HEADLINE,
+    figure_to_html,
+    frame_to_csv,
+    frame_to_parquet,
+    name_file,
+    with_headline,
+)
 from analysis.show.figures.theme import make_figure
+from analysis.show.view import View
 
 FRAME = pd.DataFrame(
     {
@@ -27,6 +35,13 @@ def test_a_figure_needs_no_network() -> None:
     html = figure_to_html(figure, "dark").decode()
     assert not re.search(r"<script[^>]+src=", html)
     assert "#0e1117" in html  # brings its page colour
+
+
+def test_the_legend_of_a_figure_with_a_headline_stands_below_it() -> None:
+    figure = make_figure([{"type": "scatter", "y": [1, 2]}], {}, "light")
+    layout = with_headline(View("Drift", "drift", figure)).layout
+    assert layout.template.layout.legend.yref == "container"  # its place does not follow the axes
+    assert layout.height * (1 - layout.legend.y) == pytest.approx(HEADLINE)
 
 
 def test_csv_and_parquet_hold_the_same_table() -> None:

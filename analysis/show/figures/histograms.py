@@ -86,7 +86,7 @@ def build_value_histogram(
         "uirevision": f"histogram-{value_label}",
     }
     if outlines:  # the legend above the names of the lines
-        layout |= {"legend": {"y": 1.12}, "margin": {"t": 80}}
+        layout |= {"margin": {"t": 80}}
     return theme.make_figure([bars, *outlines], layout, mode)
 
 

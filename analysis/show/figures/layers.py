@@ -110,7 +110,7 @@ def build_depth_curves(
         layout |= _build_axes(number, len(panels), depth, height)
     layout["yaxis"]["title"] = {"text": title}
     if facets:
-        layout |= {"margin": {"t": 96, "r": 40}, "legend": {"y": 1.16, "itemwidth": 40}}
+        layout |= {"margin": {"t": 96, "r": 40}}
         layout["annotations"] += [
             panel_title(
                 axes.label_with_unit(

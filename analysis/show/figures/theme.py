@@ -268,7 +268,8 @@ def _look(mode: Mode) -> dict[str, Any]:
             "bordercolor": inks.grid,
             "font": {"family": FONT, "color": inks.text},
         },
-        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        # of the whole figure: above the axes it lies over them once the window grows wider
+        "legend": {"orientation": "h", "yref": "container", "yanchor": "top", "y": 0.99, "x": 0},
         "xaxis": axis,
         "yaxis": axis,
     }

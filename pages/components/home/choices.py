@@ -13,7 +13,7 @@ from analysis.read.compare.twins import choose_baseline
 from analysis.vocabulary import TokenRole
 from pages.components.frame import picker
 from pages.components.home import probes, scores
-from pages.components.home.table import NAMES
+from pages.components.home.table import NAMES, name_column
 from pages.components.shared import cache, controls, selection
 
 HIDDEN = "hidden"
@@ -103,7 +103,7 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
                 "columns",
                 _("Columns"),
                 [n for n in NAMES[1:] if n not in HIDDEN_AT_FIRST],
-                format_func=_,
+                format_func=name_column,
             )
             more = selection.choose_many(
                 "more",

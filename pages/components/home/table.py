@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.jobs.extractions import Job
-from analysis.language import N_, _
+from analysis.language import N_, _, pgettext
 from analysis.read.summary import Peak, Summary, compute_ratio, find_peak
 from analysis.vocabulary import TokenRole
 from pages.components.home.rows import Row
@@ -84,6 +84,9 @@ def configure() -> dict[str, Any]:
         "Noise floor": config.NumberColumn(
             format="%.3g", help=_("The drift that chance alone gives there.")
         ),
+        "Most in layer": config.NumberColumn(
+            help=_("The layer in which the drift is furthest beyond chance.")
+        ),
         "Spread": config.NumberColumn(
             format="%.3g",
             help=_("Standard deviation of the drift between folds or seeds, in the same layer."),
@@ -117,8 +120,14 @@ def configure() -> dict[str, Any]:
         "Measured (UTC)": config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
     }
     return {
-        name: columns.get(name, config.Column()) | {"label": _(name)} for name in (PROGRESS, *NAMES)
+        name: columns.get(name, config.Column()) | {"label": name_column(name)}
+        for name in (PROGRESS, *NAMES)
     }
+
+
+def name_column(name: str) -> str:
+    """Return what a column is called; that of images counts them."""
+    return pgettext("count", "Images") if name == "Images" else _(name)
 
 
 NAMES = (
