@@ -51,7 +51,7 @@ _QUIET = """<style>
 [data-testid=stSidebar] [data-tag] { max-width: 100%; height: auto; }
 [data-testid=stSidebar] [data-tag] span { max-width: none; white-space: normal;
   overflow-wrap: anywhere; }
-.st-key-provenance td { overflow-wrap: anywhere; }
+.st-key-provenance td, .st-key-provenance td * { overflow-wrap: anywhere !important; }
 [data-testid=stHeader] a:focus-visible { outline: 2px solid currentcolor; outline-offset: -2px; }
 .stApp:has(.st-key-presented) [data-testid=stHeader],
 .stApp:has(.st-key-presented) [data-testid=stSidebar],
