@@ -20,7 +20,7 @@ MOST = 16
 
 LEAST_HEIGHT = 240
 
-TOLD = 3
+TOLD = 2
 """Versions whose course through depth is told in words."""
 
 GROWN = 1.25
