@@ -91,7 +91,7 @@ def version_map(
         "version map",
         build_version_map(np.array(layers), values, facts, kept, label=label, mode=mode),
         lambda: _tabulate({name: comparable[name] for name in kept}, role),
-        sentence=" ".join(tell_courses({name: comparable[name] for name in kept}, role)),
+        sentence="\n".join(tell_courses({name: comparable[name] for name in kept}, role)),
         caption=_explain(by_noise, role) + (f" {_(OF_FAMILIES)}" if has_families else ""),
         notes=_list_left_out(len(drifts), len(comparable), len(order), len(kept), by_noise),
         rows=len(kept),
@@ -128,6 +128,8 @@ def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
 def tell_courses(drifts: Mapping[str, DriftSummary], role: TokenRole) -> list[str]:
     """Return one sentence on the course through depth of each of the first few versions.
 
+    Early and late are the means of the first and the last third of the layers.
+
     Versions within chance, with too few layers for thirds, or with unknown drifts get none.
     """
     told = [_tell_course(name, each, role) for name, each in list(drifts.items())[:TOLD]]
@@ -142,14 +144,14 @@ def _tell_course(name: str, summary: DriftSummary, role: TokenRole) -> str:
     early, late = float(drift[:third].mean()), float(drift[-third:].mean())
     if not np.isfinite(early + late):
         return ""
-    course = _("is about the same at every depth")
+    course = _("about the same at every depth")
     if late > GROWN * early:
         course = _("grows with depth")
     elif early > GROWN * late:
         course = _("shrinks with depth")
     return _(
-        "{name}: furthest beyond chance in layer {layer}; its drift {course} ({early:.2g} in the "
-        "first third of the layers, {late:.2g} in the last)."
+        "{name}: furthest beyond chance in layer {layer}, drift {course} ({early:.2g} early, "
+        "{late:.2g} late)."
     ).format(name=name, layer=peak.layer, course=course, early=early, late=late)
 
 

@@ -71,7 +71,7 @@ def _show_map(rows: Sequence[Row], chosen: choices.Choices) -> None:
     )
     if found is None:
         return
-    st.markdown(plain(found.view.sentence))
+    st.markdown("  \n".join(map(plain, found.view.sentence.splitlines())))
     cell = downloads.show(found.view)
     if cell is not None:
         name, layer = found.find_cell(cell)

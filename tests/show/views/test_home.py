@@ -57,13 +57,13 @@ def test_the_version_farthest_beyond_chance_is_on_top_not_the_one_of_the_largest
 def test_the_course_of_the_drift_through_depth_is_told_where_it_is_beyond_chance() -> None:
     grown = drifted(0.2, 0.2, 0.3, 0.3, 0.4, 0.9)
     early = drifted(0.8, 0.4, 0.4, 0.4, 0.2, 0.2)
-    first, second = build(grown=grown, early=early).view.sentence.split(". ")
-    assert first.startswith("grown: furthest beyond chance in layer 8; its drift grows with depth")
-    assert first.endswith("(0.2 in the first third of the layers, 0.65 in the last)")
-    assert second.startswith("early: furthest beyond chance in layer 3; its drift shrinks with")
+    first, second = build(grown=grown, early=early).view.sentence.splitlines()
+    assert first.startswith("grown: furthest beyond chance in layer 8, drift grows with depth")
+    assert first.endswith("(0.2 early, 0.65 late).")
+    assert second.startswith("early: furthest beyond chance in layer 3, drift shrinks with")
     level, quiet = drifted(0.4, 0.5, 0.4, 0.4, 0.4, 0.5), drifted(0.1, 0.1, 0.1, 0.1, 0.1, 0.11)
     told = build(level=level, quiet=quiet).view.sentence
-    assert "level: furthest beyond chance in layer 4; its drift is about the same at every" in told
+    assert "level: furthest beyond chance in layer 4, drift about the same at every" in told
     assert "quiet" not in told
 
 
