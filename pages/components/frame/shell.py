@@ -53,6 +53,12 @@ _QUIET = """<style>
   overflow-wrap: anywhere; }
 .st-key-provenance td, .st-key-provenance td * { overflow-wrap: anywhere !important; }
 [data-testid=stHeader] a:focus-visible { outline: 2px solid currentcolor; outline-offset: -2px; }
+</style>"""
+"""Without it 150 pixels of nothing stand above every title, a link of the navigation does not show
+that it has the focus, picked versions with the same first twenty letters look alike, a table with
+the paths of three versions is wider than the page."""
+
+_PRESENTED = """<style>
 .stApp:has(.st-key-presented) [data-testid=stHeader],
 .stApp:has(.st-key-presented) [data-testid=stSidebar],
 .stApp:has(.st-key-presented) [data-testid=stMain],
@@ -67,9 +73,8 @@ _QUIET = """<style>
 .st-key-presented [data-testid=stMarkdown] p { font-size: 28px; line-height: 1.25; }
 .st-key-presented [data-testid=stCaptionContainer] p { font-size: 22px; }
 </style>"""
-"""Without it 150 pixels of nothing stand above every title, a link of the navigation does not show
-that it has the focus, picked versions with the same first twenty letters look alike, a table with
-the paths of three versions is wider than the page, and an audience sees all of a page."""
+"""Without it an audience sees all of a page. Only for an audience: the browser tries a rule of
+`:has()` and `*` on every element, each time that a figure asks for its size."""
 
 _FRAMED = "framed"
 _VISITED = "visited"
@@ -123,7 +128,7 @@ def open_page(title: str) -> DeltaGenerator:
     if not st.session_state.pop(_FRAMED, False):
         _declare_pages()
         st.rerun()
-    st.html(_QUIET)
+    st.html(_QUIET + _PRESENTED if present.is_on() else _QUIET)
     heading = st.empty()
     heading.title(title, anchor=False)
     return heading
