@@ -39,9 +39,9 @@ def test_a_figure_needs_no_network() -> None:
 
 def test_the_legend_of_a_figure_with_a_headline_stands_below_it() -> None:
     figure = make_figure([{"type": "scatter", "y": [1, 2]}], {}, "light")
-    layout = with_headline(View("Drift", "drift", figure)).layout
-    assert layout.template.layout.legend.yref == "container"  # its place does not follow the axes
-    assert layout.height * (1 - layout.legend.y) == pytest.approx(HEADLINE)
+    layout = with_headline(View("Drift", "drift", figure)).to_dict()["layout"]
+    assert layout["template"]["layout"]["legend"]["yref"] == "container"  # follows no axes
+    assert layout["height"] * (1 - layout["legend"]["y"]) == pytest.approx(HEADLINE)
 
 
 def test_csv_and_parquet_hold_the_same_table() -> None:
