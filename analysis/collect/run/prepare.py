@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -63,6 +64,19 @@ def will_fuse(plan: ExtractionPlan, device: torch.device) -> bool:
     )
 
 
+class BatchShape(NamedTuple):
+    """What decides which kernels a run needs."""
+
+    variant: Variant
+    """Of the backbone."""
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    images: int
+    """Per batch."""
+    device: torch.device
+    """A GPU."""
+
+
 @dataclass(frozen=True)
 class Preparation:
     """What is going on in threads until a run can begin."""
@@ -78,13 +92,14 @@ def begin_preparation(plan: ExtractionPlan, device: torch.device) -> Preparation
 
     A GPU that is too full is no error here: the run will say so.
     """
-    variant, size = get_variant(plan.settings.backbone_name), plan.settings.image_size
-    shape = variant, size, min(plan_batch_size(plan, device), len(plan.images.entries)), device
+    variant = get_variant(plan.settings.backbone_name)
+    images = min(plan_batch_size(plan, device), len(plan.images.entries))
+    shape = BatchShape(variant, plan.settings.image_size, images, device)
     watched = FOOTPRINT_CHANNELS if plan.request.extras else 0
     executor = ThreadPoolExecutor(2, "prepare")
     preparation = Preparation(
-        executor.submit(_try, prepare_network, *shape),
-        executor.submit(_try, prepare_statistics, *shape, watched),
+        executor.submit(_try, prepare_network, shape),
+        executor.submit(_try, prepare_statistics, shape, watched),
     )
     executor.shutdown(wait=False)
     return preparation
@@ -98,10 +113,10 @@ def _try(prepare: Callable[..., None], *arguments: Hashable) -> None:
 
 
 def prepare_ahead(plan: ExtractionPlan) -> None:
-    """Open the GPU of a run that nobody has started yet, and load the run's kernels.
+    """Load the kernels of a run that nobody has started yet.
 
-    Afterwards this process holds what CUDA itself needs, about half a gigabyte. A GPU with less
-    than half of its memory free is left alone: somebody trains on it.
+    Afterwards this process holds what CUDA itself and the kernels need. They are not loaded on a
+    GPU with less than half of its memory free: somebody trains on it, and trying them takes more.
 
     Raises:
         DeviceError: If the plan asks for a device that is not there.
@@ -122,21 +137,13 @@ def prepare_ahead(plan: ExtractionPlan) -> None:
 
 @cache
 @torch.inference_mode()
-def prepare_network(
-    variant: Variant, size: tuple[int, int], batch_size: int, device: torch.device
-) -> None:
-    """Compile and load what the forward pass in bf16 with fused kernels needs.
-
-    Args:
-        variant: Of the backbone.
-        size: Width and height in pixels.
-        batch_size: Images per batch.
-        device: A GPU.
-    """
+def prepare_network(shape: BatchShape) -> None:
+    """Compile and load what the forward pass in bf16 with fused kernels needs."""
+    variant, (width, height), images, device = shape
     backbone = DinoVisionTransformer(replace(variant, depth=1), device=device)
     backbone.eval().requires_grad_(False)
     cast_linears(backbone, torch.bfloat16)
-    pixels = torch.zeros(batch_size, 3, size[1], size[0], device=device)
+    pixels = torch.zeros(images, 3, height, width, device=device)
     with only_compile(THREADS, device), enter_precision("bf16", device):
         for _ in run_fused(backbone, pixels):
             pass
@@ -144,21 +151,17 @@ def prepare_network(
 
 @cache
 @torch.inference_mode()
-def prepare_statistics(
-    variant: Variant, size: tuple[int, int], batch_size: int, device: torch.device, watched: int
-) -> None:
+def prepare_statistics(shape: BatchShape, watched: int) -> None:
     """Compile and load what the statistics of a batch need.
 
     Args:
-        variant: Of the backbone.
-        size: Width and height in pixels.
-        batch_size: Images per batch.
-        device: A GPU.
+        shape: Of the batch.
         watched: Channels per layer whose footprint is kept; 0 where no extras are collected.
     """
     from analysis.collect.statistics.measured_norm import apply_layer_norm
 
-    grid = size[1] // variant.patch_size, size[0] // variant.patch_size
+    variant, (width, height), images, device = shape
+    grid = height // variant.patch_size, width // variant.patch_size
     n_tokens = 1 + variant.n_storage_tokens + grid[0] * grid[1]
     collector = StatisticsCollector(
         1,
@@ -169,11 +172,11 @@ def prepare_statistics(
         watched=torch.arange(watched).expand(1, -1) if watched else None,
         grid=grid,
     )
-    tokens = torch.zeros(batch_size, n_tokens, variant.embed_dim, device=device)
+    tokens = torch.zeros(images, n_tokens, variant.embed_dim, device=device)
     with only_compile(THREADS, device):
         _, rows = apply_layer_norm(tokens, nn.LayerNorm(variant.embed_dim, device=device))
-        valid = torch.ones(batch_size, dtype=torch.bool)
-        collector.begin_batch(torch.arange(batch_size), valid)
+        valid = torch.ones(images, dtype=torch.bool)
+        collector.begin_batch(torch.arange(images), valid)
         for layer in (-1, 0):
             collector.observe(layer, tokens, rows)
         collector.commit_batch()

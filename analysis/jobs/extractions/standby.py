@@ -7,7 +7,8 @@ shown, and hands it to the worker of the next job: a pair of sockets joins the t
 server does, or after half an hour without a job.
 
 It takes no memory of a GPU until the form shows a run that can be started. It then opens the GPU
-of that run, if half of its memory is free, and lets go of it two minutes after the last change.
+of that run, loads the kernels if half of its memory is free, and lets go of it two minutes after
+the form last showed the run.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import Tensor
 from analysis.collect.backbone.low_precision import cast_linears
 from analysis.collect.run.devices import enter_precision
 from analysis.collect.run.fused_forward import run_fused
-from analysis.collect.run.prepare import prepare_network, prepare_statistics
+from analysis.collect.run.prepare import BatchShape, prepare_network, prepare_statistics
 from analysis.collect.statistics import launch as launching
 from analysis.collect.statistics.collector import StatisticsCollector
 from tests.factories.backbones import make_backbone, tiny_variant
@@ -88,9 +88,9 @@ def test_every_kernel_of_a_run_is_compiled_before_it(
         "analysis.collect.run.prepare.StatisticsCollector",
         lambda *given, **named: as_if_on_gpu(*given, engine="triton", **named),
     )
-    shape = tiny_variant(ffn="swiglu"), SIZE, IMAGES, torch.device("cpu")
-    prepare_network(*shape)
-    prepare_statistics(*shape, WATCHED if extras else 0)
+    shape = BatchShape(tiny_variant(ffn="swiglu"), SIZE, IMAGES, torch.device("cpu"))
+    prepare_network(shape)
+    prepare_statistics(shape, WATCHED if extras else 0)
     prepared = set(launched)
     launched.clear()
     run_for_real(depth=20, extras=extras)
