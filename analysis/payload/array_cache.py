@@ -16,6 +16,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,38 @@ class StoredArrays(Mapping[str, NDArray[Any]]):
             KeyError: If there is none of this name.
             PayloadError: If the file is damaged and the payload cannot be read again.
         """
+        if name in self._known and self._remade is None:
+            array = self._known[name]
+        else:
+            array = self._read(name, self._file.read, lambda whole: whole)
+        array.setflags(write=False)
+        return array
+
+    def row(self, name: str, index: int) -> NDArray[Any]:
+        """Return one entry of an array's first axis, without reading the others each time.
+
+        Raises:
+            KeyError: If there is no array of this name.
+            IndexError: If it has no such entry.
+            PayloadError: As reading the whole array does.
+        """
+        read = partial(self._file.read_row, index=index)
+        return self._read(name, read, lambda whole: whole[index])
+
+    def _read(
+        self,
+        name: str,
+        read: Callable[[str], NDArray[Any]],
+        take: Callable[[NDArray[Any]], NDArray[Any]],
+    ) -> NDArray[Any]:
         if name not in self._file.names:
             raise KeyError(name)
         if self._remade is None:
             try:
-                array = self._known[name] if name in self._known else self._file.read(name)
+                return read(name)
             except DAMAGED as error:
                 self._remade = self._replace(error)
-            else:
-                array.setflags(write=False)
-                return array
-        return self._remade[name]
+        return take(self._remade[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._file.names)
@@ -110,6 +132,16 @@ class StoredArrays(Mapping[str, NDArray[Any]]):
                 ).format(path=self._path)
             ) from error
         return self._make_again()
+
+
+def take_row(arrays: Mapping[str, NDArray[Any]], name: str, index: int) -> NDArray[Any]:
+    """Return one entry of the first axis of an array, wherever it is kept.
+
+    Raises:
+        KeyError: If there is no array of this name.
+        PayloadError: As `StoredArrays` does.
+    """
+    return arrays.row(name, index) if isinstance(arrays, StoredArrays) else arrays[name][index]
 
 
 def open_arrays(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from analysis import vocabulary
 from analysis.errors import PartAbsentError
 from analysis.language import _
+from analysis.payload.array_cache import take_row
 from analysis.payload.contract.extras import EXTRAS, LAYER_EXTRAS
 from analysis.payload.groups import GroupStats, read_groups
 from analysis.vocabulary import MEASURED, Representation, TokenRole
@@ -176,7 +177,8 @@ class ExtraTable:
         self, layer: int, representation: Representation, role: TokenRole
     ) -> GroupStats | None:
         """Return the statistics by image group of one layer (`comparison.image_groups`)."""
-        return read_groups(self.as_extras(representation, role), layer, representation, role)
+        extras = self.as_extras(representation, role, layer)
+        return read_groups(extras, layer, representation, role)
 
     def image_means(self, representation: Representation, role: TokenRole) -> Floats | None:
         """Return the squared deviations of the image means, summed, ``[layers, channels]``.
@@ -189,12 +191,14 @@ class ExtraTable:
         self,
         representation: Representation | None = None,
         role: TokenRole | None = None,
+        layer: int | None = None,
     ) -> dict[str, Any] | None:
         """Return groups and norm nested as in the payload, for `noise` and `noise_table`.
 
         Args:
             representation: Read only what this one needs; all where None.
             role: Read only this one; both where None.
+            layer: Likewise.
 
         Returns:
             None where the payload holds no groups.
@@ -202,22 +206,23 @@ class ExtraTable:
         if not self.has(Part.GROUPS):
             return None
         wanted = MEASURED if representation is None else (_stored(representation),)
+        positions = {int(n): i for i, n in enumerate(self.layers) if layer in (None, int(n))}
         cells: dict[int, dict[str, dict[str, dict[str, Any]]]] = {
-            int(layer): {name.value: {} for name in wanted} for layer in self.layers
+            number: {name.value: {} for name in wanted} for number in positions
         }
         for name in wanted:
             for one in TokenRole if role is None else (role,):
-                stored = {
-                    key: self._part(f"groups/{name}/{one}/{key}")
-                    for key in ("count", "mean", "std")
-                }
-                for index, cell in enumerate(cells.values()):
-                    cell[name.value][one.value] = {
-                        key: values[index] for key, values in stored.items() if values is not None
-                    }
+                for key in ("count", "mean", "std"):
+                    place = f"groups/{name}/{one}/{key}"
+                    if place not in self.parts:
+                        continue
+                    whole = self.parts[place] if layer is None else None
+                    for number, i in positions.items():
+                        row = take_row(self.parts, place, i) if whole is None else whole[i]
+                        cells[number][name.value].setdefault(one.value, {})[key] = row
         keys = ("gamma", "beta", "cls_gamma", "cls_beta")
         norm = {key: self.parts[f"norm/{key}"] for key in keys if f"norm/{key}" in self.parts}
-        layers = {layer: {"groups": cell} for layer, cell in cells.items()}
+        layers = {number: {"groups": cell} for number, cell in cells.items()}
         return {"layers": layers, "norm": norm or None}
 
     def _part(self, name: str) -> NDArray[Any] | None:
