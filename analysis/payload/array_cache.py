@@ -111,6 +111,10 @@ class StoredArrays(Mapping[str, NDArray[Any]]):
                 self._remade = self._replace(error)
         return take(self._remade[name])
 
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is an array of this name, without reading it."""
+        return name in self._file.names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._file.names)
 
