@@ -11,7 +11,7 @@ from analysis.show.views import channels as views
 from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 from pages.components.channels import now, plane
 from pages.components.frame import picker, shell
-from pages.components.shared import controls, derived, downloads, fairness, selection
+from pages.components.shared import controls, derived, downloads, fairness, folds, selection
 
 shell.open_page(_("Channels"))
 first = st.container(horizontal=True, gap="medium", vertical_alignment="top")
@@ -59,8 +59,8 @@ with course:
     )
     if statistic is Statistic.MAX_ABS:
         fairness.warn_of_roles({ROLE_LABELS[r]: table.count(layer, r) for _unused, r in lines})
-    with st.expander(_("Its rank through depth"), on_change="rerun", key="rank view") as rank:
-        if rank.open:
+    with folds.fold(_("Its rank through depth"), views.RANK) as is_open:
+        if is_open:
             ranks = rank_channel(table, channel)
             downloads.show(views.rank_through_depth(table, name, channel, ranks, lines, mode))
 

@@ -40,9 +40,8 @@ def test_the_cards_and_the_table_place_the_channel_in_its_layer(
 
 
 def test_the_rank_is_told_for_every_layer(payload: dict[str, Any], open_page: Open) -> None:
-    app = open_page("channels", channel=str(CHANNEL))
-    app.session_state["rank view"] = True
-    drawn = figures(app.run())[1]
+    app = open_page("channels", channel=str(CHANNEL), open_rank_through_depth="on")
+    drawn = figures(app)[1]
     for representation, label in (("pre", "block output"), ("global_ln", "global LN")):
         (line,) = [t for t in drawn["data"] if t["name"] == f"{label}, CLS"]
         sizes = [

@@ -70,7 +70,27 @@ def test_a_link_draws_the_top_among_all_channels(project: Path, open_page: Open)
     shown = [name for figure in figures(app) for name in _names(figure)]
     assert any(name.startswith("other channels") for name in shown)
     app = open_page("versions", version=first, compare=second)
-    assert len(figures(app)) == 5  # what is not asked for is not drawn
+    assert len(figures(app)) == 4  # what is not asked for is not drawn
+
+
+def test_the_overlap_is_drawn_once_its_line_is_open_and_the_link_says_so(
+    project: Path, open_page: Open
+) -> None:
+    first, second = _write_pair(project)
+    app = open_page("versions", version=first, compare=second)
+    before = len(figures(app))
+    app.session_state["choose open_overlap"] = True  # as a click on the line does
+    assert len(figures(app.run())) == before + 1
+    assert app.query_params["open_overlap"] == "on"
+    app = open_page("versions", version=first, compare=second, open_overlap="on")
+    assert len(figures(app)) == before + 1
+
+
+def test_an_audience_is_shown_a_figure_behind_a_closed_line(project: Path, open_page: Open) -> None:
+    first, second = _write_pair(project)
+    app = open_page("versions", version=first, compare=second, present="on", figure="overlap")
+    (figure,) = figures(app)
+    assert "overlap" in str(figure["layout"]["yaxis"]["title"])
 
 
 def test_at_most_one_figure_takes_a_surface_of_webgl_and_that_for_many_points_only(
@@ -288,6 +308,7 @@ def test_the_report_draws_the_figures_of_the_page(project: Path, open_page: Open
             role=cell.role.value,
             drawn=drawn,
             overlap="Jaccard",
+            open_overlap="on",
         )
         assert not app.exception
         shown = [figure["data"] for figure in figures(app)]

@@ -13,7 +13,7 @@ from analysis.payload import array_cache, file, reading
 from analysis.payload.extras import Part
 from analysis.payload.fingerprint import fingerprint_file
 from analysis.payload.reading import Reading, build_reading, open_payload
-from analysis.vocabulary import Representation
+from analysis.vocabulary import Representation, TokenRole
 from tests.factories.payloads import make_payload, make_table, write_payload
 
 
@@ -110,6 +110,26 @@ def test_bytes_that_turned_in_the_cache_are_read_from_the_payload_in_the_same_vi
     np.testing.assert_array_equal(extras.top(), top)
     np.testing.assert_array_equal(extras.argmax("cls"), first.extras.argmax("cls"))
     assert "damaged file of the cache" in caplog.text
+    assert cached.read_bytes() == content
+
+
+def test_image_groups_that_turned_in_the_cache_are_read_from_the_payload(
+    tmp_path: Path, cache: Path
+) -> None:
+    cell = 1, Representation.PRE, TokenRole.PATCH
+    path = write_payload(tmp_path / "a.pt", make_payload(extras=True))
+    first = open_payload(path).extras.groups(*cell)
+    assert first is not None
+    (cached,) = cache.iterdir()
+    content = cached.read_bytes()
+    at = content.index(first.mean.astype(np.float32).tobytes())
+    cached.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    extras = open_payload(path).extras
+    assert "groups/pre/patch/mean" in extras.parts
+    assert cached.read_bytes() != content  # to ask for a name reads and mends nothing
+    again = extras.groups(*cell)
+    assert again is not None
+    np.testing.assert_array_equal(again.mean, first.mean)
     assert cached.read_bytes() == content
 
 

@@ -34,6 +34,9 @@ from analysis.vocabulary import Cell, Representation, Statistic, TokenRole
 Floats = NDArray[np.floating]
 Lines = Sequence[tuple[Representation, TokenRole]]
 
+RANK = "rank through depth"
+"""Name of the view of a channel's rank."""
+
 
 def through_depth(
     table: StatsTable,
@@ -104,7 +107,7 @@ def rank_through_depth(
     """Return one channel's rank by max |x| in every layer, ``[layers, 3, 2]``."""
     return View(
         _("Rank of channel {channel} by max |x|").format(channel=channel),
-        "rank through depth",
+        RANK,
         figures.build_rank_curves(
             table.layers,
             _stack(ranks, lines),

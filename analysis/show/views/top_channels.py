@@ -23,6 +23,9 @@ from analysis.vocabulary import REPRESENTATIONS, ROLES, Cell, Representation, St
 
 Floats = NDArray[np.floating]
 
+OVERLAP = "overlap"
+"""Name of the view of how far the top channels agree."""
+
 
 def top_changes(
     comparison: Comparison, cell: Cell, top: TopComparison, slots: Sequence[int], mode: Mode
@@ -146,7 +149,7 @@ def overlap(
     thin = _(" Thin lines: what is shared without a change.") if by_chance is not None else ""
     return View(
         _("Overlap of the top {k}").format(k=k),
-        "overlap",
+        OVERLAP,
         figures.build_jaccard_curves(
             comparison.layers,
             found,

@@ -87,6 +87,11 @@ def list_figures() -> list[str]:
     return st.session_state.get(_DRAWN, [])
 
 
+def asks_for(figure: str) -> bool:
+    """Return whether an audience is to see this figure, by its name."""
+    return is_on() and selection.recall(FIGURE) == figure
+
+
 def start_page() -> None:
     """Begin to list the figures of a page."""
     st.session_state[_DRAWING] = []

@@ -11,7 +11,8 @@ the payload's date) and drops a parameter on the pages that do not show its widg
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 import streamlit as st
@@ -226,6 +227,15 @@ def switch(name: str, label: str, *, default: bool, help: str | None = None) -> 
     value = st.toggle(label, key=key, help=help)
     _accept(name, value, "on" if value else "off")
     return value
+
+
+@contextmanager
+def unfold(name: str, title: str) -> Iterator[bool]:
+    """Put what follows behind a line that opens it; yield whether it is open."""
+    key = _offer(name, recall(name) == "on")
+    with st.expander(title, key=key, on_change="rerun") as line:
+        _accept(name, line.open, "on" if line.open else "off")
+        yield bool(line.open)
 
 
 def choose_or_type(

@@ -9,7 +9,7 @@ from analysis.language import N_, _
 from analysis.read.compare.overlap import RankBy
 from analysis.read.outliers import SCORE_LABELS, Score
 from analysis.show.views import top_channels as views
-from pages.components.shared import downloads, selection
+from pages.components.shared import downloads, folds, selection
 from pages.components.shared.version import Version
 from pages.components.versions import differences
 
@@ -25,7 +25,13 @@ _HELP = N_(
 
 
 def show(baseline: Version, version: Version, score: Score, k: int) -> None:
-    """Show the overlap over depth, measured as chosen."""
+    """Show the overlap over depth behind a line."""
+    with folds.fold(_("How far the top channels agree, layer by layer"), views.OVERLAP) as is_open:
+        if is_open:
+            _show(baseline, version, score, k)
+
+
+def _show(baseline: Version, version: Version, score: Score, k: int) -> None:
     pair = baseline, version
     rank_by = RankBy.MEAN_OVER_STD if score is Score.MEAN_OVER_STD else RankBy.RMS
     how = selection.choose(
