@@ -16,6 +16,7 @@ from analysis.language import _
 from analysis.payload.table import StatsTable
 from analysis.read.compare.comparison import compare
 from analysis.read.compare.compatibility import Severity
+from analysis.read.digits import show_digits
 from analysis.read.frames import Aggregate, aggregate_channels
 from analysis.read.outliers import Score, rank_channels
 from analysis.vocabulary import Representation, Statistic, TokenRole
@@ -242,16 +243,16 @@ def _show_drift(table: StatsTable, name: str, twin: StatsTable, twin_name: str) 
         },
         _(
             "Between {frozen} and {adapted} the patch tokens drift by "
-            "{drift:.2g} standard deviations in layer {layers} and by "
-            "{drift_2:.2g} in layer {layers_2}, the least and the most. Drift "
+            "{drift} standard deviations in layer {layers} and by "
+            "{drift_2} in layer {layers_2}, the least and the most. Drift "
             "that is not above what chance alone gives, which the page shows "
             "beside it, is no effect of the adapter."
         ).format(
             frozen=frozen,
             adapted=adapted,
-            drift=drift[low],
+            drift=show_digits(float(drift[low]), 2),
             layers=comparison.layers[low],
-            drift_2=drift[high],
+            drift_2=show_digits(float(drift[high]), 2),
             layers_2=comparison.layers[high],
         ),
     )

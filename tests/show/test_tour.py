@@ -104,7 +104,7 @@ def test_drift_between_frozen_and_adapted_is_told_in_either_direction() -> None:
         assert step.page == "versions"
         assert step.view["layer"] == "2"
         assert "Between cold and warm" in step.help
-        assert "0.5 in layer 2" in step.help
+        assert "0.50 in layer 2" in step.help
 
 
 def test_no_drift_two_frozen_versions_and_other_backbones_are_not_shown() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from analysis.language import N_, Texts, _, ngettext
 from analysis.read.compare.noise_table import NoiseTable
 from analysis.read.compare.outlier_change import OutlierChange
+from analysis.read.digits import show_digits
 from analysis.vocabulary import ROLES, Representation, TokenRole
 
 CONCENTRATED = 0.8
@@ -169,7 +170,7 @@ def _describe_role(
         run, share = concentration
         named = noise.layers[run]
         where = _("concentrates in {layers}").format(layers=name_layers(named))
-        end = _("; {share}% of the squared drift or more").format(share=int(100 * share))
+        end = _("; at least {share}% of the squared drift").format(share=min(int(100 * share), 99))
     else:
         named = noise.layers[beyond]
         everywhere = _("every layer") if beyond.all() else name_layers(named)
@@ -178,16 +179,16 @@ def _describe_role(
     if len(named) > 1:
         most = _(", largest in layer {layers}").format(layers=noise.layers[peak])
     sentence = _(
-        "{start}: drift {excess:.2g} of a standard deviation, {size}; "
-        "{where}{most} ({drift:.2g} with its noise of {floor:.2g}, {channels}{end})."
+        "{start}: drift {excess} of a standard deviation, {size}; "
+        "{where}{most} ({drift} with its noise of {floor}, {channels}{end})."
     ).format(
         start=_start(_SUBJECTS[role]),
-        excess=excess[peak],
+        excess=show_digits(excess[peak], 2),
         size=name_size(float(excess[peak]), scale),
         where=where,
         most=most,
-        drift=drift[peak],
-        floor=floor[peak],
+        drift=show_digits(drift[peak], 2),
+        floor=show_digits(floor[peak], 2),
         channels=channels,
         end=end,
     )
@@ -234,8 +235,8 @@ def _describe_outliers(
     roles = [role for role in reversed(ROLES) if changed[:, role.position].any()]
     clauses = [_describe_changes(noise, outliers, role) for role in roles]
     sentence = _(
-        "Outlier channels of {names_2} against {names_1}: {clauses} (by "
-        "max |x|, which is not tested for noise)."
+        "Outlier channels of {names_2} against {names_1}: {clauses}. By "
+        "max |x|, which is not tested for noise."
     ).format(names_2=names[1], names_1=names[0], clauses=_("; ").join(clauses))
     layers = tuple(noise.layers[changed.any(axis=1)].tolist())
     peak = int(noise.layers[outliers.peak(roles[0])])
@@ -247,7 +248,7 @@ def _describe_changes(noise: NoiseTable, outliers: OutlierChange, role: TokenRol
     peak = outliers.peak(role)
     a, b = (mask[peak, role.position] for mask in (outliers.a, outliers.b))
     parts = [
-        _("{count} ({named}) {word}").format(count=mask.sum(), named=_name(mask), word=word)
+        _("{count} {word} ({named})").format(count=mask.sum(), named=_name(mask), word=word)
         for word, mask in ((_("new"), b & ~a), (_("gone"), a & ~b))
         if mask.any()
     ]

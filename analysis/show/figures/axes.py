@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.language import N_, Texts, _
+from analysis.read.digits import show_digits
 from analysis.show.figures import theme
 from analysis.show.figures.theme import Mode
 
@@ -125,10 +126,14 @@ def magnitude_bar(logs: NDArray[np.floating], title: str) -> dict[str, object]:
     decades = np.arange(np.floor(low), np.ceil(high) + 1)
     steps = (1, 2, 5) if high - low < 3 else (1,)
     ticks = np.array([decade + np.log10(step) for decade in decades for step in steps])
+    texts = [f"{10.0**tick:,.6g}" for tick in ticks]
+    if np.sum((ticks >= low) & (ticks <= high)) < 3:  # less than a decade: its ends and its middle
+        ticks = np.unique([low, (low + high) / 2, high])
+        texts = [show_digits(10.0**tick, 3) for tick in ticks]
     return {
         "title": {"text": title, "side": "right"},
         "tickvals": ticks.astype(np.float32),
-        "ticktext": np.array([f"{10.0**tick:,.6g}" for tick in ticks]),
+        "ticktext": np.array(texts),
         "thickness": 14,
         "outlinewidth": 0,
     }

@@ -63,7 +63,7 @@ def build_channel_scatter(
     traces = [
         draw_channels(
             *(np.arange(len(values)), heights, list(statistics), _(_HOVER)),
-            name=f"{name} ({int(mask.sum())})",
+            name=f"{name} ({int(mask.sum()):,})",
             marker=marker,
             chosen=mask,
         )

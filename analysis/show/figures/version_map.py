@@ -79,7 +79,11 @@ def build_version_map(
     layout = {
         "hovermode": "closest",
         "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
-        "xaxis": {"title": {"text": _("layer")}, "showgrid": False},
+        "xaxis": {
+            "title": {"text": _("layer")},
+            "range": [float(np.min(layers)) - 0.5, float(np.max(layers)) + 0.5],
+            "showgrid": False,
+        },
         "yaxis": {
             "tickmode": "array",
             "tickvals": rows,

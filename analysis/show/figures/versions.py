@@ -146,7 +146,7 @@ def build_channel_comparison(
     traces += [
         draw_channels(
             *(x, y, [values_a, values_b], _("%{customdata[1]:.4g} to %{customdata[2]:.4g}")),
-            name=f"{name} ({len(chosen)})",
+            name=f"{name} ({len(chosen):,})",
             marker={"color": color, "symbol": symbol, "size": size},
             chosen=chosen,
         )

@@ -90,7 +90,9 @@ def through_depth(
             channel_depth_frame(each, channel).assign(version=of)
             for of, each in [(name, table), *([] if other is None else [other])]
         ),
-        sentence=sentences.name_largest_cell(label, table.layers, course, lines),
+        sentence=sentences.name_largest_cell(
+            label, table.layers, course, lines, digits=sentences.STATISTIC_DIGITS
+        ),
         caption=caption,
         **about,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.language import N_, _
+from analysis.read.digits import show_digits
 from analysis.read.summary import DriftSummary, compute_ratio, find_peak
 from analysis.show.figures import axes, theme
 from analysis.show.figures.version_map import build_version_map
@@ -117,11 +118,11 @@ def _tell_most(name: str, summary: DriftSummary, role: TokenRole) -> str:
     if peak is None or peak.drift == 0 or (peak.noise_floor is not None and not peak.beyond):
         return _("No version moved by more than chance alone gives")
     if peak.ratio is None:
-        return _("{name} moved most: drift {drift:.2g}, in layer {layer}").format(
-            name=name, drift=peak.drift, layer=peak.layer
+        return _("{name} moved most: drift {drift}, in layer {layer}").format(
+            name=name, drift=show_digits(peak.drift, 2), layer=peak.layer
         )
-    return _("{name} is furthest beyond chance: {ratio:.3g} ×, in layer {layer}").format(
-        name=name, ratio=peak.ratio, layer=peak.layer
+    return _("{name} is furthest beyond chance: {ratio} ×, in layer {layer}").format(
+        name=name, ratio=show_digits(peak.ratio, 3), layer=peak.layer
     )
 
 
@@ -150,9 +151,15 @@ def _tell_course(name: str, summary: DriftSummary, role: TokenRole) -> str:
     elif early > GROWN * late:
         course = _("shrinks with depth")
     return _(
-        "{name}: furthest beyond chance in layer {layer}, drift {course} ({early:.2g} early, "
-        "{late:.2g} late)."
-    ).format(name=name, layer=peak.layer, course=course, early=early, late=late)
+        "{name}: furthest beyond chance in layer {layer}, drift {course} ({early} early, "
+        "{late} late)."
+    ).format(
+        name=name,
+        layer=peak.layer,
+        course=course,
+        early=show_digits(early, 2),
+        late=show_digits(late, 2),
+    )
 
 
 def _explain(by_noise: bool, role: TokenRole) -> str:

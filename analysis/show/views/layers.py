@@ -102,7 +102,9 @@ def _name_largest_curve(curves: Sequence[DepthCurve], label: str) -> str:
     name = _("{version}, {cell} tokens").format(
         version=highest.version, cell=theme.describe_cell(highest.representation, highest.role)
     )
-    return sentences.name_largest(label, highest.layers, [(name, highest.values)])
+    return sentences.name_largest(
+        label, highest.layers, [(name, highest.values)], digits=sentences.STATISTIC_DIGITS
+    )
 
 
 def top(

@@ -139,6 +139,7 @@ def course(
                 (_("channel {n}").format(n=n), row)
                 for n, row in zip(found.channels, found.values, strict=True)
             ],
+            digits=sentences.STATISTIC_DIGITS,
         ),
         caption=caption,
         rows=0 if lines else len(found.channels),

@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 from analysis.language import _
 from analysis.read.compare.top_channels import TopComparison
+from analysis.read.digits import show_digits
 from analysis.show.figures import theme
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
+
+STATISTIC_DIGITS = 4
+"""Significant digits of a mean, std or max |x|, the same as in a hover."""
 
 _NAMED = 5
 """Channels that a sentence names."""
@@ -26,6 +30,7 @@ def name_largest_cell(
     cells: Iterable[tuple[Representation, TokenRole]] = (),
     *,
     smallest: bool = False,
+    digits: int = 3,
 ) -> str:
     """Return where a number of every cell is largest; empty where none is known.
 
@@ -35,16 +40,17 @@ def name_largest_cell(
         values: ``[layers, 3, 2]``.
         cells: Representations and roles that are drawn; all where empty.
         smallest: Name the smallest instead.
+        digits: Significant ones of the number; whole numbers have all of theirs.
 
     >>> name_largest_cell(_("drift"), np.array([4]), np.array([[[0, 1], [0.5, 0], [0, 0.25]]]))
-    'The largest drift is 1, in layer 4 (block output, patch tokens).'
+    'The largest drift is 1.00, in layer 4 (block output, patch tokens).'
     """
     drawn = list(cells) or [(each, role) for each in REPRESENTATIONS for role in ROLES]
     courses = [
         (theme.describe_cell(*cell), values[:, cell[0].position, cell[1].position])
         for cell in drawn
     ]
-    return name_largest(label, layers, courses, end=_(" tokens"), smallest=smallest)
+    return name_largest(label, layers, courses, end=_(" tokens"), smallest=smallest, digits=digits)
 
 
 def name_largest(
@@ -54,6 +60,7 @@ def name_largest(
     *,
     end: str = "",
     smallest: bool = False,
+    digits: int = 3,
 ) -> str:
     """Return where some courses through the layers are largest; empty where nothing is known.
 
@@ -63,6 +70,7 @@ def name_largest(
         courses: Name and ``[layers]`` of each.
         end: Stands after the name.
         smallest: Name the smallest instead.
+        digits: Significant ones of the number; whole numbers have all of theirs.
     """
     if not courses:
         return ""
@@ -74,20 +82,30 @@ def name_largest(
     named = courses[line][0]
     where = _(" ({place})").format(place=named + end) if named else ""
     template = (
-        _("The smallest {label} is {known:.3g}, in layer {layers}{where}.")
+        _("The smallest {label} is {known}, in layer {layers}{where}.")
         if smallest
-        else _("The largest {label} is {known:.3g}, in layer {layers}{where}.")
+        else _("The largest {label} is {known}, in layer {layers}{where}.")
     )
-    return template.format(label=label, known=known[line, place], layers=layers[place], where=where)
+    whole = all(np.issubdtype(course.dtype, np.integer) for _unused, course in courses)
+    value = float(known[line, place])
+    return template.format(
+        label=label,
+        known=f"{value:,.0f}" if whole else show_digits(value, digits),
+        layers=layers[place],
+        where=where,
+    )
 
 
 def name_channels(label: str, values: NDArray[np.number], channels: Sequence[int]) -> str:
     """Return the first of some channels with their values.
 
     >>> name_channels("max |x|", np.array([1.0, 25, 3]), [1, 2])
-    'The largest by max |x|: channel 1 (25), 2 (3).'
+    'The largest by max |x|: channel 1 (25.00), 2 (3.000).'
     """
-    named = _(", ").join(f"{channel} ({values[channel]:.3g})" for channel in channels[:_NAMED])
+    named = _(", ").join(
+        f"{channel} ({show_digits(values[channel], STATISTIC_DIGITS)})"
+        for channel in channels[:_NAMED]
+    )
     return (
         _("The largest by {label}: channel {named}.").format(label=label, named=named)
         if named

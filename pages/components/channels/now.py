@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.language import _
 from analysis.payload.table import StatsTable
+from analysis.read.digits import show_digits
 from analysis.read.frames import channel_frame
 from analysis.read.outliers import find_neighbours, rank_channel
 from analysis.read.scores import Score, score_channels
@@ -49,10 +50,10 @@ def show_numbers(version: Version, cell: Cell, channel: int) -> None:
                 _("{rank:,} of {channels:,}").format(rank=rank, channels=table.channels),
                 _("By max |x|."),
             ),
-            (_("max |x|"), f"{max_abs:.4g}", _("Largest absolute value over all tokens.")),
-            (_("× median"), f"{times:.4g}", _("max |x| over the median channel's.")),
-            (_("mean"), f"{mean:.4g}", _("Over all tokens, signed.")),
-            (_("std"), f"{std:.4g}", _("Standard deviation over all tokens.")),
+            (_("max |x|"), show_digits(max_abs, 4), _("Largest absolute value over all tokens.")),
+            (_("× median"), show_digits(times, 4), _("max |x| over the median channel's.")),
+            (_("mean"), show_digits(mean, 4), _("Over all tokens, signed.")),
+            (_("std"), show_digits(std, 4), _("Standard deviation over all tokens.")),
         ):
             st.metric(label, value, border=True, help=help, width=METRIC_WIDTH)
 

@@ -97,7 +97,7 @@ def configure() -> dict[str, Any]:
         "Outliers, change": config.NumberColumn(
             format="%+d", help=_("How many more than the baseline has.")
         ),
-        "Largest |x|": config.NumberColumn(format="%.4g", help=_("Of all block outputs.")),
+        "Largest |x|": config.NumberColumn(format="%.1f", help=_("Of all block outputs.")),
         "Adapter effect": config.NumberColumn(
             format="percent",
             help=_(
@@ -106,7 +106,7 @@ def configure() -> dict[str, Any]:
             ),
         ),
         "Best probe": config.NumberColumn(
-            format="%.3g",
+            format="%.3f",
             help=_(
                 "R² or balanced accuracy of the best linear probe of the block outputs on images "
                 "held out, of the first column that can be predicted; empty where it is no better "

@@ -19,6 +19,7 @@ from analysis.payload.extras import ExtraTable, Part
 from analysis.payload.reading import Reading
 from analysis.payload.recorded_files import are_measured, find_photograph
 from analysis.payload.table import StatsTable
+from analysis.read.digits import show_digits
 from analysis.read.places.peaks import describe_peaks, group_peaks
 from analysis.read.places.photographs import crop_patch, outline_patch
 from analysis.show.figures.theme import role_label
@@ -182,8 +183,8 @@ def choose_channel(cell: Cell, layer: int) -> int:
         _("Channel"),
         order,
         default=order[0],
-        format_func=lambda channel: _("{channel} · max |x| {max_abs:.4g}").format(
-            channel=channel, max_abs=cell.max_abs[channel]
+        format_func=lambda channel: _("{channel} · max |x| {max_abs}").format(
+            channel=channel, max_abs=show_digits(float(cell.max_abs[channel]), 4)
         ),
         help=_(
             "Sorted by max |x| of the block output at layer {layer}; type a number to find it."

@@ -11,6 +11,7 @@ from analysis.language import N_, _
 from analysis.payload.table import StatsTable
 from analysis.read.checks import Check
 from analysis.read.compare.comparison import compare
+from analysis.read.digits import show_digits
 from analysis.read.summary import DriftSummary, compare_summary, find_peak
 from analysis.show.figures.theme import ROLE_LABELS
 from analysis.vocabulary import TokenRole
@@ -76,8 +77,12 @@ def _tell(drift: DriftSummary, baseline: str) -> str:
     for role, peak in peaks.items():
         if peak is None:
             continue
-        times = "" if peak.ratio is None else _(", {ratio:.3g} × chance").format(ratio=peak.ratio)
-        much = _("drift {drift:.2g}{times}").format(drift=peak.drift, times=times)
+        times = (
+            ""
+            if peak.ratio is None
+            else _(", {ratio} × chance").format(ratio=show_digits(peak.ratio, 3))
+        )
+        much = _("drift {drift}{times}").format(drift=show_digits(peak.drift, 2), times=times)
         if peak.noise_floor is not None and not peak.beyond:
             much = _("no more than chance gives")
         parts.append(

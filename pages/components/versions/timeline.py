@@ -18,6 +18,7 @@ from analysis.read.compare.timeline import (
     find_most_changed,
     follow_channels,
 )
+from analysis.read.digits import show_digits
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.views import timeline as views
 from analysis.vocabulary import Cell, Representation, TokenRole
@@ -79,12 +80,12 @@ def _show_drift(
     winner = kept[move.version]
     st.markdown(
         _(
-            "**{name}** moved most from {name_2}: drift {drift:.2g} in layer "
+            "**{name}** moved most from {name_2}: drift {drift} in layer "
             "{layer}, {representation}, {role} tokens ({noise})."
         ).format(
             name=plain(winner.name),
             name_2=plain(kept[0].name),
-            drift=move.drift,
+            drift=show_digits(move.drift, 2),
             layer=move.cell.layer,
             representation=REPRESENTATION_LABELS[move.cell.representation],
             role=ROLE_LABELS[move.cell.role],
@@ -122,7 +123,7 @@ def _describe_noise(first: Version, winner: Version, move: LargestMove) -> str:
     floor = noise.noise_floor[layer, move.cell.representation.position, move.cell.role.position]
     if np.isnan(floor):
         return _("how much of it is noise cannot be told")
-    return _("chance alone gives {floor:.2g}").format(floor=floor)
+    return _("chance alone gives {floor}").format(floor=show_digits(floor, 2))
 
 
 def _show_channels(

@@ -48,8 +48,8 @@ def test_drift_in_a_few_layers_concentrates_there() -> None:
     findings = describe_comparison(_noise(planted))
     assert _sentences(findings) == [
         "Patch tokens: drift 0.41 of a standard deviation, small; concentrates in layers 8-11, "
-        "largest in layer 11 (0.41 with its noise of 0.01, 9 channels flagged; 99% of the squared "
-        "drift or more).",
+        "largest in layer 11 (0.41 with its noise of 0.010, 9 channels flagged; at least 99% of "
+        "the squared drift).",
         "The CLS token is within noise.",
     ]
     assert findings[0].layers == (8, 9, 10, 11)
@@ -59,7 +59,7 @@ def test_drift_in_a_few_layers_concentrates_there() -> None:
 
 def test_drift_in_many_layers_does_not_concentrate() -> None:
     findings = describe_comparison(_noise({(layer, CLS): 0.2 for layer in range(2, 12)}))
-    assert findings[0].sentence.startswith("The CLS token: drift 0.2 of a standard deviation, ")
+    assert findings[0].sentence.startswith("The CLS token: drift 0.20 of a standard deviation, ")
     assert "more than noise in layers 2-11, " in findings[0].sentence
     assert findings[1].sentence == "Patch tokens are within noise."
 
@@ -74,7 +74,7 @@ def test_a_small_drift_amid_noise_does_not_concentrate() -> None:
     findings = describe_comparison(_noise({(5, PATCH): 0.02}))
     assert findings[0].sentence == (
         "Patch tokens: drift 0.017 of a standard deviation, very small; more than noise in layer "
-        "5 (0.02 with its noise of 0.01, 9 channels flagged)."
+        "5 (0.020 with its noise of 0.010, 9 channels flagged)."
     )
 
 
@@ -144,9 +144,9 @@ def test_outliers_new_and_gone_are_counted_with_their_layers() -> None:
     )
     assert findings[-1].sentence == (
         "Outlier channels of v2 against v1: different in 2 of 12 layers for patch tokens, most in "
-        "layer 8: 2 (1, 4) new; of its 20 largest by root mean square, new: 4 (by chance 3 to 5); "
-        "different for the CLS token only in layer 5: 1 (2) gone (by max |x|, which is not "
-        "tested for noise)."
+        "layer 8: 2 new (1, 4); of its 20 largest by root mean square, new: 4 (by chance 3 to 5); "
+        "different for the CLS token only in layer 5: 1 gone (2). By max |x|, which is not "
+        "tested for noise."
     )
     assert findings[-1].figure == "outliers"
     assert findings[-1].layers == (4, 5, 8)
@@ -168,7 +168,7 @@ def test_the_same_outliers_at_another_depth_are_not_called_the_same() -> None:
 
 def test_a_measurable_drift_may_be_called_negligible_and_the_scale_can_be_moved() -> None:
     table = _noise({(5, PATCH): 0.001}, floor=1e-5)
-    assert "0.001 of a standard deviation, measurable, negligible;" in _first(table)
+    assert "0.0010 of a standard deviation, measurable, negligible;" in _first(table)
     moved = describe_comparison(table, scale=((1e-4, "nothing"), (np.inf, "much")))
     assert "of a standard deviation, much;" in moved[0].sentence
 

@@ -26,6 +26,12 @@ def test_a_colour_bar_over_logs_is_labelled_with_the_values() -> None:
         assert labels[label] == pytest.approx(value)
 
 
+def test_a_colour_bar_over_less_than_a_decade_tells_its_ends_and_its_middle() -> None:
+    bar: dict[str, Any] = axes.magnitude_bar(np.log10(np.array([5.2, 11.2])), "drift")
+    assert bar["ticktext"].tolist() == ["5.20", "7.63", "11.2"]
+    assert bar["tickvals"] == pytest.approx(np.log10([5.2, 7.63, 11.2]), abs=1e-3)
+
+
 def test_a_colour_bar_survives_nothing_and_one_value() -> None:
     assert len(np.asarray(axes.magnitude_bar(np.array([np.nan]), "x")["tickvals"]))
     assert len(np.asarray(axes.magnitude_bar(np.array([2.0]), "x")["tickvals"]))

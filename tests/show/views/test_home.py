@@ -50,7 +50,7 @@ def colored(found: VersionMap) -> np.ndarray:
 def test_the_version_farthest_beyond_chance_is_on_top_not_the_one_of_the_largest_drift() -> None:
     found = build(loud=drifted(0.9, 0.9, floor=0.6), sure=drifted(0.1, 0.5, floor=0.01))
     assert found.names == ("sure", "loud")
-    assert found.view.title == "sure is furthest beyond chance: 50 ×, in layer 4"
+    assert found.view.title == "sure is furthest beyond chance: 50.0 ×, in layer 4"
     np.testing.assert_allclose(colored(found)[0], [10, 50], rtol=1e-5)
 
 
@@ -59,7 +59,7 @@ def test_the_course_of_the_drift_through_depth_is_told_where_it_is_beyond_chance
     early = drifted(0.8, 0.4, 0.4, 0.4, 0.2, 0.2)
     first, second = build(grown=grown, early=early).view.sentence.splitlines()
     assert first.startswith("grown: furthest beyond chance in layer 8, drift grows with depth")
-    assert first.endswith("(0.2 early, 0.65 late).")
+    assert first.endswith("(0.20 early, 0.65 late).")
     assert second.startswith("early: furthest beyond chance in layer 3, drift shrinks with")
     level, quiet = drifted(0.4, 0.5, 0.4, 0.4, 0.4, 0.5), drifted(0.1, 0.1, 0.1, 0.1, 0.1, 0.11)
     told = build(level=level, quiet=quiet).view.sentence

@@ -17,7 +17,7 @@ def test_the_largest_cell_is_named_among_those_that_are_drawn() -> None:
     values = np.zeros((2, 3, 2))
     values[1, 2, 0], values[0, 0, 1] = 5.0, 2.5
     assert name_largest_cell("drift", LAYERS, values) == (
-        "The largest drift is 5, in layer 7 (global LN, CLS tokens)."
+        "The largest drift is 5.00, in layer 7 (global LN, CLS tokens)."
     )
     drawn = [(Representation.PRE, TokenRole.PATCH)]
     assert name_largest_cell("drift", LAYERS, values, drawn).endswith(
@@ -29,14 +29,14 @@ def test_the_largest_cell_is_named_among_those_that_are_drawn() -> None:
 def test_what_is_unknown_is_neither_largest_nor_smallest(smallest: bool) -> None:
     course = np.array([np.nan, 2.0])
     said = name_largest("overlap", LAYERS, [("a", course)], smallest=smallest)
-    assert said.endswith("overlap is 2, in layer 7 (a).")
+    assert said.endswith("overlap is 2.00, in layer 7 (a).")
     assert not name_largest("overlap", LAYERS, [("a", np.full(2, np.nan))], smallest=smallest)
     assert not name_largest("overlap", LAYERS, [], smallest=smallest)
 
 
 def test_few_channels_are_named() -> None:
     assert name_channels("max |x|", np.arange(9.0), [8, 7]) == (
-        "The largest by max |x|: channel 8 (8), 7 (7)."
+        "The largest by max |x|: channel 8 (8.000), 7 (7.000)."
     )
     assert name_channels("max |x|", np.arange(9.0), list(range(9))).count("(") == 5
     assert not name_channels("max |x|", np.arange(9.0), [])
