@@ -30,8 +30,8 @@ def test_the_cards_and_the_table_place_the_channel_in_its_layer(
     cards = {metric.label: metric.value for metric in app.metric}
     sizes = cell["max_abs"]
     assert cards["Rank in layer 2"] == f"{1 + (sizes > sizes[CHANNEL]).sum()} of 64"
-    assert cards["× median"] == f"{sizes[CHANNEL] / np.median(sizes):.4g}"
-    assert cards["mean"] == f"{cell['mean'][CHANNEL]:.4g}"
+    assert cards["× median"] == f"{sizes[CHANNEL] / np.median(sizes):#.4g}"
+    assert cards["mean"] == f"{cell['mean'][CHANNEL]:#.4g}"
     spread = app.dataframe[0].value.set_index("statistic")
     assert spread.loc["std", "largest"] == cell["std"].max()
     assert spread.loc["mean", "smallest"] == cell["mean"].min()

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis.payload.annotations import pin_baseline
 from analysis.payload.discovery import load_ref
 from analysis.read.compare.comparison import compare
 from analysis.read.compare.noise import NO_GROUPS
@@ -160,6 +162,20 @@ def test_a_second_payload_is_chosen_where_nobody_did(project: Path, open_page: O
     assert against.value == load_ref(payload_path(project, "like")).key
     assert app.query_params["against"] == against.value  # a link that shows the same tomorrow
     assert figures(app)
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_where_nobody_chose_the_pinned_baseline_comes_before_the_frozen_backbone(
+    is_pinned: bool, project: Path, open_page: Open
+) -> None:
+    lora, _like = _write_pair(project)
+    frozen = make_payload(version="frozen", images=48, layers=3, channels=60, used_lora=False)
+    _write(project, "frozen", frozen)
+    if is_pinned:
+        pin_baseline(payload_path(project, "second"))
+    app = open_page("versions", version=lora)
+    against = "second" if is_pinned else "frozen"
+    assert app.title[0].value == f"Versions: first against {against}"
 
 
 def test_other_backbones_leave_only_normalised_views(project: Path, open_page: Open) -> None:

@@ -118,7 +118,7 @@ def _draw_effect(
     points = draw_channels(
         *(np.arange(len(effect.value)), effect.value, [effect.value, effect.error]),
         "%{customdata[1]:.3g} ± %{customdata[2]:.2g}",
-        name=f"{name} ({len(chosen)})",
+        name=f"{name} ({len(chosen):,})",
         marker={"color": color, **(_LOUD if loud else _QUIET)},
         chosen=chosen,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.errors import PayloadError
+from analysis.payload.discovery import PayloadRef
 from analysis.read.compare.twins import find_frozen_twin
 from pages.components.frame import picker
 from pages.components.shared import cache
@@ -19,13 +20,18 @@ def find(version: Version, picked: Sequence[Version]) -> Version | None:
     others = [other for other in picked if other.ref.key != version.ref.key]
     if others or version.partial:
         return next(iter(others), None)
-    refs = [ref for ref in cache.find_payloads() if ref.key != version.ref.key]
-    pinned = cache.read_annotations().baseline
-    twin = find_frozen_twin(version.ref, refs) if version.ref.facts.used_lora else None
-    ref = next((ref for ref in refs if ref.path == pinned), twin)
+    ref = choose(version.ref, cache.find_payloads())
     if ref is None:
         return None
     try:
         return Version(ref, picker.name_refs([version.ref, ref])[1], cache.read(ref))
     except (PayloadError, OSError):
         return None
+
+
+def choose(ref: PayloadRef, refs: Sequence[PayloadRef]) -> PayloadRef | None:
+    """Return the pinned baseline, else the frozen twin; None where `refs` has neither of them."""
+    others = [other for other in refs if other.key != ref.key]
+    pinned = cache.read_annotations().baseline
+    twin = find_frozen_twin(ref, others) if ref.facts.used_lora else None
+    return next((other for other in others if other.path == pinned), twin)

@@ -234,6 +234,8 @@ def list_visible() -> list[PayloadRef]:
         label = f"{about.name} · {ref.label}" if about.name else ref.label
         label = f"★ {label}" if ref.path == remarks.baseline else label
         shown.append(ref if label == ref.label else replace(ref, label=label))
+    if len(shown) == 1 and shown[0].facts.known:  # there is nothing to tell it from
+        shown = [replace(shown[0], label=name) for name in name_refs(shown)]
     return shown
 
 

@@ -1,4 +1,4 @@
-"""The two versions that a page compares: as picked, or the likest ones there are."""
+"""The two versions that a page compares: as picked, else the baseline, else the likest one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.errors import PayloadError
 from analysis.language import _
 from analysis.read.compare.twins import choose_counterpart
-from pages.components.frame import picker, uploads
+from pages.components.frame import baseline, picker, uploads
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
@@ -23,7 +23,8 @@ MENU = 360
 def read(place: DeltaGenerator) -> tuple[Version, Version, list[Version]]:
     """Return the two that are compared, the picked one first, and all that are looked at.
 
-    Where nothing was picked to compare with, the likest payload is taken, and said so. Where there
+    Where nothing was picked to compare with, the pinned baseline is, else the frozen twin, else the
+    likest payload. Where there
     is only one payload, the page ends here with a sentence that says what to do.
 
     Args:
@@ -70,8 +71,9 @@ def _swap(version: str, baseline: str, shown: Sequence[str]) -> None:
 
 def _choose_alone(first: Version, place: DeltaGenerator) -> Version:
     refs = {ref.key: ref for ref in picker.list_visible() if ref.key != first.ref.key}
-    likest = choose_counterpart(first.ref, list(refs.values()))
-    if likest is None:
+    others = list(refs.values())
+    against = baseline.choose(first.ref, others) or choose_counterpart(first.ref, others)
+    if against is None:
         st.info(
             _("There is only one payload. Extract or upload a second one to see what differs."),
             icon=":material/info:",
@@ -84,11 +86,11 @@ def _choose_alone(first: Version, place: DeltaGenerator) -> Version:
             "against",
             _("Baseline"),
             list(refs),
-            default=likest.key,
+            default=against.key,
             format_func=names.__getitem__,
             help=_(
-                "The likest payload at first. Pick several under **Compare with** "
-                "in the sidebar for a timeline."
+                "At first the pinned baseline, else the frozen backbone, else the likest "
+                "payload. Pick several under **Compare with** in the sidebar for a timeline."
             ),
             menu_width=MENU,
         )

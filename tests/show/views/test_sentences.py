@@ -21,7 +21,7 @@ def test_the_largest_cell_is_named_among_those_that_are_drawn() -> None:
     )
     drawn = [(Representation.PRE, TokenRole.PATCH)]
     assert name_largest_cell("drift", LAYERS, values, drawn).endswith(
-        "2.5, in layer 3 (block output, patch tokens)."
+        "2.50, in layer 3 (block output, patch tokens)."
     )
 
 
