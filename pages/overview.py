@@ -3,6 +3,7 @@
 import streamlit as st
 
 from analysis.language import _
+from analysis.show.views import layers
 from analysis.show.views import overview as views
 from pages.components.frame import baseline, picker, shell, tour
 from pages.components.overview import answer, partial, tables
@@ -36,6 +37,8 @@ first = st.container()  # filled last: its laws and its noise take seconds at th
 proof = views.lora_proof(table, version.name, downloads.mode())
 if proof is not None:
     downloads.show(proof)
+elif (top := version.extras.top()) is not None:
+    downloads.show(layers.top(table, version.name, top, mode=downloads.mode()))
 if version.partial:
     partial.show(version)
 tour.offer(version)

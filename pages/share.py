@@ -50,9 +50,8 @@ st.header(_("Normalisation vector"))
 version = picker.choose_one(versions)
 st.markdown(
     _(
-        "Mean, std and a mask without outlier and constant channels for "
-        "every layer, to scale what a head is given: `(tokens - mean) / "
-        "std * keep`."
+        "To scale what a head is given, `(tokens - mean) / std * keep`: mean, std and a mask "
+        "without outlier and constant channels, for every layer."
     )
 )
 with st.container(horizontal=True, gap="medium", vertical_alignment="top"):

@@ -28,10 +28,9 @@ heading = shell.open_page(_("Versions"))
 first = st.container(horizontal=True, gap="small", vertical_alignment="bottom")
 version, baseline, versions = pair.read(first)
 names = baseline.name, version.name
+name, name_2 = pair.name_briefly(version, baseline)
 heading.title(
-    _("Versions: {name} against {name_2}").format(
-        name=plain(version.name), name_2=plain(baseline.name)
-    ),
+    _("Versions: {name} against {name_2}").format(name=plain(name), name_2=plain(name_2)),
     anchor=False,
 )
 comparison = differences.compare(baseline, version)

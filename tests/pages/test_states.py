@@ -12,7 +12,16 @@ from analysis.payload.annotations import pin_baseline
 from analysis.payload.discovery import discover_payloads
 from pages.components.frame import uploads
 from tests.factories.payloads import make_payload, write_payload
-from tests.pages.conftest import PAGES, ROOT, Open, figures, payload_path, texts, version_shown
+from tests.pages.conftest import (
+    PAGES,
+    ROOT,
+    Open,
+    figures,
+    headings,
+    payload_path,
+    texts,
+    version_shown,
+)
 
 WITH_NUMBERS = ("overview", "layers", "outliers", "channels")
 
@@ -45,6 +54,14 @@ def test_one_payload_is_shown(project: Path, open_page: Open, page: str, extras:
     assert not app.exception
     assert not app.error
     assert bool(figures(app)) == (page in WITH_NUMBERS)
+
+
+def test_overview_shows_the_largest_activations_where_there_is_no_adapter(
+    project: Path, open_page: Open
+) -> None:
+    payload = make_payload(version="v1", used_lora=False, extras=True)
+    write_payload(payload_path(project, "v1"), payload)
+    assert "Largest activations and the median one" in headings(open_page("overview"))[0]
 
 
 def test_one_payload_is_not_enough_to_compare(project: Path, open_page: Open) -> None:

@@ -178,6 +178,13 @@ def test_where_nobody_chose_the_pinned_baseline_comes_before_the_frozen_backbone
     assert app.title[0].value == f"Versions: first against {against}"
 
 
+def test_long_names_leave_out_in_the_title_what_they_share(project: Path, open_page: Open) -> None:
+    names = [f"vitl-lora-r16-lr{rate}-winter-meadow-2026" for rate in (10, 11)]
+    first, second = (_write(project, name, make_payload(version=name)) for name in names)
+    app = open_page("versions", version=second, compare=first)
+    assert app.title[0].value == "Versions: …lr11… against …lr10…"
+
+
 def test_other_backbones_leave_only_normalised_views(project: Path, open_page: Open) -> None:
     first = _write(project, "first", make_payload(version="first"))
     second = _write(project, "second", make_payload(version="second", backbone="dinov3_vits16"))

@@ -111,7 +111,8 @@ def _bend_axis(figure: go.Figure, axis: str, traces: Sequence[Any]) -> None:
 
 def label_with_unit(quantity: str, *units: str) -> str:
     """Return an axis title: the quantity, and below it its unit or units, each once."""
-    return f"{quantity}<br><sup>{_(', ').join(dict.fromkeys(units))}</sup>"
+    unit = _(", ").join(dict.fromkeys(units))
+    return f"{quantity}<br><span style='font-size:75%'>{unit}</span>"
 
 
 def magnitude_bar(logs: NDArray[np.floating], title: str) -> dict[str, object]:
@@ -151,6 +152,8 @@ def layer_axis(layers: NDArray[np.integer], *, panels: int = 1) -> dict[str, obj
     ticks: dict[str, object] = {"tickformat": "d", "dtick": step, "tick0": 0}
     if low < 0:
         blocks = np.arange(0, high + 1, step, dtype=np.int32)
+        if step >= 5:  # the label of block 0 would touch that of what enters it
+            blocks = blocks[1:]
         ticks = {
             "tickmode": "array",
             "tickvals": np.append(np.int32(INPUT), blocks),

@@ -137,7 +137,8 @@ def _draw(
                 if representation is Representation.PRE and entering is not None:
                     layers, line = np.append(INPUT, layers), np.append(entering, line)
                 curves.append(DepthCurve(layers, line, representation, role, version.name, slot))
-    return curves
+    # in the legend both kinds of tokens of a representation stand side by side
+    return sorted(curves, key=lambda curve: curve.representation.position)
 
 
 def _aggregate_input(

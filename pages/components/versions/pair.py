@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.errors import PayloadError
 from analysis.language import _
 from analysis.read.compare.twins import choose_counterpart
+from analysis.show.figures.version_map import tell_apart
 from pages.components.frame import baseline, picker, uploads
 from pages.components.shared import cache, selection
 from pages.components.shared.text import plain
@@ -18,6 +19,9 @@ from pages.components.versions import frozen_twin
 
 MENU = 360
 """Pixels: beside it the verdict has room in one line."""
+
+ROOM = 46
+"""Letters of two names that have room in the title, in a window of 1280 pixels."""
 
 
 def read(place: DeltaGenerator) -> tuple[Version, Version, list[Version]]:
@@ -48,6 +52,12 @@ def read(place: DeltaGenerator) -> tuple[Version, Version, list[Version]]:
             menu_width=MENU,
         )
     return first, by_key[key], versions
+
+
+def name_briefly(version: Version, baseline: Version) -> list[str]:
+    """Return both names; where one line has no room for them, without what they share."""
+    names = [version.name, baseline.name]
+    return names if sum(map(len, names)) <= ROOM else tell_apart(names)
 
 
 def offer_swap(version: Version, baseline: Version, versions: Sequence[Version]) -> None:

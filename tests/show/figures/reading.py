@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def names(figure: go.Figure) -> list[str]:
 
 def title(axis: Any) -> str:
     """Return an axis title on one line."""
-    return axis.title.text.replace("<br>", " ").replace("<sup>", "").replace("</sup>", "")
+    return re.sub(r"<[^>]*>", "", axis.title.text.replace("<br>", " "))
 
 
 def notes(figure: go.Figure) -> list[str]:

@@ -19,6 +19,15 @@ def test_layers_are_labelled_by_whole_numbers_that_do_not_crowd(last: int, step:
     assert high > last
 
 
+@pytest.mark.parametrize(("last", "named"), [(11, ["in", "0", "1"]), (39, ["in", "5", "10"])])
+def test_what_enters_block_0_is_named_without_touching_the_next_label(
+    last: int, named: list[str]
+) -> None:
+    axis: dict[str, Any] = axes.layer_axis(np.arange(axes.INPUT, last + 1))
+    assert axis["ticktext"].tolist()[:3] == named
+    assert len(axis["ticktext"]) == len(axis["tickvals"])
+
+
 def test_a_colour_bar_over_logs_is_labelled_with_the_values() -> None:
     bar: dict[str, Any] = axes.magnitude_bar(np.log10(np.array([1.0, 40.0, 5000.0])), "max |x|")
     labels = dict(zip(bar["ticktext"].tolist(), bar["tickvals"].tolist(), strict=True))
