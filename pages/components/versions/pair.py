@@ -20,6 +20,9 @@ from pages.components.versions import frozen_twin
 MENU = 360
 """Pixels: beside it the verdict has room in one line."""
 
+JOINED = "\u2060"
+"""Else a line may end between the dots and the rest of a name."""
+
 ROOM = 46
 """Letters of two names that have room in the title, in a window of 1280 pixels."""
 
@@ -57,7 +60,9 @@ def read(place: DeltaGenerator) -> tuple[Version, Version, list[Version]]:
 def name_briefly(version: Version, baseline: Version) -> list[str]:
     """Return both names; where one line has no room for them, without what they share."""
     names = [version.name, baseline.name]
-    return names if sum(map(len, names)) <= ROOM else tell_apart(names)
+    if sum(map(len, names)) <= ROOM:
+        return names
+    return [name.replace("…", f"…{JOINED}") for name in tell_apart(names)]
 
 
 def offer_swap(version: Version, baseline: Version, versions: Sequence[Version]) -> None:
