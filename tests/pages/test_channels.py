@@ -118,3 +118,10 @@ def test_the_full_table_has_every_channel_with_its_rank(
     assert frame["channel"].tolist() == list(range(64))
     np.testing.assert_array_equal(frame["max_abs"], sizes)
     assert frame.sort_values("rank")["channel"].tolist() == np.argsort(-sizes).tolist()
+
+
+def test_correlations_name_the_statistics_in_the_language_of_the_page(
+    payload: dict[str, Any], open_page: Open
+) -> None:
+    app = open_page("channels", channel=str(CHANNEL), lang="zh")
+    assert "|均值| 与 标准差" in texts(app).replace("\\", "")

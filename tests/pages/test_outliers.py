@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
+from pages.components.shared.tables import choose_format
 from tests.factories.payloads import make_payload, write_payload
 from tests.pages.conftest import Open, decode, figures, payload_path, texts
 
@@ -152,3 +153,11 @@ def test_the_share_of_tokens_beyond_each_level_is_that_of_the_file(
 
 def _metric(app: AppTest, label: str) -> str:
     return next(metric.value for metric in app.metric if metric.label == label)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [([307.0, 16.4], "%.1f"), ([0.27, np.nan], "%.4f"), ([12345.0], "%.0f"), ([], "%.4g")],
+)
+def test_sizes_below_each_other_have_the_same_decimals(sizes: list[float], shown: str) -> None:
+    assert choose_format(sizes) == shown

@@ -169,7 +169,7 @@ def mean_std_plane(
 ) -> View:
     """Return every channel of a layer by |mean| and std."""
     correlations = [
-        _("{a} and {b} {r:.2f}").format(a=a, b=b, r=r)
+        _("{a} and {b} {r:.2f}").format(a=_(a), b=_(b), r=r)
         for (a, b), r in correlate_ranks(table[cell]).items()
     ]
     return View(

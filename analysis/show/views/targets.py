@@ -95,7 +95,10 @@ def cells_over_depth(table: StatsTable, name: str, probe: Probe, mode: Mode = "l
         probe: Of whatever cells there are.
         mode: Light or dark.
     """
-    kinds = dict.fromkeys((cell.representation, cell.role) for cell in probe.cells)
+    kinds = sorted(
+        {(cell.representation, cell.role) for cell in probe.cells},
+        key=lambda kind: (kind[0].position, kind[1].position),
+    )
     lines = []
     for kind in kinds:
         places = [n for n, cell in enumerate(probe.cells) if (cell[1], cell[2]) == kind]

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.language import _
-from pages.components.shared.tables import MEAN_HELP, NUMBER, STD_HELP, read_row
+from pages.components.shared.tables import MEAN_HELP, NUMBER, STD_HELP, choose_format, read_row
 
 
 def show_channels(frame: pd.DataFrame, key: str, *, marked: int | None = None) -> int | None:
@@ -27,7 +27,11 @@ def show_channels(frame: pd.DataFrame, key: str, *, marked: int | None = None) -
             "channel": number(_("Channel"), format="%d", width="small"),
             "mean": number(_("mean"), format=NUMBER, help=_(MEAN_HELP)),
             "std": number(_("std"), format=NUMBER, help=_(STD_HELP)),
-            "max_abs": number(_("max |x|"), format=NUMBER, help=_("Largest absolute value.")),
+            "max_abs": number(
+                _("max |x|"),
+                format=choose_format(frame["max_abs"]),
+                help=_("Largest absolute value."),
+            ),
             "here": st.column_config.TextColumn("", width="small"),
         },
     )

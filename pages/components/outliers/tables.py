@@ -12,7 +12,14 @@ from analysis.read.outliers import SCORE_HELP, SCORE_LABELS, Score
 from analysis.read.role_overlap import RoleOverlap
 from analysis.show.figures.theme import role_label
 from analysis.vocabulary import Representation, Statistic, TokenRole
-from pages.components.shared.tables import MEAN_HELP, NUMBER, STD_HELP, TIMES, read_row
+from pages.components.shared.tables import (
+    MEAN_HELP,
+    NUMBER,
+    STD_HELP,
+    TIMES,
+    choose_format,
+    read_row,
+)
 
 MARKS = Texts({"outlier": N_("outlier"), "massive": N_("massive"), "constant": N_("constant")})
 
@@ -56,7 +63,11 @@ def show_ranking(
             "rank": number(_("Rank"), width="small"),
             "channel": number(_("Channel"), format="%d", width="small"),
             "score": number(SCORE_LABELS[score], format=NUMBER, help=SCORE_HELP[score]),
-            "max_abs": number(_("max |x|"), format=NUMBER, help=_("Largest absolute value.")),
+            "max_abs": number(
+                _("max |x|"),
+                format=choose_format(frame["max_abs"]),
+                help=_("Largest absolute value."),
+            ),
             "times_median": number(
                 _("× median"), format=TIMES, help=SCORE_HELP[Score.TIMES_MEDIAN], width="small"
             ),
@@ -156,7 +167,9 @@ def show_persistence(frame: pd.DataFrame, num_layers: int) -> int | None:
             "last_layer": number(_("Last at"), format="%d", help=_("Last layer as an outlier.")),
             "peak_layer": number(_("Peak at"), format="%d", help=_("Where max |x| is largest.")),
             "peak": number(
-                _("Peak max |x|"), format=NUMBER, help=_("Its largest max |x| of any layer.")
+                _("Peak max |x|"),
+                format=choose_format(frame["peak"]),
+                help=_("Its largest max |x| of any layer."),
             ),
         },
     )

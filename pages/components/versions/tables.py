@@ -9,7 +9,7 @@ from analysis.language import N_, Texts, _
 from analysis.read.compare.config_diff import name_sides
 from analysis.read.compare.top_channels import TopComparison
 from analysis.read.outliers import SCORE_LABELS, Score
-from pages.components.shared.tables import NUMBER
+from pages.components.shared.tables import NUMBER, choose_format
 from pages.components.shared.text import plain
 
 STATUS_LABELS = Texts({"kept": N_("kept"), "new": N_("new"), "gone": N_("gone")})
@@ -19,6 +19,7 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
     """Show the channels that are among the top of either version."""
     number = st.column_config.NumberColumn
     scores = [] if score is Score.MAX_ABS else ["score_a", "score_b"]
+    sizes = choose_format(top.frame[["max_abs_a", "max_abs_b"]])
     st.dataframe(
         top.frame.assign(status=top.frame["status"].map(STATUS_LABELS.__getitem__)),
         hide_index=True,
@@ -40,8 +41,8 @@ def show_top_comparison(top: TopComparison, names: tuple[str, str], score: Score
             "rank_b": number(_("Rank, {names_2}").format(names_2=names[1]), format="%d"),
             "score_a": number(f"{SCORE_LABELS[score]}, {names[0]}", format=NUMBER),
             "score_b": number(f"{SCORE_LABELS[score]}, {names[1]}", format=NUMBER),
-            "max_abs_a": number(_("max |x|, {names_1}").format(names_1=names[0]), format=NUMBER),
-            "max_abs_b": number(_("max |x|, {names_2}").format(names_2=names[1]), format=NUMBER),
+            "max_abs_a": number(_("max |x|, {names_1}").format(names_1=names[0]), format=sizes),
+            "max_abs_b": number(_("max |x|, {names_2}").format(names_2=names[1]), format=sizes),
             "ratio": number(
                 _("Ratio"),
                 format="%.3f",
