@@ -157,8 +157,8 @@ def test_folds_are_one_row_with_their_mean_and_spread(project: Path, open_page: 
     each, united = table(open_page("home")), table(open_page("home", folds="on"))
     members = each.filter(like="winter", axis=0)
     assert len(members) == 3
-    assert set(united.index) == {"★ frozen", "winter, 3 versions"}
-    row = united.loc[["winter, 3 versions"]]
+    assert set(united.index) == {"★ frozen", "winter (3\N{NO-BREAK SPACE}versions)"}
+    row = united.loc[["winter (3\N{NO-BREAK SPACE}versions)"]]
     assert row["Drift"].item() == pytest.approx(members["Drift"].mean())
     assert row["Spread"].item() == pytest.approx(members["Drift"].std())
 
@@ -172,7 +172,11 @@ def test_folds_are_told_by_tags_too(project: Path, open_page: Open) -> None:
         write_payload(payload_path(project, name), moved)
         annotate(payload_path(project, name), Annotation(tags=tags))
     united = table(open_page("home", folds="tags"))
-    assert {name.split(", ")[-1] for name in united.index} == {"★ frozen", "2 versions", "c"}
+    assert {name.split(" (")[-1] for name in united.index} == {
+        "★ frozen",
+        "2\N{NO-BREAK SPACE}versions)",
+        "c",
+    }
 
 
 def test_a_hidden_version_is_listed_on_demand_and_shown_again(

@@ -148,7 +148,7 @@ def _merge(members: Sequence[Row]) -> Row:
     tags = set[str].intersection(*(set(row.about.tags) for row in members))
     return replace(
         first,
-        name=_("{stem}, {count} versions").format(stem=stem, count=len(members)),
+        name=_("{stem} ({count}\N{NO-BREAK SPACE}versions)").format(stem=stem, count=len(members)),
         about=Annotation(tags=tuple(sorted(tags)), score=fmean(scores) if scores else None),
         drift=first.drift if family is None else Entry(family.mean),
         members=tuple(members),
