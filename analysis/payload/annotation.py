@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.errors import ConfigError
-from analysis.language import _
+from analysis.language import N_, _
 
 MAX_NAME = 60
 MAX_NOTE = 2_000
 MAX_TAG = 40
 MAX_TAGS = 20
+
+LABELS = {"name": N_("Name"), "note": N_("Note"), "score": N_("Score")}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,54 @@ def check_limits(annotation: Annotation) -> None:
         raise ConfigError(
             _("A score must be a finite number, not {score}.").format(score=annotation.score)
         )
+
+
+class ConflictError(ConfigError):
+    """Two people changed the same field of one payload; what the second one typed is not saved."""
+
+    def __init__(self, message: str, fields: tuple[str, ...]) -> None:
+        """Take the sentence to show, and the names of the fields that both changed."""
+        super().__init__(message)
+        self.fields = fields
+
+
+def merge(before: Annotation, after: Annotation, stored: Annotation) -> Annotation:
+    """Return what is stored with the changes from `before` to `after`.
+
+    Tags that were added are added, tags that were removed are removed.
+
+    Raises:
+        ConflictError: If the stored name, note or score is neither the one before nor the one
+            after a change.
+    """
+    changed = [name for name in ("name", "note", "score", "hidden") if _differ(before, after, name)]
+    both = [
+        name
+        for name in changed
+        if name != "hidden" and _differ(before, stored, name) and _differ(after, stored, name)
+    ]
+    if both:
+        values = [getattr(stored, name) for name in both]
+        absent = _("removed")
+        theirs = "; ".join(
+            f"{_(LABELS[name])}: {absent if value is None else value}"
+            for name, value in zip(both, values, strict=True)
+        )
+        raise ConflictError(
+            _(
+                "Nothing is saved: meanwhile somebody else changed the same ({theirs}). "
+                "Save again to replace it with yours."
+            ).format(theirs=theirs),
+            tuple(both),
+        )
+    added = [tag for tag in after.tags if tag not in before.tags and tag not in stored.tags]
+    removed = {tag for tag in before.tags if tag not in after.tags}
+    tags = (*(tag for tag in stored.tags if tag not in removed), *added)
+    return replace(stored, tags=tags, **{name: getattr(after, name) for name in changed})
+
+
+def _differ(one: Annotation, other: Annotation, name: str) -> bool:
+    return getattr(one, name) != getattr(other, name)
 
 
 def parse(value: Mapping[str, Any]) -> Annotation:

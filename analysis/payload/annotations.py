@@ -25,7 +25,7 @@ from analysis.files.roots import allowed_roots, is_below, resolve_below_roots
 from analysis.files.writing import remove_file
 from analysis.language import _
 from analysis.payload import annotation_store
-from analysis.payload.annotation import Annotation, check_limits, clean, parse
+from analysis.payload.annotation import Annotation, check_limits, clean, merge, parse
 from analysis.vocabulary import FEATURE_STATS_DIR
 
 OLD_FILE = Path("outputs", ".dashboard.json")
@@ -33,6 +33,7 @@ MAX_KEY = 1_000
 """Bytes of a payload's path below its root."""
 
 MAX_OLD_BYTES = 4 * 1024 * 1024
+_COLUMNS = "name, note, hidden, tags, score"
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,18 @@ def load_annotations(roots: Sequence[Path] | None = None) -> Annotations:
     return Annotations(by_path, baseline, tuple(problems))
 
 
-def annotate(path: Path, annotation: Annotation) -> None:
-    """Say something of a payload, in place of what was said before.
+def annotate(path: Path, annotation: Annotation, *, before: Annotation | None = None) -> None:
+    """Say something of a payload.
+
+    Args:
+        path: The payload.
+        annotation: What to say.
+        before: What was said when somebody began to change it. Only what differs from it is
+            written then, and what others have saved since stays. None to replace everything.
 
     Raises:
+        ConflictError: If another person has changed the same name, note or score since `before`;
+            nothing is written.
         ConfigError: If the server is read-only, the payload lies outside the allowed roots, a
             text is too long, there are too many tags, the score is no finite number, or the
             database cannot be written.
@@ -95,8 +104,12 @@ def annotate(path: Path, annotation: Annotation) -> None:
                 path=path, root=root, max_key=MAX_KEY
             )
         )
+    annotation = clean(annotation)
     with _changing(root) as database:
-        _put(database, key, clean(annotation))
+        if before is not None:
+            annotation = merge(before, annotation, _get(database, key))
+            check_limits(annotation)
+        _put(database, key, annotation)
         [(number,)] = database.execute("SELECT count(*) FROM payloads")
         if number > annotation_store.MAX_ROWS:
             raise ConfigError(_too_many(root))
@@ -185,17 +198,17 @@ def _read(root: Path) -> tuple[Entries, str | None]:
     with annotation_store.reading(root) as database:
         if database is None:
             return _read_old(root)
-        rows = database.execute(
-            "SELECT path, name, note, hidden, tags, score FROM payloads"
-        ).fetchmany(annotation_store.MAX_ROWS + 1)
+        rows = database.execute(f"SELECT path, {_COLUMNS} FROM payloads").fetchmany(
+            annotation_store.MAX_ROWS + 1
+        )
         pinned = database.execute("SELECT value FROM settings WHERE key = 'baseline'").fetchone()
     if len(rows) > annotation_store.MAX_ROWS:
         raise ConfigError(_too_many(root))
-    entries: Entries = {}
-    for path, name, note, hidden, tags, score in rows:
-        if isinstance(path, bytes) and len(path) <= MAX_KEY:
-            known = {"name": name, "note": note, "hidden": hidden == 1, "score": score}
-            entries[os.fsdecode(path)] = parse(known | {"tags": _split_tags(tags)})
+    entries = {
+        os.fsdecode(path): _parse_row(columns)
+        for path, *columns in rows
+        if isinstance(path, bytes) and len(path) <= MAX_KEY
+    }
     key = pinned[0] if pinned else None
     return entries, os.fsdecode(key) if isinstance(key, bytes) else None
 
@@ -264,6 +277,19 @@ def _changing(root: Path) -> Iterator[Connection]:
                 _put(database, key, annotation)
             _pin(database, pinned)
         yield database
+
+
+def _get(database: Connection, key: str) -> Annotation:
+    """Return what is said of one payload within a transaction."""
+    question = f"SELECT {_COLUMNS} FROM payloads WHERE path = ?"
+    row = database.execute(question, (os.fsencode(key),)).fetchone()
+    return Annotation() if row is None else _parse_row(row)
+
+
+def _parse_row(columns: Sequence[Any]) -> Annotation:
+    name, note, hidden, tags, score = columns
+    known = {"name": name, "note": note, "hidden": hidden == 1, "score": score}
+    return parse(known | {"tags": _split_tags(tags)})
 
 
 def _put(database: Connection, key: str, said: Annotation) -> None:

@@ -21,6 +21,7 @@ from analysis.payload.reading import open_payload
 from analysis.read.summary import summarize, to_json
 from analysis.vocabulary import TokenRole
 from pages.components.home.table import PROGRESS, build_frame, order
+from pages.components.shared import cache
 from tests import ROOT
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
@@ -138,12 +139,44 @@ def test_what_another_person_saved_meanwhile_stays(
     project: Path, keys: dict[str, str], open_page: Open
 ) -> None:
     path = payload_path(project, "moved")
-    app = open_page("home", rows=keys["moved"])
+    app = _with_form(open_page("home", rows=keys["moved"])).run()
     annotate(path, Annotation(tags=("winter",), score=0.5))
     app.text_area[0].set_value("worth a second look")
-    app.button(key=f"FormSubmitter:annotate {keys['moved']}-Save").click().run()
+    _with_form(app).button(key=f"FormSubmitter:annotate {keys['moved']}-Save").click().run()
     expected = Annotation(tags=("winter",), score=0.5, note="worth a second look")
     assert load_annotations().of(path) == expected
+
+
+def test_a_note_that_two_people_type_is_replaced_only_by_who_has_read_the_other(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    path = payload_path(project, "moved")
+    app = _with_form(open_page("home", rows=keys["moved"])).run()
+    annotate(path, Annotation(note="theirs", score=0.5))
+    cache.forget_lists()
+    save = f"FormSubmitter:annotate {keys['moved']}-Save"
+    app.text_area[0].set_value("mine")
+    _with_form(app).button(key=save).click().run()
+    assert "theirs" in app.error[0].value
+    assert load_annotations().of(path) == Annotation(note="theirs", score=0.5)
+    assert app.text_area[0].value == "mine"
+    app.text_area[0].set_value("mine")
+    _with_form(app).button(key=save).click().run()
+    assert load_annotations().of(path) == Annotation(note="mine", score=0.5)
+
+
+def test_a_form_that_is_opened_shows_what_others_have_saved(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    app = open_page("home", rows=keys["moved"])
+    annotate(payload_path(project, "moved"), Annotation(note="theirs"))
+    cache.forget_lists()
+    assert _with_form(app).run().text_area[0].value == "theirs"
+
+
+def _with_form(app: AppTest) -> AppTest:
+    app.session_state["edit version"] = True  # which AppTest forgets from run to run
+    return app
 
 
 def test_folds_are_one_row_with_their_mean_and_spread(project: Path, open_page: Open) -> None:

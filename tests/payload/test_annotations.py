@@ -244,6 +244,30 @@ def test_a_change_beyond_the_limit_is_refused_and_nothing_is_lost(
     assert load_annotations().of(paths[0]).note == "short"
 
 
+def test_two_servers_that_change_two_fields_of_one_payload_lose_nothing(
+    payload: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys, pathlib\n"
+        "from analysis.payload.annotations import Annotation, annotate\n"
+        "path, before = pathlib.Path(sys.argv[1]), Annotation()\n"
+        "for n in range(10):\n"
+        "    annotate(path, Annotation(tags=(f'{sys.argv[2]}{n}',)), before=before)\n"
+        "annotate(path, Annotation(**{sys.argv[3]: 'x'}), before=before)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(payload), *words], cwd=tmp_path, env=environment
+        )
+        for words in (("a", "name"), ("b", "note"))
+    ]
+    assert [other.wait() for other in others] == [0, 0]
+    said = load_annotations().of(payload)
+    assert (said.name, said.note) == ("x", "x")
+    assert set(said.tags) == {f"{letter}{n}" for letter in "ab" for n in range(10)}
+
+
 def test_sessions_that_write_at_once_lose_nothing(payload: Path, tmp_path: Path) -> None:
     script = (
         "import sys, pathlib\n"

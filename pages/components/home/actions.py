@@ -10,7 +10,8 @@ import streamlit as st
 from analysis.errors import InputError
 from analysis.jobs.extractions import is_read_only
 from analysis.language import _
-from analysis.payload.annotations import annotate, load_annotations, pin_baseline
+from analysis.payload.annotation import Annotation
+from analysis.payload.annotations import annotate, pin_baseline
 from analysis.payload.discovery import PayloadRef
 from pages.components.frame import picker
 from pages.components.home.rows import Row
@@ -71,10 +72,18 @@ def _show_changes(row: Row) -> bool:
     hidden = said.of(row.ref.path).hidden
     label, icon = (_("Show again"), "visibility") if hidden else (_("Hide"), "visibility_off")
     if st.button(label, icon=f":material/{icon}:", key="hide version"):
-        about = load_annotations().of(row.ref.path)
-        annotate(row.ref.path, replace(about, hidden=not hidden))
+        before = Annotation(hidden=hidden)
+        annotate(row.ref.path, replace(before, hidden=not hidden), before=before)
         selection.remember("rows", None)
         selection.remember("base", None if row.is_baseline else selection.recall("base"))
         return True
-    with st.popover(_("Name, tags, score, note"), icon=":material/edit:", key="edit version"):
-        return annotation_form.show(row.ref, said.of(row.ref.path), said.list_tags())
+    form = st.popover(
+        _("Name, tags, score, note"),
+        icon=":material/edit:",
+        key="edit version",
+        on_change="rerun",
+    )
+    with form:
+        return annotation_form.show(
+            row.ref, said.of(row.ref.path), said.list_tags(), is_open=bool(form.open)
+        )

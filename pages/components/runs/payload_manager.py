@@ -115,7 +115,7 @@ def _show_actions(ref: PayloadRef, about: Annotation, is_baseline: bool) -> bool
             icon=":material/visibility_off:",
             help=_("A hidden payload is not offered in the sidebar; links to it still work."),
         ):
-            annotate(ref.path, replace(about, hidden=not about.hidden))
+            annotate(ref.path, replace(about, hidden=not about.hidden), before=about)
             return True
         if confirm.ask_twice(
             _("Delete"),
