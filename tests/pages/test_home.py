@@ -179,6 +179,26 @@ def _with_form(app: AppTest) -> AppTest:
     return app
 
 
+@pytest.mark.parametrize(
+    ("column", "first"),
+    [("Outlier channels", None), ("Score", "moved"), ("Tags", "★ frozen"), ("Version", None)],
+)
+def test_a_link_sorts_the_rows(
+    project: Path, keys: dict[str, str], open_page: Open, column: str, first: str | None
+) -> None:
+    annotate(payload_path(project, "moved"), Annotation(score=0.5, tags=("winter",)))
+    annotate(payload_path(project, "frozen"), Annotation(score=0.25, tags=("Autumn",)))
+    shown = table(open_page("home", sort=column, rows=keys["moved"]))
+    names, values = list(shown.index), shown.reset_index()[column].to_list()
+    if column == "Outlier channels":
+        assert values == sorted(values, reverse=True)
+    elif column == "Version":
+        assert names == ["moved", "other", "★ frozen"]
+    else:
+        assert names[0] == first
+        assert names[-1] == "other"  # of which nothing is said
+
+
 def test_folds_are_one_row_with_their_mean_and_spread(project: Path, open_page: Open) -> None:
     frozen, *_ = make_grouped_pair(names=("frozen", "other"))
     frozen["meta"]["backbone"]["used_lora"] = False

@@ -13,7 +13,7 @@ from analysis.read.compare.twins import choose_baseline
 from analysis.vocabulary import TokenRole
 from pages.components.frame import picker
 from pages.components.home import probes, scores
-from pages.components.home.table import NAMES, name_column
+from pages.components.home.table import NAMES, UNSORTED, name_column
 from pages.components.shared import cache, controls, selection
 
 HIDDEN = "hidden"
@@ -62,6 +62,8 @@ class Choices:
     own."""
     metric: str
     """What stands in the column Score; empty for what was typed."""
+    sort: str
+    """The column that the rows are sorted by; empty for the newest first."""
 
 
 def choose(refs: Sequence[PayloadRef]) -> Choices:
@@ -98,7 +100,20 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
                 default=False,
                 help=_("Tick a hidden version to show it again."),
             )
-            metric = _choose_metric(refs)
+            with st.container(horizontal=True):
+                metric = _choose_metric(refs)
+                sort = selection.choose(
+                    "sort",
+                    _("Sort by"),
+                    ["", *(name for name in NAMES if name not in UNSORTED)],
+                    default="",
+                    format_func=lambda name: name_column(name) if name else _("newest first"),
+                    help=_(
+                        "The largest numbers stand first. A click on the head of a column sorts "
+                        "too, but only on your screen: this choice stands in the link."
+                    ),
+                    menu_width=190,
+                )
             shown = selection.choose_some(
                 "columns",
                 _("Columns"),
@@ -116,7 +131,7 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
         more = [*more, "Spread"]
     absent = () if any(probes.find_vectors(refs)) else ("Best probe", "Probe of")
     columns = tuple(n for n in NAMES if n in ("Version", *shown, *more) and n not in absent)
-    return Choices(tuple(_match(refs, words)), baseline, role, columns, group, folds, metric)
+    return Choices(tuple(_match(refs, words)), baseline, role, columns, group, folds, metric, sort)
 
 
 def name_group(ref: PayloadRef, group: str) -> str:

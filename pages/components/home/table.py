@@ -56,6 +56,21 @@ def build_frame(
     return frame
 
 
+def sort(rows: Sequence[Row], name: str, role: TokenRole, outliers: int | None) -> list[Row]:
+    """Return the rows sorted by a column: large numbers first, texts by letter, empty ones last."""
+    value = _columns(role, outliers)[name]
+    values = [value(row) for row in rows]
+    values = [", ".join(each) if isinstance(each, list) else each for each in values]
+    values = [None if each == "" else each for each in values]
+    is_text = any(isinstance(each, str) for each in values)
+    order = pd.Series(values).sort_values(
+        ascending=is_text,
+        kind="stable",
+        key=(lambda texts: texts.str.casefold()) if is_text else None,
+    )
+    return [rows[number] for number in order.index]
+
+
 def order(columns: Sequence[str], *, is_live: bool) -> list[str]:
     """Return the columns with the progress of extractions behind the first, where some live."""
     first, *others = columns
@@ -157,6 +172,9 @@ NAMES = (
     N_("Note"),
 )
 """All columns, in their order."""
+
+UNSORTED = ("Over depth", "Size")
+"""Columns that rows are not sorted by: a curve, and sizes in several units."""
 
 
 def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:

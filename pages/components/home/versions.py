@@ -83,6 +83,8 @@ def _show_map(rows: Sequence[Row], chosen: choices.Choices) -> None:
 def _show_tables(rows: Sequence[Row], live: Sequence[Job], chosen: choices.Choices) -> None:
     base = next((row.summary for row in rows if row.is_baseline), None)
     outliers = base.summary.outlier_channels if base and base.summary else None
+    if chosen.sort:
+        rows = table.sort(rows, chosen.sort, chosen.role, outliers)
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(choices.name_group(row.ref, chosen.group), []).append(row)
