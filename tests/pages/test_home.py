@@ -243,6 +243,16 @@ def test_a_hidden_version_is_listed_on_demand_and_shown_again(
     assert load_annotations().of(path) == Annotation(score=0.5)
 
 
+def test_the_switch_lists_hidden_versions_at_once(
+    project: Path, keys: dict[str, str], open_page: Open
+) -> None:
+    annotate(payload_path(project, "other"), Annotation(hidden=True))
+    app = open_page("home")
+    for is_on in (True, False):
+        app.toggle(key="choose hidden").set_value(is_on).run()
+        assert ("other (hidden)" in table(app).index) == is_on
+
+
 def test_where_all_are_hidden_all_are_listed(
     project: Path, keys: dict[str, str], open_page: Open
 ) -> None:

@@ -94,12 +94,15 @@ def choose(refs: Sequence[PayloadRef]) -> Choices:
                     "config: the same config but for keys such as seed or data.fold."
                 ),
             )
+            listed = selection.recall(HIDDEN)
             selection.switch(
                 HIDDEN,
                 _("Hidden versions too"),
                 default=False,
                 help=_("Tick a hidden version to show it again."),
             )
+            if selection.recall(HIDDEN) != listed:
+                st.rerun()  # what is listed was chosen by the switch as it was before
             with st.container(horizontal=True):
                 metric = _choose_metric(refs)
                 sort = selection.choose(
