@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def test_an_audience_sees_one_figure_with_versions_and_sentence_in_large_type(
     assert len(figures(app)) == 1
     app.button(key="step end").click().run()
     assert figures(app)[0]["layout"]["font"]["size"] == before[0]["layout"]["font"]["size"]
+
+
+@pytest.mark.usefixtures("payload")
+@pytest.mark.parametrize(("present", "shown"), [("on", False), ("off", "hover")])
+def test_no_bar_of_tools_lies_over_the_figure_of_an_audience(
+    open_page: Open, present: str, shown: bool | str
+) -> None:
+    chart = open_page("outliers", present=present).get("plotly_chart")[0]
+    assert json.loads(chart.proto.config)["displayModeBar"] == shown
 
 
 @pytest.mark.usefixtures("payload")

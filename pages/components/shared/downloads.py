@@ -81,6 +81,8 @@ def _draw(view: View, height: Literal["content", "stretch"]) -> int | None:
         theme=None,
         config={
             "displaylogo": False,
+            # for an audience it would lie over the figure, where the pointer happens to rest
+            "displayModeBar": False if height == "stretch" else "hover",
             # the camera in the figure's own bar needs nothing on the server
             "toImageButtonOptions": {"format": "svg", "filename": _name_file(view)},
         },
