@@ -63,8 +63,7 @@ class View:
     def words(self) -> str:
         """The one sentence for an audience: what it shows, else how to read it."""
         return (
-            self.sentence
-            or re.split(r"(?<=[.:]) (?=[A-Z])|(?<=[。：])", self.caption, maxsplit=1)[0]
+            self.sentence or re.split(r"(?<=[.:]) (?=[A-Z])|(?<=。)", self.caption, maxsplit=1)[0]
         )
 
     @property

@@ -78,7 +78,8 @@ def build_channel_scatter(
             "y": float(np.log10(heights[channel])),
             "text": str(int(channel)),
             "showarrow": False,
-            "yshift": 10,
+            "yanchor": "bottom",
+            "yshift": 3,
             "font": {"size": 11},
         }
         for channel in top[outlier_mask[top]][:MAX_LABELS]

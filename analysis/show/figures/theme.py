@@ -277,7 +277,8 @@ def _look(mode: Mode) -> dict[str, Any]:
         "template": {"layout": template},
         "colorway": palette(mode),
         "paper_bgcolor": _TRANSPARENT,
-        "plot_bgcolor": _TRANSPARENT,
+        # plotly draws the line at the layer that is told on a wider one of this colour
+        "plot_bgcolor": inks.background,
         "font": {"family": FONT, "size": 13, "color": inks.text},
     }
 

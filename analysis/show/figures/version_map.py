@@ -55,6 +55,7 @@ def build_version_map(
         colorscale=theme.magnitude_scale(mode, points=True),
         hoverinfo="skip",
     )
+    del cells["hovertemplate"]  # else it is shown all the same, with logarithms
     numbers = np.arange(values.size, dtype=np.float32).reshape(values.shape)
     marks = [
         {
@@ -78,6 +79,7 @@ def build_version_map(
     ]
     layout = {
         "hovermode": "closest",
+        "hoverdistance": -1,  # the whole cell belongs to its mark
         "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
         "xaxis": {
             "title": {"text": _("layer")},

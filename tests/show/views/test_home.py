@@ -76,9 +76,10 @@ def test_what_chance_gives_as_well_is_not_coloured() -> None:
 
 def test_a_clicked_cell_is_its_version_and_layer() -> None:
     found = build(first=drifted(0.9, 0.2, 0.3), second=drifted(0.3, 0.4, 0.5))
-    marks = draw(found)[1:]
+    cells, *marks = draw(found)
     assert [mark.name for mark in marks] == ["first", "second"]
     assert found.find_cell(int(marks[1].customdata[2][0])) == ("second", 5)
+    assert (cells.hoverinfo, cells.hovertemplate) == ("skip", None)  # they are logarithms
 
 
 def test_without_any_noise_the_drift_itself_is_coloured_and_said_so() -> None:

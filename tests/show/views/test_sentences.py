@@ -47,3 +47,5 @@ def test_without_a_sentence_the_audience_reads_the_first_of_the_caption() -> Non
     assert view.words == "Thin: noise."
     assert view.alternative == "Figure, a: Drift. Thin: noise. Hollow: within."
     assert View("Drift", "drift", sentence="Up 2.", caption="Thin.").words == "Up 2."
+    chinese = View("漂移", "drift", caption="误差线：各折的标准误。虚线：打乱的目标。")
+    assert chinese.words == "误差线：各折的标准误。"
