@@ -72,7 +72,8 @@ def test_tables_and_figures_open(
 
 def test_pictures_open(dashboard: Dashboard, dark: Tab, tmp_path: Path) -> None:
     dark.open("layers", **dashboard.pair)
-    drawing, pixels = dark.take(dark.menus()[0], "SVG", "PNG", folder=tmp_path)
+    # upwards: the hint of a button would cover the one above it
+    pixels, drawing = dark.take(dark.menus()[0], "PNG", "SVG", folder=tmp_path)
     words = "".join(ElementTree.parse(drawing).getroot().itertext())
     assert "layer (block index)" in words
     picture = Image.open(pixels).convert("RGB")

@@ -163,8 +163,8 @@ def _name_file(view: View) -> str:
 
 def _offer_table(make: Callable[[], Any], name: str, stem: str) -> None:
     csv, parquet = export.frame_to_csv, export.frame_to_parquet
-    _offer("CSV", name, lambda: csv(make()), stem=stem, help=_("The numbers as a table."))
-    _offer(_("Parquet"), name, lambda: parquet(make()), stem=stem, help=_("The numbers, typed."))
+    _offer("CSV", name, lambda: csv(make()), stem=stem)
+    _offer(_("Parquet"), name, lambda: parquet(make()), stem=stem)
 
 
 def _offer(
@@ -175,7 +175,15 @@ def _offer(
     stem: str | None = None,
     help: str | None = None,
 ) -> None:
-    """Show a button that makes a file when it is pressed; its label is the kind of file."""
+    """Show a button that makes a file when it is pressed; its label is the kind of file.
+
+    Args:
+        label: The kind.
+        name: Of what is taken away; unique on the page.
+        make: Makes the file.
+        stem: Of the file's name; the name where None.
+        help: Only for the first button of a menu: the hint of another covers the button above it.
+    """
     kind = label.lower()
     st.download_button(
         label,
@@ -186,7 +194,7 @@ def _offer(
         on_click="ignore",
         type="tertiary",
         icon=":material/download:",
-        help=help or _("The figure as a picture."),
+        help=help,
     )
 
 
