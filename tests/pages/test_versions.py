@@ -15,6 +15,7 @@ from analysis.payload.discovery import load_ref
 from analysis.read.compare.comparison import compare
 from analysis.read.compare.noise import NO_GROUPS
 from analysis.show.report.comparison import list_views
+from tests import ROOT
 from tests.factories.grouped_payloads import make_grouped_pair
 from tests.factories.payloads import make_payload, write_payload
 from tests.factories.projects import make_project
@@ -99,11 +100,16 @@ def test_at_most_one_figure_takes_a_surface_of_webgl_and_that_for_many_points_on
     project: Path, open_page: Open
 ) -> None:
     many = tuple(
-        _write(project, name, make_payload(version=name, layers=2, channels=3072, drift=drift))
+        _write(
+            project,
+            name,
+            make_payload(version=name, layers=2, channels=3072, drift=drift, extras=True),
+        )
         for name, drift in (("wide", 0.0), ("wider", 1.0))
     )
     few = _write_pair(project)
-    for page, surfaces in (("versions", 0), ("outliers", 1), ("channels", 1)):
+    for path in sorted((ROOT / "pages").glob("[!_]*.py")):
+        page, surfaces = path.stem, int(path.stem in ("outliers", "channels"))
         for (first, second), expected in ((many, surfaces), (few, 0)):
             app = open_page(page, version=first, compare=second)
             assert not app.exception

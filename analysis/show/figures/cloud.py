@@ -14,6 +14,10 @@ from analysis.show.figures.theme import Mode
 
 SPARSE = 512
 """Up to so many channels points are drawn larger."""
+RUNS = 256
+"""Into how many runs of neighbours the quiet ones of many channels are put at most."""
+UNSEEN = {"opacity": 0, "maxdisplayed": 1}
+"""Of marks for the mouse alone: plotly finds them by their numbers, and makes one for all."""
 
 
 def draw_channels(
@@ -50,6 +54,43 @@ def draw_channels(
         "marker": {"size": 6 if len(x) <= SPARSE else 4, **marker},
         "hovertemplate": _("channel %{{customdata[0]:d}}<br>{hover}<extra></extra>").format(
             hover=hover
+        ),
+    }
+
+
+def draw_ranges(trace: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    """Return what makes of a trace of marks the range of each run of channels, as one path.
+
+    Several channels share a pixel: thousands of marks would cover each other, and take a browser
+    longer than all the rest of the page. Where all of a run have the same value, or there is but
+    one, the line lies flat and is as long as the run.
+
+    Args:
+        trace: As `draw_channels` returns it, along the numbers of the channels.
+        channels: How many there are in all.
+    """
+    length = -(-channels // RUNS)
+    runs = np.arange(0, channels, length)
+    at = np.searchsorted(trace["x"], runs)
+    starts = np.flatnonzero(np.diff(np.append(at, len(trace["x"]))))
+    first, at = runs[starts], at[starts]
+    low, high = (
+        reduce.reduceat(trace["y"], at) if len(at) else trace["y"]
+        for reduce in (np.minimum, np.maximum)
+    )
+    last = np.minimum(first + length, channels) - 1
+    middle, half = (first + last) / 2, np.where(low == high, length / 2, 0)
+    gap = np.full(len(low), np.nan)
+    facts = np.column_stack([first, last, low, high]).astype(np.float32)
+    return {
+        "x": theme.as_float32(np.column_stack([middle - half, middle + half, middle]).ravel()),
+        "y": theme.as_float32(np.column_stack([low, high, gap]).ravel()),
+        "customdata": np.repeat(facts, 3, axis=0),
+        "mode": "lines",
+        "line": {"color": trace["marker"]["color"], "width": 3},
+        "hovertemplate": _(
+            "channels %{customdata[0]:d} to %{customdata[1]:d}: "
+            "%{customdata[2]:.3g} to %{customdata[3]:.3g}<extra></extra>"
         ),
     }
 

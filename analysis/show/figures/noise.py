@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.language import _
 from analysis.show.figures import axes, theme
-from analysis.show.figures.cloud import draw_channels
+from analysis.show.figures.cloud import draw_channels, draw_ranges
 from analysis.show.figures.depth import draw_cells
 from analysis.show.figures.theme import Mode
 from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRole
@@ -20,8 +20,6 @@ from analysis.vocabulary import REPRESENTATIONS, ROLES, Representation, TokenRol
 SMALLEST_RANGE = 0.01
 EFFECT_ROWS = 26
 """Room for the two panels of `build_channel_effects`, in lines of text."""
-RUNS = 256
-"""Into how many runs of neighbours the quiet ones of many channels are put at most."""
 
 _LOUD = {"symbol": "circle", "size": 7}
 _QUIET = {"symbol": "circle-open", "size": 5}
@@ -91,7 +89,7 @@ def build_channel_effects(
         for effect, place in effects
         for trace in _draw_effect(effect, loud, large, negligible, color if large else grey)
         for look in [
-            {"type": points} if loud else _draw_ranges(trace, len(effect.value)) if many else {}
+            {"type": points} if loud else draw_ranges(trace, len(effect.value)) if many else {}
         ]
     ]
     return theme.make_figure(traces, layout, mode)
@@ -123,36 +121,6 @@ def _draw_effect(
         chosen=chosen,
     )
     return [points | {"type": "scatter", "showlegend": True}]
-
-
-def _draw_ranges(trace: dict[str, Any], channels: int) -> dict[str, Any]:
-    """Return what makes of a trace of marks the range of each run of channels, as one path.
-
-    Several channels share a pixel: thousands of marks would cover each other, and take a browser
-    longer than all the rest of the page.
-    """
-    length = -(-channels // RUNS)
-    runs = np.arange(0, channels, length)
-    at = np.searchsorted(trace["x"], runs)
-    starts = np.flatnonzero(np.diff(np.append(at, len(trace["x"]))))
-    first, at = runs[starts], at[starts]
-    low, high = (
-        reduce.reduceat(trace["y"], at) if len(at) else trace["y"]
-        for reduce in (np.minimum, np.maximum)
-    )
-    last = np.minimum(first + length, channels) - 1
-    facts = np.column_stack([first, last, low, high]).astype(np.float32)
-    return {
-        "x": theme.as_float32(np.repeat((first + last) / 2, 3)),
-        "y": theme.as_float32(np.column_stack([low, high, np.full(len(low), np.nan)]).ravel()),
-        "customdata": np.repeat(facts, 3, axis=0),
-        "mode": "lines",
-        "line": {"color": trace["marker"]["color"], "width": 3},
-        "hovertemplate": _(
-            "channels %{customdata[0]:d} to %{customdata[1]:d}: "
-            "%{customdata[2]:.3g} to %{customdata[3]:.3g}<extra></extra>"
-        ),
-    }
 
 
 def _effect_axis(effect: ChannelEffect, mode: Mode) -> dict[str, object]:

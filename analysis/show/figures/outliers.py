@@ -6,7 +6,7 @@ first entry of `customdata` is the channel number in every trace that can be cli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from analysis.language import N_, _
 from analysis.read.exceed import MIN_TOKENS
 from analysis.show.figures import axes, theme
-from analysis.show.figures.cloud import draw_channels
+from analysis.show.figures.cloud import UNSEEN, draw_channels, draw_ranges
 from analysis.show.figures.depth import DepthLine, draw_cells, draw_over_depth
 from analysis.show.figures.grid import draw_magnitudes
 from analysis.show.figures.theme import Mode
@@ -26,7 +26,10 @@ MAX_LABELS = 12
 MAX_LINES = 8
 FEW = 8
 """Up to so many outliers each number has a tick."""
+MARKS = 128
+"""How many channels of one level are drawn as marks where there are many: the largest."""
 
+_ARRAYS = ("x", "y", "customdata")
 _CELL_TEMPLATE = N_(
     "channel %{customdata[0]:d}, layer %{customdata[1]:d}: %{customdata[2]:.4g}<extra></extra>"
 )
@@ -109,7 +112,7 @@ def build_channel_marks(
     """Draw channels (rows) against layers as a heatmap with logarithmic colours.
 
     On each cell lies an unseen mark that can be clicked; its `customdata` is (channel, layer,
-    value). A selected mark shows as a ring.
+    value).
 
     Args:
         values: ``[rows, layers]``, 0 or more; cells of 0 stay empty.
@@ -122,20 +125,12 @@ def build_channel_marks(
         return theme.empty_figure(_("No channel to draw: ask for at least one."), mode)
     rows, columns = np.indices(values.shape, dtype=np.int32)
     marks = {
-        "type": "scatter",  # a second WebGL surface costs more than a thousand marks
+        "type": "scatter",
         "x": layers.astype(np.int32)[columns.ravel()],
         "y": rows.ravel(),
         "customdata": _cells(values, channels, layers),
         "mode": "markers",
-        "marker": {
-            "symbol": "square-open",
-            "size": 14,
-            "color": theme.text_color(mode),
-            "opacity": 0,
-            "line": {"width": 3},
-        },
-        "selected": {"marker": {"opacity": 1}},
-        "unselected": {"marker": {"opacity": 0}},
+        "marker": UNSEEN,
         "hovertemplate": _(_CELL_TEMPLATE),
         "showlegend": False,
     }
@@ -198,6 +193,9 @@ def build_exceedance_scatter(
 ) -> go.Figure:
     """Draw the share of tokens beyond each level, channel by channel.
 
+    Of many channels the `MARKS` largest are marks, and of the others the range is drawn; each of
+    them can be hovered over and clicked all the same.
+
     Args:
         share: ``[levels, channels]``, 0 to 1; channels without such a token are not drawn.
         layers_met: ``[channels]``: in how many layers the rule of LLM.int8() holds.
@@ -211,8 +209,11 @@ def build_exceedance_scatter(
     colors = [theme.version_color(0, mode), theme.version_color(2, mode), theme.accent_color(mode)]
     hover = _("%{customdata[1]:.3g}% of the tokens<br>the rule holds in %{customdata[2]:d} layers")
     channels = np.arange(share.shape[1])
-    traces = [
-        draw_channels(
+    traces = []
+    for level, values, color, symbol in zip(
+        EXCEED_LEVELS, share, colors, ("circle", "diamond", "square"), strict=True
+    ):
+        points = draw_channels(
             *(channels, 100 * values, [100 * values, layers_met], hover),
             name=_("beyond {level:g} ({value_sum})").format(
                 level=level, value_sum=int((values > 0).sum())
@@ -220,10 +221,8 @@ def build_exceedance_scatter(
             marker={"color": color, "symbol": symbol, "size": 7},
             chosen=values > 0,
         )
-        for level, values, color, symbol in zip(
-            EXCEED_LEVELS, share, colors, ("circle", "diamond", "square"), strict=True
-        )
-    ]
+        many = theme.point_type((share > 0).sum()) == "scattergl"
+        traces += _split(points, len(channels)) if many else [points | {"type": "scatter"}]
     line = {"color": theme.text_color(mode), "width": 1, "dash": "dash"}
     layout = {
         "shapes": [axes.level(100 * MIN_TOKENS, line) | {"layer": "below"}],
@@ -269,6 +268,25 @@ def build_outlier_counts(
         empty=_("This payload has no layers."),
         mode=mode,
     )
+
+
+def _split(points: Mapping[str, Any], channels: int) -> list[dict[str, Any]]:
+    """Return the largest of many points as marks, and the others as their ranges under the mouse.
+
+    A second surface of WebGL takes a browser without a graphics card half a second.
+    """
+    quiet, loud = np.split(np.argsort(points["y"]), [max(len(points["y"]) - MARKS, 0)])
+    marks, rest = (
+        {**points, "type": "scatter", **{key: points[key][np.sort(at)] for key in _ARRAYS}}
+        for at in (loud, quiet)
+    )
+    if not len(quiet):
+        return [marks]
+    group = {"legendgroup": points["name"]}
+    ranges = rest | draw_ranges(rest, channels) | {"hoverinfo": "skip", "showlegend": False} | group
+    del ranges["hovertemplate"]
+    unseen = rest | {"marker": points["marker"] | UNSEEN, "showlegend": False} | group
+    return [ranges, unseen, marks | group]
 
 
 def _draw_map(

@@ -12,6 +12,7 @@ from analysis.show.figures.outliers import (
     build_channel_lines,
     build_channel_marks,
     build_channel_scatter,
+    build_exceedance_scatter,
     build_outlier_counts,
 )
 from analysis.vocabulary import Representation
@@ -105,8 +106,7 @@ def test_every_cell_of_the_clickable_map_is_a_mark_that_knows_its_channel_and_la
     assert len(cells) == 6
     assert cells[(2, 0)] == (77, 2, 100)
     assert cells[(0, 1)] == (5, 0, 0)
-    assert marks.marker.opacity == marks.unselected.marker.opacity == 0
-    assert marks.selected.marker.opacity == 1
+    assert (marks.marker.opacity, marks.marker.maxdisplayed) == (0, 1)
     assert_lean(figure)
 
 
@@ -139,6 +139,38 @@ def test_the_first_channels_are_lines_that_know_their_channel() -> None:
     assert len(styles) == len(traces(many)) == MAX_LINES
     colors = {line.line.color for line in traces(many)}
     assert not colors & {theme.representation_color(r, "light") for r in Representation}
+
+
+def test_of_many_channels_beyond_a_level_the_largest_are_marks_and_all_can_be_clicked() -> None:
+    rng = np.random.default_rng(0)
+    share = np.stack([rng.uniform(0.001, 0.05, 4000), np.zeros(4000), np.zeros(4000)])
+    share[:, 7] = 0.9
+    share[0, 2000:2100] = 0  # whole runs without a token beyond the level
+    share[0, 2050] = 0.002  # alone in its run
+    ranges, unseen, marks, *others = traces(build_exceedance_scatter(share, np.ones(4000, int)))
+    assert {trace.type for trace in (ranges, unseen, marks, *others)} == {"scatter"}
+    assert ranges.hoverinfo == "skip"  # else it takes the click and loses it
+    drawn = set(np.flatnonzero(share[0]))
+    largest = set(np.argsort(share[0])[-128:])
+    assert set(marks.x) == largest
+    assert set(unseen.x) == drawn - largest
+    assert [trace.x.tolist() for trace in others] == [[7], [7]]
+    for trace in (unseen, marks):
+        np.testing.assert_array_equal(trace.customdata[:, 0], trace.x)
+        np.testing.assert_allclose(trace.y, 100 * share[0, trace.x.astype(int)], rtol=1e-6)
+    low, high, _ = ranges.y.reshape(-1, 3).T
+    left, right, _ = ranges.x.reshape(-1, 3).T
+    assert ((low < high) | (left < right)).all()  # no line is a point, which is not drawn
+    np.testing.assert_allclose(low[(left < 2050) & (right > 2050) & (low == high)], [0.2])
+    quiet = 100 * share[0, sorted(drawn - largest)]
+    np.testing.assert_allclose([low.min(), high.max()], [quiet.min(), quiet.max()], rtol=1e-6)
+
+
+def test_of_few_channels_beyond_a_level_each_is_a_mark() -> None:
+    share = np.array([[0.5, 0.1, 0.0], [0.2, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    figure = build_exceedance_scatter(share, np.array([3, 1, 0]))
+    assert [trace.x.tolist() for trace in traces(figure)] == [[0, 1], [0], []]
+    assert {trace.mode for trace in traces(figure)} == {"markers"}
 
 
 def test_layers_without_outliers_stand_at_zero() -> None:
