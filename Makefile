@@ -5,7 +5,7 @@ PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO := $(foreach version,demo-autumn demo-winter demo-frozen,outputs/$(version)/train_all/feature_stats/dinov3_feature_stats.pt)
+DEMO := $(foreach version,demo-frozen demo-winter demo-autumn,outputs/$(version)/train_all/feature_stats/dinov3_feature_stats.pt)
 
 .PHONY: help run payloads test lint format types messages soak audit check clean
 .DEFAULT_GOAL := help

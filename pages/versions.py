@@ -58,8 +58,8 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
 if noise is not None:
     findings.show(differences.describe(baseline, version, representation, negligible), above=answer)
 with answer:
-    told = differences.describe(baseline, version, Representation.PRE, negligible)
-    layer_drift.show_drift(comparison, told, negligible)
+    sentences = differences.describe(baseline, version, Representation.PRE, negligible)
+    layer_drift.show_drift(comparison, sentences, negligible)
     frozen_twin.show(version, baseline)
 layer_drift.show_flagged(comparison)
 

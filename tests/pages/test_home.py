@@ -54,6 +54,16 @@ def test_each_version_stands_beside_the_frozen_backbone(
     assert (shown["Drift"] > shown["Noise floor"]).to_list().count(True) == 1
 
 
+def test_a_version_that_equals_the_baseline_moved_most_in_no_layer(
+    keys: dict[str, str], project: Path, open_page: Open
+) -> None:
+    same, _moved = make_grouped_pair(names=("same", "moved"))
+    write_payload(payload_path(project, "same"), same)
+    row = table(open_page("home")).loc["same"]
+    assert row["Drift"] == 0
+    assert pd.isna(row["Most in layer"])
+
+
 def test_a_false_index_beside_a_payload_is_not_opened_by_the_server(
     keys: dict[str, str], project: Path, open_page: Open
 ) -> None:

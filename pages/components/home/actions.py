@@ -61,15 +61,15 @@ def compare(versions: Sequence[Row], baseline: PayloadRef) -> None:
 
 def _show_changes(row: Row) -> bool:
     """Show what can be changed about one version; return whether it was."""
-    said = cache.read_annotations()
-    is_pinned = said.baseline == row.ref.path
+    annotations = cache.read_annotations()
+    is_pinned = annotations.baseline == row.ref.path
     if st.button(
         _("Unpin") if is_pinned else _("Pin as baseline"), icon=":material/keep:", key="pin version"
     ):
         pin_baseline(None if is_pinned else row.ref.path)
         selection.remember("base", None if is_pinned else row.ref.key)
         return True
-    hidden = said.of(row.ref.path).hidden
+    hidden = annotations.of(row.ref.path).hidden
     label, icon = (_("Show again"), "visibility") if hidden else (_("Hide"), "visibility_off")
     if st.button(label, icon=f":material/{icon}:", key="hide version"):
         before = Annotation(hidden=hidden)
@@ -85,5 +85,5 @@ def _show_changes(row: Row) -> bool:
     )
     with form:
         return annotation_form.show(
-            row.ref, said.of(row.ref.path), said.list_tags(), is_open=bool(form.open)
+            row.ref, annotations.of(row.ref.path), annotations.list_tags(), is_open=bool(form.open)
         )

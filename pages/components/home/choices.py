@@ -161,8 +161,8 @@ def list_versions() -> list[PayloadRef]:
 
     All too where every one is hidden: an empty list would say that there is none.
     """
-    said, refs = cache.read_annotations(), list(cache.find_payloads())
-    visible = [ref for ref in refs if not said.of(ref.path).hidden]
+    annotations, refs = cache.read_annotations(), list(cache.find_payloads())
+    visible = [ref for ref in refs if not annotations.of(ref.path).hidden]
     return refs if not visible or selection.recall(HIDDEN) == "on" else visible
 
 
@@ -208,10 +208,10 @@ def _choose_metric(refs: Sequence[PayloadRef]) -> str:
 
 def _match(refs: Sequence[PayloadRef], words: str | None) -> list[PayloadRef]:
     wanted = (words or "").casefold().split()
-    said = cache.read_annotations()
+    annotations = cache.read_annotations()
     found: list[PayloadRef] = []
     for ref in refs:
-        about = said.of(ref.path)
+        about = annotations.of(ref.path)
         texts = (
             ref.name,
             ref.facts.backbone,

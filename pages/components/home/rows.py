@@ -89,12 +89,12 @@ def list_rows(refs: Sequence[PayloadRef], baseline: PayloadRef) -> list[Row]:
     ]
     if missing or unprobed:
         start_missing(missing, baseline.fingerprint, unprobed)
-    said = cache.read_annotations()
+    annotations = cache.read_annotations()
     return [
         Row(
             ref,
             name,
-            said.of(ref.path),
+            annotations.of(ref.path),
             ref.key == baseline.key,
             found.payloads.get(file),
             found.drifts.get(file),

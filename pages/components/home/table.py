@@ -216,7 +216,7 @@ def _columns(role: TokenRole, outliers: int | None) -> Mapping[str, Column]:
         "Drift": of_peak(lambda found: found.drift),
         "Noise floor": of_peak(lambda found: found.noise_floor),
         "Spread": lambda row: _find_spread(row, peak(row), role),
-        "Most in layer": of_peak(lambda found: found.layer),
+        "Most in layer": of_peak(lambda found: found.layer if found.drift > 0 else None),
         "Outlier channels": count,
         "Outliers, change": change,
         "Largest |x|": lambda row: most(row, lambda found: found.largest),

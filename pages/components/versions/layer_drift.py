@@ -12,8 +12,8 @@ from pages.components.shared import downloads
 
 def show_drift(comparison: Comparison, findings: Sequence[Finding], negligible: float) -> None:
     """Show the drift of every layer and its noise floor; negligible drifts are grey."""
-    told = next((each.sentence for each in findings if each.figure == "drift"), "")
-    view = views.drift(comparison, sentence=told, negligible=negligible, mode=downloads.mode())
+    sentence = next((each.sentence for each in findings if each.figure == "drift"), "")
+    view = views.drift(comparison, sentence=sentence, negligible=negligible, mode=downloads.mode())
     downloads.show(view)
 
 

@@ -31,8 +31,8 @@ def read(place: DeltaGenerator) -> tuple[Version, Version, list[Version]]:
     """Return the two that are compared, the picked one first, and all that are looked at.
 
     Where nothing was picked to compare with, the pinned baseline is, else the frozen twin, else the
-    likest payload. Where there
-    is only one payload, the page ends here with a sentence that says what to do.
+    likest payload. Where there is only one payload, the page ends here with a sentence that says
+    what to do.
 
     Args:
         place: Where the choice of the baseline stands.
