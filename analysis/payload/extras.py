@@ -9,7 +9,7 @@ epsilon), so its range is ``γ · range + β`` with the ends swapped where γ < 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from analysis.vocabulary import MEASURED, Representation, TokenRole
 
 Floats = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
+Read = Callable[[str], NDArray[Any] | None]
 Found = TypeVar("Found")
 
 NORM_EDGES = np.array(vocabulary.NORM_EDGES)
@@ -113,14 +114,7 @@ class ExtraTable:
 
     def value_range(self, representation: Representation, role: str) -> Floats | None:
         """Return the signed minimum and maximum of every channel, ``[layers, 2, channels]``."""
-        if representation is not Representation.GLOBAL_LN:
-            return self._part(f"range/{representation}/{role}")
-        normed = self._part(f"range/{Representation.PER_LAYER_LN}/{role}")
-        norm = self.norm(role)
-        if normed is None or norm is None:
-            return None
-        ends = (norm[0] * normed.astype(np.float64) + norm[1]).astype(np.float32)
-        return np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1)
+        return self._range(representation, role, self._part)
 
     def argmax(self, role: str) -> NDArray[np.int32] | None:
         """Return where max |x| of the block output is, ``[layers, channels, 2]``.
@@ -135,15 +129,17 @@ class ExtraTable:
 
     def storage(self, representation: Representation, role: str) -> Floats | None:
         """Return mean, std and max |x| of one storage token, ``[layers, 3, channels]``."""
-        if representation is not Representation.GLOBAL_LN:
-            return self._part(f"storage/{role}/{representation}")
-        normed = self._part(f"storage/{role}/{Representation.PER_LAYER_LN}")
-        norm, ends = self.norm(role), self.value_range(representation, role)
-        if normed is None or norm is None or ends is None:
-            return None
-        gamma, beta = norm
-        mean, std = gamma * normed[:, 0] + beta, np.abs(gamma) * normed[:, 1]
-        return np.stack([mean, std, np.abs(ends).max(axis=1)], axis=1)
+        return self._storage(representation, role, self._part)
+
+    def storage_of_layer(
+        self, layer: int, representation: Representation, role: str
+    ) -> Floats | None:
+        """Return the same of one layer, ``[3, channels]``, without reading the others."""
+        return self._storage(representation, role, self._reader_of(layer))
+
+    def exceed_of_layer(self, layer: int, role: str) -> NDArray[np.int64] | None:
+        """Return `exceed` of one layer, ``[3, channels]``, without reading the others."""
+        return self._reader_of(layer)(f"exceed/{role}")
 
     def storage_values(self) -> Floats | None:
         """Return all of `storage`, ``[layers, 3, storage tokens, 3, channels]``."""
@@ -225,8 +221,38 @@ class ExtraTable:
         layers = {number: {"groups": cell} for number, cell in cells.items()}
         return {"layers": layers, "norm": norm or None}
 
+    def _range(self, representation: Representation, role: str, read: Read) -> Floats | None:
+        if representation is not Representation.GLOBAL_LN:
+            return read(f"range/{representation}/{role}")
+        normed = read(f"range/{Representation.PER_LAYER_LN}/{role}")
+        norm = self.norm(role)
+        if normed is None or norm is None:
+            return None
+        ends = (norm[0] * normed.astype(np.float64) + norm[1]).astype(np.float32)
+        return np.stack([ends.min(axis=-2), ends.max(axis=-2)], axis=-2)
+
+    def _storage(self, representation: Representation, role: str, read: Read) -> Floats | None:
+        if representation is not Representation.GLOBAL_LN:
+            return read(f"storage/{role}/{representation}")
+        normed = read(f"storage/{role}/{Representation.PER_LAYER_LN}")
+        norm, ends = self.norm(role), self._range(representation, role, read)
+        if normed is None or norm is None or ends is None:
+            return None
+        gamma, beta = norm
+        mean, std = gamma * normed[..., 0, :] + beta, np.abs(gamma) * normed[..., 1, :]
+        return np.stack([mean, std, np.abs(ends).max(axis=-2)], axis=-2)
+
     def _part(self, name: str) -> NDArray[Any] | None:
         return self.parts.get(name)
+
+    def _reader_of(self, layer: int) -> Read:
+        """Return what reads a part of one layer; None where it is not stored."""
+        position = int(np.flatnonzero(self.layers == layer)[0])
+
+        def read(name: str) -> NDArray[Any] | None:
+            return take_row(self.parts, name, position) if name in self.parts else None
+
+        return read
 
 
 def build_extras(parts: Arrays, notes: Mapping[str, Any]) -> ExtraTable:

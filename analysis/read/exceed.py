@@ -18,37 +18,35 @@ of the layers and 6 % of the tokens. The payload counts |x| > 6."""
 
 @dataclass(frozen=True)
 class Exceedance:
-    """The share of tokens beyond each level."""
+    """The share of tokens of one layer beyond each level, and the rule over all layers."""
 
     share: NDArray[np.float64]
-    """``[layers, levels, channels]``, 0 to 1; the levels are `EXCEED_LEVELS`."""
-
-    @property
-    def layers_met(self) -> NDArray[np.int64]:
-        """``[channels]``: in how many layers enough tokens exceed the first level."""
-        return (self.share[:, 0] >= MIN_TOKENS).sum(axis=0)
+    """``[levels, channels]``, 0 to 1; the levels are `EXCEED_LEVELS`."""
+    layers_met: NDArray[np.int64]
+    """``[channels]``: in how many layers enough tokens exceed the first level."""
+    layers: int
+    """How many were measured."""
 
     @property
     def is_int8_outlier(self) -> NDArray[np.bool_]:
         """``[channels]``: whether the rule of LLM.int8() is met."""
-        return self.layers_met >= MIN_LAYERS * len(self.share)
+        return self.layers_met >= MIN_LAYERS * self.layers
 
 
-def measure_exceedance(counts: NDArray[np.integer], tokens: NDArray[np.integer]) -> Exceedance:
-    """Return the share of tokens beyond each level.
+def count_layers_met(counts: NDArray[np.integer], tokens: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return in how many layers enough tokens of a channel exceed the first level, ``[channels]``.
 
     Args:
         counts: ``[layers, levels, channels]``: tokens beyond the level.
         tokens: ``[layers]``: all tokens; at least 1 each.
     """
-    return Exceedance(counts / tokens[:, None, None])
+    return (counts[:, 0] / tokens[:, None] >= MIN_TOKENS).sum(axis=0)
 
 
-def tabulate_exceedance(found: Exceedance, position: int) -> pd.DataFrame:
-    """Return one row per channel: its share of tokens beyond each level in one layer, the rule."""
+def tabulate_exceedance(found: Exceedance) -> pd.DataFrame:
+    """Return one row per channel: its share of tokens beyond each level, and the rule."""
     columns = {
-        f"share_above_{level:g}": found.share[position, index]
-        for index, level in enumerate(EXCEED_LEVELS)
+        f"share_above_{level:g}": found.share[index] for index, level in enumerate(EXCEED_LEVELS)
     }
     channels = np.arange(found.share.shape[-1], dtype=np.int32)
     frame = pd.DataFrame({"channel": channels, **columns})

@@ -111,6 +111,26 @@ def test_storage_tokens_pass_the_shared_norm_too(payload: dict[str, Any]) -> Non
     assert (found[:, 2] <= bound * (1 + 1e-5)).all()
 
 
+@pytest.mark.parametrize("representation", Representation)
+def test_what_is_read_of_one_layer_is_that_of_all_layers(
+    payload: dict[str, Any], representation: Representation
+) -> None:
+    table = make_extra_table(payload)
+    for position, layer in enumerate(table.layers.tolist()):
+        for role in table.storage_roles:
+            of_all, of_one = (
+                table.storage(representation, role),
+                table.storage_of_layer(layer, representation, role),
+            )
+            assert of_all is not None
+            assert of_one is not None
+            np.testing.assert_array_equal(of_one, of_all[position])
+        of_all, of_one = table.exceed("patch"), table.exceed_of_layer(layer, "patch")
+        assert of_all is not None
+        assert of_one is not None
+        np.testing.assert_array_equal(of_one, of_all[position])
+
+
 def test_groups_come_as_the_noise_of_a_comparison_wants_them(payload: dict[str, Any]) -> None:
     table = make_extra_table(payload)
     for representation in Representation:

@@ -161,7 +161,7 @@ def exceedance(
         table: The payload.
         name: The version.
         where: Layer and role; of the block output.
-        found: As `measure_exceedance` returns it.
+        found: Of this layer and role.
         mode: Light or dark.
     """
     layer, role = where
@@ -175,10 +175,8 @@ def exceedance(
             channels=describe_channels(Cell(layer, Representation.PRE, role))
         ),
         "tokens beyond levels",
-        figures.build_exceedance_scatter(
-            found.share[table.position(layer)], found.layers_met, mode=mode
-        ),
-        lambda: tabulate_exceedance(found, table.position(layer)),
+        figures.build_exceedance_scatter(found.share, found.layers_met, mode=mode),
+        lambda: tabulate_exceedance(found),
         caption=_(
             "{verdict}{listed}. The rule: |x| beyond 6 in at least 6% of the "
             "tokens of at least 25% of the layers; such channels need more "

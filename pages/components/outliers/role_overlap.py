@@ -27,9 +27,9 @@ def show(
     }
     extras = version.extras
     for role in extras.storage_roles:
-        values = extras.storage(representation, role)
+        values = extras.storage_of_layer(layer, representation, role)
         if values is not None:
-            statistics[role] = values[table.position(layer)]
+            statistics[role] = values
     overlap = compare_roles(statistics, score, threshold)
     counts = _(", ").join(
         _("{number} ({role})").format(number=f"{int(mask.sum()):,}", role=role_label(role))

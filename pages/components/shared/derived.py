@@ -14,6 +14,7 @@ from analysis.payload.features import read_features
 from analysis.payload.reading import Reading
 from analysis.read.depth.advice import advise_layers
 from analysis.read.depth.suppression import Suppression, measure_suppression
+from analysis.read.exceed import count_layers_met
 from analysis.read.frames import Aggregate, aggregate_channels, layer_frame
 from analysis.read.normalization import build_normalization
 from analysis.read.outliers import ChannelMap, Score, count_outliers, find_persistent, map_channels
@@ -68,6 +69,15 @@ def tabulate_storage(
             return None
         frame[over.value] = values.ravel()
     return frame
+
+
+@by_file()
+def count_layers_beyond(reading: Reading, role: TokenRole) -> NDArray[np.int64] | None:
+    """Return in how many layers enough tokens exceed 6, ``[channels]``; None where not stored."""
+    counts = reading.extras.exceed(role)
+    return (
+        None if counts is None else count_layers_met(counts, reading.table.counts[:, role.position])
+    )
 
 
 @by_file()
