@@ -255,7 +255,12 @@ def test_three_versions_make_a_timeline(project: Path, open_page: Open) -> None:
         )
         for version, drift, day in (("third", 6.0, 30), ("first", 0.0, 10), ("second", 1.0, 20))
     ]
-    app = open_page("versions", version=keys[0], compare=f"{keys[1]}.{keys[2]}")
+    app = open_page(
+        "versions",
+        version=keys[0],
+        compare=f"{keys[1]}.{keys[2]}",
+        open_channels_from_version_to_version="on",
+    )
     assert not app.exception
     (moved,) = [text for text in texts(app).split("\n") if "moved most from first" in text]
     assert moved.startswith("**third**")

@@ -18,6 +18,9 @@ from analysis.vocabulary import Cell, Representation, TokenRole
 
 Floats = NDArray[np.floating]
 
+FOLLOWED = "channels from version to version"
+"""Name of the view of what single channels did."""
+
 NOISE_CAPTION = N_("Thin lines: what chance alone stays below in 95% of cases, by image groups.")
 
 
@@ -82,7 +85,7 @@ def channels_in_a_row(
         _("Channels from version to version, {channels}").format(
             channels=theme.describe_channels(cell)
         ),
-        "channels from version to version",
+        FOLLOWED,
         figures.build_channel_timeline(drawn, channels, names, value_label=label, mode=mode),
         frame.reset_index(),
         about=_(", ").join(names),

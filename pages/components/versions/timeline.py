@@ -22,7 +22,7 @@ from analysis.read.digits import show_digits
 from analysis.show.figures.theme import REPRESENTATION_LABELS, ROLE_LABELS
 from analysis.show.views import timeline as views
 from analysis.vocabulary import Cell, Representation, TokenRole
-from pages.components.shared import colors, downloads, selection
+from pages.components.shared import colors, downloads, folds, selection
 from pages.components.shared.text import plain
 from pages.components.shared.version import Version
 from pages.components.versions import differences, reasons
@@ -63,7 +63,10 @@ def show(
         return
     _show_drift(kept, layers, drift, representation, role)
     if layer in layers:
-        _show_channels(kept, layer, representation, role)
+        title = _("What single channels did, from version to version")
+        with folds.fold(title, views.FOLLOWED) as is_open:
+            if is_open:
+                _show_channels(kept, layer, representation, role)
 
 
 def _show_drift(
