@@ -189,7 +189,7 @@ def test_the_worked_page_opens(folder: Path) -> None:
 
 def test_the_worked_login_shows_nothing_to_strangers(folder: Path) -> None:
     (gate,) = blocks_of("serving.md")
-    declared = "    page = shell.navigate()\n"
+    declared = "page = shell.navigate()\n"
     before = (ROOT / "app.py").read_text()
     assert declared in before
     (folder / "app.py").write_text(before.replace(declared, declared + gate))

@@ -5,6 +5,6 @@ payloads and pictures, and the only module here that imports torch. Small files 
 `analysis.files.isolated_worker`.
 """
 
-from analysis.jobs.reader.calls import end_readers, load_photograph, open_payload, start_reader
+from analysis.jobs.reader.calls import load_photograph, open_payload, start_reader
 
-__all__ = ["end_readers", "load_photograph", "open_payload", "start_reader"]
+__all__ = ["load_photograph", "open_payload", "start_reader"]

@@ -54,13 +54,6 @@ def start_reader(*, early: bool = True) -> None:
             _reader.start()
 
 
-def end_readers() -> None:
-    """End both processes and remove their folders, for a server that ends."""
-    for reader in (_reader, _small_reader):
-        if reader is not None:
-            reader.abandon()
-
-
 def _read_small(reader: Reader, kind: str, module: str, arguments: Sequence[Any]) -> Any:
     """Have what `analysis.files.isolated` registers carried out by a reader."""
     first = arguments[0] if arguments else ""

@@ -77,13 +77,6 @@ class Reader:
                 _end(self._process)
         self.scratch.cleanup()
 
-    def abandon(self) -> None:
-        """End the process and remove its folder at once, whoever waits for an answer."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self.scratch.cleanup()
-
     def call(
         self, name: str, what: str, arguments: dict[str, Any], content: bytes = b""
     ) -> tuple[dict[str, Any], bytes]:

@@ -154,12 +154,6 @@ def upload_folder() -> Path:
     return Path(_make_upload_folder().name)
 
 
-def remove_uploads() -> None:
-    """Remove the uploaded payloads, for a server that ends."""
-    if _make_upload_folder.cache_info().currsize:
-        _make_upload_folder().cleanup()
-
-
 def is_upload(ref: PayloadRef) -> bool:
     """Return whether a payload was uploaded: its folder means nothing to anybody."""
     return ref.path.is_relative_to(upload_folder())
