@@ -66,7 +66,6 @@ TESTED_ABOVE = {
     "show/figures/test_similarity.py": "show/views/similarity show/views/single_images",
     "pages/test_channels.py": "show/views/channels",
     "pages/test_layers.py": "show/views/layers",
-    "pages/test_outliers.py": "show/views/outliers",
     "pages/test_versions.py": "show/views/timeline show/views/versions",
 }
 

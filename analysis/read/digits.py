@@ -1,4 +1,4 @@
-"""Numbers as text: the same number of significant digits wherever a number is told."""
+"""Numbers as text: the same number of significant digits in sentences, menus and cards."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def build_channel_effects(
     below = {"xaxis": "x2", "yaxis": "y2", "legend": "legend2"}
     effects = (shift, above), (ratio, below)
     points = theme.point_type(sum(int(effect.flagged.sum()) for effect, _unused in effects))
-    many = theme.point_type(2 * len(shift.value)) == "scattergl"
+    many = 2 * len(shift.value) > theme.MAX_SVG_POINTS
     traces = [
         trace | look | place
         for loud in (False, True)  # what exceeds the noise lies over the rest, colour over grey

@@ -188,6 +188,11 @@ def build_channel_lines(
     )
 
 
+def needs_ranges(share: NDArray[np.floating]) -> bool:
+    """Return whether `build_exceedance_scatter` draws ranges of channels, which are too many."""
+    return int((share > 0).sum()) > theme.MAX_SVG_POINTS
+
+
 def build_exceedance_scatter(
     share: NDArray[np.floating], layers_met: NDArray[np.integer], mode: Mode = "light"
 ) -> go.Figure:
@@ -209,6 +214,7 @@ def build_exceedance_scatter(
     colors = [theme.version_color(0, mode), theme.version_color(2, mode), theme.accent_color(mode)]
     hover = _("%{customdata[1]:.3g}% of the tokens<br>the rule holds in %{customdata[2]:d} layers")
     channels = np.arange(share.shape[1])
+    many = needs_ranges(share)
     traces = []
     for level, values, color, symbol in zip(
         EXCEED_LEVELS, share, colors, ("circle", "diamond", "square"), strict=True
@@ -221,7 +227,6 @@ def build_exceedance_scatter(
             marker={"color": color, "symbol": symbol, "size": 7},
             chosen=values > 0,
         )
-        many = theme.point_type((share > 0).sum()) == "scattergl"
         traces += _split(points, len(channels)) if many else [points | {"type": "scatter"}]
     line = {"color": theme.text_color(mode), "width": 1, "dash": "dash"}
     layout = {

@@ -170,6 +170,14 @@ def exceedance(
     verdict = _("{count} of {channels:,} channels meet the rule of LLM.int8()").format(
         count=len(meets), channels=table.channels
     )
+    ranges = (
+        _(
+            " Bars: the range of neighbouring channels; only the {count} largest of a "
+            "level are marks."
+        )
+        if figures.needs_ranges(found.share)
+        else ""
+    ).format(count=figures.MARKS)
     return View(
         _("Tokens beyond 6, 20 and 100: {channels}").format(
             channels=describe_channels(Cell(layer, Representation.PRE, role))
@@ -181,7 +189,8 @@ def exceedance(
             "{verdict}{listed}. The rule: |x| beyond 6 in at least 6% of the "
             "tokens of at least 25% of the layers; such channels need more "
             "than 8 bits."
-        ).format(verdict=verdict, listed=_(": {listed}").format(listed=listed) if listed else ""),
+        ).format(verdict=verdict, listed=_(": {listed}").format(listed=listed) if listed else "")
+        + ranges,
         clickable=True,
         **describe_one(name),
     )
